@@ -1,0 +1,216 @@
+"""Logged decisions and their reward evidence: ``training_episodes`` and ``reward_signals``.
+
+Evolution: fields are never removed or given another meaning; new ones are optional.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from everloop.contracts.errors import ShouldFixEpisode, ShouldFixSignal
+
+SCHEMA_VERSION = 1
+
+Json = Any
+"""A JSON value. Contexts are products' own; the loop specification says what is in them."""
+
+
+class Outcome(StrEnum):
+    """What came of a decision, in three words."""
+
+    SUCCESS = "success"
+    NEUTRAL = "neutral"
+    FAILURE = "failure"
+
+
+class Arm(StrEnum):
+    """Which policy made a logged decision.
+
+    ``comparison`` is a policy outside the loop: stored and reported, never trained on.
+    """
+
+    ACTIVE = "active"
+    CANDIDATE = "candidate"
+    HOLDOUT = "holdout"
+    COMPARISON = "comparison"
+
+
+def canonical_json(value: Json) -> str:
+    """Render JSON with sorted keys and no spaces; refuse NaN and infinity (``ValueError``)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def canonical_uuid(value: str) -> str:
+    """Return the lower-case, hyphenated form of a UUID; ``ValueError`` if it is none."""
+    return str(uuid.UUID(value))
+
+
+def _require_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("has no time zone")
+    return moment.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One decision with its context and the probability with which it was taken.
+
+    Attributes:
+        episode_id: UUID made by the client; the idempotency key.
+        user_id: pseudonym of the person (64 hexadecimal digits, HMAC-SHA-256), never a product id.
+        loop: name of the loop specification.
+        context_snapshot: state at the decision, field name -> JSON value.
+        action_taken: id of an action in the loop's catalogue.
+        timestamp: when the decision was made, UTC.
+        model_version: version of the policy that decided.
+        propensity: probability in (0, 1] with which that policy chose the action, exploration
+            included; ``None`` when it was not logged (then never used off-policy).
+        valid_actions: ids that could have been chosen; contains ``action_taken``.
+        action_arguments: whom or what the action was about (user ids, event id, message).
+        arm: which policy decided.
+        outcome, reward_score: the product's own verdict, if it logs one; the loop computes rewards
+            from signals and does not read these.
+        tenant: owner of the row.
+        schema_version: version of this record.
+
+    Raises:
+        ShouldFixEpisode: naming the field and its value.
+    """
+
+    episode_id: str
+    user_id: str
+    loop: str
+    context_snapshot: Mapping[str, Json]
+    action_taken: str
+    timestamp: datetime
+    model_version: str
+    propensity: float | None
+    valid_actions: tuple[str, ...]
+    action_arguments: Mapping[str, Json] = field(default_factory=dict)
+    arm: Arm = Arm.ACTIVE
+    outcome: Outcome | None = None
+    reward_score: float | None = None
+    tenant: str = "default"
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:  # noqa: C901
+        def refuse(name: str, problem: str, remedy: str) -> ShouldFixEpisode:
+            value = getattr(self, name)
+            return ShouldFixEpisode(
+                f"Episode {self.episode_id}: {name}={value!r} {problem}.", remedy
+            )
+
+        try:
+            object.__setattr__(self, "episode_id", canonical_uuid(self.episode_id))
+        except (ValueError, AttributeError, TypeError):
+            raise refuse(
+                "episode_id", "is not a UUID", "Send a UUID made once per decision."
+            ) from None
+        if len(self.user_id) != 64 or not set(self.user_id) <= set("0123456789abcdef"):
+            raise refuse(
+                "user_id", "is not a pseudonym", "Pass the product's id through Pseudonyms."
+            )
+        try:
+            object.__setattr__(self, "timestamp", _require_utc(self.timestamp))
+        except ValueError as problem:
+            raise refuse("timestamp", str(problem), "Send RFC 3339 with an offset.") from None
+        if self.propensity is not None and not 0.0 < self.propensity <= 1.0:
+            raise refuse(
+                "propensity",
+                "is outside (0, 1]",
+                "Log the probability of the chosen action, exploration included.",
+            )
+        if self.action_taken not in self.valid_actions:
+            raise refuse(
+                "action_taken", "is not among valid_actions", "Log the mask that was used."
+            )
+        if len(set(self.valid_actions)) != len(self.valid_actions):
+            raise refuse("valid_actions", "repeats an action", "List each action once.")
+        if self.reward_score is not None and not -1.0 <= self.reward_score <= 1.0:
+            raise refuse("reward_score", "is outside [-1, 1]", "Rescale it or leave it out.")
+        for name in ("loop", "model_version", "tenant"):
+            if not getattr(self, name):
+                raise refuse(name, "is empty", "Name it.")
+        try:
+            canonical_json(self.context_snapshot)
+            canonical_json(self.action_arguments)
+        except (ValueError, TypeError) as problem:
+            raise refuse(
+                "context_snapshot", f"is not finite JSON ({problem})", "Leave a missing field out."
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class RewardSignal:
+    """One piece of reward evidence for an episode.
+
+    Attributes:
+        signal_id: UUID made by the client; the idempotency key.
+        episode_id: the episode it speaks of.
+        signal_type: a type that the loop specification declares.
+        value: in the range that the specification declares for the type.
+        latency: seconds from the decision to the signal, >= 0.
+        confidence: reliability in [0, 1].
+
+    Raises:
+        ShouldFixSignal: naming the field and its value.
+    """
+
+    signal_id: str
+    episode_id: str
+    signal_type: str
+    value: float
+    latency: int
+    confidence: float = 1.0
+    tenant: str = "default"
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        def refuse(name: str, problem: str, remedy: str) -> ShouldFixSignal:
+            value = getattr(self, name)
+            return ShouldFixSignal(f"Signal {self.signal_id}: {name}={value!r} {problem}.", remedy)
+
+        for name in ("signal_id", "episode_id"):
+            try:
+                object.__setattr__(self, name, canonical_uuid(getattr(self, name)))
+            except (ValueError, AttributeError, TypeError):
+                raise refuse(name, "is not a UUID", "Send a UUID made once.") from None
+        if not self.signal_type:
+            raise refuse("signal_type", "is empty", "Name a type of the loop specification.")
+        if not math.isfinite(self.value):
+            raise refuse("value", "is not finite", "Leave the signal out instead.")
+        if self.latency < 0:
+            raise refuse(
+                "latency", "is negative", "Check the clocks: a signal follows its decision."
+            )
+        if not 0.0 <= self.confidence <= 1.0:
+            raise refuse("confidence", "is outside [0, 1]", "Rescale it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a person allows: serving, training. Rows are appended; the newest per purpose counts."""
+
+    user_id: str
+    purpose: str
+    granted: bool
+    recorded_at: datetime
+    tenant: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A person's objection to one reward signal; while open or upheld it is held from training."""
+
+    signal_id: str
+    reason: str
+    recorded_at: datetime
+    status: str = "open"
+    tenant: str = "default"

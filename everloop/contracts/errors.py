@@ -1,0 +1,102 @@
+"""Errors of everloop, each named by its remedy.
+
+::
+
+    EverloopError
+    ├── ShouldFixLoopSpec          a loop specification is wrong: the line and the fix
+    ├── ShouldFixInput             a record or a file is malformed
+    │   ├── ShouldFixEpisode
+    │   ├── ShouldFixSignal
+    │   └── ShouldFixMapping
+    ├── ShouldFixArgument          a parameter of a run, a command or a call is wrong
+    ├── ShouldProvideKey           a secret is missing from the environment
+    ├── ShouldInitWorkspace        no workspace here, or one of another version
+    ├── ShouldFreeDisk             a write did not fit
+    ├── ShouldResolveConflict      the same id with another payload, or a lost compare-and-set
+    ├── ShouldRestoreArtefact      an artefact is missing or its checksum differs
+    ├── ShouldCollectMoreData      a stage has too little to work with
+    ├── ShouldWaitForBudget        the privacy budget does not cover a release
+    ├── ShouldKeepRelease          a release exists under other terms: use it, do not pay again
+    └── ShouldRepairLedger         the ledger does not verify: releases stop
+
+Every error carries ``remedy``: one sentence in the imperative that names what to do.
+"""
+
+from __future__ import annotations
+
+
+class EverloopError(Exception):
+    """Root of all errors that everloop raises on purpose.
+
+    Args:
+        message: what is wrong, naming the offending value.
+        remedy: what to do about it, one imperative sentence.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message if not remedy else f"{message} {remedy}")
+        self.message = message
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type[EverloopError], tuple[str, str]]:
+        return type(self), (self.message, self.remedy)
+
+
+class ShouldFixLoopSpec(EverloopError):
+    """A loop specification has an unknown key, a bad range or a missing value."""
+
+
+class ShouldFixInput(EverloopError):
+    """A record or a file from outside is malformed."""
+
+
+class ShouldFixEpisode(ShouldFixInput):
+    """An episode violates its schema or its loop's specification."""
+
+
+class ShouldFixSignal(ShouldFixInput):
+    """A reward signal violates its schema or its loop's specification."""
+
+
+class ShouldFixMapping(ShouldFixInput):
+    """An import mapping names columns or fields that do not exist."""
+
+
+class ShouldFixArgument(EverloopError):
+    """A parameter of a run, a command or a call has a value that cannot be used."""
+
+
+class ShouldProvideKey(EverloopError):
+    """A secret that the environment must hold is missing or too short."""
+
+
+class ShouldInitWorkspace(EverloopError):
+    """There is no workspace at the given place, or one of another schema version."""
+
+
+class ShouldFreeDisk(EverloopError):
+    """A write did not fit on the disk; nothing was half-written."""
+
+
+class ShouldResolveConflict(EverloopError):
+    """An id was reused with another payload, or a compare-and-set was lost."""
+
+
+class ShouldRestoreArtefact(EverloopError):
+    """An artefact is missing, unreadable or not what its checksum says."""
+
+
+class ShouldCollectMoreData(EverloopError):
+    """A computation has too few observations to be meaningful."""
+
+
+class ShouldWaitForBudget(EverloopError):
+    """The privacy budget left does not cover the release that was asked for."""
+
+
+class ShouldKeepRelease(EverloopError):
+    """A release of this stage and date exists under other terms; paying twice is refused."""
+
+
+class ShouldRepairLedger(EverloopError):
+    """The privacy ledger's chain does not verify."""

@@ -1,0 +1,171 @@
+"""Estimates with their intervals, checks and the gate's verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from everloop.contracts.errors import ShouldFixArgument
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its interval and how many observations it rests on.
+
+    ``low``/``high`` are NaN where no interval can be given; ``n`` counts rows, ``clusters`` people.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    confidence: float
+    n: int
+    clusters: int
+    method: str
+
+    def __post_init__(self) -> None:
+        if math.isfinite(self.low) and math.isfinite(self.high) and self.low > self.high:
+            raise ShouldFixArgument(
+                f"Estimate {self.name}: low={self.low} is above high={self.high}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapDiagnostics:
+    """Whether logged decisions can say anything about another policy. n rows, weights w = pi / p.
+
+    ``effective_sample`` = (sum w)^2 / sum w^2; ``max_weight_share`` = max w / sum w;
+    ``unsupported_share`` = probability mass that the policy puts on actions that were never logged.
+    """
+
+    n: int
+    effective_sample: float
+    mean_weight: float
+    mean_weight_low: float
+    mean_weight_high: float
+    max_weight: float
+    max_weight_share: float
+    unsupported_share: float
+    problems: tuple[str, ...]
+    """Reasons in plain words why no estimate may be used; empty when overlap is sufficient."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupValue:
+    """Value of a policy for one protected group."""
+
+    attribute: str
+    group: str
+    people: int
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEvaluation:
+    """One policy judged on held-out real episodes; one-step values at logged states.
+
+    ``baseline`` is the active policy's value, or the logging policy's where none is active.
+    ``difference`` = candidate - baseline, doubly robust; its ``low`` is the gate's lower bound.
+    """
+
+    policy: str
+    baseline_name: str
+    estimates: tuple[Estimate, ...]
+    baseline: Estimate
+    difference: Estimate
+    overlap: OverlapDiagnostics
+    groups: tuple[GroupValue, ...] = ()
+    baseline_groups: tuple[GroupValue, ...] = ()
+    action_share: Mapping[str, float] = field(default_factory=dict)
+    """Action id -> share of decisions that the policy would give it on the held-out episodes."""
+    comparison: Estimate | None = None
+    """On-policy value of the comparison logs, where there are any."""
+
+
+class Decision(StrEnum):
+    """A verdict: ``continue`` starts (or goes on with) a rollout, ``hold`` doesn't."""
+
+    CONTINUE = "continue"
+    HOLD = "hold"
+    ROLLBACK = "rollback"
+    PROMOTE = "promote"
+
+
+class CheckStatus(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    INSUFFICIENT = "insufficient"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named question to the evidence and its answer, in words a person can act on."""
+
+    name: str
+    status: CheckStatus
+    reason: str
+    value: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The gate's answer: ``continue`` only if every check passed; no check is a ``hold``."""
+
+    decision: Decision
+    checks: tuple[Check, ...]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Name of an input -> its SHA-256."""
+
+    def __post_init__(self) -> None:
+        failing = [c for c in self.checks if c.status is not CheckStatus.PASSED]
+        if self.decision is Decision.CONTINUE and (failing or not self.checks):
+            raise ShouldFixArgument(
+                "A verdict cannot continue without checks or past a failing one."
+            )
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it holds; for ``continue``, why it may go on."""
+        failing = tuple(c.reason for c in self.checks if c.status is not CheckStatus.PASSED)
+        return failing or tuple(c.reason for c in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationCheck:
+    """One expectation on a dataset version."""
+
+    name: str
+    passed: bool
+    observed: str
+    expected: str
+    severity: str = "error"
+    """``error`` ends the run in a report, ``warning`` is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationReport:
+    """Answer of the validation stage; ``passed`` when no expectation of severity error failed."""
+
+    dataset_id: str
+    checks: tuple[ValidationCheck, ...]
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.checks) and all(c.passed or c.severity != "error" for c in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingExplanation:
+    """One decision in words: the specification's seven fields (GDPR Article 22)."""
+
+    episode_id: str
+    context_summary: str
+    action_taken: str
+    expected_outcome: str
+    actual_outcome: str
+    reward_received: float
+    model_adjustment: str

@@ -1,0 +1,347 @@
+"""``LoopSpec``: everything product-specific about a learning loop, as one validated value.
+
+The YAML form is read by ``everloop.loops``; this module only says what is allowed. Unknown keys are
+refused everywhere. Every bound here is *public*: it is declared by the product, never measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_\-]{0,62}$")]
+"""Lower-case names: they become file names, column names and pipeline parameters."""
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FieldKind(StrEnum):
+    """How a context field is read and encoded."""
+
+    NUMBER = "number"
+    """One number within ``low``..``high``."""
+    VECTOR = "vector"
+    """``width`` numbers within ``low``..``high``; ``project_to`` names a public projection's width."""
+    CATEGORY = "category"
+    """One of ``choices``."""
+    CYCLE = "cycle"
+    """A number on a circle of circumference ``period`` (hour of day: 24)."""
+    HISTORY = "history"
+    """The last ``width`` interactions, newest last: objects ``{"action": id, "reward": r or null}``."""
+
+
+class Sensitivity(StrEnum):
+    PUBLIC = "public"
+    PERSONAL = "personal"
+    HEALTH = "health"
+
+
+class ContextField(_Value):
+    """One field of the context snapshot.
+
+    ``interacts``: the field's effect may differ by action in the user model. Every interacting
+    dimension costs one parameter per action, and parameters are what privacy charges for.
+    """
+
+    name: Name
+    kind: FieldKind
+    width: Annotated[int, Field(ge=1, le=4096)] = 1
+    low: float = 0.0
+    high: float = 1.0
+    choices: tuple[str, ...] = ()
+    period: Annotated[float, Field(gt=0)] = 24.0
+    project_to: Annotated[int, Field(ge=1)] | None = None
+    sensitivity: Sensitivity = Sensitivity.PERSONAL
+    interacts: bool = False
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.kind in (FieldKind.NUMBER, FieldKind.VECTOR) and not self.low < self.high:
+            raise ValueError(f"low={self.low} is not below high={self.high}; give public bounds")
+        if self.kind is FieldKind.CATEGORY and len(set(self.choices)) < 2:
+            raise ValueError("a category needs at least two distinct choices")
+        if self.kind is not FieldKind.CATEGORY and self.choices:
+            raise ValueError(f"choices belong to kind category, not {self.kind}")
+        if self.project_to is not None and (
+            self.kind is not FieldKind.VECTOR or self.project_to > self.width
+        ):
+            raise ValueError("project_to belongs to a vector and is at most its width")
+        if self.kind in (FieldKind.NUMBER, FieldKind.CATEGORY, FieldKind.CYCLE) and self.width != 1:
+            raise ValueError(f"width belongs to vector and history, not {self.kind}")
+        return self
+
+
+class ActionKind(StrEnum):
+    """The four kinds of decision of the product specification."""
+
+    SUGGEST_PAIRING = "suggest_pairing"
+    RECOMMEND_HIVE = "recommend_hive"
+    INTERVENTION = "intervention"
+    NO_ACTION = "no_action"
+
+
+class ActionSpec(_Value):
+    """One action of the catalogue.
+
+    ``people`` is the slate size of a pairing; ``event_id`` the event (or item) of a recommendation;
+    ``tone`` and ``message`` belong to an intervention. ``features`` describe an action to models.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_:\-]{0,62}$")]
+    kind: ActionKind
+    people: Annotated[int, Field(ge=1, le=20)] | None = None
+    event_id: str | None = None
+    tone: Name | None = None
+    message: str | None = None
+    safety_critical: bool = False
+    features: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        wanted: dict[ActionKind, set[str]] = {
+            ActionKind.SUGGEST_PAIRING: {"people"},
+            ActionKind.RECOMMEND_HIVE: {"event_id"},
+            ActionKind.INTERVENTION: {"tone", "message"},
+            ActionKind.NO_ACTION: set(),
+        }
+        for name in ("people", "event_id", "tone", "message"):
+            given = getattr(self, name) is not None
+            if given != (name in wanted[self.kind]):
+                verb = "does not take" if given else "needs"
+                raise ValueError(f"action {self.id!r} of kind {self.kind} {verb} {name}")
+        return self
+
+
+class Silence(StrEnum):
+    """What the absence of a signal means once an episode has closed."""
+
+    ZERO = "zero"
+    MISSING = "missing"
+
+
+class SignalSpec(_Value):
+    """One kind of reward evidence: its range, its weight and the meaning of silence.
+
+    ``two_sided`` maps a value v of [0, 1] to 2v - 1 (a thumb, a rating); otherwise values of
+    [low, high] are used as they are, and low..high must lie within [-1, 1].
+    """
+
+    name: Name
+    low: float = 0.0
+    high: float = 1.0
+    two_sided: bool = False
+    weight: Annotated[float, Field(gt=0)]
+    silence: Silence
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low={self.low} is not below high={self.high}")
+        if self.low < -1.0 or self.high > 1.0:
+            raise ValueError(f"range [{self.low}, {self.high}] leaves [-1, 1]")
+        if self.two_sided and (self.low, self.high) != (0.0, 1.0):
+            raise ValueError("two_sided needs the range [0, 1]")
+        return self
+
+
+class RewardSpec(_Value):
+    """How signals become one reward in [-1, 1]; see ``everloop/rewards``.
+
+    ``attainable_low``/``attainable_high`` are what the best and worst decisions can earn; margins and
+    fairness are taken on the reward rescaled to this range.
+    """
+
+    attainable_low: Annotated[float, Field(ge=-1, le=1)]
+    attainable_high: Annotated[float, Field(ge=-1, le=1)]
+    half_life_seconds: Annotated[float, Field(gt=0)]
+    closes_after_seconds: Annotated[int, Field(ge=0)]
+    success_at: Annotated[float, Field(ge=-1, le=1)]
+    failure_at: Annotated[float, Field(ge=-1, le=1)]
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if not self.attainable_low < self.attainable_high:
+            raise ValueError("attainable_low is not below attainable_high")
+        if not self.failure_at < self.success_at:
+            raise ValueError("failure_at is not below success_at")
+        return self
+
+
+class ExplorationSpec(_Value):
+    """epsilon-greedy: decays from ``start`` to ``serving_floor``; ``training_floor`` in simulation."""
+
+    start: Share = 0.3
+    serving_floor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    training_floor: Share = 0.05
+
+
+class PrivacySpec(_Value):
+    """The person-level budget and how a night spends it (see ``everloop/privacy``).
+
+    ``first_fit_share`` of the period's mu^2 goes to the first fit, the rest evenly over the period.
+    ``shares`` divide a night between mechanisms and sum to at most 1.
+    """
+
+    epsilon: Annotated[float, Field(gt=0, le=10)] = 1.0
+    delta: Annotated[float, Field(gt=0, lt=1e-3)] = 1e-5
+    period_days: Annotated[int, Field(ge=1, le=3660)] = 365
+    first_fit_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    user_model_share: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    profiles_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    quality_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    steps: Annotated[int, Field(ge=1, le=1000)] = 4
+    learning_rate: Annotated[float, Field(gt=0)] = 12.0
+    episodes_per_person: Annotated[int, Field(ge=1, le=1000)] = 20
+    people_expected: Annotated[int, Field(ge=1)] = 10_000
+    max_parameters: Annotated[int, Field(ge=1)] = 300
+    min_people: Annotated[int, Field(ge=2)] = 100
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        total = self.user_model_share + self.profiles_share + self.quality_share
+        if total > 1.0 + 1e-9:
+            raise ValueError(f"shares sum to {total:g}, more than 1")
+        return self
+
+
+class TrainingSpec(_Value):
+    """Policy training: the specification's PPO settings, and the size of a night's simulation."""
+
+    iterations: Annotated[int, Field(ge=1)] = 30
+    environments: Annotated[int, Field(ge=1)] = 64
+    rollout_length: Annotated[int, Field(ge=1)] = 32
+    minibatch: Annotated[int, Field(ge=1)] = 256
+    epochs: Annotated[int, Field(ge=1)] = 4
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    discount: Annotated[float, Field(ge=0, le=1)] = 0.9
+    gae_lambda: Annotated[float, Field(ge=0, le=1)] = 0.95
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    entropy: Annotated[float, Field(ge=0)] = 0.01
+    hidden: Annotated[int, Field(ge=4, le=4096)] = 64
+    journey_length: Annotated[int, Field(ge=1, le=1000)] = 10
+    profiles: Annotated[int, Field(ge=10)] = 1000
+    seed: Annotated[int, Field(ge=0)] = 7
+
+
+class ThresholdSpec(_Value):
+    """What validation and the gate ask for. Each is a named check with a reason."""
+
+    min_episodes: Annotated[int, Field(ge=1)] = 200
+    window_days: Annotated[int, Field(ge=1, le=3660)] = 28
+    freshness_hours: Annotated[float, Field(gt=0)] = 48.0
+    volume_tolerance: Annotated[float, Field(gt=0)] = 0.8
+    """Largest share by which a day's volume may differ from the mean of the days before it."""
+    holdout_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of people whose episodes are kept from training, for evaluation."""
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    min_effective_sample: Annotated[float, Field(gt=0)] = 200.0
+    max_weight_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    mean_weight_tolerance: Annotated[float, Field(gt=0)] = 0.2
+    fairness_parity: Annotated[float, Field(gt=0, le=1)] = 0.9
+    fairness_min_group: Annotated[int, Field(ge=2)] = 50
+    max_synthetic_distance: Annotated[float, Field(gt=0)] = 0.5
+    min_explained_share: Share = 0.95
+    max_anomaly_share: Share = 0.05
+    max_safety_critical_share: Share = 0.5
+
+
+class BenchmarkMetric(_Value):
+    """One success metric of the product: where it starts and where it should be."""
+
+    name: Name
+    baseline: float
+    target: float
+    unit: Literal["share", "rmse", "score"] = "share"
+    signal: str | None = None
+    """Signal type or context field that measures it; ``None``: not measurable from the log."""
+    action_kind: ActionKind | None = None
+    """Restricts the measurement to decisions of one kind."""
+
+
+class LoopSpec(_Value):
+    """A product's learning loop."""
+
+    name: Name
+    version: Annotated[int, Field(ge=1)]
+    description: str = ""
+    source: str = ""
+    """Attribution of the data this loop was made for, shown in every report."""
+    person_ids: bool = True
+    """False: the logs carry no person, so each row is a person of its own; the report says so."""
+    context: Annotated[tuple[ContextField, ...], Field(min_length=1)]
+    actions: Annotated[tuple[ActionSpec, ...], Field(min_length=2)]
+    signals: Annotated[tuple[SignalSpec, ...], Field(min_length=1)]
+    reward: RewardSpec
+    protected: tuple[str, ...] = ()
+    """Context fields of kind category whose groups the fairness check compares."""
+    exploration: ExplorationSpec = ExplorationSpec()
+    privacy: PrivacySpec = PrivacySpec()
+    training: TrainingSpec = TrainingSpec()
+    thresholds: ThresholdSpec = ThresholdSpec()
+    success_metrics: tuple[BenchmarkMetric, ...] = ()
+
+    @field_validator("context", "actions", "signals")
+    @classmethod
+    def _distinct(
+        cls, items: tuple[ContextField | ActionSpec | SignalSpec, ...]
+    ) -> tuple[ContextField | ActionSpec | SignalSpec, ...]:
+        names = [item.id if isinstance(item, ActionSpec) else item.name for item in items]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"{', '.join(repeated)} is declared more than once")
+        return items
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        categories = {f.name for f in self.context if f.kind is FieldKind.CATEGORY}
+        for name in self.protected:
+            if name not in categories:
+                raise ValueError(
+                    f"protected field {name!r} is not a context field of kind category"
+                )
+        widths = {len(action.features) for action in self.actions}
+        if len(widths) != 1:
+            raise ValueError(f"actions have feature vectors of different widths {sorted(widths)}")
+        known = {s.name for s in self.signals} | {f.name for f in self.context}
+        for metric in self.success_metrics:
+            if metric.signal is not None and metric.signal not in known:
+                raise ValueError(f"success metric {metric.name!r} reads unknown {metric.signal!r}")
+        return self
+
+    @cached_property
+    def action_ids(self) -> tuple[str, ...]:
+        """Ids in catalogue order; the position is the action's index in every array."""
+        return tuple(action.id for action in self.actions)
+
+    @cached_property
+    def action_index(self) -> dict[str, int]:
+        return {action_id: index for index, action_id in enumerate(self.action_ids)}
+
+    @cached_property
+    def signal_names(self) -> tuple[str, ...]:
+        return tuple(signal.name for signal in self.signals)
+
+    def field(self, name: str) -> ContextField:
+        """The context field of that name; ``KeyError`` if there is none."""
+        return {f.name: f for f in self.context}[name]
+
+    def signal(self, name: str) -> SignalSpec:
+        """The signal type of that name; ``KeyError`` if there is none."""
+        return {s.name: s for s in self.signals}[name]
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of the canonical JSON form: what a run records as its specification."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,151 @@
+"""Trained artefacts: ``model_checkpoints``, ``synthetic_profiles``, deployments and rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from everloop.contracts.datasets import Bool, Float, Float32
+from everloop.contracts.episodes import Json
+
+
+class ModelType(StrEnum):
+    """The specification's three; ``intervention`` is the policy."""
+
+    PAIRING = "pairing"
+    EMOTION = "emotion"
+    INTERVENTION = "intervention"
+
+
+class Provenance(StrEnum):
+    """Whether an artefact may leave the trust boundary: only what private releases alone made."""
+
+    PRIVATE_RELEASE = "private_release"
+    RAW_LOG = "raw_log"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCheckpoint:
+    """A trained model, its files by checksum and everything it was made from.
+
+    Attributes:
+        checkpoint_id: UUID derived from the files and the lineage: the same training, the same id.
+        weights_url: address of the blob that holds the served form (ONNX).
+        weights_sha256: checksum that is verified before every load.
+        performance_metrics: name -> figure, measured.
+        active: whether the ``active`` alias points here.
+        lineage: name -> id or checksum (dataset, user_model_release, loop_spec, code, encoder, seed).
+        verdict: the gate's decision when it was registered ("continue" or "hold").
+    """
+
+    checkpoint_id: str
+    model_type: ModelType
+    loop: str
+    weights_url: str
+    weights_sha256: str
+    performance_metrics: Mapping[str, float]
+    training_date: datetime
+    provenance: Provenance
+    lineage: Mapping[str, str]
+    verdict: str
+    active: bool = False
+    tenant: str = "default"
+    files: Mapping[str, str] = field(default_factory=dict)
+    """File name -> SHA-256 of its blob (weights, card, encoder)."""
+    schema_version: int = 1
+
+
+class ProfileSource(StrEnum):
+    GENERATED = "generated"
+    AUGMENTED = "augmented"
+    REAL = "real"
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticProfile:
+    """A person who does not exist; a row of ``synthetic_profiles``."""
+
+    profile_id: str
+    persona_vector: tuple[float, ...]
+    traits: Mapping[str, Json]
+    interaction_history: tuple[Mapping[str, Json], ...]
+    source: ProfileSource
+    release_id: str
+    schema_version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOutput:
+    """What a policy says of n states.
+
+    logits (n, A) with invalid actions at a large negative number; propensity (n, A) with which each
+    action is taken, exploration included (rows sum to 1, 0 on invalid actions); value (n,).
+    """
+
+    logits: Float
+    propensity: Float
+    value: Float
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """n encoded states with their action masks."""
+
+    context: Float32
+    mask: Bool
+
+
+RolloutState = Literal["started", "refused", "waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRecord:
+    """A trial of a candidate, or the refusal to start one.
+
+    ``state``: ``started`` at ``traffic_percent``; ``waiting`` behind the candidate on trial;
+    ``refused`` with the reasons.
+    """
+
+    rollout_id: str
+    loop: str
+    candidate: str
+    active: str | None
+    state: RolloutState
+    traffic_percent: float
+    reasons: tuple[str, ...]
+    recorded_at: datetime
+    tenant: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """One stage of a run, as it is shown and kept."""
+
+    stage: str
+    outcome: Literal["succeeded", "cached", "skipped", "failed"]
+    seconds: float
+    summary: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    artefacts: Mapping[str, str] = field(default_factory=dict)
+    """Artefact name -> address."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run of a graph for a logical date."""
+
+    run_id: str
+    pipeline: str
+    loop: str
+    logical_date: str
+    started_at: datetime
+    finished_at: datetime | None
+    status: Literal["running", "succeeded", "failed"]
+    verdict: str
+    parameters: Mapping[str, Json]
+    stages: tuple[StageRecord, ...]
+    report: str
+    tenant: str = "default"

@@ -1,0 +1,239 @@
+"""Ports: what the domain asks of the outside. Adapters live in ``everloop/storage``.
+
+Each method's *Constraints* are what an adapter MUST do; ``tests/conformance`` runs one suite per
+port against every adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Protocol
+
+from everloop.contracts.datasets import DatasetVersion
+from everloop.contracts.episodes import Consent, Dispute, Episode, RewardSignal
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.models import (
+    ModelCheckpoint,
+    PolicyOutput,
+    RolloutRecord,
+    RunRecord,
+    States,
+)
+from everloop.contracts.privacy import BudgetStatus, LedgerRow, ReleaseRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """How many records were new and how many were replays of stored ones."""
+
+    new: int
+    replayed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """Which part of the log a dataset version is made from.
+
+    The window is the ``window_days`` days that end with ``logical_date`` (UTC). What was not known
+    at the end of that day is left out. ``refresh`` reads anew instead of at the watermark that the
+    first extraction of this date pinned.
+    """
+
+    spec: LoopSpec
+    logical_date: date
+    window_days: int
+    tenant: str = "default"
+    refresh: bool = False
+
+
+class EventLog(Protocol):
+    """The durable log of decisions, signals, consents and disputes.
+
+    Constraints on every ``append_*``: all records are stored durably before it returns, or none is
+    and it raises. The same id with the same payload is a replay and changes nothing; with another
+    payload it is ``ShouldResolveConflict``. A full disk is ``ShouldFreeDisk``.
+    """
+
+    def append_episodes(self, episodes: Sequence[Episode]) -> Appended: ...
+
+    def append_signals(self, signals: Sequence[RewardSignal]) -> Appended:
+        """Constraints: a signal whose episode is unknown is ``ShouldFixSignal``."""
+
+    def append_batch(
+        self, episodes: Iterable[Episode], signals: Iterable[RewardSignal]
+    ) -> tuple[Appended, Appended]:
+        """Append both in one transaction: an import is whole or absent. Streams its inputs."""
+
+    def record_consent(self, consent: Consent) -> None: ...
+
+    def record_dispute(self, dispute: Dispute) -> None:
+        """Constraints: an unknown signal is ``ShouldFixSignal``."""
+
+    def consents(self, user_id: str, tenant: str = "default") -> tuple[Consent, ...]:
+        """Newest first."""
+
+    def disputes(self, tenant: str = "default") -> tuple[Dispute, ...]:
+        """The newest state of each disputed signal, newest first."""
+
+    def episodes_of(self, user_id: str, tenant: str = "default") -> Iterator[Episode]:
+        """A person's episodes, oldest first."""
+
+    def counts(self, loop: str, tenant: str = "default") -> tuple[int, int]:
+        """(episodes, signals) stored for a loop."""
+
+
+class DatasetStore(Protocol):
+    """Immutable dataset versions."""
+
+    def extract(self, extraction: Extraction) -> DatasetVersion:
+        """Make (or find) the dataset version of a logical date.
+
+        Constraints: content-addressed and atomic (a killed extraction leaves nothing that looks
+        like a version); the first call pins the watermark of its date, later calls return the same
+        ``dataset_id`` unless ``refresh``; people without training consent and disputed signals are
+        left out; an empty window is a version with 0 rows, not an error.
+        """
+
+    def open(self, dataset_id: str) -> DatasetVersion:
+        """Constraints: verifies every checksum; ``ShouldRestoreArtefact`` otherwise."""
+
+
+class BlobStore(Protocol):
+    """Immutable artefacts, addressed by content."""
+
+    def put(self, path: Path) -> tuple[str, str]:
+        """Store a file; (url, sha256). Constraints: durable and atomic; a second put is a no-op."""
+
+    def fetch(self, url: str, sha256: str) -> Path:
+        """A local file whose checksum was verified; ``ShouldRestoreArtefact`` otherwise."""
+
+
+class Registry(Protocol):
+    """Model checkpoints, aliases with compare-and-set, and an append-only deployment log."""
+
+    def register(self, checkpoint: ModelCheckpoint) -> ModelCheckpoint:
+        """Constraints: idempotent by ``checkpoint_id``; another payload under it is a conflict."""
+
+    def checkpoint(self, checkpoint_id: str) -> ModelCheckpoint:
+        """``ShouldRestoreArtefact`` when there is none."""
+
+    def checkpoints(self, loop: str, tenant: str = "default") -> tuple[ModelCheckpoint, ...]:
+        """Newest first."""
+
+    def alias(self, loop: str, alias: str, tenant: str = "default") -> tuple[str | None, int]:
+        """(checkpoint_id or None, generation); generation 0 before the first set."""
+
+    def set_alias(
+        self,
+        loop: str,
+        alias: str,
+        checkpoint_id: str | None,
+        expected_generation: int,
+        reason: str,
+        tenant: str = "default",
+    ) -> int:
+        """The new generation. Constraints: atomic; another generation is ``ShouldResolveConflict``;
+        every change is appended to the deployment log; one that repeats the current state too."""
+
+    def deployment_log(
+        self, loop: str, tenant: str = "default"
+    ) -> tuple[Mapping[str, str | int | None], ...]: ...
+
+
+class RolloutStore(Protocol):
+    """Trials of candidates, one at a time."""
+
+    def start(self, record: RolloutRecord) -> RolloutRecord:
+        """Store a record. Constraints: idempotent by ``rollout_id`` (the stored one is returned); at
+        most one ``started`` per loop and tenant, a second becomes ``waiting``, atomically."""
+
+    def rollouts(self, loop: str, tenant: str = "default") -> tuple[RolloutRecord, ...]:
+        """Newest first."""
+
+
+class RunStore(Protocol):
+    """Runs of graphs, for ``everloop runs`` and the SDK."""
+
+    def save(self, run: RunRecord) -> None:
+        """Insert or replace by ``run_id``, atomically."""
+
+    def run(self, run_id: str) -> RunRecord:
+        """``ShouldFixArgument`` when there is none, naming the nearest ids."""
+
+    def runs(self, loop: str | None = None, limit: int = 50) -> tuple[RunRecord, ...]:
+        """Newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Budget taken for one release, before any noise is drawn.
+
+    ``admitted``: the people (sorted pseudonyms) whose budget covers it; everyone else must be left
+    out of the computation. ``noise_seed``: 32 secret bytes bound to the release, the same when a
+    killed fit resumes. ``stored``: address of the output when the release was already made.
+    """
+
+    release_id: str
+    admitted: tuple[str, ...]
+    noise_seed: bytes
+    row: LedgerRow
+    stored_url: str | None = None
+    stored_sha256: str | None = None
+
+
+class PrivacyLedger(Protocol):
+    """Who has spent how much, per person, for ever.
+
+    Constraints: a reservation is one durable transaction and is never refunded; no sequence of
+    calls, crashes and concurrent runs lets a person's mu^2 within any rolling period pass the
+    budget; rows are append-only and hash-chained, and a broken chain stops every reservation with
+    ``ShouldRepairLedger``.
+    """
+
+    def reserve(
+        self, request: ReleaseRequest, people: Sequence[str], spec: LoopSpec, min_people: int
+    ) -> Reservation:
+        """Charge every person who can afford it, and say who that is.
+
+        Raises ``ShouldWaitForBudget`` (nothing charged) when fewer than ``min_people`` can;
+        ``ShouldKeepRelease`` when (pipeline, date, stage) was released under other terms.
+        """
+
+    def complete(self, release_id: str, url: str, sha256: str) -> LedgerRow:
+        """Mark a reservation as spent with its stored output. Idempotent."""
+
+    def latest_release(
+        self, pipeline: str, stage: str, on_or_before: date
+    ) -> tuple[LedgerRow, str, str] | None:
+        """(row, url, sha256) of the newest completed release of a stage."""
+
+    def status(self, spec: LoopSpec, on: date, tonight: float) -> BudgetStatus:
+        """``tonight`` is the mu^2 of the releases of this logical date."""
+
+    def history(self, pipeline: str | None = None) -> tuple[LedgerRow, ...]:
+        """Every row, oldest first."""
+
+    def verify(self) -> int:
+        """Check the whole chain; the number of rows. ``ShouldRepairLedger`` names the first bad row."""
+
+
+class Policy(Protocol):
+    """A policy that can be asked, whatever runtime serves it."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def encoder(self) -> str:
+        """Version of the encoder whose states it reads."""
+
+    def act(self, states: States, epsilon: float) -> PolicyOutput:
+        """Propensities under epsilon-greedy exploration over valid actions."""
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Current time, UTC."""

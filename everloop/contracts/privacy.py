@@ -1,0 +1,137 @@
+"""Releases of private mechanisms and the ledger's rows. The unit of privacy is the person.
+
+Neighbouring datasets differ by adding or removing one person. Evolution: fields are never removed or
+given another meaning; new ones are optional.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Literal
+
+from everloop.contracts.errors import ShouldFixArgument
+
+
+class ReleaseStatus(StrEnum):
+    """``reserved``: budget is taken, noise may have been drawn. ``spent``: the output is stored."""
+
+    RESERVED = "reserved"
+    SPENT = "spent"
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianMechanism:
+    """``steps`` full-batch Gaussian releases, each of sensitivity ``clip`` and noise ``sigma * clip``.
+
+    Its privacy loss is mu^2 = steps / sigma^2 in Gaussian DP, exactly additive (Dong et al. 2022).
+    """
+
+    sigma: float
+    clip: float
+    steps: int
+    kind: Literal["gaussian"] = "gaussian"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.sigma) and self.sigma > 0):
+            raise ShouldFixArgument(f"Gaussian mechanism: sigma={self.sigma} is not positive.")
+        if not (math.isfinite(self.clip) and self.clip > 0):
+            raise ShouldFixArgument(f"Gaussian mechanism: clip={self.clip} is not positive.")
+        if self.steps < 1:
+            raise ShouldFixArgument(f"Gaussian mechanism: steps={self.steps} is not at least 1.")
+
+    @property
+    def mu_squared(self) -> float:
+        """Privacy loss of all steps together, mu^2 = steps / sigma^2."""
+        return self.steps / self.sigma**2
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """What a stage asks the ledger for, before it draws any noise.
+
+    ``(pipeline, logical_date, stage)`` is paid for once; ``configuration_sha256`` and
+    ``dataset_id`` say under which terms. The same terms again return the stored release; other terms
+    are refused (``ShouldKeepRelease``).
+    """
+
+    pipeline: str
+    logical_date: date
+    stage: str
+    configuration_sha256: str
+    dataset_id: str
+    mechanism: GaussianMechanism
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One release as the ledger keeps it; append-only, chained by hash.
+
+    ``people_commitment`` is a keyed hash of the sorted set of people, ``people`` how many they are
+    (inside the boundary only). ``previous_sha256``/``row_sha256`` chain the rows.
+    """
+
+    sequence: int
+    release_id: str
+    pipeline: str
+    logical_date: date
+    stage: str
+    configuration_sha256: str
+    dataset_id: str
+    mechanism: Mapping[str, float | int | str]
+    mu_squared: float
+    delta: float
+    people: int
+    people_commitment: str
+    status: ReleaseStatus
+    recorded_at: datetime
+    library: str
+    previous_sha256: str
+    row_sha256: str
+    unit: Literal["person"] = "person"
+    neighbours: Literal["add-or-remove-one"] = "add-or-remove-one"
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStatus:
+    """The loop's budget on a date, of the person who has spent most.
+
+    epsilon values hold at ``delta``. ``nights_left`` is how many more nights of the plan fit.
+    """
+
+    epsilon_budget: float
+    delta: float
+    period_days: int
+    epsilon_tonight: float
+    epsilon_period: float
+    epsilon_since_first_seen: float
+    mu_squared_budget: float
+    mu_squared_period: float
+    nights_left: int
+    people_retired: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseNote:
+    """What the report says of one release.
+
+    ``reused`` names why an older release serves instead of a new one ("" for a new one).
+    ``metrics`` are fit figures computed from the release's own output or inside the boundary.
+    """
+
+    release_id: str
+    stage: str
+    released: bool
+    reused: str
+    epsilon: float
+    delta: float
+    mu_squared: float
+    mechanism: Mapping[str, float | int | str]
+    people: int
+    parameters: int
+    budget: BudgetStatus
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,76 @@
+"""What policy learning needs of the private side: people, and how they respond."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from everloop.contracts.datasets import Bool, Float, Float32, Int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileBatch:
+    """Synthetic people; every array is computed from private releases or public constants alone.
+
+    Attributes:
+        context: (P, d) float32, a person's resting context, within [-1, 1].
+        mask: (P, A) actions that are valid for the person.
+        weight: (P,) sampling weight in training; marked edge cases weigh less.
+        encoder: version of the encoder that ``context`` belongs to.
+        release_id: the private release that the people were drawn from.
+    """
+
+    context: Float32
+    mask: Bool
+    weight: Float
+    encoder: str
+    release_id: str
+
+    def __len__(self) -> int:
+        return len(self.context)
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """How n people respond to one decision each.
+
+    Attributes:
+        signals: (n, S) mean of each signal type, in [-1, 1].
+        reward: (n,) aggregated by the loop's weights, in [-1, 1].
+        context: (n, d) the next context, within [-1, 1].
+        ended: (n,) True where the journey ends after this decision.
+    """
+
+    signals: Float
+    reward: Float
+    context: Float32
+    ended: Bool
+
+
+class UserModel(Protocol):
+    """The learned simulator of how people respond.
+
+    Constraints: every method is deterministic in its arguments (randomness comes from ``rng``) and
+    reads nothing but the released parameters.
+    """
+
+    @property
+    def release_id(self) -> str:
+        """The private release whose output this model is."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of released parameters."""
+
+    def expected_signals(self, context: Float32, action: Int) -> Float:
+        """(n, S) expected mean of each signal type in [-1, 1] for (n, d) contexts, (n,) actions."""
+
+    def expected_reward(self, context: Float32, action: Int) -> Float:
+        """(n,) expected reward in [-1, 1]."""
+
+    def respond(
+        self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator
+    ) -> Responses:
+        """Sample responses; ``resting`` (n, d) is where each person's context returns to."""

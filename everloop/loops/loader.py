@@ -1,0 +1,125 @@
+"""Read a loop specification from YAML and refuse it with the line and the fix."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from everloop.contracts.errors import ShouldFixLoopSpec
+from everloop.contracts.loop_spec import LoopSpec
+
+SHIPPED = ("companion", "open_bandit")
+
+
+def shipped_path(name: str) -> Path:
+    """Path of a specification that ships with everloop; ``ShouldFixLoopSpec`` for another name."""
+    if name not in SHIPPED:
+        near = difflib.get_close_matches(name, SHIPPED, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Shipped loops: {', '.join(SHIPPED)}."
+        raise ShouldFixLoopSpec(
+            f"There is no loop {name!r}.", f"{hint} Or give a path to a YAML file."
+        )
+    return Path(__file__).parent / f"{name}.yaml"
+
+
+def load(name_or_path: str | Path) -> LoopSpec:
+    """Load a shipped loop by name, or any loop by path.
+
+    Raises:
+        ShouldFixLoopSpec: listing every problem as ``file:line: problem (fix)``.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        path = shipped_path(str(name_or_path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ShouldFixLoopSpec(
+            f"{path} cannot be read: {problem}.", "Check the path."
+        ) from problem
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str = "<text>") -> LoopSpec:
+    """Parse YAML text into a ``LoopSpec``; ``where`` is the file name that errors show.
+
+    Raises:
+        ShouldFixLoopSpec: listing every problem as ``file:line: problem (fix)``.
+    """
+    yaml = YAML(typ="rt")
+    try:
+        document = yaml.load(text)
+    except MarkedYAMLError as problem:
+        line = problem.problem_mark.line + 1 if problem.problem_mark else 1
+        raise ShouldFixLoopSpec(
+            f"{where}:{line}: {problem.problem or 'this is not YAML'}.", "Correct the YAML."
+        ) from problem
+    except YAMLError as problem:
+        raise ShouldFixLoopSpec(f"{where}:1: {problem}.", "Correct the YAML.") from problem
+    if not isinstance(document, CommentedMap):
+        raise ShouldFixLoopSpec(
+            f"{where}:1: the file holds no mapping.", "Start from a shipped loop."
+        )
+    try:
+        return LoopSpec.model_validate(_plain(document))
+    except ValidationError as problem:
+        lines = [_explain(document, error, where) for error in problem.errors(include_url=False)]
+        raise ShouldFixLoopSpec("\n".join(lines)) from None
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, CommentedMap):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        return tuple(_plain(value) for value in node)
+    return node
+
+
+def _line(document: CommentedMap, location: tuple[int | str, ...]) -> int:
+    """Line (from 1) of the deepest node of ``location`` that exists in the document."""
+    node: Any = document
+    line = int(document.lc.line) + 1
+    for key in location:
+        if isinstance(node, CommentedMap) and key in node:
+            line = int(node.lc.key(key)[0]) + 1
+        elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
+            line = int(node.lc.item(key)[0]) + 1
+        else:
+            break
+        node = node[key]
+    return line
+
+
+def _allowed(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = LoopSpec
+    for key in location[:-1]:
+        if isinstance(key, int):
+            continue
+        annotation = model.model_fields[key].annotation
+        arguments = getattr(annotation, "__args__", ())
+        model = arguments[0] if arguments else annotation
+    return list(model.model_fields)
+
+
+def _explain(document: CommentedMap, error: ErrorDetails, where: str) -> str:
+    location = error["loc"]
+    path = ".".join(str(part) for part in location) or "the loop"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        key = str(location[-1])
+        allowed = _allowed(location)
+        near = difflib.get_close_matches(key, allowed, n=1)
+        fix = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(allowed)}"
+        return f"{where}:{_line(document, location)}: unknown key {path!r} ({fix})"
+    if error["type"] == "missing":
+        return f"{where}:{_line(document, location)}: {path!r} is missing (add it)"
+    given = error["input"]
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{where}:{_line(document, location)}: {path}: {message}{shown}"
