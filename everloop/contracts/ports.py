@@ -7,6 +7,7 @@ port against every adapter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -237,3 +238,48 @@ class Policy(Protocol):
 class Clock(Protocol):
     def now(self) -> datetime:
         """Current time, UTC."""
+
+
+class LedgerTransaction(Protocol):
+    """The ledger's storage inside one exclusive, durable transaction."""
+
+    def rows(self) -> Iterator[LedgerRow]:
+        """Every row, oldest first."""
+
+    def last_row(self) -> LedgerRow | None: ...
+
+    def append(self, row: LedgerRow) -> None:
+        """Constraints: rows are never updated or deleted; a repeated sequence is a conflict."""
+
+    def spent(
+        self, people: Sequence[str], after: date, until: date
+    ) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        """mu^2 by person: (charged on dates in (after, until] , since first seen)."""
+
+    def charge(self, people: Sequence[str], release_id: str, on: date, mu_squared: float) -> None:
+        """Add to each person's total. Constraints: (person, release_id) is charged at most once."""
+
+    def charged(self, release_id: str) -> tuple[str, ...]:
+        """The people (sorted) whom a release was charged to."""
+
+    def seal(self, release_id: str, noise_seed: bytes) -> None:
+        """Keep the secret noise seed of an unfinished release."""
+
+    def sealed(self, release_id: str) -> bytes | None:
+        """The seed, or None once the release is complete and the seed was destroyed."""
+
+    def unseal(self, release_id: str) -> None:
+        """Destroy the seed of a completed release."""
+
+    def store_output(self, release_id: str, url: str, sha256: str) -> None: ...
+
+    def output(self, release_id: str) -> tuple[str, str] | None:
+        """(url, sha256) of a completed release's stored output."""
+
+
+class LedgerStore(Protocol):
+    """Where the privacy ledger keeps its rows."""
+
+    def transaction(self) -> AbstractContextManager[LedgerTransaction]:
+        """Constraints: exclusive among all processes; durable when it exits without an error, and
+        without any effect when it does not or the process dies."""
