@@ -1,0 +1,64 @@
+# Every target sets up what it needs; a bare machine wants only Python 3.11, pip and make.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all lint format coverage golden lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make the virtual environment with the exact packages of requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@echo "== setting up $(VENV) with $(PYTHON) (a few minutes the first time)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(READY) ## the daily loop on real logs (Open Bandit) and on the example, with reports
+	$(BIN)/everloop init
+	$(BIN)/everloop import open-bandit
+	$(BIN)/everloop import example
+	$(BIN)/everloop run daily --loop open_bandit --date 2019-11-30
+	$(BIN)/everloop run daily --loop companion --date 2026-03-28
+	@$(BIN)/everloop runs list
+
+test: $(READY) ## the test suite, with branch coverage of domain code held at 90 %
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
+	$(BIN)/python -m coverage report --fail-under=90
+
+test-all: $(READY) ## everything, the slow proofs too
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: $(READY) ## ruff, mypy --strict and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## let ruff rewrite the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+golden: $(READY) ## rewrite the compiled graph that the tests compare with
+	$(BIN)/everloop compile --output tests/pipelines/golden
+
+bench-%: $(READY) ## run the benchmark bench/NAME.py; the last line is its record (BENCH_ARGS="--quick")
+	$(BIN)/python -m bench.$(subst -,_,$*) $(BENCH_ARGS)
+
+lock: ## resolve requirements.lock anew in a throw-away environment
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet torch==2.13.0
+	.venv-lock/bin/python -m pip install --quiet -e ".[dev]"
+	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+	rm -rf .venv-lock
+
+clean: ## remove caches; the workspace is kept, since it holds the privacy ledger
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

@@ -1,0 +1,92 @@
+"""One KFP artifact type per contract, so that a wrong wire fails when the graph is built.
+
+The docstring of each type says what lies at the artifact's path.
+"""
+
+from __future__ import annotations
+
+from kfp import dsl
+
+
+class EpisodeDataset(dsl.Artifact):
+    """A ``DatasetManifest`` (JSON); the files are in the dataset store under its ``dataset_id``."""
+
+    schema_title = "system.EverloopEpisodeDataset"
+    schema_version = "0.0.1"
+
+
+class Validation(dsl.Artifact):
+    """A ``ValidationReport`` (JSON)."""
+
+    schema_title = "system.EverloopValidation"
+    schema_version = "0.0.1"
+
+
+class RewardTable(dsl.Artifact):
+    """A folder: ``rewards.parquet`` and ``figures.json`` (``RewardFigures``)."""
+
+    schema_title = "system.EverloopRewardTable"
+    schema_version = "0.0.1"
+
+
+class EncodedDataset(dsl.Artifact):
+    """``EncodedEpisodes`` (safetensors)."""
+
+    schema_title = "system.EverloopEncodedDataset"
+    schema_version = "0.0.1"
+
+
+class PrivateRelease(dsl.Artifact):
+    """A folder: the release's file and ``note.json`` (``ReleaseNote``), or ``refusal.json``."""
+
+    schema_title = "system.EverloopPrivateRelease"
+    schema_version = "0.0.1"
+
+
+class SyntheticQuality(dsl.Artifact):
+    """A ``QualityFigures`` (JSON)."""
+
+    schema_title = "system.EverloopSyntheticQuality"
+    schema_version = "0.0.1"
+
+
+class TrainedPolicy(dsl.Artifact):
+    """A folder: ``policy.onnx``, ``policy.safetensors`` and ``figures.json`` (``TrainingFigures``)."""
+
+    schema_title = "system.EverloopTrainedPolicy"
+    schema_version = "0.0.1"
+
+
+class Evaluation(dsl.Artifact):
+    """A ``PolicyEvaluation`` (JSON)."""
+
+    schema_title = "system.EverloopEvaluation"
+    schema_version = "0.0.1"
+
+
+class Explanations(dsl.Artifact):
+    """A folder: ``explanations.parquet`` and ``sample.json`` (``TrainingExplanation`` list)."""
+
+    schema_title = "system.EverloopExplanations"
+    schema_version = "0.0.1"
+
+
+class GateVerdict(dsl.Artifact):
+    """A ``Verdict`` (JSON)."""
+
+    schema_title = "system.EverloopVerdict"
+    schema_version = "0.0.1"
+
+
+class Checkpoint(dsl.Artifact):
+    """A ``ModelCheckpoint`` (JSON), as registered."""
+
+    schema_title = "system.EverloopCheckpoint"
+    schema_version = "0.0.1"
+
+
+class Rollout(dsl.Artifact):
+    """A ``RolloutRecord`` (JSON): the trial, or the refusal to start one."""
+
+    schema_title = "system.EverloopRollout"
+    schema_version = "0.0.1"

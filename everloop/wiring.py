@@ -1,0 +1,77 @@
+"""Composition root: the only place that chooses adapters.
+
+A workspace is a folder on a laptop: ``state.db`` (SQLite), ``datasets/``, ``blobs/``, ``runs/`` and
+``secrets.env``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from everloop import settings
+from everloop.contracts.ports import (
+    BlobStore,
+    DatasetStore,
+    EventLog,
+    PrivacyLedger,
+    Registry,
+    RolloutStore,
+    RunStore,
+)
+from everloop.privacy.ledger import Ledger
+from everloop.privacy.pseudonyms import Pseudonyms
+from everloop.storage.local.blobs import LocalBlobStore
+from everloop.storage.local.datasets import LocalDatasetStore
+from everloop.storage.local.engine import open_workspace_database
+from everloop.storage.local.event_log import SqliteEventLog
+from everloop.storage.local.ledger_store import SqliteLedgerStore
+from everloop.storage.local.profiles import SqlProfileStore
+from everloop.storage.local.registry import SqlRegistry
+from everloop.storage.local.rollouts import SqlRolloutStore
+from everloop.storage.local.runs import SqlRunStore
+
+DATABASE = "state.db"
+
+
+class SystemClock:
+    """The machine's clock, UTC."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Every port, wired to the adapters of one workspace."""
+
+    home: Path
+    log: EventLog
+    datasets: DatasetStore
+    blobs: BlobStore
+    registry: Registry
+    rollouts: RolloutStore
+    runs: RunStore
+    ledger: PrivacyLedger
+    profiles: SqlProfileStore
+    pseudonyms: Pseudonyms
+
+
+def open_workspace(home: Path | str | None = None) -> Workspace:
+    """Open an existing workspace (see ``everloop.settings.read`` for what it raises)."""
+    configured = settings.read(home)
+    engine = open_workspace_database(configured.home / DATABASE)
+    clock = SystemClock()
+    return Workspace(
+        home=configured.home,
+        log=SqliteEventLog(engine, clock),
+        datasets=LocalDatasetStore(engine, configured.home / "datasets"),
+        blobs=LocalBlobStore(configured.home / "blobs"),
+        registry=SqlRegistry(engine),
+        rollouts=SqlRolloutStore(engine),
+        runs=SqlRunStore(engine),
+        ledger=Ledger(SqliteLedgerStore(engine), configured.ledger_key, clock),
+        profiles=SqlProfileStore(engine),
+        pseudonyms=Pseudonyms(configured.pseudonym_key),
+    )
