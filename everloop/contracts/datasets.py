@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +96,56 @@ class DatasetVersion:
     @property
     def signals_path(self) -> Path:
         return self.root / SIGNALS_FILE
+
+
+BlockKind = Literal["number", "vector", "category", "cycle", "history", "indicator"]
+"""What a run of encoded dimensions holds. ``category``: a one-hot block of zeros and one 1 (all zeros
+where the value is missing); ``cycle``: (sine, cosine); ``indicator``: 0 or 1 each; the others:
+numbers within [-1, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBlock:
+    """Dimensions ``start .. start + width - 1`` of an encoded context, made from one field."""
+
+    field: str
+    kind: BlockKind
+    start: int
+    width: int
+
+    @property
+    def dimensions(self) -> slice:
+        return slice(self.start, self.start + self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingLayout:
+    """Which dimensions of an encoded context hold what; public, it follows from the loop alone.
+
+    ``blocks`` cover 0..width-1 in order, without gaps or overlaps.
+    """
+
+    encoder: str
+    width: int
+    blocks: tuple[EncodedBlock, ...]
+
+    def __post_init__(self) -> None:
+        position = 0
+        for block in self.blocks:
+            if block.start != position or block.width < 1:
+                raise ShouldFixArgument(
+                    f"Encoding layout {self.encoder}: block {block.field!r} starts at "
+                    f"{block.start} with width {block.width}; expected start {position}, width >= 1."
+                )
+            position += block.width
+        if position != self.width:
+            raise ShouldFixArgument(
+                f"Encoding layout {self.encoder}: blocks cover {position} of {self.width} dimensions."
+            )
+
+    def of_kind(self, *kinds: BlockKind) -> tuple[EncodedBlock, ...]:
+        """The blocks of the given kinds, in order."""
+        return tuple(block for block in self.blocks if block.kind in kinds)
 
 
 @dataclass(frozen=True, slots=True)
