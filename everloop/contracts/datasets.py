@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,10 +97,10 @@ class DatasetVersion:
         return self.root / SIGNALS_FILE
 
 
-BlockKind = Literal["number", "vector", "category", "cycle", "history", "indicator"]
+BLOCK_KINDS = ("number", "vector", "category", "cycle", "history", "missing")
 """What a run of encoded dimensions holds. ``category``: a one-hot block of zeros and one 1 (all zeros
-where the value is missing); ``cycle``: (sine, cosine); ``indicator``: 0 or 1 each; the others:
-numbers within [-1, 1]."""
+where the value is missing); ``cycle``: sine and cosine; ``missing``: 1 where the field of the block
+before it is absent, else 0; the others: numbers within [-1, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +108,15 @@ class EncodedBlock:
     """Dimensions ``start .. start + width - 1`` of an encoded context, made from one field."""
 
     field: str
-    kind: BlockKind
+    kind: str
     start: int
     width: int
+
+    def __post_init__(self) -> None:
+        if self.kind not in BLOCK_KINDS:
+            raise ShouldFixArgument(
+                f"Encoded block {self.field!r}: kind={self.kind!r} is none of {', '.join(BLOCK_KINDS)}."
+            )
 
     @property
     def dimensions(self) -> slice:
@@ -143,7 +148,7 @@ class EncodingLayout:
                 f"Encoding layout {self.encoder}: blocks cover {position} of {self.width} dimensions."
             )
 
-    def of_kind(self, *kinds: BlockKind) -> tuple[EncodedBlock, ...]:
+    def of_kind(self, *kinds: str) -> tuple[EncodedBlock, ...]:
         """The blocks of the given kinds, in order."""
         return tuple(block for block in self.blocks if block.kind in kinds)
 

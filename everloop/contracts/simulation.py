@@ -8,7 +8,6 @@ from typing import Protocol
 import numpy as np
 
 from everloop.contracts.datasets import Bool, Float, Float32, Int
-from everloop.contracts.evaluation import Check, CheckStatus, Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +74,3 @@ class UserModel(Protocol):
         self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator
     ) -> Responses:
         """Sample responses; ``resting`` (n, d) is where each person's context returns to."""
-
-
-@dataclass(frozen=True, slots=True)
-class QualityReport:
-    """How far synthetic people and responses are from held-out real ones.
-
-    ``metrics`` and ``checks`` were computed on raw holdout episodes, without noise: they are for
-    operators inside the trust boundary (``inside_boundary``) and are never published. A check that
-    did not pass keeps the synthetic data from policy training.
-    """
-
-    release_ids: tuple[str, ...]
-    metrics: tuple[Estimate, ...]
-    checks: tuple[Check, ...]
-    inside_boundary: bool = True
-
-    @property
-    def passed(self) -> bool:
-        return bool(self.checks) and all(c.status is CheckStatus.PASSED for c in self.checks)
-
-    def metric(self, name: str) -> Estimate:
-        """The metric of that name; ``KeyError`` if there is none."""
-        return {metric.name: metric for metric in self.metrics}[name]
