@@ -23,7 +23,7 @@ from everloop.contracts.models import (
     RunRecord,
     States,
 )
-from everloop.contracts.privacy import BudgetStatus, LedgerRow, ReleaseRequest
+from everloop.contracts.privacy import BudgetStatus, GaussianMechanism, LedgerRow, ReleaseRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,8 @@ class Reservation:
 
     ``admitted``: the people (sorted pseudonyms) whose budget covers it; everyone else must be left
     out of the computation. ``noise_seed``: 32 secret bytes bound to the release, the same when a
-    killed fit resumes. ``stored``: address of the output when the release was already made.
+    killed fit resumes; empty once the release is complete. ``stored_url`` and ``stored_sha256``:
+    address of the output when the release was already made.
     """
 
     release_id: str
@@ -193,6 +194,11 @@ class PrivacyLedger(Protocol):
     budget; rows are append-only and hash-chained, and a broken chain stops every reservation with
     ``ShouldRepairLedger``.
     """
+
+    def night_mechanism(
+        self, spec: LoopSpec, pipeline: str, stage: str, on: date
+    ) -> GaussianMechanism:
+        """What the plan of the budget gives a stage on a date; the same for ever once reserved."""
 
     def reserve(
         self, request: ReleaseRequest, people: Sequence[str], spec: LoopSpec, min_people: int
@@ -261,6 +267,12 @@ class LedgerTransaction(Protocol):
 
     def charged(self, release_id: str) -> tuple[str, ...]:
         """The people (sorted) whom a release was charged to."""
+
+    def charges_by_release(self) -> Mapping[str, tuple[int, float]]:
+        """Release id -> (people charged, their mu^2 together), from the charges themselves."""
+
+    def people(self) -> tuple[str, ...]:
+        """Everyone who was ever charged, sorted."""
 
     def seal(self, release_id: str, noise_seed: bytes) -> None:
         """Keep the secret noise seed of an unfinished release."""
