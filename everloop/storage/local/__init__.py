@@ -1,0 +1,1 @@
+"""Storage on one machine: SQLite in WAL mode, Parquet files and content-addressed blobs."""

@@ -1,0 +1,170 @@
+"""The workspace database: one SQLite file, durable, migrated when it is opened.
+
+WAL lets readers work beside the one writer; ``synchronous=FULL`` makes a commit survive a power cut;
+writers begin with ``BEGIN IMMEDIATE``, so that what they read stays true until they commit.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, inspect
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from everloop.contracts.errors import ShouldFreeDisk, ShouldInitWorkspace
+
+BUSY_SECONDS = 60.0
+"""How long a writer waits for another to finish."""
+
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_BEGIN = "everloop_begin"
+_NONE = "none"
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+# A quota or a file size limit shows as a failed write, a full disk as SQLITE_FULL.
+
+
+def open_workspace_database(path: Path | str, create: bool = True) -> Engine:
+    """Open the database at ``path`` and bring it to this version's schema.
+
+    Safe when several processes start at once: one migrates, the others wait.
+
+    Args:
+        path: the SQLite file.
+        create: make the file (and its folder) when it does not exist.
+
+    Raises:
+        ShouldInitWorkspace: there is no database and ``create`` is False; the file is no workspace
+            database, or one of a newer version.
+        ShouldFreeDisk: the disk is full.
+    """
+    path = Path(path).absolute()
+    if not create and not path.is_file():
+        raise ShouldInitWorkspace(f"There is no workspace database {path}.", "Run everloop init.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = _engine(path)
+    try:
+        with _locked(path.with_name(f"{path.name}.lock")):
+            _migrate(engine, path)
+    except DatabaseError as problem:
+        engine.dispose()
+        if getattr(problem.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise ShouldInitWorkspace(
+                f"{path} is no SQLite database.", "Move it away and run everloop init."
+            ) from problem
+        raise
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A read transaction: every query in it sees the same state."""
+    with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A write transaction, exclusive among all processes and durable once it exits without error.
+
+    Raises:
+        ShouldFreeDisk: the disk is full; nothing was stored.
+    """
+    with engine.connect() as connection:
+        connection.execution_options(**{_BEGIN: "IMMEDIATE"})
+        with connection.begin():
+            yield connection
+
+
+def database_path(engine: Engine) -> Path:
+    """The file behind an engine of ``open_workspace_database``."""
+    return Path(str(engine.url.database))
+
+
+def is_full_disk(problem: OSError) -> bool:
+    """Whether an operating-system error says that a write did not fit."""
+    return problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The driver must not begin transactions of its own: it would begin them deferred, and only
+        # before some statements.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        kind = connection.get_execution_options().get(_BEGIN, "DEFERRED")
+        if kind != _NONE:
+            connection.exec_driver_sql(f"BEGIN {kind}")
+
+    @event.listens_for(engine, "handle_error")
+    def _name_full_disk(problem: ExceptionContext) -> None:
+        code = getattr(problem.original_exception, "sqlite_errorcode", None)
+        if code in _FULL:
+            error = ShouldFreeDisk(
+                f"No room to write {path} ({problem.original_exception}).",
+                "Free disk space and repeat: nothing of this was stored.",
+            )
+            error.__cause__ = problem.original_exception
+            problem.chained_exception = error
+
+    return engine
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        lock = path.open("a")
+    except OSError as problem:
+        if is_full_disk(problem):
+            raise ShouldFreeDisk(f"No room to make {path}.", "Free disk space.") from problem
+        raise
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _migrate(engine: Engine, path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    scripts = ScriptDirectory.from_config(config)
+    with engine.connect() as connection:
+        connection.execution_options(**{_BEGIN: _NONE})  # the mode can't change in a transaction
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    with writing(engine) as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current == scripts.get_current_head():
+            return
+        if current is None and inspect(connection).get_table_names():
+            raise ShouldInitWorkspace(
+                f"{path} holds tables that everloop did not make.",
+                "Choose another folder for the workspace.",
+            )
+        if current not in {None, *(script.revision for script in scripts.walk_revisions())}:
+            raise ShouldInitWorkspace(
+                f"{path} has schema {current!r}, which this everloop does not know.",
+                "Install the everloop that wrote it, or run everloop init in another folder.",
+            )
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
