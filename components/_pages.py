@@ -1,0 +1,185 @@
+"""What each step says of its result: (summary, rows of its page, metrics, plots)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from everloop.contracts.datasets import DatasetManifest
+from everloop.contracts.evaluation import CheckStatus, Estimate, PolicyEvaluation, Verdict
+from everloop.contracts.figures import QualityFigures, RewardFigures, TrainingFigures
+from everloop.contracts.models import ModelCheckpoint, RolloutRecord
+from everloop.reporting.evidence import RunEvidence
+
+Told = tuple[str, Sequence[tuple[str, str]], dict[str, float]]
+
+
+def interval(estimate: Estimate) -> str:
+    """``0.0038 [0.0026, 0.0053], n = 5,012``."""
+    bounds = f"[{estimate.low:.4g}, {estimate.high:.4g}]"
+    return f"{estimate.value:.4g} {bounds}, n = {estimate.n:,}"
+
+
+def dataset_rows(manifest: DatasetManifest) -> Told:
+    """A dataset version: how much, from where, and what was left out."""
+    out = manifest.exclusions
+    left = {
+        "people who opted out": out.opted_out_people,
+        "their episodes": out.opted_out_episodes,
+        "disputed signals": out.disputed_signals,
+        "late signals": out.late_signals,
+        "open episodes": out.open_episodes,
+    }
+    rows = [
+        ("dataset", manifest.dataset_id),
+        ("window", f"{manifest.window_days} days to {manifest.logical_date}"),
+        ("episodes", f"{manifest.episodes:,}"),
+        ("signals", f"{manifest.signals:,}"),
+        *((f"left out: {name}", f"{count:,}") for name, count in left.items()),
+        *((f"episodes on {day}", f"{count:,}") for day, count in manifest.episodes_per_day.items()),
+    ]
+    omitted = sum(left.values())
+    summary = (
+        f"{manifest.episodes:,} episodes, {manifest.signals:,} signals in {manifest.window_days} days"
+        + (f"; left out: {omitted:,} rows" if omitted else "")
+    )
+    counts = {"episodes": manifest.episodes, "signals": manifest.signals, "left_out": omitted}
+    return summary, rows, {name: float(value) for name, value in counts.items()}
+
+
+def reward_rows(figures: RewardFigures) -> Told:
+    """Rewards: mean with its interval, outcomes, evidence by type."""
+    rows = [
+        ("episodes", f"{figures.episodes:,}"),
+        ("with a reward", f"{figures.rewarded:,}"),
+        ("mean reward", interval(figures.mean)),
+        ("positive", f"{figures.positive_share:.2%}"),
+        *((f"outcome: {name}", f"{count:,}") for name, count in figures.outcomes.items()),
+        *(
+            (f"signal: {s.name}", f"mean {s.mean:.4g} on {s.share:.1%} of episodes")
+            for s in figures.by_signal
+        ),
+        ("anomalies", f"{figures.anomalies:,} ({figures.anomaly_share:.2%})"),
+    ]
+    if figures.comparison is not None:
+        rows.append(("comparison logs", interval(figures.comparison)))
+    metrics = {
+        "episodes": float(figures.episodes),
+        "rewarded": float(figures.rewarded),
+        "mean_reward": figures.mean.value,
+        "positive_share": figures.positive_share,
+        "anomaly_share": figures.anomaly_share,
+    }
+    return f"{figures.rewarded:,} rewards, mean {interval(figures.mean)}", rows, metrics
+
+
+def quality_rows(figures: QualityFigures) -> Told:
+    """Synthetic quality: estimates and checks."""
+    failed = [check for check in figures.checks if check.status is not CheckStatus.PASSED]
+    rows = [
+        *((estimate.name, interval(estimate)) for estimate in figures.estimates),
+        *((f"check: {c.name}", f"{c.status}: {c.reason}") for c in figures.checks),
+        ("where", "inside the trust boundary" if figures.inside_boundary else "released"),
+    ]
+    told = f"; {failed[0].reason}" if failed else ""
+    summary = f"{len(figures.checks) - len(failed)} of {len(figures.checks)} checks passed{told}"
+    return summary, rows, {estimate.name: estimate.value for estimate in figures.estimates}
+
+
+def training_rows(figures: TrainingFigures) -> Told:
+    """Policy training: from where to where, at what cost."""
+    speed = [point.steps_per_second for point in figures.curve]
+    mean_speed = sum(speed) / len(speed) if speed else float("nan")
+    rows = [
+        ("iterations", f"{len(figures.curve)}"),
+        ("decisions simulated", f"{figures.steps:,}"),
+        ("simulated reward, first iteration", f"{figures.first_reward:.4g}"),
+        ("simulated reward, last iteration", f"{figures.last_reward:.4g}"),
+        ("decisions a second", f"{mean_speed:,.0f}"),
+        ("weights", figures.weights_sha256),
+        ("seed", str(figures.seed)),
+        ("parameters", f"{figures.parameters:,}"),
+    ]
+    summary = (
+        f"{figures.steps:,} simulated decisions, reward {figures.first_reward:.3f} → "
+        f"{figures.last_reward:.3f}"
+    )
+    metrics = {
+        "steps": float(figures.steps),
+        "first_reward": figures.first_reward,
+        "last_reward": figures.last_reward,
+        "steps_per_second": mean_speed,
+    }
+    return summary, rows, metrics
+
+
+def evaluation_rows(result: PolicyEvaluation) -> Told:
+    """Off-policy evaluation: the difference to the baseline first."""
+    rows = [
+        (f"difference to {result.baseline_name}", interval(result.difference)),
+        (result.baseline_name, interval(result.baseline)),
+        *((estimate.name, interval(estimate)) for estimate in result.estimates),
+        ("effective sample", f"{result.overlap.effective_sample:,.0f} of {result.overlap.n:,}"),
+        ("mean weight", f"{result.overlap.mean_weight:.4g}"),
+        *(("overlap", problem) for problem in result.overlap.problems),
+    ]
+    if result.comparison is not None:
+        rows.append(("comparison logs", interval(result.comparison)))
+    summary = f"candidate − {result.baseline_name}: {interval(result.difference)}"
+    metrics = {
+        "baseline": result.baseline.value,
+        "difference": result.difference.value,
+        "difference_low": result.difference.low,
+        "difference_high": result.difference.high,
+        "effective_sample": result.overlap.effective_sample,
+    }
+    return summary, rows, metrics
+
+
+def verdict_rows(verdict: Verdict) -> Told:
+    """The gate: decision and every check."""
+    rows = [
+        ("decision", verdict.decision.value),
+        *((f"{c.name}: {c.status}", c.reason) for c in verdict.checks),
+        *((f"input: {name}", checksum) for name, checksum in verdict.inputs.items()),
+    ]
+    passed = sum(check.status is CheckStatus.PASSED for check in verdict.checks)
+    metrics = {"checks": float(len(verdict.checks)), "passed": float(passed)}
+    return f"{verdict.decision}: {verdict.reasons[0]}", rows, metrics
+
+
+def checkpoint_rows(row: ModelCheckpoint) -> Told:
+    """A registered checkpoint: files and lineage."""
+    rows = [
+        ("checkpoint", row.checkpoint_id),
+        ("model type", row.model_type.value),
+        ("weights", f"{row.weights_url} sha256 {row.weights_sha256}"),
+        ("provenance", row.provenance.value),
+        ("verdict", row.verdict),
+        *((f"lineage: {name}", value) for name, value in row.lineage.items()),
+    ]
+    return f"checkpoint {row.checkpoint_id}", rows, dict(row.performance_metrics)
+
+
+def rollout_rows(record: RolloutRecord) -> Told:
+    """A rollout or its refusal."""
+    rows = [
+        ("state", record.state),
+        ("candidate", record.candidate),
+        ("active", record.active or "none: the logging policy serves"),
+        ("traffic", f"{record.traffic_percent:g} %"),
+        *(("reason", reason) for reason in record.reasons),
+    ]
+    told = f"{record.state} at {record.traffic_percent:g} % of people"
+    summary = told if record.state == "started" else f"{record.state}: {record.reasons[0]}"
+    return summary, rows, {"traffic_percent": record.traffic_percent}
+
+
+def report_rows(evidence: RunEvidence) -> Told:
+    """The report: what the run came to."""
+    if evidence.verdict is not None:
+        summary = f"{evidence.verdict.decision}: {evidence.verdict.reasons[0]}"
+    elif evidence.ending is not None:
+        summary = evidence.ending.sentence
+    else:
+        summary = "no verdict"
+    return summary, (), {}

@@ -1,0 +1,112 @@
+"""How a private release is published by its step: the file and its note, or a reasoned refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from components._stage import Stage
+from everloop.contracts.documents import read, write
+from everloop.contracts.errors import (
+    ShouldCollectMoreData,
+    ShouldRestoreArtefact,
+    ShouldWaitForBudget,
+)
+from everloop.contracts.privacy import ReleaseNote
+
+NOTE = "note.json"
+REFUSAL = "refusal.json"
+FILE = "release.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a stage made nothing, in words."""
+
+    stage: str
+    reason: str
+
+
+def publish_release(
+    told: Stage, path: str, make: Callable[[Path], tuple[Path, ReleaseNote]]
+) -> bool:
+    """Make a release in the artifact's folder; False when budget or data do not allow one.
+
+    Args:
+        told: the step's page and summary.
+        path: the artifact's folder.
+        make: makes the release in the folder it is given; (its file, its note).
+    """
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        file, note = make(folder)
+    except (ShouldWaitForBudget, ShouldCollectMoreData) as problem:
+        reason = str(problem)
+        write(Refusal(told.title, reason), folder / REFUSAL)
+        told.says(f"refused: {reason}", metrics={"released": 0.0})
+        return False
+    if file.name != FILE:
+        file.replace(folder / FILE)
+    write(note, folder / NOTE)
+    told.says(_summary(note), _rows(note), _metrics(note))
+    return True
+
+
+def released_file(path: str) -> Path:
+    """The release's file within an artifact's folder; ``ShouldRestoreArtefact`` if there is none."""
+    file = Path(path) / FILE
+    if not file.exists():
+        raise ShouldRestoreArtefact(f"{path} holds no release.", "Rerun the stage that makes it.")
+    return file
+
+
+def released_note(path: str) -> ReleaseNote:
+    """The note beside a release."""
+    return read(ReleaseNote, Path(path) / NOTE)
+
+
+def refusal_of(path: str) -> Refusal | None:
+    """The refusal that an artifact's folder holds instead of a release."""
+    file = Path(path) / REFUSAL
+    return read(Refusal, file) if file.exists() else None
+
+
+def _summary(note: ReleaseNote) -> str:
+    if note.reused:
+        return f"reused: {note.reused}"
+    return (
+        f"ε = {note.epsilon:.3g} tonight at δ = {note.delta:g}, {note.people:,} people, "
+        f"{note.parameters:,} parameters, {note.budget.nights_left} nights left"
+    )
+
+
+def _rows(note: ReleaseNote) -> tuple[tuple[str, str], ...]:
+    budget = note.budget
+    return (
+        ("release", note.release_id),
+        ("new or reused", note.reused or "new"),
+        ("mechanism", ", ".join(f"{name} {value}" for name, value in note.mechanism.items())),
+        ("privacy loss of this release", f"ε = {note.epsilon:.4g} at δ = {note.delta:g}"),
+        ("people who took part", f"{note.people:,}"),
+        ("parameters", f"{note.parameters:,}"),
+        (
+            "budget",
+            f"ε = {budget.epsilon_period:.4g} of {budget.epsilon_budget:g} spent in "
+            f"{budget.period_days} days; {budget.epsilon_since_first_seen:.4g} since first seen",
+        ),
+        *((f"fit: {name}", f"{value:.4g}") for name, value in note.metrics.items()),
+        *(("warning", text) for text in note.warnings),
+    )
+
+
+def _metrics(note: ReleaseNote) -> dict[str, float]:
+    return {
+        "released": float(note.released),
+        "epsilon": note.epsilon,
+        "people": float(note.people),
+        "parameters": float(note.parameters),
+        "epsilon_period": note.budget.epsilon_period,
+        "nights_left": float(note.budget.nights_left),
+    }

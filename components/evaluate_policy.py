@@ -1,0 +1,60 @@
+"""Step 8: off-policy evaluation on held-out real people."""
+
+from kfp.dsl import HTML, Input, Metrics, Output
+
+from components._artifacts import EncodedDataset, EpisodeDataset, Evaluation, TrainedPolicy
+from components._runtime import component
+
+
+@component
+def evaluate_policy(
+    workspace: str,
+    product: str,
+    thresholds: str,
+    tenant: str,
+    code: str,
+    dataset: Input[EpisodeDataset],
+    episodes: Input[EncodedDataset],
+    policy: Input[TrainedPolicy],
+    evaluation: Output[Evaluation],
+    page: Output[HTML],
+    metrics: Output[Metrics],
+) -> None:
+    """Estimate what the candidate would have earned, against the active or the logging policy.
+
+    Args:
+        workspace: address of the workspace; its registry names the active policy.
+        product: the loop specification's product section, JSON.
+        thresholds: its thresholds, JSON.
+        tenant: owner of the rows.
+        code: checksum of our source, part of the cache key.
+        dataset: the manifest of the version, for the groups.
+        episodes: the encoded episodes.
+        policy: the candidate.
+        evaluation: estimates with intervals, overlap and groups.
+        page: the same as a page.
+        metrics: value, difference and their bounds.
+    """
+    from pathlib import Path
+
+    from components._evaluation import active_policy, protected_groups
+    from components._pages import evaluation_rows
+    from components._stage import stage
+    from everloop.contracts.documents import write
+    from everloop.contracts.encoded_file import load_encoded
+    from everloop.loops.sections import assemble
+    from everloop.wiring import open_workspace
+    from rl.off_policy.evaluate import evaluate
+    from rl.runtime import load_policy
+
+    with stage("evaluate_policy", evaluation, page, metrics) as told:
+        spec, place = assemble(product, thresholds=thresholds), open_workspace(workspace)
+        result = evaluate(
+            spec,
+            load_encoded(episodes.path),
+            load_policy(Path(policy.path) / "policy.onnx", spec=spec),
+            active_policy(place, spec, tenant),
+            groups=protected_groups(place, spec, dataset.path),
+        )
+        write(result, evaluation.path)
+        told.says(*evaluation_rows(result))

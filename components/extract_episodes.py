@@ -1,0 +1,59 @@
+"""Step 1: an immutable dataset version of the days that end with the logical date."""
+
+from kfp.dsl import HTML, Metrics, Output
+
+from components._artifacts import EpisodeDataset
+from components._runtime import component
+
+
+@component
+def extract_episodes(
+    workspace: str,
+    product: str,
+    thresholds: str,
+    logical_date: str,
+    tenant: str,
+    refresh: str,
+    code: str,
+    dataset: Output[EpisodeDataset],
+    page: Output[HTML],
+    metrics: Output[Metrics],
+) -> None:
+    """Extract the log's window into an immutable dataset version.
+
+    What was not known at the end of the logical date is left out, and so are people without consent
+    and disputed signals. The first extraction of a date pins its watermark.
+
+    Args:
+        workspace: address of the workspace.
+        product: the loop specification's product section, JSON.
+        thresholds: its thresholds, JSON.
+        logical_date: the day the run is for, ISO.
+        tenant: owner of the rows.
+        refresh: a new token reads the log anew; empty keeps the pinned watermark.
+        code: checksum of our source, part of the cache key.
+        dataset: the version's manifest.
+        page: what was extracted and what was left out.
+        metrics: counts.
+    """
+    from datetime import date
+
+    from components._pages import dataset_rows
+    from components._stage import stage
+    from everloop.contracts.documents import write
+    from everloop.contracts.ports import Extraction
+    from everloop.loops.sections import assemble
+    from everloop.wiring import open_workspace
+
+    with stage("extract_episodes", dataset, page, metrics) as told:
+        spec = assemble(product, thresholds=thresholds)
+        wanted = Extraction(
+            spec,
+            date.fromisoformat(logical_date),
+            spec.thresholds.window_days,
+            tenant,
+            bool(refresh),
+        )
+        manifest = open_workspace(workspace).datasets.extract(wanted).manifest
+        write(manifest, dataset.path)
+        told.says(*dataset_rows(manifest))

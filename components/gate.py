@@ -1,0 +1,68 @@
+"""Step 10: may the candidate meet people? No evidence is a no."""
+
+from kfp.dsl import HTML, Input, Metrics, Output
+
+from components._artifacts import (
+    Evaluation,
+    Explanations,
+    GateVerdict,
+    PrivateRelease,
+    RewardTable,
+    SyntheticQuality,
+    Validation,
+)
+from components._runtime import component
+
+
+@component
+def gate(
+    product: str,
+    thresholds: str,
+    code: str,
+    validation: Input[Validation],
+    rewards: Input[RewardTable],
+    user_model: Input[PrivateRelease],
+    profiles: Input[PrivateRelease],
+    quality: Input[SyntheticQuality],
+    evaluation: Input[Evaluation],
+    explanations: Input[Explanations],
+    verdict: Output[GateVerdict],
+    page: Output[HTML],
+    metrics: Output[Metrics],
+) -> str:
+    """Ask every named check and answer continue or hold, with reasons.
+
+    Args:
+        product: the loop specification's product section, JSON.
+        thresholds: its thresholds, JSON.
+        code: checksum of our source, part of the cache key.
+        validation: what validation found.
+        rewards: the reward figures (anomalies).
+        user_model: the user model's release (provenance, budget).
+        profiles: the profiles' release (provenance, budget).
+        quality: how close synthetic people are.
+        evaluation: off-policy evaluation.
+        explanations: explanation coverage.
+        verdict: the decision, its checks and its inputs' checksums.
+        page: the checks.
+        metrics: how many checks passed.
+
+    Returns:
+        ``continue`` or ``hold``.
+    """
+    from components._evidence import gate_evidence
+    from components._pages import verdict_rows
+    from components._stage import stage
+    from everloop.contracts.documents import write
+    from everloop.gates.decide import decide
+    from everloop.loops.sections import assemble
+
+    with stage("gate", verdict, page, metrics) as told:
+        spec = assemble(product, thresholds=thresholds)
+        evidence = gate_evidence(
+            spec, validation, rewards, user_model, profiles, quality, evaluation, explanations
+        )
+        answer = decide(spec, evidence)
+        write(answer, verdict.path)
+        told.says(*verdict_rows(answer))
+    return answer.decision.value

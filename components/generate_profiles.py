@@ -1,0 +1,74 @@
+"""Step 5: people who do not exist, drawn from a private release."""
+
+from kfp.dsl import HTML, Input, Metrics, Output
+
+from components._artifacts import EncodedDataset, EpisodeDataset, PrivateRelease
+from components._runtime import component
+
+
+@component
+def generate_profiles(
+    workspace: str,
+    product: str,
+    privacy: str,
+    training: str,
+    logical_date: str,
+    tenant: str,
+    code: str,
+    dataset: Input[EpisodeDataset],
+    episodes: Input[EncodedDataset],
+    profiles: Output[PrivateRelease],
+    page: Output[HTML],
+    metrics: Output[Metrics],
+) -> bool:
+    """Draw synthetic people from noisy marginals that the ledger paid for.
+
+    Args:
+        workspace: address of the workspace.
+        product: the loop specification's product section, JSON.
+        privacy: its budget and mechanism, JSON.
+        training: its training section, JSON (how many people, which seed).
+        logical_date: the day the run is for, ISO.
+        tenant: owner of the rows.
+        code: checksum of our source, part of the cache key.
+        dataset: the manifest of the version.
+        episodes: the encoded episodes.
+        profiles: the people and the release's note, or the refusal.
+        page: mechanism, budget and people.
+        metrics: epsilon, people.
+
+    Returns:
+        Whether there are people to go on with.
+    """
+    from datetime import date
+
+    from components._private import publish_release
+    from components._stage import stage
+    from everloop.contracts.datasets import DatasetManifest
+    from everloop.contracts.documents import read
+    from everloop.contracts.encoded_file import load_encoded
+    from everloop.loops.sections import assemble
+    from everloop.wiring import open_workspace
+    from rl.encoders.encode import layout
+    from synthetic.profiles import release_profiles
+
+    with stage("generate_profiles", profiles, page, metrics) as told:
+        spec, place = (
+            assemble(product, privacy=privacy, training=training),
+            open_workspace(workspace),
+        )
+        return publish_release(
+            told,
+            profiles.path,
+            lambda folder: release_profiles(
+                spec,
+                layout(spec),
+                load_encoded(episodes.path),
+                place.ledger,
+                place.blobs,
+                date.fromisoformat(logical_date),
+                read(DatasetManifest, dataset.path).dataset_id,
+                f"{spec.name}/{tenant}",
+                folder,
+            ),
+        )

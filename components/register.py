@@ -1,0 +1,65 @@
+"""Step 11: the candidate becomes a checkpoint with checksums and lineage."""
+
+from kfp.dsl import HTML, Input, Metrics, Output
+
+from components._artifacts import (
+    Checkpoint,
+    EpisodeDataset,
+    Evaluation,
+    GateVerdict,
+    PrivateRelease,
+    TrainedPolicy,
+)
+from components._runtime import component
+
+
+@component
+def register(
+    workspace: str,
+    product: str,
+    tenant: str,
+    code: str,
+    dataset: Input[EpisodeDataset],
+    user_model: Input[PrivateRelease],
+    profiles: Input[PrivateRelease],
+    policy: Input[TrainedPolicy],
+    evaluation: Input[Evaluation],
+    verdict: Input[GateVerdict],
+    checkpoint: Output[Checkpoint],
+    page: Output[HTML],
+    metrics: Output[Metrics],
+) -> None:
+    """Store the candidate's files by content and register it, whatever the verdict.
+
+    Args:
+        workspace: address of the workspace.
+        product: the loop specification's product section, JSON.
+        tenant: owner of the model.
+        code: checksum of our source, part of the lineage.
+        dataset: the manifest of the version.
+        user_model: the release that the policy was trained on.
+        profiles: the people that it was trained with.
+        policy: weights and ONNX.
+        evaluation: its measured figures.
+        verdict: the gate's answer.
+        checkpoint: the registered row.
+        page: checksums and lineage.
+        metrics: the checkpoint's figures.
+    """
+    from components._checkpoint import register_candidate
+    from components._pages import checkpoint_rows
+    from components._stage import stage
+    from everloop.contracts.documents import write
+    from everloop.loops.sections import assemble
+    from everloop.wiring import open_workspace
+
+    with stage("register", checkpoint, page, metrics) as told:
+        row = register_candidate(
+            assemble(product),
+            open_workspace(workspace),
+            tenant,
+            code,
+            (dataset, user_model, profiles, policy, evaluation, verdict),
+        )
+        write(row, checkpoint.path)
+        told.says(*checkpoint_rows(row))

@@ -1,0 +1,88 @@
+"""Step 13: one self-contained page that sums the run up, however early it ended."""
+
+from kfp.dsl import HTML, Input, Metrics, Output
+
+from components._artifacts import (
+    Checkpoint,
+    EncodedDataset,
+    EpisodeDataset,
+    Evaluation,
+    Explanations,
+    GateVerdict,
+    PrivateRelease,
+    RewardTable,
+    Rollout,
+    SyntheticQuality,
+    TrainedPolicy,
+    Validation,
+)
+from components._runtime import component
+
+
+@component
+def report(
+    workspace: str,
+    product: str,
+    privacy: str,
+    training: str,
+    thresholds: str,
+    logical_date: str,
+    tenant: str,
+    code: str,
+    dataset: Input[EpisodeDataset],
+    validation: Input[Validation],
+    page: Output[HTML],
+    metrics: Output[Metrics],
+    rewards: Input[RewardTable] = None,  # type: ignore[assignment]
+    episodes: Input[EncodedDataset] = None,  # type: ignore[assignment]
+    user_model: Input[PrivateRelease] = None,  # type: ignore[assignment]
+    profiles: Input[PrivateRelease] = None,  # type: ignore[assignment]
+    quality: Input[SyntheticQuality] = None,  # type: ignore[assignment]
+    policy: Input[TrainedPolicy] = None,  # type: ignore[assignment]
+    evaluation: Input[Evaluation] = None,  # type: ignore[assignment]
+    explanations: Input[Explanations] = None,  # type: ignore[assignment]
+    verdict: Input[GateVerdict] = None,  # type: ignore[assignment]
+    checkpoint: Input[Checkpoint] = None,  # type: ignore[assignment]
+    rollout: Input[Rollout] = None,  # type: ignore[assignment]
+) -> None:
+    """Render the run's report.
+
+    Args:
+        workspace: address of the workspace.
+        product: the loop specification's product section, JSON.
+        privacy: its budget and mechanism, JSON.
+        training: its training section, JSON.
+        thresholds: its thresholds, JSON.
+        logical_date: the day the run is for, ISO.
+        tenant: owner of the rows.
+        code: checksum of our source, shown as lineage.
+        dataset: the manifest of the version.
+        validation: what validation found.
+        page: the report, without any network access.
+        metrics: the run's headline figures.
+        rewards: absent when the run ended before; so for all that follow.
+        episodes: the encoded episodes, for the success metrics.
+        user_model: the user model's release or its refusal.
+        profiles: the profiles' release or its refusal.
+        quality: synthetic quality.
+        policy: the learning curve.
+        evaluation: off-policy evaluation.
+        explanations: a sample of explanations.
+        verdict: the gate's answer.
+        checkpoint: the registered candidate.
+        rollout: the trial or its refusal.
+    """
+    from components._evidence import run_evidence
+    from components._pages import report_rows
+    from components._stage import stage
+    from everloop.loops.sections import assemble
+    from everloop.reporting.report import render
+
+    with stage("report", page, page, metrics) as told:
+        spec = assemble(product, privacy, training, thresholds)
+        stages = (
+            dataset, validation, rewards, episodes, user_model, profiles, quality, policy,
+            evaluation, explanations, verdict, checkpoint, rollout,
+        )  # fmt: skip
+        evidence = run_evidence(spec, workspace, logical_date, tenant, code, stages)
+        told.says(*report_rows(evidence), page=render(evidence))

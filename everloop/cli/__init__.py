@@ -1,0 +1,5 @@
+"""The command line: ``everloop --help``."""
+
+from everloop.cli.app import main
+
+__all__ = ["main"]

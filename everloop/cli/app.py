@@ -1,0 +1,68 @@
+"""The command tree, and how every command ends.
+
+Exit codes: 0 done (a *hold* verdict is a result, not a failure), 1 a run failed, 2 bad input or
+usage, 3 the verdict is not *continue* and ``--fail-on-hold`` was given.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from everloop import __version__
+from everloop.cli import doctor, importing, people, privacy, running, runs, workspace
+from everloop.cli.output import complain
+from everloop.contracts.errors import EverloopError
+
+app = typer.Typer(
+    name="everloop",
+    help=(
+        "A daily learning loop: logged decisions become a privately trained policy that ships only "
+        "when the evidence allows.\n\nStart with:  everloop init;  everloop import example;  "
+        "everloop run daily --loop companion --date 2026-03-28"
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def everloop(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """Root options."""
+
+
+app.command("init")(workspace.init)
+app.command("compile")(workspace.compile_graphs)
+app.command("loops")(workspace.loops)
+app.command("doctor")(doctor.doctor)
+app.add_typer(importing.app, name="import")
+app.add_typer(running.app, name="run")
+app.add_typer(runs.app, name="runs")
+app.add_typer(privacy.app, name="privacy")
+app.add_typer(people.consent, name="consent")
+app.add_typer(people.dispute, name="dispute")
+
+
+def main() -> None:
+    """Run a command; our errors become one readable line and exit code 2."""
+    try:
+        app()
+    except EverloopError as problem:
+        complain(problem)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted; run the same command again to continue.\n")
+        sys.exit(130)

@@ -1,0 +1,93 @@
+"""``everloop doctor``: is this machine and this workspace fit to run?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from everloop.cli.output import Home, Json, print_json, print_table
+from everloop.contracts.errors import EverloopError, ShouldFreeDisk, ShouldInitWorkspace
+
+MIN_FREE_GIB = 2.0
+PACKAGES = ("torch", "ray", "kfp", "opacus", "onnxruntime", "duckdb", "great_expectations")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: ``ok`` and what was seen, or what to do."""
+
+    check: str
+    ok: bool
+    seen: str
+
+
+def doctor(home: Home = None, as_json: Json = False) -> None:
+    """Check Python, packages, disk, secrets, database and privacy ledger; exit 1 names what to fix."""
+    checks: dict[str, Callable[[str | None], str]] = {
+        "python": lambda _: platform.python_version(),
+        "packages": _packages,
+        "cores": lambda _: f"{os.cpu_count()} cores",
+        "workspace": _workspace,
+        "disk": _disk,
+        "database": _database,
+        "privacy ledger": _ledger,
+    }
+    findings = [_look(name, check, home) for name, check in checks.items()]
+    if as_json:
+        print_json(findings)
+    else:
+        rows = [("ok" if f.ok else "FIX", f.check, f.seen) for f in findings]
+        print_table("", ("", "check", "seen"), rows)
+    if not all(finding.ok for finding in findings):
+        sys.exit(1)
+
+
+def _look(name: str, check: Callable[[str | None], str], home: str | None) -> Finding:
+    try:
+        return Finding(name, True, check(home))
+    except (EverloopError, PackageNotFoundError, OSError) as problem:
+        return Finding(name, False, str(problem))
+
+
+def _packages(_: str | None) -> str:
+    return ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+
+
+def _workspace(home: str | None) -> str:
+    from everloop import settings
+
+    found = settings.read(home)
+    mode = (found.home / settings.SECRETS_FILE).stat().st_mode & 0o077
+    if mode:
+        raise ShouldInitWorkspace(
+            f"{found.home / settings.SECRETS_FILE} can be read by others.", "Run chmod 600 on it."
+        )
+    return str(found.home)
+
+
+def _disk(home: str | None) -> str:
+    from everloop import settings
+
+    place = Path(home) if home else settings.default_home()
+    free = shutil.disk_usage(place if place.exists() else Path.cwd()).free / 2**30
+    if free < MIN_FREE_GIB:
+        raise ShouldFreeDisk(f"{free:.1f} GiB are free.", f"Keep {MIN_FREE_GIB:g} GiB free.")
+    return f"{free:.0f} GiB free"
+
+
+def _database(home: str | None) -> str:
+    from everloop.wiring import open_workspace
+
+    return f"{len(open_workspace(home).runs.runs(None, 1000))} runs"
+
+
+def _ledger(home: str | None) -> str:
+    from everloop.wiring import open_workspace
+
+    return f"{open_workspace(home).ledger.verify()} rows verify"

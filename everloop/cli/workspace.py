@@ -1,0 +1,72 @@
+"""``everloop init``, ``everloop loops`` and ``everloop compile``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from everloop.cli.output import Home, Json, print_json, print_pairs, print_table
+
+
+def init(home: Home = None, as_json: Json = False) -> None:
+    """Make a workspace: a folder with the database, datasets, artefacts and secret keys.
+
+    Running it again changes nothing. Keep the folder: it holds the privacy ledger.
+    """
+    from everloop import settings
+    from everloop.wiring import open_workspace
+
+    configured, new = settings.initialise(home)
+    open_workspace(configured.home)
+    if as_json:
+        print_json({"home": str(configured.home), "new": new})
+        return
+    typer.echo(f"{'New workspace' if new else 'Workspace'} at {configured.home}")
+    if new:
+        typer.echo("  secrets.env holds its keys (owner only): back it up, never commit it.")
+
+
+def loops(
+    loop: Annotated[str, typer.Argument(help="A shipped loop or a YAML file to check.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List the loops that ship, or check one: every problem with its line and fix."""
+    from everloop.loops import SHIPPED, load
+
+    specs = [load(loop)] if loop else [load(name) for name in SHIPPED]
+    if as_json:
+        print_json([spec.model_dump(mode="json") for spec in specs])
+    elif loop:
+        spec = specs[0]
+        typer.echo(f"{spec.name} version {spec.version} is valid.")
+        print_pairs(
+            {
+                "context": ", ".join(field.name for field in spec.context),
+                "actions": ", ".join(spec.action_ids[:12]) + (" …" if len(spec.actions) > 12 else ""),
+                "signals": ", ".join(f"{s.name} × {s.weight:g}" for s in spec.signals),
+                "budget": f"ε = {spec.privacy.epsilon:g}, δ = {spec.privacy.delta:g} per person in "
+                f"{spec.privacy.period_days} days",
+                "checksum": spec.checksum,
+            }
+        )
+    else:
+        rows = [(s.name, s.version, len(s.actions), len(s.signals), s.description) for s in specs]
+        print_table("", ("loop", "version", "actions", "signals", "description"), rows)
+
+
+def compile_graphs(
+    output: Annotated[Path, typer.Option(help="Folder to write <graph>.yaml into.")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """Compile the graphs to the YAML that the Kubeflow UI takes; the same file runs on a laptop."""
+    from everloop.contracts.documents import sha256_of
+    from pipelines.compile import GRAPHS, compile_graph
+
+    written = [compile_graph(name, output / f"{name}.yaml") for name in GRAPHS]
+    if as_json:
+        print_json({str(path): sha256_of(path) for path in written})
+    else:
+        for path in written:
+            typer.echo(f"{path}  sha256 {sha256_of(path)}")

@@ -1,0 +1,202 @@
+"""Start the daily graph on this machine, for one date or for a range."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from everloop.contracts.documents import read
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.evaluation import Verdict
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.models import RunRecord, StageRecord
+from everloop.loops import load
+from everloop.loops.sections import override, split
+from everloop.sdk.opened import OpenedRun
+from everloop.wiring import Workspace, open_workspace
+from pipelines.compile import compile_graph
+from pipelines.daily_learning import NAME, STAGES
+from pipelines.local_run import LocalOutcome, StageEvent, forget_from, run_locally
+from pipelines.source import code_sha256
+
+EventSink = Callable[[StageEvent], None]
+
+
+def _silent(_: StageEvent) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class DailyPlan:
+    """What to run: a loop, a date and how.
+
+    ``settings`` are ``section.key=value`` overrides of the specification. ``from_stage`` repeats
+    that stage and all that follow it; ``refresh`` extracts the date anew.
+    """
+
+    loop: str
+    logical_date: date
+    tenant: str = "default"
+    settings: tuple[str, ...] = ()
+    from_stage: str | None = None
+    refresh: bool = False
+
+    def __post_init__(self) -> None:
+        if self.from_stage is not None and self.from_stage not in STAGES:
+            raise ShouldFixArgument(
+                f"There is no stage {self.from_stage!r}.", f"Stages: {', '.join(STAGES)}."
+            )
+        if not self.tenant or "/" in self.tenant or self.tenant.startswith("."):
+            raise ShouldFixArgument(
+                f"Tenant {self.tenant!r} is no name.", "Use letters, digits and dashes."
+            )
+
+
+def run_daily(
+    loop: str | DailyPlan,
+    logical_date: str | date | None = None,
+    *,
+    home: Path | str | None = None,
+    on_event: EventSink = _silent,
+) -> OpenedRun:
+    """Run the daily graph for one date and open the finished run.
+
+    A run that was killed continues where it was; a rerun of the same date and parameters finds
+    every stage done and spends no privacy budget.
+
+    Args:
+        loop: a shipped loop's name, the path of a YAML file, or a whole ``DailyPlan``.
+        logical_date: the day to learn for (with a name or path only).
+        home: the workspace; ``EVERLOOP_HOME`` or ``.everloop`` by default.
+        on_event: called as stages start, progress and end.
+
+    Raises:
+        ShouldInitWorkspace, ShouldFixLoopSpec, ShouldFixArgument: nothing was started.
+        ShouldResolveConflict: another process runs this loop and date.
+    """
+    plan = loop if isinstance(loop, DailyPlan) else DailyPlan(loop, _day(logical_date))
+    workspace = open_workspace(home)
+    spec = override(load(plan.loop), plan.settings)
+    folder = workspace.home / "runs" / spec.name / plan.tenant / plan.logical_date.isoformat()
+    arguments = _arguments(workspace, spec, plan, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if plan.from_stage:
+        forget_from(plan.from_stage, STAGES, folder)
+    record = RunRecord(
+        run_id=_run_id(spec, plan, arguments),
+        pipeline=NAME,
+        loop=spec.name,
+        logical_date=plan.logical_date.isoformat(),
+        started_at=datetime.now(UTC),
+        finished_at=None,
+        status="running",
+        verdict="",
+        parameters=dict(arguments),
+        stages=(),
+        report="",
+        tenant=plan.tenant,
+    )
+    graph = compile_graph(NAME, folder / "graph.yaml")
+    workspace.runs.save(record)
+    try:
+        outcome = run_locally(graph, arguments, folder, on_event)
+    except BaseException as problem:
+        workspace.runs.save(_ended(record, LocalOutcome((), f"{type(problem).__name__}"), ""))
+        raise
+    record = _ended(record, outcome, _kept_report(workspace, record.run_id, outcome))
+    workspace.runs.save(record)
+    return OpenedRun(record)
+
+
+def run_range(
+    plan: DailyPlan, until: date, *, home: Path | str | None = None, on_event: EventSink = _silent
+) -> Iterator[OpenedRun]:
+    """Backfill: run the plan's date and every later one through ``until``, oldest first.
+
+    Each date is a night of its own in the ledger; a date that was run before is not paid again.
+    """
+    if until < plan.logical_date:
+        raise ShouldFixArgument(
+            f"The range ends on {until}, before it starts on {plan.logical_date}.",
+            "Give --from before --to.",
+        )
+    for offset in range((until - plan.logical_date).days + 1):
+        night = asdict(plan) | {"logical_date": plan.logical_date + timedelta(days=offset)}
+        yield run_daily(DailyPlan(**night), home=home, on_event=on_event)
+
+
+def _day(value: str | date | None) -> date:
+    try:
+        return value if isinstance(value, date) else date.fromisoformat(value or "")
+    except ValueError:
+        raise ShouldFixArgument(f"{value!r} is no date.", "Give it as YYYY-MM-DD.") from None
+
+
+def _arguments(
+    workspace: Workspace, spec: LoopSpec, plan: DailyPlan, folder: Path
+) -> dict[str, str]:
+    token = folder / "refresh.token"
+    if plan.refresh:
+        folder.mkdir(parents=True, exist_ok=True)
+        token.write_text(datetime.now(UTC).isoformat())
+    return asdict(split(spec)) | {
+        "workspace": str(workspace.home),
+        "logical_date": plan.logical_date.isoformat(),
+        "code": code_sha256(),
+        "tenant": plan.tenant,
+        "refresh": token.read_text() if token.exists() else "",
+    }
+
+
+def _run_id(spec: LoopSpec, plan: DailyPlan, arguments: dict[str, str]) -> str:
+    """Readable and derived from the parameters: the same question is the same run."""
+    asked = {name: value for name, value in arguments.items() if name != "workspace"}
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
+    tenant = "" if plan.tenant == "default" else f"-{plan.tenant}"
+    return f"{spec.name}{tenant}-{plan.logical_date.isoformat()}-{digest}"
+
+
+def _ended(record: RunRecord, outcome: LocalOutcome, report: str) -> RunRecord:
+    failed = bool(outcome.error)
+    return RunRecord(
+        run_id=record.run_id,
+        pipeline=record.pipeline,
+        loop=record.loop,
+        logical_date=record.logical_date,
+        started_at=record.started_at,
+        finished_at=datetime.now(UTC),
+        status="failed" if failed else "succeeded",
+        verdict=outcome.error if failed else _verdict(outcome),
+        parameters=record.parameters,
+        stages=outcome.stages,
+        report=report,
+        tenant=record.tenant,
+    )
+
+
+def _stages(outcome: LocalOutcome) -> dict[str, StageRecord]:
+    return {stage.stage: stage for stage in outcome.stages}
+
+
+def _verdict(outcome: LocalOutcome) -> str:
+    stages = _stages(outcome)
+    if "gate" in stages:
+        verdict = read(Verdict, stages["gate"].artefacts["verdict"])
+        return f"{verdict.decision}: {verdict.reasons[0]}"
+    last = [stage for stage in outcome.stages if stage.stage != "report"][-1]
+    return f"hold: the run ended at {last.stage} ({last.summary})"
+
+
+def _kept_report(workspace: Workspace, run_id: str, outcome: LocalOutcome) -> str:
+    page = _stages(outcome).get("report")
+    if page is None or page.outcome == "failed":
+        return ""
+    kept = workspace.home / "reports" / f"{run_id}.html"
+    kept.parent.mkdir(exist_ok=True)
+    shutil.copyfile(page.artefacts["page"], kept)
+    return str(kept)

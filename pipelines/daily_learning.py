@@ -1,0 +1,162 @@
+"""The daily graph: from logged decisions to a started rollout or an honest refusal.
+
+::
+
+    extract_episodes -> validate_episodes -+-> aggregate_rewards -> fit_user_model -+-> ...
+                                           |                                        |
+                                           +- no -> report                          +- no -> report
+
+    ... -> generate_profiles -+-> check_synthetic -> train_policy -> evaluate_policy -> explain
+                              |      -> gate -> register -> start_rollout -> report
+                              +- no -> report
+"""
+
+from typing import Any
+
+from kfp import dsl
+
+from components._runtime import pipeline
+from components.aggregate_rewards import aggregate_rewards
+from components.check_synthetic import check_synthetic
+from components.evaluate_policy import evaluate_policy
+from components.explain import explain
+from components.extract_episodes import extract_episodes
+from components.fit_user_model import fit_user_model
+from components.gate import gate
+from components.generate_profiles import generate_profiles
+from components.register import register
+from components.report import report
+from components.start_rollout import start_rollout
+from components.train_policy import train_policy
+from components.validate_episodes import validate_episodes
+
+NAME = "daily-learning"
+
+STAGES = (
+    "extract_episodes",
+    "validate_episodes",
+    "aggregate_rewards",
+    "fit_user_model",
+    "generate_profiles",
+    "check_synthetic",
+    "train_policy",
+    "evaluate_policy",
+    "explain",
+    "gate",
+    "register",
+    "start_rollout",
+    "report",
+)
+"""In the order they run; ``--from-stage`` takes one of these."""
+
+
+def learn_and_ship(
+    everywhere: dict[str, Any], sections: dict[str, Any], known: dict[str, Any], tenant: Any
+) -> dict[str, Any]:
+    """The sub-graph from synthetic people to a rollout; the artifacts that it adds."""
+    common = {name: value for name, value in everywhere.items() if name != "workspace"}
+    thresholds = {"thresholds": sections["thresholds"]}
+    released = {"user_model": known["user_model"], "profiles": known["profiles"]}
+    real = {"dataset": known["dataset"], "episodes": known["episodes"]}
+    quality = check_synthetic(
+        **common, **thresholds, **released, episodes=known["episodes"]
+    ).outputs["quality"]
+    policy = train_policy(**everywhere, **released, training=sections["training"]).outputs["policy"]
+    evaluation = evaluate_policy(
+        **everywhere, **thresholds, **real, tenant=tenant, policy=policy
+    ).outputs["evaluation"]
+    explanations = explain(
+        **everywhere, **thresholds, **real, user_model=known["user_model"], policy=policy
+    ).outputs["explanations"]
+    verdict = gate(
+        **common,
+        **thresholds,
+        **released,
+        validation=known["validation"],
+        rewards=known["rewards"],
+        quality=quality,
+        evaluation=evaluation,
+        explanations=explanations,
+    ).outputs["verdict"]
+    checkpoint = register(
+        **everywhere,
+        **released,
+        tenant=tenant,
+        dataset=known["dataset"],
+        policy=policy,
+        evaluation=evaluation,
+        verdict=verdict,
+    ).outputs["checkpoint"]
+    rollout = start_rollout(
+        **everywhere, tenant=tenant, verdict=verdict, checkpoint=checkpoint
+    ).outputs["rollout"]
+    return {
+        "quality": quality,
+        "policy": policy,
+        "evaluation": evaluation,
+        "explanations": explanations,
+        "verdict": verdict,
+        "checkpoint": checkpoint,
+        "rollout": rollout,
+    }
+
+
+@pipeline(
+    NAME,
+    "Every day: logged decisions become a privately trained policy, and ship if the evidence allows.",
+)
+def daily_learning(
+    workspace: str,
+    product: str,
+    privacy: str,
+    training: str,
+    thresholds: str,
+    logical_date: str,
+    code: str,
+    tenant: str = "default",
+    refresh: str = "",
+) -> None:
+    """Learn from the days that end with a date.
+
+    Args:
+        workspace: address of the workspace (a folder on a laptop).
+        product: the loop specification's product section, JSON (see ``everloop compile --help``).
+        privacy: its budget and mechanism, JSON.
+        training: its training section, JSON.
+        thresholds: its thresholds, JSON.
+        logical_date: the day to learn for, as YYYY-MM-DD.
+        code: checksum of everloop's source; another code misses the cache.
+        tenant: whose rows.
+        refresh: any new token extracts the date anew; empty keeps its dataset.
+    """
+    everywhere: dict[str, Any] = {"workspace": workspace, "product": product, "code": code}
+    dated: dict[str, Any] = everywhere | {"logical_date": logical_date, "tenant": tenant}
+    sections: dict[str, Any] = {
+        "privacy": privacy,
+        "training": training,
+        "thresholds": thresholds,
+    }
+    extracted = extract_episodes(**dated, thresholds=thresholds, refresh=refresh)
+    dataset = extracted.outputs["dataset"]
+    validated = validate_episodes(**everywhere, thresholds=thresholds, dataset=dataset)
+    known: dict[str, Any] = {"dataset": dataset, "validation": validated.outputs["validation"]}
+    with dsl.If(validated.outputs["Output"] == True, "valid"):  # noqa: E712
+        aggregated = aggregate_rewards(**everywhere, thresholds=thresholds, dataset=dataset)
+        episodes = aggregated.outputs["episodes"]
+        known |= {"rewards": aggregated.outputs["rewards"], "episodes": episodes}
+        fitted = fit_user_model(**dated, privacy=privacy, dataset=dataset, episodes=episodes)
+        known["user_model"] = fitted.outputs["user_model"]
+        with dsl.If(fitted.outputs["Output"] == True, "user-model"):  # noqa: E712
+            drawn = generate_profiles(
+                **dated, privacy=privacy, training=training, dataset=dataset, episodes=episodes
+            )
+            known["profiles"] = drawn.outputs["profiles"]
+            with dsl.If(drawn.outputs["Output"] == True, "people"):  # noqa: E712
+                shipped = learn_and_ship(everywhere, sections, known, tenant)
+                report(**dated, **sections, **known, **shipped)
+            with dsl.Else("no-people"):
+                report(**dated, **sections, **known)
+        with dsl.Else("no-user-model"):
+            report(**dated, **sections, **{k: v for k, v in known.items() if k != "profiles"})
+    with dsl.Else("invalid"):
+        report(**dated, **sections, dataset=dataset, validation=validated.outputs["validation"])
