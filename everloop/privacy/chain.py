@@ -1,0 +1,96 @@
+"""The hash chain of ledger rows: every row covers its own content and the row before it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Sequence
+
+from everloop.contracts.episodes import canonical_json
+from everloop.contracts.errors import ShouldRepairLedger
+from everloop.contracts.privacy import LedgerRow, ReleaseStatus
+
+GENESIS = "0" * 64
+"""``previous_sha256`` of the first row."""
+
+_OF_THE_RELEASE = (
+    "release_id",
+    "pipeline",
+    "logical_date",
+    "stage",
+    "configuration_sha256",
+    "dataset_id",
+    "mechanism",
+    "mu_squared",
+    "delta",
+    "people",
+    "people_commitment",
+)
+"""Fields that a ``spent`` row repeats from its ``reserved`` row."""
+
+
+def row_sha256(row: LedgerRow) -> str:
+    """SHA-256 of the row's canonical JSON, ``previous_sha256`` included and ``row_sha256`` not."""
+    content = {
+        field.name: getattr(row, field.name)
+        for field in dataclasses.fields(row)
+        if field.name != "row_sha256"
+    }
+    content["mechanism"] = dict(row.mechanism)
+    content["logical_date"] = row.logical_date.isoformat()
+    content["recorded_at"] = row.recorded_at.isoformat()
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def chained(row: LedgerRow, last: LedgerRow | None) -> LedgerRow:
+    """The row as it follows ``last``: numbered, linked and hashed."""
+    linked = dataclasses.replace(
+        row,
+        sequence=1 if last is None else last.sequence + 1,
+        previous_sha256=GENESIS if last is None else last.row_sha256,
+    )
+    return dataclasses.replace(linked, row_sha256=row_sha256(linked))
+
+
+def broken(row: LedgerRow, problem: str) -> ShouldRepairLedger:
+    """The error that names a bad row."""
+    return ShouldRepairLedger(
+        f"Privacy ledger row {row.sequence} (release {row.release_id}) {problem}.",
+        "Restore the ledger from a backup; no release is made until it verifies.",
+    )
+
+
+def check_chain(rows: Sequence[LedgerRow]) -> dict[str, LedgerRow]:
+    """Check numbering, hashes and life cycles; the newest row of each release.
+
+    Raises:
+        ShouldRepairLedger: naming the first bad row.
+    """
+    newest: dict[str, LedgerRow] = {}
+    last: LedgerRow | None = None
+    for row in rows:
+        expected = 1 if last is None else last.sequence + 1
+        if row.sequence != expected:
+            raise broken(row, f"stands where row {expected} belongs: rows are missing")
+        if row.previous_sha256 != (GENESIS if last is None else last.row_sha256):
+            raise broken(row, "does not follow the row before it")
+        if row.row_sha256 != row_sha256(row):
+            raise broken(row, "was changed: its content does not match its hash")
+        _check_life_cycle(row, newest.get(row.release_id))
+        newest[row.release_id] = last = row
+    return newest
+
+
+def _check_life_cycle(row: LedgerRow, before: LedgerRow | None) -> None:
+    if row.status is ReleaseStatus.RESERVED:
+        if before is not None:
+            raise broken(row, "reserves a release for a second time")
+        if not (math.isfinite(row.mu_squared) and row.mu_squared > 0.0):
+            raise broken(row, f"has a privacy loss of {row.mu_squared}")
+        return
+    if before is None or before.status is not ReleaseStatus.RESERVED:
+        raise broken(row, "is spent without a reservation just before it")
+    for name in _OF_THE_RELEASE:
+        if getattr(row, name) != getattr(before, name):
+            raise broken(row, f"has another {name} than its reservation, row {before.sequence}")

@@ -1,0 +1,83 @@
+"""Does a ledger's storage agree with its rows? Whatever disagrees stops every release."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from datetime import date
+
+from everloop.contracts.errors import ShouldRepairLedger
+from everloop.contracts.ports import LedgerTransaction
+from everloop.contracts.privacy import LedgerRow, ReleaseStatus
+from everloop.privacy.chain import broken, check_chain
+
+_RELATIVE = 1e-9
+"""Relative difference allowed between two float sums of the same charges."""
+_REMEDY = "Restore the ledger from a backup; no release is made until it verifies."
+
+
+def sound_rows(ledger: LedgerTransaction) -> tuple[LedgerRow, ...]:
+    """Every row, after checking the chain, the charges of each release and its output."""
+    rows = tuple(ledger.rows())
+    newest = check_chain(rows)
+    charges = ledger.charges_by_release()
+    stray = sorted(set(charges) - set(newest))
+    if stray:
+        raise ShouldRepairLedger(
+            f"Release {stray[0]} is charged to {charges[stray[0]][0]} people but has no ledger row.",
+            _REMEDY,
+        )
+    for release_id, row in newest.items():
+        people, mu_squared = charges.get(release_id, (0, 0.0))
+        if people != row.people:
+            raise broken(row, f"covers {row.people} people, but {people} are charged")
+        if not _close(mu_squared, row.people * row.mu_squared):
+            raise broken(
+                row,
+                f"costs mu^2 {row.people * row.mu_squared:.6g} in all, but {mu_squared:.6g} is charged",
+            )
+        if (ledger.output(release_id) is None) != (row.status is ReleaseStatus.RESERVED):
+            raise broken(row, "lost its completion: output and status disagree")
+    return rows
+
+
+def check_people(
+    ledger: LedgerTransaction,
+    rows: Iterable[LedgerRow],
+    commitment: Callable[[Iterable[str]], str],
+) -> None:
+    """Check who was charged against the commitments, and every person's sums against the rows.
+
+    Raises:
+        ShouldRepairLedger: naming the first bad row, or the person whose sums are wrong.
+    """
+    owed: dict[str, list[float]] = {}
+    for row in rows:
+        if row.status is ReleaseStatus.RESERVED:
+            people = ledger.charged(row.release_id)
+            if commitment(people) != row.people_commitment:
+                raise broken(row, "is charged to other people than it committed to")
+            for person in people:
+                owed.setdefault(person, []).append(row.mu_squared)
+    everyone = ledger.people()
+    charged, totals = ledger.spent(everyone, date.min, date.max)
+    for person in everyone:
+        expected = math.fsum(owed.get(person, ()))
+        sums = (charged.get(person, 0.0), totals.get(person, 0.0))
+        if not all(_close(expected, found) for found in sums):
+            raise ShouldRepairLedger(
+                f"Person {person[:12]} was charged mu^2 {expected:.6g} by the ledger's rows, "
+                f"but {sums[0]:.6g} by charge and {sums[1]:.6g} in total.",
+                _REMEDY,
+            )
+
+
+def output_of(ledger: LedgerTransaction, row: LedgerRow) -> tuple[str, str]:
+    output = ledger.output(row.release_id)
+    if output is None:
+        raise broken(row, "is spent but its output's address is missing")
+    return output
+
+
+def _close(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=_RELATIVE, abs_tol=1e-15)

@@ -1,0 +1,107 @@
+"""Tables of the privacy ledger, in the same database and metadata as everything else.
+
+``privacy_ledger`` and ``privacy_charges`` are append-only: the database itself refuses to change or
+delete their rows. People span loops: their pseudonyms carry the tenant already.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from everloop.storage.column_types import CanonicalJson, UtcTime
+from everloop.storage.schema import NAME, PSEUDONYM, SHA256, metadata
+
+RELEASE_ID = String(32)
+
+privacy_ledger = Table(
+    "privacy_ledger",
+    metadata,
+    Column("sequence", BigInteger, nullable=False, autoincrement=False),
+    Column("release_id", RELEASE_ID, nullable=False),
+    Column("pipeline", Text, nullable=False),
+    Column("logical_date", Date, nullable=False),
+    Column("stage", NAME, nullable=False),
+    Column("configuration_sha256", SHA256, nullable=False),
+    Column("dataset_id", Text, nullable=False),
+    Column("mechanism", CanonicalJson, nullable=False),
+    Column("mu_squared", Double, nullable=False),
+    Column("delta", Double, nullable=False),
+    Column("people", BigInteger, nullable=False),
+    Column("people_commitment", SHA256, nullable=False),
+    Column("status", NAME, nullable=False),
+    Column("recorded_at", UtcTime, nullable=False),
+    Column("library", Text, nullable=False),
+    Column("unit", NAME, nullable=False),
+    Column("neighbours", NAME, nullable=False),
+    Column("previous_sha256", SHA256, nullable=False),
+    Column("row_sha256", SHA256, nullable=False),
+    PrimaryKeyConstraint("sequence"),
+    UniqueConstraint("release_id", "status"),
+    Index(
+        "uq_privacy_ledger_slot",
+        "pipeline",
+        "logical_date",
+        "stage",
+        unique=True,
+        sqlite_where=text("status = 'reserved'"),
+        postgresql_where=text("status = 'reserved'"),
+    ),
+)
+"""One row per change of a release's status, chained by hash."""
+
+privacy_releases = Table(
+    "privacy_releases",
+    metadata,
+    Column("number", Integer, nullable=False),
+    Column("release_id", RELEASE_ID, nullable=False),
+    Column("charged_on", Date, nullable=True),
+    Column("mu_squared", Double, nullable=True),
+    Column("sealed_seed", LargeBinary(32), nullable=True),
+    Column("output_url", Text, nullable=True),
+    Column("output_sha256", SHA256, nullable=True),
+    PrimaryKeyConstraint("number"),
+    UniqueConstraint("release_id"),
+)
+"""What a release keeps besides its rows: what each of its people pays, the seed while it is
+unfinished, and where its output lies."""
+
+privacy_people = Table(
+    "privacy_people",
+    metadata,
+    Column("number", Integer, nullable=False),
+    Column("person", PSEUDONYM, nullable=False),
+    Column("mu_squared", Double, nullable=False),
+    PrimaryKeyConstraint("number"),
+    UniqueConstraint("person"),
+)
+"""Everyone who was ever charged, with the total since first seen."""
+
+privacy_charges = Table(
+    "privacy_charges",
+    metadata,
+    Column("person", Integer, nullable=False),
+    Column("release", Integer, nullable=False),
+    PrimaryKeyConstraint("person", "release"),
+    ForeignKeyConstraint(["person"], ["privacy_people.number"]),
+    ForeignKeyConstraint(["release"], ["privacy_releases.number"]),
+    Index(None, "release"),
+    sqlite_with_rowid=False,
+)
+"""Who paid for what; two integers a charge, since there are people times releases of them."""
+
+APPEND_ONLY = ("privacy_ledger", "privacy_charges")

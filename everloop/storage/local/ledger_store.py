@@ -1,0 +1,202 @@
+"""``LedgerStore`` in the workspace database."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, Engine, case, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
+from everloop.contracts.privacy import LedgerRow, ReleaseStatus
+from everloop.storage.ledger_tables import (
+    privacy_charges,
+    privacy_ledger,
+    privacy_people,
+    privacy_releases,
+)
+from everloop.storage.local.engine import writing
+
+_BATCH = 500
+"""Values per IN list; SQLite before 3.32 allows 999 in a statement."""
+
+
+class SqliteLedgerStore:
+    """The ledger's tables behind an engine of ``open_workspace_database``."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqlLedgerTransaction]:
+        """Exclusive from its first statement, so that what was read holds until it commits."""
+        with writing(self._engine) as connection:
+            yield SqlLedgerTransaction(connection)
+
+
+class SqlLedgerTransaction:
+    """``LedgerTransaction`` on a connection whose transaction the store owns."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def rows(self) -> Iterator[LedgerRow]:
+        query = select(privacy_ledger).order_by(privacy_ledger.c.sequence)
+        for row in self._connection.execute(query).mappings():
+            yield _row(dict(row))
+
+    def last_row(self) -> LedgerRow | None:
+        query = select(privacy_ledger).order_by(privacy_ledger.c.sequence.desc()).limit(1)
+        found = self._connection.execute(query).mappings().first()
+        return None if found is None else _row(dict(found))
+
+    def append(self, row: LedgerRow) -> None:
+        values = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+        values["mechanism"] = dict(row.mechanism)
+        values["status"] = str(row.status)
+        try:
+            self._connection.execute(insert(privacy_ledger), values)
+        except IntegrityError as problem:
+            raise ShouldResolveConflict(
+                f"Privacy ledger row {row.sequence} ({row.status} release {row.release_id}) "
+                f"repeats one that is stored.",
+                "Read the ledger again.",
+            ) from problem
+
+    def spent(
+        self, people: Sequence[str], after: date, until: date
+    ) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        window: dict[str, float] = {}
+        total: dict[str, float] = {}
+        on = privacy_releases.c.charged_on
+        inside = case(((on > after) & (on <= until), privacy_releases.c.mu_squared), else_=0.0)
+        query = (
+            select(privacy_people.c.person, privacy_people.c.mu_squared, func.sum(inside))
+            .join(privacy_charges, privacy_charges.c.person == privacy_people.c.number)
+            .join(privacy_releases, privacy_releases.c.number == privacy_charges.c.release)
+            .group_by(privacy_people.c.number, privacy_people.c.person, privacy_people.c.mu_squared)
+        )
+        for batch in _batches(people):
+            for person, all_time, within in self._connection.execute(
+                query.where(privacy_people.c.person.in_(batch))
+            ):
+                window[person], total[person] = within, all_time
+        return window, total
+
+    def charge(self, people: Sequence[str], release_id: str, on: date, mu_squared: float) -> None:
+        release = self._release(release_id, charged_on=on, mu_squared=mu_squared)
+        for batch in _batches(people):
+            number = self._numbers(batch)
+            charges = [{"person": number[person], "release": release} for person in batch]
+            try:
+                self._connection.execute(insert(privacy_charges), charges)
+            except IntegrityError as problem:
+                raise ShouldResolveConflict(
+                    f"Release {release_id} was charged to one of these people before.",
+                    "Read the ledger again.",
+                ) from problem
+            self._connection.execute(
+                update(privacy_people)
+                .where(privacy_people.c.number.in_([number[person] for person in batch]))
+                .values(mu_squared=privacy_people.c.mu_squared + mu_squared)
+            )
+
+    def charged(self, release_id: str) -> tuple[str, ...]:
+        query = (
+            select(privacy_people.c.person)
+            .join(privacy_charges, privacy_charges.c.person == privacy_people.c.number)
+            .join(privacy_releases, privacy_releases.c.number == privacy_charges.c.release)
+            .where(privacy_releases.c.release_id == release_id)
+        )
+        return tuple(sorted(self._connection.execute(query).scalars()))
+
+    def charges_by_release(self) -> Mapping[str, tuple[int, float]]:
+        people = func.count(privacy_charges.c.person)
+        query = (
+            select(privacy_releases.c.release_id, people, people * privacy_releases.c.mu_squared)
+            .join(privacy_charges, privacy_charges.c.release == privacy_releases.c.number)
+            .group_by(privacy_releases.c.number)
+        )
+        return {release: (count, cost) for release, count, cost in self._connection.execute(query)}
+
+    def people(self) -> tuple[str, ...]:
+        query = select(privacy_people.c.person).order_by(privacy_people.c.person)
+        return tuple(self._connection.execute(query).scalars())
+
+    def seal(self, release_id: str, noise_seed: bytes) -> None:
+        self._set(self._release(release_id), sealed_seed=noise_seed)
+
+    def sealed(self, release_id: str) -> bytes | None:
+        query = select(privacy_releases.c.sealed_seed).where(
+            privacy_releases.c.release_id == release_id
+        )
+        return self._connection.execute(query).scalar_one_or_none()
+
+    def unseal(self, release_id: str) -> None:
+        self._set(self._release(release_id), sealed_seed=None)
+
+    def store_output(self, release_id: str, url: str, sha256: str) -> None:
+        self._set(self._release(release_id), output_url=url, output_sha256=sha256)
+
+    def output(self, release_id: str) -> tuple[str, str] | None:
+        query = select(privacy_releases.c.output_url, privacy_releases.c.output_sha256).where(
+            privacy_releases.c.release_id == release_id,
+            privacy_releases.c.output_url.is_not(None),
+        )
+        found = self._connection.execute(query).first()
+        return None if found is None else (found[0], found[1])
+
+    def _release(
+        self, release_id: str, charged_on: date | None = None, mu_squared: float | None = None
+    ) -> int:
+        """Number of a release, made on first use; a charge fixes its date and price for ever."""
+        query = select(privacy_releases).where(privacy_releases.c.release_id == release_id)
+        found = self._connection.execute(query).mappings().first()
+        if found is None:
+            made = self._connection.execute(
+                insert(privacy_releases),
+                {"release_id": release_id, "charged_on": charged_on, "mu_squared": mu_squared},
+            )
+            return int(made.inserted_primary_key[0])  # type: ignore[index]
+        number = int(found["number"])
+        if charged_on is None:
+            return number
+        if found["charged_on"] is None:
+            self._set(number, charged_on=charged_on, mu_squared=mu_squared)
+        elif (found["charged_on"], found["mu_squared"]) != (charged_on, mu_squared):
+            raise ShouldFixArgument(
+                f"Release {release_id} costs mu^2 {found['mu_squared']:g} on {found['charged_on']}, "
+                f"not {mu_squared:g} on {charged_on}.",
+                "Charge everyone of a release the same.",
+            )
+        return number
+
+    def _set(self, number: int, **values: Any) -> None:
+        self._connection.execute(
+            update(privacy_releases).where(privacy_releases.c.number == number).values(**values)
+        )
+
+    def _numbers(self, people: Sequence[str]) -> dict[str, int]:
+        """Number of each person; strangers are added with nothing spent."""
+        query = select(privacy_people.c.person, privacy_people.c.number).where(
+            privacy_people.c.person.in_(people)
+        )
+        known = dict(row.tuple() for row in self._connection.execute(query))
+        strangers = [{"person": p, "mu_squared": 0.0} for p in people if p not in known]
+        if strangers:
+            self._connection.execute(insert(privacy_people), strangers)
+            known = dict(row.tuple() for row in self._connection.execute(query))
+        return known
+
+
+def _row(values: Mapping[str, Any]) -> LedgerRow:
+    return LedgerRow(**{**values, "status": ReleaseStatus(values["status"])})
+
+
+def _batches(people: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(people), _BATCH):
+        yield people[start : start + _BATCH]
