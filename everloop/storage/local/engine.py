@@ -28,6 +28,7 @@ BUSY_SECONDS = 60.0
 """How long a writer waits for another to finish."""
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_CACHE_KIB = 64 * 1024
 _BEGIN = "everloop_begin"
 _NONE = "none"
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
@@ -110,6 +111,7 @@ def _engine(path: Path) -> Engine:
         cursor = connection.cursor()
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

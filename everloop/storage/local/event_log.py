@@ -1,0 +1,307 @@
+"""``EventLog`` on SQLite: durable, idempotent, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby, islice
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Table, func, insert, select, text
+from sqlalchemy.sql import Select
+
+from everloop.contracts.episodes import (
+    Consent,
+    Dispute,
+    Episode,
+    RewardSignal,
+    canonical_json,
+)
+from everloop.contracts.errors import (
+    ShouldFixEpisode,
+    ShouldFixInput,
+    ShouldFixSignal,
+    ShouldResolveConflict,
+)
+from everloop.contracts.ports import Appended, Clock
+from everloop.storage.local import ingest_counters as counters
+from everloop.storage.local.clock import SystemClock
+from everloop.storage.local.engine import reading, writing
+from everloop.storage.local.event_rows import (
+    consent_of,
+    dispute_of,
+    episode_of,
+    episode_row,
+    signal_row,
+)
+from everloop.storage.payloads import payload_sha256
+from everloop.storage.schema import consents, disputes, reward_signals, training_episodes
+
+LARGEST_SKEW = timedelta(minutes=5)
+"""How far ahead of the ingest clock an episode may be dated."""
+
+PURPOSES = ("serve", "train")
+STATUSES = ("open", "upheld", "rejected")
+
+_CHUNK = 1000
+_Record = TypeVar("_Record", Episode, RewardSignal)
+
+
+class SqliteEventLog:
+    """The log of one workspace.
+
+    Args:
+        engine: from ``open_workspace_database``.
+        clock: says when records arrive.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
+        self._engine = engine
+        self._clock = clock or SystemClock()
+
+    def append_episodes(self, episodes: Sequence[Episode]) -> Appended:
+        """See ``EventLog``; ``ShouldFixEpisode`` when one is dated in the future."""
+        return self.append_batch(episodes, ())[0]
+
+    def append_signals(self, signals: Sequence[RewardSignal]) -> Appended:
+        """See ``EventLog``."""
+        return self.append_batch((), signals)[1]
+
+    def append_batch(
+        self, episodes: Iterable[Episode], signals: Iterable[RewardSignal]
+    ) -> tuple[Appended, Appended]:
+        """See ``EventLog``; ``ShouldFixEpisode`` when one is dated in the future."""
+        now = self._clock.now()
+        with writing(self._engine) as connection:
+            append = _Append(connection, now)
+            return append.episodes(episodes), append.signals(signals)
+
+    def record_consent(self, consent: Consent) -> None:
+        """See ``EventLog``; ``ShouldFixInput`` for an unknown purpose or a malformed person."""
+        _check_consent(consent)
+        row = {
+            "tenant": consent.tenant,
+            "user_id": consent.user_id,
+            "purpose": consent.purpose,
+            "granted": consent.granted,
+            "recorded_at": consent.recorded_at,
+        }
+        with writing(self._engine) as connection:
+            _append_revision(connection, consents, row)
+
+    def record_dispute(self, dispute: Dispute) -> None:
+        """See ``EventLog``; ``ShouldFixInput`` for an unknown status."""
+        if dispute.status not in STATUSES:
+            raise ShouldFixInput(
+                f"Dispute of signal {dispute.signal_id}: status={dispute.status!r} is unknown.",
+                f"Use one of {', '.join(STATUSES)}.",
+            )
+        _check_moment(dispute.recorded_at, f"Dispute of signal {dispute.signal_id}")
+        row = {
+            "tenant": dispute.tenant,
+            "signal_id": dispute.signal_id,
+            "status": dispute.status,
+            "reason": dispute.reason,
+            "recorded_at": dispute.recorded_at,
+        }
+        with writing(self._engine) as connection:
+            if not _stored(connection, reward_signals, dispute.tenant, [dispute.signal_id]):
+                raise ShouldFixSignal(
+                    f"Signal {dispute.signal_id} is unknown to tenant {dispute.tenant!r}.",
+                    "Dispute a signal that was logged.",
+                )
+            _append_revision(connection, disputes, row)
+
+    def consents(self, user_id: str, tenant: str = "default") -> tuple[Consent, ...]:
+        """See ``EventLog``."""
+        query = select(consents).where(consents.c.tenant == tenant, consents.c.user_id == user_id)
+        with reading(self._engine) as connection:
+            return tuple(consent_of(row) for row in _newest_first(connection, query, consents))
+
+    def disputes(self, tenant: str = "default") -> tuple[Dispute, ...]:
+        """See ``EventLog``."""
+        newest: dict[str, Dispute] = {}
+        with reading(self._engine) as connection:
+            query = select(disputes).where(disputes.c.tenant == tenant)
+            for row in _newest_first(connection, query, disputes):
+                newest.setdefault(row["signal_id"], dispute_of(row))
+        return tuple(newest.values())
+
+    def episodes_of(self, user_id: str, tenant: str = "default") -> Iterator[Episode]:
+        """See ``EventLog``."""
+        query = (
+            select(training_episodes)
+            .where(training_episodes.c.tenant == tenant, training_episodes.c.user_id == user_id)
+            .order_by(training_episodes.c.timestamp, training_episodes.c.episode_id)
+        )
+        with reading(self._engine) as connection:
+            result = connection.execution_options(yield_per=_CHUNK).execute(query)
+            for row in result.mappings():
+                yield episode_of(row)
+
+    def counts(self, loop: str, tenant: str = "default") -> tuple[int, int]:
+        """See ``EventLog``."""
+        of_loop = (training_episodes.c.tenant == tenant, training_episodes.c.loop == loop)
+        joined = training_episodes.join(reward_signals)
+        with reading(self._engine) as connection:
+            episodes = connection.scalar(
+                select(func.count()).select_from(training_episodes).where(*of_loop)
+            )
+            signals = connection.scalar(select(func.count()).select_from(joined).where(*of_loop))
+        return int(episodes or 0), int(signals or 0)
+
+
+class _Append:
+    """One append within its transaction."""
+
+    def __init__(self, connection: Connection, now: datetime) -> None:
+        self._connection = connection
+        self._now = now
+
+    def episodes(self, episodes: Iterable[Episode]) -> Appended:
+        return self._append(
+            episodes,
+            training_episodes,
+            counters.EPISODES,
+            attrgetter("episode_id"),
+            episode_row,
+            self._refuse_future,
+        )
+
+    def signals(self, signals: Iterable[RewardSignal]) -> Appended:
+        return self._append(
+            signals,
+            reward_signals,
+            counters.SIGNALS,
+            attrgetter("signal_id"),
+            signal_row,
+            self._refuse_orphans,
+        )
+
+    def _append(
+        self,
+        records: Iterable[_Record],
+        table: Table,
+        counter: str,
+        identity: Callable[[_Record], str],
+        to_row: Callable[[_Record, int, datetime, bytes], dict[str, Any]],
+        refuse: Callable[[str, Sequence[_Record]], None],
+    ) -> Appended:
+        new = replayed = 0
+        statement = _INSERT[table.name]
+        for tenant, chunk in _chunks(records):
+            refuse(tenant, chunk)
+            known = _stored(self._connection, table, tenant, [identity(r) for r in chunk])
+            fresh: list[tuple[_Record, bytes]] = []
+            for record in chunk:
+                sha256 = payload_sha256(record)
+                stored = known.setdefault(identity(record), sha256)
+                if stored is sha256:
+                    fresh.append((record, sha256))
+                elif stored != sha256:
+                    raise ShouldResolveConflict(
+                        f"{type(record).__name__} {identity(record)} was logged before with "
+                        "another payload.",
+                        "Send a new id for a new record, and a replay unchanged.",
+                    )
+            if fresh:
+                first = counters.advance(self._connection, tenant, counter, len(fresh))
+                self._connection.exec_driver_sql(
+                    statement,
+                    [
+                        to_row(record, seq, self._now, sha256)
+                        for seq, (record, sha256) in enumerate(fresh, first)
+                    ],
+                )
+            new += len(fresh)
+            replayed += len(chunk) - len(fresh)
+        return Appended(new=new, replayed=replayed)
+
+    def _refuse_future(self, _: str, chunk: Sequence[Episode]) -> None:
+        for episode in chunk:
+            if episode.timestamp > self._now + LARGEST_SKEW:
+                raise ShouldFixEpisode(
+                    f"Episode {episode.episode_id}: timestamp={episode.timestamp.isoformat()} is "
+                    f"more than {LARGEST_SKEW.seconds // 60} minutes ahead of the ingest clock, "
+                    f"{self._now.isoformat()}.",
+                    "Correct the sender's clock or time zone.",
+                )
+
+    def _refuse_orphans(self, tenant: str, chunk: Sequence[RewardSignal]) -> None:
+        wanted = list({signal.episode_id for signal in chunk})
+        known = _stored(self._connection, training_episodes, tenant, wanted)
+        for signal in chunk:
+            if signal.episode_id not in known:
+                raise ShouldFixSignal(
+                    f"Signal {signal.signal_id}: episode_id={signal.episode_id!r} is unknown to "
+                    f"tenant {tenant!r}.",
+                    "Log the episode first.",
+                )
+
+
+def _chunks(records: Iterable[_Record]) -> Iterator[tuple[str, list[_Record]]]:
+    stream = iter(records)
+    while chunk := list(islice(stream, _CHUNK)):
+        chunk.sort(key=attrgetter("tenant"))
+        for tenant, group in groupby(chunk, key=attrgetter("tenant")):
+            yield tenant, list(group)
+
+
+_INSERT = {
+    table.name: f"INSERT INTO {table.name} ({', '.join(table.c.keys())}) "  # noqa: S608
+    f"VALUES ({', '.join(f':{name}' for name in names)})"
+    for table, names in (
+        (table, [column.name for column in table.columns])
+        for table in (training_episodes, reward_signals)
+    )
+}
+_STORED = {
+    table.name: text(
+        f"SELECT {key}, payload_sha256 FROM {table.name} "  # noqa: S608
+        f"WHERE tenant = :tenant AND {key} IN (SELECT value FROM json_each(:ids))"
+    )
+    for table, key in ((training_episodes, "episode_id"), (reward_signals, "signal_id"))
+}
+
+
+def _stored(
+    connection: Connection, table: Table, tenant: str, ids: Sequence[str]
+) -> dict[str, bytes]:
+    """Payload checksums of the ids that are stored."""
+    rows = connection.execute(_STORED[table.name], {"tenant": tenant, "ids": canonical_json(ids)})
+    return {row[0]: row[1] for row in rows}
+
+
+def _append_revision(connection: Connection, table: Table, row: dict[str, Any]) -> None:
+    """Append a statement of a person, unless it is a repetition of a stored one."""
+    same = select(table.c.revision).where(*(table.c[name] == value for name, value in row.items()))
+    if connection.scalar(same.limit(1)) is None:
+        revision = counters.advance(connection, row["tenant"], counters.REVISIONS, 1)
+        connection.execute(insert(table).values(revision=revision, **row))
+
+
+def _newest_first(connection: Connection, query: Select[Any], table: Table) -> Iterator[Any]:
+    ordered = query.order_by(table.c.recorded_at.desc(), table.c.revision.desc())
+    return iter(connection.execute(ordered).mappings())
+
+
+def _check_consent(consent: Consent) -> None:
+    if consent.purpose not in PURPOSES:
+        raise ShouldFixInput(
+            f"Consent: purpose={consent.purpose!r} is unknown.",
+            f"Use one of {', '.join(PURPOSES)}.",
+        )
+    if len(consent.user_id) != 64 or not set(consent.user_id) <= set("0123456789abcdef"):
+        raise ShouldFixInput(
+            f"Consent: user_id={consent.user_id!r} is not a pseudonym.",
+            "Pass the product's id through Pseudonyms.",
+        )
+    _check_moment(consent.recorded_at, f"Consent of {consent.user_id}")
+
+
+def _check_moment(moment: datetime, whose: str) -> None:
+    if moment.tzinfo is None:
+        raise ShouldFixInput(
+            f"{whose}: recorded_at={moment} has no time zone.", "Send RFC 3339 with an offset."
+        )

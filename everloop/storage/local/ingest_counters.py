@@ -1,0 +1,34 @@
+"""Numbers that rows get in commit order, without gaps."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert
+
+from everloop.storage.schema import ingest_counters
+
+EPISODES = "episodes"
+SIGNALS = "signals"
+REVISIONS = "revisions"
+"""Consents and disputes share one: a revision says what people had said of their data by then."""
+
+
+def advance(connection: Connection, tenant: str, counter: str, rows: int) -> int:
+    """Take the next ``rows`` numbers (from 1); returns the first. Needs a write transaction."""
+    statement = insert(ingest_counters).values(tenant=tenant, counter=counter, last=rows)
+    last = connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["tenant", "counter"], set_={"last": ingest_counters.c.last + rows}
+        ).returning(ingest_counters.c.last)
+    ).scalar_one()
+    return int(last) - rows + 1
+
+
+def last_number(connection: Connection, tenant: str, counter: str) -> int:
+    """The largest number that was given, 0 before the first."""
+    last = connection.scalar(
+        select(ingest_counters.c.last).where(
+            ingest_counters.c.tenant == tenant, ingest_counters.c.counter == counter
+        )
+    )
+    return int(last or 0)

@@ -1,0 +1,61 @@
+"""What tells a replay from a conflict: the checksum of a record's payload."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Hashable, Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from everloop.storage.column_types import microseconds
+
+NOT_PAYLOAD = frozenset({"schema_version"})
+"""Fields that say how a record was written down, not what it says."""
+
+
+def payload_sha256(record: Any, without: frozenset[str] = NOT_PAYLOAD) -> bytes:
+    """SHA-256 (32 bytes) of a frozen record's canonical JSON.
+
+    Fields that hold their default are left out, so that a field added to a later version of the
+    record leaves the checksums of older payloads as they were.
+
+    Args:
+        record: an instance of a frozen dataclass of JSON values, times and enums.
+        without: names of fields that don't count.
+    """
+    payload = {}
+    for name, default in _fields(type(record)):
+        if name not in without:
+            value = getattr(record, name)
+            if value != default:
+                payload[name] = value
+    return hashlib.sha256(_ENCODER.encode(payload).encode()).digest()
+
+
+@functools.cache
+def _fields(kind: Hashable) -> tuple[tuple[str, Any], ...]:
+    return tuple(
+        (
+            field.name,
+            field.default_factory()
+            if field.default_factory is not dataclasses.MISSING
+            else field.default,
+        )
+        for field in dataclasses.fields(cast("type[Any]", kind))
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return microseconds(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{value!r} is no JSON value")
+
+
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain, check_circular=False
+)
