@@ -7,6 +7,7 @@ Evolution: fields are never removed or given another meaning; new ones are optio
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -68,11 +69,13 @@ class RewardFigures:
         positive_share: share of rewarded episodes whose reward is above 0.
         outcomes: success, neutral, failure -> episodes.
         by_signal: in the specification's order.
-        daily: one entry per day of the window, oldest first.
+        daily: the loop's own arms, one entry per day of the window, oldest first.
         histogram_edges: k + 1 increasing rewards; bin i is [edge i, edge i+1), the last closed.
         histogram_counts: k counts of rewarded episodes.
         comparison: mean reward of the comparison arm; ``None`` where the log has none.
         anomalies: episodes flagged for extreme signal variance; ``anomaly_share`` of ``rewarded``.
+        variance_limit: an episode is flagged when ``variance`` in the reward table is above this.
+        anomaly_ids: flagged episodes, largest variance first; at most a hundred.
     """
 
     episodes: int
@@ -87,6 +90,8 @@ class RewardFigures:
     comparison: Estimate | None = None
     anomalies: int = 0
     anomaly_share: float = 0.0
+    variance_limit: float = math.inf
+    anomaly_ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.rewarded <= self.episodes:
