@@ -36,7 +36,9 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '([^']+)'")
 _FINISHED = re.compile(r"Task '([^']+)' finished with status (SUCCESS|FAILURE)")
 _CACHED = re.compile(r"Task (\S+) cache hit")
-_ERROR = re.compile(r"^\s*(?:[\w.]+\.)?((?:Should\w+|\w*Error|\w*Exception|KeyboardInterrupt)): ?(.*)$")
+_ERROR = re.compile(
+    r"^\s*(?:[\w.]+\.)?((?:Should\w+|\w*Error|\w*Exception|KeyboardInterrupt)): ?(.*)$"
+)
 _COPY = re.compile(r"-\d+$")
 
 

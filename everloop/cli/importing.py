@@ -84,7 +84,9 @@ def example(home: Home = None, as_json: Json = False) -> None:
 
     place = open_workspace(home)
     with _progress("example") as advance:
-        summary = import_example(place.log, load("companion"), place.pseudonyms.of, progress=advance)
+        summary = import_example(
+            place.log, load("companion"), place.pseudonyms.of, progress=advance
+        )
     _say(summary, as_json)
 
 
@@ -171,6 +173,8 @@ def _say(summary: ImportSummary, as_json: bool) -> None:
     if summary.rejected:
         typer.echo(f"  {summary.rejected:,} rows refused: {summary.rejects_path}")
     if summary.first_timestamp and summary.last_timestamp:
-        typer.echo(f"  from {summary.first_timestamp:%Y-%m-%d} to {summary.last_timestamp:%Y-%m-%d}")
+        typer.echo(
+            f"  from {summary.first_timestamp:%Y-%m-%d} to {summary.last_timestamp:%Y-%m-%d}"
+        )
     if summary.note:
         typer.echo(f"  {summary.note}")

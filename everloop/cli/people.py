@@ -64,7 +64,10 @@ def show_consent(
     if as_json:
         print_json(list(rows))
     else:
-        cells = [(r.recorded_at.isoformat(), r.purpose, "granted" if r.granted else "withdrawn") for r in rows]
+        cells = [
+            (r.recorded_at.isoformat(), r.purpose, "granted" if r.granted else "withdrawn")
+            for r in rows
+        ]
         print_table("", ("when", "purpose", "state"), cells)
 
 

@@ -55,7 +55,15 @@ def history(home: Home = None, as_json: Json = False) -> None:
         print_json(list(rows))
         return
     cells = [
-        (r.sequence, r.logical_date, r.pipeline, r.stage, r.status, f"{r.mu_squared:.6f}", r.release_id)
+        (
+            r.sequence,
+            r.logical_date,
+            r.pipeline,
+            r.stage,
+            r.status,
+            f"{r.mu_squared:.6f}",
+            r.release_id,
+        )
         for r in rows
     ]
     print_table("", ("#", "date", "pipeline", "stage", "status", "μ²", "release"), cells)

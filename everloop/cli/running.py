@@ -31,9 +31,7 @@ def daily(
     day: Annotated[str, typer.Option("--date", help="The day to learn for, YYYY-MM-DD.")] = "",
     start: Annotated[str, typer.Option("--from", help="First day of a backfill.")] = "",
     end: Annotated[str, typer.Option("--to", help="Last day of a backfill.")] = "",
-    from_stage: Annotated[
-        str, typer.Option(help="Repeat this stage and all that follow it.")
-    ] = "",
+    from_stage: Annotated[str, typer.Option(help="Repeat this stage and all that follow it.")] = "",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Override, e.g. --set training.iterations=60 (repeatable)."),

@@ -44,7 +44,8 @@ def loops(
         print_pairs(
             {
                 "context": ", ".join(field.name for field in spec.context),
-                "actions": ", ".join(spec.action_ids[:12]) + (" …" if len(spec.actions) > 12 else ""),
+                "actions": ", ".join(spec.action_ids[:12])
+                + (" …" if len(spec.actions) > 12 else ""),
                 "signals": ", ".join(f"{s.name} × {s.weight:g}" for s in spec.signals),
                 "budget": f"ε = {spec.privacy.epsilon:g}, δ = {spec.privacy.delta:g} per person in "
                 f"{spec.privacy.period_days} days",

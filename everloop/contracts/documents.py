@@ -42,9 +42,10 @@ def from_json(kind: type[T], data: bytes) -> T:
     """Parse and validate; ``ShouldRestoreArtefact`` names what does not fit."""
     try:
         return TypeAdapter(kind).validate_json(data)
-    except ValidationError as problem:
+    except (ValidationError, EverloopError) as problem:
+        said = problem.message if isinstance(problem, EverloopError) else problem.errors()[0]["msg"]
         raise ShouldRestoreArtefact(
-            f"This is no valid {getattr(kind, '__name__', kind)}: {problem.errors()[0]['msg']}.",
+            f"This is no valid {getattr(kind, '__name__', kind)}: {said}.",
             "Rerun the stage that wrote it.",
         ) from problem
 

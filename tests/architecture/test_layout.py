@@ -73,7 +73,15 @@ def test_only_settings_reads_the_environment() -> None:
 
 
 def test_nothing_unsafe_is_unpickled() -> None:
-    unsafe = {"pickle", "pickle.load", "pickle.loads", "torch.load", "joblib", "numpy.load", "np.load"}
+    unsafe = {
+        "pickle",
+        "pickle.load",
+        "pickle.loads",
+        "torch.load",
+        "joblib",
+        "numpy.load",
+        "np.load",
+    }
     assert {p: c for p in SOURCES if (c := _attribute_chains(p) & unsafe)} == {}
 
 
