@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, Input, Metrics, Output
 
-from components._artifacts import EncodedDataset, EpisodeDataset, Evaluation, TrainedPolicy
+from components._artifacts import EncodedDataset, Evaluation, TrainedPolicy
 from components._runtime import component
 
 
@@ -13,7 +13,6 @@ def evaluate_policy(
     thresholds: str,
     tenant: str,
     code: str,
-    dataset: Input[EpisodeDataset],
     episodes: Input[EncodedDataset],
     policy: Input[TrainedPolicy],
     evaluation: Output[Evaluation],
@@ -28,7 +27,6 @@ def evaluate_policy(
         thresholds: its thresholds, JSON.
         tenant: owner of the rows.
         code: checksum of our source, part of the cache key.
-        dataset: the manifest of the version, for the groups.
         episodes: the encoded episodes.
         policy: the candidate.
         evaluation: estimates with intervals, overlap and groups.
@@ -49,12 +47,13 @@ def evaluate_policy(
 
     with stage("evaluate_policy", evaluation, page, metrics) as told:
         spec, place = assemble(product, thresholds=thresholds), open_workspace(workspace)
+        logged = load_encoded(episodes.path)
         result = evaluate(
             spec,
-            load_encoded(episodes.path),
+            logged,
             load_policy(Path(policy.path) / "policy.onnx", spec=spec),
             active_policy(place, spec, tenant),
-            groups=protected_groups(place, spec, dataset.path),
+            groups=protected_groups(spec, logged),
         )
         write(result, evaluation.path)
         told.says(*evaluation_rows(result))

@@ -63,7 +63,7 @@ def learn_and_ship(
     ).outputs["quality"]
     policy = train_policy(**everywhere, **released, training=sections["training"]).outputs["policy"]
     evaluation = evaluate_policy(
-        **everywhere, **thresholds, **real, tenant=tenant, policy=policy
+        **everywhere, **thresholds, tenant=tenant, episodes=known["episodes"], policy=policy
     ).outputs["evaluation"]
     explanations = explain(
         **everywhere, **thresholds, **real, user_model=known["user_model"], policy=policy

@@ -1,0 +1,37 @@
+"""What an evaluation compares with: the active policy, and the protected groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everloop.contracts.datasets import EncodedEpisodes
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.ports import Policy
+from everloop.wiring import Workspace
+from rl.encoders.context import layout
+from rl.runtime import load_policy
+
+
+def active_policy(workspace: Workspace, spec: LoopSpec, tenant: str) -> Policy | None:
+    """The serving policy, its checksum verified; None where none is active yet."""
+    checkpoint_id, _ = workspace.registry.alias(spec.name, "active", tenant)
+    if checkpoint_id is None:
+        return None
+    row = workspace.registry.checkpoint(checkpoint_id)
+    file = workspace.blobs.fetch(row.weights_url, row.weights_sha256)
+    return load_policy(file, row.weights_sha256, spec)
+
+
+def protected_groups(spec: LoopSpec, episodes: EncodedEpisodes) -> Mapping[str, NDArray[np.str_]]:
+    """Protected attribute -> (n,) group of each episode, "" where it is not known."""
+    blocks = {block.field: block for block in layout(spec).of_kind("category")}
+    groups = {}
+    for name in spec.protected:
+        one_hot = episodes.context[:, blocks[name].dimensions]
+        labels = np.array([*spec.field(name).choices, ""])
+        choice = np.where(one_hot.max(axis=1) > 0, one_hot.argmax(axis=1), len(labels) - 1)
+        groups[name] = labels[choice]
+    return groups
