@@ -83,6 +83,8 @@ class PolicyEvaluation:
     """Action id -> share of decisions that the policy would give it on the held-out episodes."""
     comparison: Estimate | None = None
     """On-policy value of the comparison logs, where there are any."""
+    positive_rewards: int | None = None
+    """Held-out decisions with a reward above 0; None where it was not counted."""
 
 
 class Decision(StrEnum):

@@ -1,0 +1,149 @@
+"""No protected group may earn clearly less than the others under the candidate.
+
+Values are on the reward rescaled to its attainable range ((r + 1) / 2 would hide sparse rewards). For a
+group g and everyone else, with parity p (0.9),
+
+    z_g = (mean_g - p mean_rest) / sqrt(se_g^2 + p^2 se_rest^2).
+
+*Alert* when H0 "mean_g >= p mean_rest" is rejected for some group, Holm-corrected over groups at
+alpha. *Certified* when H0 "mean_g <= p mean_rest" is rejected for every group, each at alpha
+(intersection-union test: no correction is needed to certify all). Otherwise the evidence is insufficient
+and a person decides. A plain smallest/largest < 0.9 rule alarms on most fair data at a few hundred
+people.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from scipy import stats
+
+from everloop.contracts.evaluation import Check, GroupValue
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.gates.answers import count, failed, insufficient, number, passed
+from everloop.gates.evidence import GateEvidence
+
+_WAITS = "this waits for a person."
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """One group against everyone else; ``z`` is NaN where it cannot be computed."""
+
+    attribute: str
+    group: str
+    people: int
+    mean: float
+    rest: float
+    z: float
+
+    @property
+    def ratio(self) -> float:
+        return self.mean / self.rest if self.rest > 0 else math.nan
+
+    @property
+    def words(self) -> str:
+        return (
+            f"{self.attribute} {self.group} ({count(self.people, 'person', 'people')}) earns "
+            f"{number(self.mean)} of the attainable range against {number(self.rest)} of everyone "
+            f"else, parity {number(self.ratio)}"
+        )
+
+
+def parities(groups: tuple[GroupValue, ...], parity: float) -> tuple[Parity, ...]:
+    """Compare each group of each attribute with the attribute's other groups."""
+    ordered = sorted(groups, key=lambda g: (g.attribute, g.group))
+    return tuple(
+        result
+        for _, members in groupby(ordered, key=lambda g: g.attribute)
+        for result in _of_attribute(tuple(members), parity)
+    )
+
+
+def _of_attribute(members: tuple[GroupValue, ...], parity: float) -> Iterator[Parity]:
+    for one in members:
+        others = [g for g in members if g is not one]
+        rows = sum(g.estimate.n for g in others)
+        if not rows:
+            continue
+        rest = sum(g.estimate.n * g.estimate.value for g in others) / rows
+        rest_error = math.sqrt(sum((g.estimate.n * standard_error(g)) ** 2 for g in others)) / rows
+        error = math.sqrt(standard_error(one) ** 2 + (parity * rest_error) ** 2)
+        z = (one.estimate.value - parity * rest) / error if error > 0 else math.nan
+        yield Parity(one.attribute, one.group, one.people, one.estimate.value, rest, z)
+
+
+def standard_error(group: GroupValue) -> float:
+    """Recovered from the t interval over people; NaN without one."""
+    e = group.estimate
+    if e.clusters < 2 or not (math.isfinite(e.low) and math.isfinite(e.high)):
+        return math.nan
+    return (e.high - e.low) / 2 / float(stats.t.ppf(0.5 + e.confidence / 2, e.clusters - 1))
+
+
+def alerts(compared: tuple[Parity, ...], alpha: float) -> tuple[Parity, ...]:
+    """Groups whose parity is refuted, by Holm's step-down at ``alpha``, worst first."""
+    known = sorted((p for p in compared if math.isfinite(p.z)), key=lambda p: p.z)
+    found = []
+    for rank, one in enumerate(known):
+        if float(stats.norm.cdf(one.z)) > alpha / (len(compared) - rank):
+            break
+        found.append(one)
+    return tuple(found)
+
+
+class FairnessCheck:
+    name = "fairness"
+
+    def __call__(self, spec: LoopSpec, evidence: GateEvidence) -> Check:
+        thresholds = spec.thresholds
+        if not spec.protected:
+            return passed(self.name, reason="The loop declares no protected attribute.")
+        groups = evidence.evaluation.groups if evidence.evaluation else ()
+        compared = parities(groups, thresholds.fairness_parity)
+        missing = sorted(set(spec.protected) - {p.attribute for p in compared})
+        refuted = alerts(compared, thresholds.alpha)
+        limit = thresholds.fairness_parity
+        if refuted:
+            shown = "; ".join(p.words for p in refuted)
+            return failed(
+                self.name,
+                reason=f"Parity below {limit:g} is established: {shown}.",
+                value=refuted[0].ratio,
+                threshold=limit,
+            )
+        if missing:
+            return insufficient(
+                self.name,
+                reason=(
+                    f"Not enough evidence on fairness: {', '.join(missing)} has fewer than two "
+                    f"groups with held-out decisions; {_WAITS}"
+                ),
+            )
+        least = min(compared, key=lambda p: p.ratio if math.isfinite(p.ratio) else -math.inf)
+        open_ones = [p for p in compared if not _certified(p, spec)]
+        if open_ones:
+            shown = "; ".join(p.words for p in open_ones[:3])
+            return insufficient(
+                self.name,
+                reason=(
+                    f"Not enough evidence on fairness: {shown}. Parity of {limit:g} is neither "
+                    f"certified nor refuted for {count(len(open_ones), 'group')}; {_WAITS}"
+                ),
+                value=least.ratio,
+                threshold=limit,
+            )
+        return passed(
+            self.name,
+            reason=f"Parity of {limit:g} is certified for every group; the lowest: {least.words}.",
+            value=least.ratio,
+            threshold=limit,
+        )
+
+
+def _certified(one: Parity, spec: LoopSpec) -> bool:
+    enough = one.people >= spec.thresholds.fairness_min_group
+    return enough and float(stats.norm.sf(one.z)) <= spec.thresholds.alpha

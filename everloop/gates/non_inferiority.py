@@ -1,0 +1,95 @@
+"""The candidate must not be worse than what serves today, by more than the margin.
+
+Let b be the baseline's value and lo the least attainable reward. The margin is m = margin * (b - lo): a
+share of what the baseline earns on the reward rescaled to its attainable range (an absolute margin
+would always pass where rewards are sparse). With [l, u] the interval of candidate - baseline:
+l > -m passes, u < -m fails, and anything else is not enough evidence.
+"""
+
+from __future__ import annotations
+
+import math
+
+from everloop.contracts.evaluation import Check, PolicyEvaluation
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.gates.answers import count, failed, insufficient, interval, number, passed
+from everloop.gates.evidence import GateEvidence
+
+
+def margin_of(spec: LoopSpec, baseline: float) -> float:
+    """m in reward units; 0 where the baseline earns the least attainable reward, NaN for NaN."""
+    low, high = spec.reward.attainable_low, spec.reward.attainable_high
+    rescaled = (baseline - low) / (high - low)
+    if math.isnan(rescaled):
+        return math.nan
+    return spec.thresholds.margin * min(1.0, max(0.0, rescaled)) * (high - low)
+
+
+class NonInferiorityCheck:
+    name = "non_inferiority"
+
+    def __call__(self, spec: LoopSpec, evidence: GateEvidence) -> Check:
+        found = evidence.evaluation
+        if found is None or found.difference.n == 0:
+            return insufficient(
+                self.name, reason="Not enough evidence: there is no held-out decision to judge on."
+            )
+        margin = margin_of(spec, found.baseline.value)
+        rests_on = _rests_on(found)
+        if not margin > 0:
+            return insufficient(
+                self.name,
+                reason=(
+                    f"Not enough evidence: {rests_on}; the baseline ({found.baseline_name}) earns "
+                    f"{number(found.baseline.value)}, the least that can be earned, so there is no "
+                    "margin to compare with."
+                ),
+            )
+        d = found.difference
+        share = f"{spec.thresholds.margin:.0%} of what the baseline earns"
+        if not (math.isfinite(d.low) and math.isfinite(d.high) and math.isfinite(d.value)):
+            return insufficient(
+                self.name,
+                reason=f"Not enough evidence: {rests_on}; the difference has no valid interval.",
+            )
+        against = (
+            f"The candidate earns {number(d.value)} {interval(d.low, d.high)} per decision relative "
+            f"to the baseline ({found.baseline_name}, {number(found.baseline.value)})"
+        )
+        if d.low > -margin:
+            return passed(
+                self.name,
+                reason=(
+                    f"{against}; the lower bound is above the margin of {number(-margin)}, {share}. "
+                    f"This rests on {rests_on}."
+                ),
+                value=d.low,
+                threshold=-margin,
+            )
+        if d.high < -margin:
+            return failed(
+                self.name,
+                reason=(
+                    f"{against}; the whole interval is below the margin of {number(-margin)}, "
+                    f"{share}: the candidate is worse. This rests on {rests_on}."
+                ),
+                value=d.low,
+                threshold=-margin,
+            )
+        return insufficient(
+            self.name,
+            reason=(
+                f"Not enough evidence: {rests_on}; the interval of the difference "
+                f"{interval(d.low, d.high)} reaches past the margin of {number(-margin)}, {share}."
+            ),
+            value=d.low,
+            threshold=-margin,
+        )
+
+
+def _rests_on(found: PolicyEvaluation) -> str:
+    d = found.difference
+    decisions = f"{count(d.n, 'held-out decision')} of {count(d.clusters, 'person', 'people')}"
+    if found.positive_rewards is None:
+        return decisions
+    return f"{count(found.positive_rewards, 'positive reward')} in {decisions}"
