@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from everloop.contracts.documents import write_atomically
-from everloop.reporting.stage_page import stage_page
+from everloop.reporting.report import stage_page
 
 
 @dataclass

@@ -1,0 +1,164 @@
+"""What a run found, read from its steps' outputs: for the gate and for the report."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+from components._evaluation import protected_groups
+from components._explanations import SAMPLE, explained_share, explanations_total
+from components._private import Refusal, refusal_of, released_file, released_note
+from everloop.contracts.datasets import DatasetManifest, EncodedEpisodes
+from everloop.contracts.documents import read, sha256_of
+from everloop.contracts.encoded_file import load_encoded
+from everloop.contracts.evaluation import (
+    PolicyEvaluation,
+    TrainingExplanation,
+    ValidationReport,
+    Verdict,
+)
+from everloop.contracts.figures import (
+    QualityFigures,
+    RewardFigures,
+    SuccessFigure,
+    TrainingFigures,
+)
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.models import ModelCheckpoint, Provenance, RolloutRecord, StageRecord
+from everloop.contracts.privacy import ReleaseNote
+from everloop.gates.evidence import GateEvidence
+from everloop.reporting.evidence import RunEvidence, logged_action_share
+from everloop.reporting.success import success_figures, unmeasured
+from synthetic.user_model import load_user_model
+
+T = TypeVar("T")
+
+
+def gate_evidence(
+    spec: LoopSpec,
+    validation: Any,
+    rewards: Any,
+    user_model: Any,
+    profiles: Any,
+    quality: Any,
+    evaluation: Any,
+    explanations: Any,
+) -> GateEvidence:
+    """Read what the gate may look at from the artifacts of the steps before it."""
+    notes = [released_note(user_model.path), released_note(profiles.path)]
+    artefacts = {
+        "validation": validation,
+        "rewards": rewards,
+        "user_model": user_model,
+        "profiles": profiles,
+        "quality": quality,
+        "evaluation": evaluation,
+        "explanations": explanations,
+    }
+    return GateEvidence(
+        # Training reads the two private releases and nothing else, so the policy is one itself.
+        provenance=Provenance.PRIVATE_RELEASE,
+        validation=read(ValidationReport, validation.path),
+        evaluation=read(PolicyEvaluation, evaluation.path),
+        quality=read(QualityFigures, quality.path).checks,
+        anomaly_share=read(RewardFigures, Path(rewards.path) / "figures.json").anomaly_share,
+        budget=max((n.budget for n in notes), key=lambda b: b.mu_squared_period),
+        explained_share=explained_share(explanations.path),
+        inputs={name: sha256_of(artefact.path) for name, artefact in artefacts.items()},
+    )
+
+
+def run_evidence(
+    spec: LoopSpec,
+    workspace: str,
+    logical_date: str,
+    tenant: str,
+    code: str,
+    artefacts: tuple[Any, ...],
+) -> RunEvidence:
+    """Read everything that the report shows; steps that the run did not reach are None.
+
+    ``artefacts`` are those of ``components/report.py``, in its order.
+    """
+    (
+        dataset, validation, rewards, encoded, user_model, profiles, quality, policy,
+        evaluation, explanations, verdict, checkpoint, rollout,
+    ) = artefacts  # fmt: skip
+    manifest = read(DatasetManifest, dataset.path)
+    episodes = load_encoded(encoded.path) if encoded else None
+    refusal = _refusal(user_model) or _refusal(profiles)
+    return RunEvidence(
+        spec=spec,
+        run_id=f"{spec.name} {logical_date}",
+        logical_date=date.fromisoformat(logical_date),
+        tenant=tenant,
+        manifest=manifest,
+        validation=_document(ValidationReport, validation),
+        rewards=_document(RewardFigures, rewards, "figures.json"),
+        user_model=_note(user_model),
+        profiles=_note(profiles),
+        quality=_document(QualityFigures, quality),
+        training=_document(TrainingFigures, policy, "figures.json"),
+        evaluation=_document(PolicyEvaluation, evaluation),
+        logged_action_share=logged_action_share(spec, episodes) if episodes else {},
+        verdict=_document(Verdict, verdict),
+        rollout=_document(RolloutRecord, rollout),
+        checkpoint=_document(ModelCheckpoint, checkpoint),
+        explanations=_document(tuple[TrainingExplanation, ...], explanations, SAMPLE) or (),
+        explanations_total=explanations_total(explanations.path) if explanations else 0,
+        success=_success(spec, episodes, manifest, user_model),
+        lineage={
+            "dataset": manifest.dataset_id,
+            "loop specification": spec.checksum,
+            "code": code,
+            "workspace": workspace,
+        },
+        stages=tuple(_record(artefact) for artefact in artefacts if _told(artefact)),
+        ended_at=refusal.stage if refusal else "",
+        ended_because=refusal.reason if refusal else "",
+    )
+
+
+def _document(kind: type[T], artefact: Any, file: str = "") -> T | None:
+    return read(kind, Path(artefact.path) / file) if artefact else None
+
+
+def _refusal(artefact: Any) -> Refusal | None:
+    return refusal_of(artefact.path) if artefact else None
+
+
+def _note(artefact: Any) -> ReleaseNote | None:
+    return released_note(artefact.path) if artefact and not refusal_of(artefact.path) else None
+
+
+def _told(artefact: Any) -> bool:
+    return bool(artefact) and "stage" in artefact.metadata
+
+
+def _record(artefact: Any) -> StageRecord:
+    told = artefact.metadata
+    return StageRecord(
+        stage=str(told["stage"]),
+        outcome="succeeded",
+        seconds=float(told["seconds"]),
+        summary=str(told["summary"]),
+    )
+
+
+def _success(
+    spec: LoopSpec, episodes: EncodedEpisodes | None, manifest: DatasetManifest, user_model: Any
+) -> tuple[SuccessFigure, ...]:
+    if episodes is None:
+        return unmeasured(spec, "the run ended before its episodes were encoded")
+    predicted = None
+    if _note(user_model) is not None:
+        model = load_user_model(released_file(user_model.path), spec)
+        predicted = model.expected_signals(episodes.context, episodes.action)
+    return success_figures(
+        spec,
+        episodes,
+        manifest=manifest,
+        predicted=predicted,
+        groups=protected_groups(spec, episodes),
+    )
