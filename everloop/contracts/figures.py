@@ -7,10 +7,10 @@ Evolution: fields are never removed or given another meaning; new ones are optio
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from itertools import pairwise
 
 from everloop.contracts.errors import ShouldFixArgument
@@ -51,7 +51,7 @@ class DailyFigure:
     ``mean``, ``low`` and ``high`` are in [-1, 1], NaN on a day without a rewarded episode.
     """
 
-    date: date
+    date: datetime.date
     episodes: int
     mean: float
     low: float
