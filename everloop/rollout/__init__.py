@@ -1,0 +1,1 @@
+"""Trials of candidates on people: who is in one, and how one starts."""

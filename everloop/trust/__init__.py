@@ -1,0 +1,1 @@
+"""What people may read about the loop: explanations of decisions, and model cards."""

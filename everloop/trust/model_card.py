@@ -1,0 +1,213 @@
+"""A model card in Markdown: what a policy is, what it was made from, how good it is and its limits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from everloop.contracts.datasets import DatasetManifest
+from everloop.contracts.evaluation import CheckStatus, Estimate, PolicyEvaluation, Verdict
+from everloop.contracts.loop_spec import ContextField, LoopSpec, Sensitivity
+from everloop.contracts.models import Provenance
+from everloop.contracts.privacy import ReleaseNote
+from everloop.trust.explain import in_words
+
+Audience = Literal["operators", "public"]
+_INSIDE = (
+    "Figures that are computed from logged decisions stay inside the trust boundary and are shown to "
+    "operators only."
+)
+
+
+def model_card(
+    spec: LoopSpec,
+    *,
+    version: str,
+    provenance: Provenance,
+    releases: Sequence[ReleaseNote],
+    lineage: Mapping[str, str],
+    dataset: DatasetManifest | None = None,
+    evaluation: PolicyEvaluation | None = None,
+    verdict: Verdict | None = None,
+    audience: Audience = "operators",
+) -> str:
+    """Write the card of one policy.
+
+    The public card holds nothing but the loop specification, private releases and checksums. The
+    operators' card adds counts, evaluation and verdict, which read the raw log.
+
+    Args:
+        spec: the loop.
+        version: the policy's version.
+        provenance: what the policy was made from.
+        releases: the private releases that it was trained on.
+        lineage: name -> id or checksum.
+        dataset: the dataset version.
+        evaluation: off-policy evaluation on held-out people.
+        verdict: the gate's answer.
+        audience: who may read this card.
+    """
+    inside = audience == "operators"
+    sections = [
+        _what(spec, version, provenance, audience),
+        _states(spec),
+        _actions(spec),
+        _data(spec, dataset if inside else None),
+        _privacy(spec, releases),
+        _evaluation(spec, evaluation) if inside else f"## Evaluation\n\n{_INSIDE}",
+        _verdict(verdict) if inside else "",
+        _limits(spec),
+        _lineage(lineage),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+    return "\n".join([line(head), line(["---"] * len(head)), *(line(row) for row in rows)])
+
+
+def _what(spec: LoopSpec, version: str, provenance: Provenance, audience: Audience) -> str:
+    made = (
+        "private releases alone"
+        if provenance is Provenance.PRIVATE_RELEASE
+        else "the raw log: it must not be deployed"
+    )
+    return (
+        f"# Policy {version} of loop {spec.name}\n\n"
+        f"{spec.description}\n\n"
+        f"A policy chooses one of {len(spec.actions)} actions from what is known of a person at that "
+        f"moment. It was trained by proximal policy optimisation in a simulation of people, made from "
+        f"{made}. When it serves, it explores: every valid action keeps a probability of at least "
+        f"{spec.exploration.serving_floor:g} divided by the number of valid actions.\n\n"
+        f"This card is for {'operators' if audience == 'operators' else 'everyone'}."
+    )
+
+
+def _states(spec: LoopSpec) -> str:
+    def range_of(field: ContextField) -> str:
+        if field.choices:
+            return f"{len(field.choices)} choices"
+        width = f"{field.width} x " if field.width > 1 else ""
+        return f"{width}{field.kind.value}"
+
+    rows = [
+        (
+            field.name,
+            range_of(field),
+            "health" if field.sensitivity is Sensitivity.HEALTH else field.sensitivity.value,
+            field.description or "-",
+        )
+        for field in spec.context
+    ]
+    return "## What it sees\n\n" + _table(("field", "kind", "sensitivity", "meaning"), rows)
+
+
+def _actions(spec: LoopSpec) -> str:
+    rows = [(in_words(a), "yes" if a.safety_critical else "no") for a in spec.actions]
+    return "## What it can do\n\n" + _table(("action", "safety-critical"), rows)
+
+
+def _data(spec: LoopSpec, dataset: DatasetManifest | None) -> str:
+    people = (
+        ""
+        if spec.person_ids
+        else " The log carries no person ids: each row is a person of its own."
+    )
+    text = f"## Data\n\n{spec.source or 'The source is not stated.'}{people}"
+    if dataset is None:
+        return text
+    left = dataset.exclusions
+    return (
+        f"{text}\n\nDataset version `{dataset.dataset_id}` of {dataset.logical_date.isoformat()}: "
+        f"{dataset.episodes:,} episodes and {dataset.signals:,} signals of {dataset.window_days} days. "
+        f"Left out: {left.opted_out_episodes:,} episodes of people who opted out, "
+        f"{left.disputed_signals:,} disputed signals, {left.late_signals:,} late signals. "
+        f"{spec.thresholds.holdout_share:.0%} of people are held out from training, for evaluation."
+    )
+
+
+def _privacy(spec: LoopSpec, releases: Sequence[ReleaseNote]) -> str:
+    head = (
+        "## Privacy\n\n"
+        f"The unit is the person. The budget is epsilon = {spec.privacy.epsilon:g} at delta = "
+        f"{spec.privacy.delta:g} for each person in any {spec.privacy.period_days} days, for "
+        "everything that is learned from them."
+    )
+    if not releases:
+        return f"{head}\n\nNo private release was made for this policy."
+    rows = [
+        (
+            note.stage,
+            "new" if note.released else f"reused: {note.reused}",
+            f"{note.epsilon:.4g}",
+            f"{note.budget.epsilon_period:.4g}",
+            f"{note.parameters:,}",
+            f"`{note.release_id[:16]}`",
+        )
+        for note in releases
+    ]
+    return f"{head}\n\n" + _table(
+        ("release", "state", "its epsilon", "epsilon of the period", "numbers released", "id"), rows
+    )
+
+
+def _interval(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
+        return "not measured"
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
+        return f"{estimate.value:.4g}"
+    return f"{estimate.value:.4g} [{estimate.low:.4g}, {estimate.high:.4g}]"
+
+
+def _evaluation(spec: LoopSpec, found: PolicyEvaluation | None) -> str:
+    if found is None:
+        return "## Evaluation\n\nThis policy was not evaluated on logged decisions."
+    rows = [
+        (e.name, _interval(e), f"{e.confidence:.0%}", f"{e.n:,}", f"{e.clusters:,}", e.method)
+        for e in (found.difference, found.baseline, *found.estimates)
+    ]
+    groups = [(g.attribute, g.group, f"{g.people:,}", _interval(g.estimate)) for g in found.groups]
+    head = (
+        "## Evaluation\n\nOne-step values at the logged states of held-out people, in reward units "
+        f"({spec.reward.attainable_low:g} to {spec.reward.attainable_high:g} can be earned). "
+        f"The baseline is {found.baseline_name}."
+    )
+    columns = ("value", "estimate", "confidence", "decisions", "people", "method")
+    parts = [head, _table(columns, rows)]
+    if groups:
+        parts.append(_table(("attribute", "group", "people", "share of the range"), groups))
+    parts.extend(f"- {problem}" for problem in found.overlap.problems)
+    return "\n\n".join(parts)
+
+
+def _verdict(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "## Verdict\n\nThe gate was not asked."
+    marks = {CheckStatus.PASSED: "passed", CheckStatus.FAILED: "failed"}
+    rows = [(c.name, marks.get(c.status, "not enough evidence"), c.reason) for c in verdict.checks]
+    return f"## Verdict: {verdict.decision.value}\n\n" + _table(("check", "answer", "reason"), rows)
+
+
+def _limits(spec: LoopSpec) -> str:
+    protected = ", ".join(spec.protected) or "none"
+    return (
+        "## Limits\n\n"
+        "- Values are of single decisions at logged states. They are not values of journeys, and say "
+        "nothing about states that the log does not hold.\n"
+        "- Off-policy evaluation shows that a policy is not clearly worse; that it is better is for "
+        "the online trial to show.\n"
+        "- The simulated people answer as a private model of real ones; privacy blurs what is rare.\n"
+        f"- Fairness is checked for: {protected}. Other groups are not looked at.\n"
+        "- It learned from people who consented to training and may not suit those who did not."
+    )
+
+
+def _lineage(lineage: Mapping[str, str]) -> str:
+    if not lineage:
+        return ""
+    rows = [(name, f"`{value}`") for name, value in sorted(lineage.items())]
+    return "## Lineage\n\n" + _table(("made from", "id or SHA-256"), rows)
