@@ -1,0 +1,79 @@
+"""The verdict as one plain sentence, with its reasons and what happens next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from everloop.contracts.evaluation import CheckStatus, Decision, Verdict
+from everloop.contracts.models import RolloutRecord
+from everloop.reporting.evidence import STAGES, RunEvidence
+from everloop.reporting.wording import number, plural, sentence
+
+Tone = Literal["good", "wait", "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """``word`` and ``sentence`` say the verdict; ``tone`` colours it and is never alone."""
+
+    word: str
+    sentence: str
+    tone: Tone
+    reasons: tuple[str, ...]
+    rollout: str
+
+
+def headline(evidence: RunEvidence) -> Headline:
+    """What a reader who stops after two lines should know."""
+    rollout = rollout_sentence(evidence.rollout)
+    verdict, ending = evidence.verdict, evidence.ending
+    if verdict is None:
+        if ending is None:
+            return Headline(
+                "No verdict", "The gate was not asked in this run.", "wait", (), rollout
+            )
+        stage = STAGES.get(ending.stage, ending.stage)
+        return Headline(
+            "No verdict", f"The run ended at {stage}.", "bad", (sentence(ending.reason),), rollout
+        )
+    reasons = verdict.reasons
+    if ending is not None:
+        reasons = (ending.sentence, *reasons)
+    word, answer, tone = _decision(verdict)
+    return Headline(word, answer, tone, reasons, rollout)
+
+
+def _decision(verdict: Verdict) -> tuple[str, str, Tone]:
+    statuses = [check.status for check in verdict.checks]
+    failed = statuses.count(CheckStatus.FAILED)
+    insufficient = statuses.count(CheckStatus.INSUFFICIENT)
+    total = plural(len(statuses), "check")
+    if verdict.decision is Decision.CONTINUE:
+        return "Continue", f"All {total} passed: the candidate may go on trial.", "good"
+    if verdict.decision is Decision.PROMOTE:
+        return "Promote", f"{total} made: the candidate becomes the active model.", "good"
+    if verdict.decision is Decision.ROLLBACK:
+        return "Roll back", f"{failed} of {total} failed: the active model returns.", "bad"
+    if failed:
+        more = f", {insufficient} had not enough evidence" if insufficient else ""
+        return "Hold", f"{failed} of {total} failed{more}: nothing changes in serving.", "bad"
+    if insufficient:
+        answer = f"{insufficient} of {total} had not enough evidence: nothing changes in serving."
+        return "Hold: not enough evidence", answer, "wait"
+    return "Hold", "Nothing changes in serving.", "wait"
+
+
+def rollout_sentence(rollout: RolloutRecord | None) -> str:
+    """Where the candidate's trial stands."""
+    if rollout is None:
+        return "No rollout was asked for."
+    if rollout.state == "started":
+        against = rollout.active or "the logging policy"
+        return (
+            f"The rollout has started: {rollout.candidate} gets "
+            f"{number(rollout.traffic_percent)} % of traffic, against {against}."
+        )
+    if rollout.state == "waiting":
+        return sentence(f"The rollout waits: {'; '.join(rollout.reasons) or 'another is on trial'}")
+    return sentence(f"No rollout was started: {'; '.join(rollout.reasons) or 'the gate said no'}")
