@@ -48,7 +48,7 @@ def _is_number(value: Json) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _number(field: ContextField, value: Json, _: LoopSpec) -> tuple[str, str] | None:
+def _number(field: ContextField, value: Json) -> tuple[str, str] | None:
     if not _is_number(value):
         return "is not a finite number", f"Log a number within [{field.low:g}, {field.high:g}]."
     if not field.low <= value <= field.high:
@@ -59,7 +59,7 @@ def _number(field: ContextField, value: Json, _: LoopSpec) -> tuple[str, str] | 
     return None
 
 
-def _cycle(field: ContextField, value: Json, _: LoopSpec) -> tuple[str, str] | None:
+def _cycle(field: ContextField, value: Json) -> tuple[str, str] | None:
     if not _is_number(value):
         return "is not a finite number", f"Log a number within [0, {field.period:g}]."
     if not 0 <= value <= field.period:
@@ -70,7 +70,7 @@ def _cycle(field: ContextField, value: Json, _: LoopSpec) -> tuple[str, str] | N
     return None
 
 
-def _category(field: ContextField, value: Json, _: LoopSpec) -> tuple[str, str] | None:
+def _category(field: ContextField, value: Json) -> tuple[str, str] | None:
     if not isinstance(value, str):
         return "is not a string", f"Log one of the field's choices: {', '.join(field.choices)}."
     if value not in field.choices:
@@ -78,7 +78,7 @@ def _category(field: ContextField, value: Json, _: LoopSpec) -> tuple[str, str] 
     return None
 
 
-def _vector(field: ContextField, value: Json, _: LoopSpec) -> tuple[str, str] | None:
+def _vector(field: ContextField, value: Json) -> tuple[str, str] | None:
     if not isinstance(value, list | tuple):
         return "is not a list", f"Log {field.width} numbers."
     if len(value) != field.width:
@@ -93,7 +93,7 @@ def _vector(field: ContextField, value: Json, _: LoopSpec) -> tuple[str, str] | 
     return None
 
 
-def _history(field: ContextField, value: Json, spec: LoopSpec) -> tuple[str, str] | None:
+def _history(field: ContextField, value: Json) -> tuple[str, str] | None:
     if not isinstance(value, list | tuple):
         return "is not a list", "Log a list, newest last; an empty one for a new person."
     if len(value) > field.width:
@@ -104,18 +104,16 @@ def _history(field: ContextField, value: Json, spec: LoopSpec) -> tuple[str, str
                 "holds an interaction of another shape",
                 'Log {"action": id, "reward": r or null}.',
             )
-        if item["action"] not in spec.action_index:
-            return (
-                "holds an unknown action",
-                did_you_mean(str(item["action"]), spec.action_ids),
-            )
+        # An action that has left the catalogue stays in people's histories for a while.
+        if not isinstance(item["action"], str):
+            return "holds an action that is no id", "Log the id of the action."
         reward = item["reward"]
         if reward is not None and not (_is_number(reward) and -1 <= reward <= 1):
             return "holds a reward outside [-1, 1]", "Rescale it, or log null."
     return None
 
 
-_CHECKS: dict[FieldKind, Callable[[ContextField, Json, LoopSpec], tuple[str, str] | None]] = {
+_CHECKS: dict[FieldKind, Callable[[ContextField, Json], tuple[str, str] | None]] = {
     FieldKind.NUMBER: _number,
     FieldKind.VECTOR: _vector,
     FieldKind.CATEGORY: _category,
@@ -148,7 +146,7 @@ def episode_nonconformities(spec: LoopSpec, episode: Episode) -> Iterator[Noncon
                 name, None, "is missing", "Log every context field of the specification."
             )
             continue
-        wrong = _CHECKS[field.kind](field, context[field.name], spec)
+        wrong = _CHECKS[field.kind](field, context[field.name])
         if wrong is not None:
             yield Nonconformity(name, context[field.name], *wrong)
     declared = [field.name for field in spec.context]

