@@ -185,11 +185,11 @@ class SqlLedgerTransaction:
         query = select(privacy_people.c.person, privacy_people.c.number).where(
             privacy_people.c.person.in_(people)
         )
-        known = dict(row.tuple() for row in self._connection.execute(query))
+        known = {row.person: row.number for row in self._connection.execute(query)}
         strangers = [{"person": p, "mu_squared": 0.0} for p in people if p not in known]
         if strangers:
             self._connection.execute(insert(privacy_people), strangers)
-            known = dict(row.tuple() for row in self._connection.execute(query))
+            known = {row.person: row.number for row in self._connection.execute(query)}
         return known
 
 

@@ -1,0 +1,112 @@
+"""The plan of the budget: what a night may cost, and that a period of nights fits."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.loop_spec import LoopSpec, PrivacySpec
+from everloop.contracts.privacy import BudgetStatus, LedgerRow, ReleaseStatus
+from everloop.loops import load
+from everloop.privacy import accounting, plan
+
+
+def with_privacy(**changes: object) -> LoopSpec:
+    spec = load("companion")
+    privacy = PrivacySpec.model_validate(PrivacySpec().model_dump() | changes)
+    return spec.model_copy(update={"privacy": privacy})
+
+
+def test_first_and_later_nights_by_hand() -> None:
+    spec = with_privacy(
+        epsilon=1.0,
+        delta=1e-5,
+        period_days=365,
+        first_fit_share=0.25,
+        user_model_share=0.7,
+        steps=4,
+    )
+    first = plan.night_mechanism(spec, "user_model", first=True)
+    later = plan.night_mechanism(spec, "user_model", first=False)
+    assert first.mu_squared == pytest.approx(0.0718514 * 0.25 * 0.7, rel=1e-5)
+    assert first.sigma == pytest.approx((4 / (0.0718514 * 0.25 * 0.7)) ** 0.5, rel=1e-5)
+    assert later.mu_squared == pytest.approx(0.0718514 * 0.75 / 365 * 0.7, rel=1e-5)
+    assert (first.steps, first.clip) == (4, spec.privacy.clip)
+
+
+def test_profiles_are_one_release_of_unit_norm() -> None:
+    mechanism = plan.night_mechanism(with_privacy(), "profiles", first=True)
+    assert (mechanism.steps, mechanism.clip) == (1, 1.0)
+    assert mechanism.mu_squared == pytest.approx(0.0718514 * 0.25 * 0.2, rel=1e-5)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(0.01, 0.99), st.integers(1, 3660), st.floats(0.1, 5.0))
+def test_a_period_of_nights_fits_the_budget(share: float, days: int, epsilon: float) -> None:
+    spec = with_privacy(first_fit_share=share, period_days=days, epsilon=epsilon)
+    nights = sum(
+        plan.night_mu_squared(spec, stage, first=True)
+        + (days - 1) * plan.night_mu_squared(spec, stage, first=False)
+        for stage in plan.STAGES
+    )
+    assert nights <= plan.budget_mu_squared(spec.privacy) * (1 - 1e-12)
+    assert nights >= plan.budget_mu_squared(spec.privacy) * share * (1 - 1e-9)
+
+
+def test_unknown_stages_have_no_budget() -> None:
+    with pytest.raises(ShouldFixArgument, match=r"'training'.*user_model"):
+        plan.night_mechanism(with_privacy(), "training", first=True)
+
+
+def row(on: date, stage: str = "user_model", sigma: float = 9.0) -> LedgerRow:
+    return LedgerRow(
+        sequence=1,
+        release_id="r",
+        pipeline="p",
+        logical_date=on,
+        stage=stage,
+        configuration_sha256="c",
+        dataset_id="d",
+        mechanism={"kind": "gaussian", "sigma": sigma, "clip": 2.0, "steps": 3},
+        mu_squared=3 / sigma**2,
+        delta=1e-5,
+        people=1,
+        people_commitment="",
+        status=ReleaseStatus.RESERVED,
+        recorded_at=datetime(2026, 1, 1, tzinfo=UTC),
+        library="",
+        previous_sha256="",
+        row_sha256="",
+    )
+
+
+def test_only_the_first_release_of_a_stage_is_first() -> None:
+    spec, tonight = with_privacy(), date(2026, 3, 1)
+    first = plan.night_mechanism(spec, "user_model", first=True)
+    later = plan.night_mechanism(spec, "user_model", first=False)
+    assert plan.planned_mechanism(spec, "user_model", tonight, ()) == first
+    others = (row(date(2026, 2, 1), "profiles"),)
+    assert plan.planned_mechanism(spec, "user_model", tonight, others) == first
+    for other_day in (date(2026, 2, 28), date(2026, 3, 2)):
+        assert plan.planned_mechanism(spec, "user_model", tonight, (row(other_day),)) == later
+
+
+def test_a_date_keeps_the_mechanism_it_was_reserved_with() -> None:
+    rows = (row(date(2026, 3, 1), sigma=7.5), row(date(2026, 3, 2), sigma=200.0))
+    kept = plan.planned_mechanism(with_privacy(), "user_model", date(2026, 3, 1), rows)
+    assert (kept.sigma, kept.clip, kept.steps) == (7.5, 2.0, 3)
+
+
+def test_remaining_epsilon_is_that_of_what_is_left() -> None:
+    budget = accounting.mu(1.0, 1e-5) ** 2
+    status = BudgetStatus(1.0, 1e-5, 365, 0.0, 0.6, 0.6, budget, budget / 4, 10, 0)
+    assert plan.remaining_epsilon(status) == pytest.approx(
+        accounting.epsilon_of(budget * 0.75, 1e-5)
+    )
+    assert plan.remaining_epsilon(status) > 1.0 - 0.6
+    gone = BudgetStatus(1.0, 1e-5, 365, 0.0, 1.0, 1.0, budget, budget * 1.01, 0, 3)
+    assert plan.remaining_epsilon(gone) == 0.0
