@@ -3,3 +3,7 @@
 ``_artifacts`` holds one artifact type per contract, ``_runtime`` wraps kfp's decorators, ``_stage``
 gives every step its page, metrics and one-line summary.
 """
+
+from components._clock import CLOCK
+
+__all__ = ["CLOCK"]

@@ -6,8 +6,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
+from synthetic.user_model import load_user_model
+
 from components._evaluation import protected_groups
-from components._explanations import SAMPLE, explained_share, explanations_total
+from components._explanations import SAMPLE, explained_share_of, explanations_total
 from components._private import Refusal, refusal_of, released_file, released_note
 from everloop.contracts.datasets import DatasetManifest, EncodedEpisodes
 from everloop.contracts.documents import read, sha256_of
@@ -30,7 +32,6 @@ from everloop.contracts.privacy import ReleaseNote
 from everloop.gates.evidence import GateEvidence
 from everloop.reporting.evidence import RunEvidence, logged_action_share
 from everloop.reporting.success import success_figures, unmeasured
-from synthetic.user_model import load_user_model
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ def gate_evidence(
         quality=read(QualityFigures, quality.path).checks,
         anomaly_share=read(RewardFigures, Path(rewards.path) / "figures.json").anomaly_share,
         budget=max((n.budget for n in notes), key=lambda b: b.mu_squared_period),
-        explained_share=explained_share(explanations.path),
+        explained_share=explained_share_of(explanations.path),
         inputs={name: sha256_of(artefact.path) for name, artefact in artefacts.items()},
     )
 
@@ -112,7 +113,6 @@ def run_evidence(
             "dataset": manifest.dataset_id,
             "loop specification": spec.checksum,
             "code": code,
-            "workspace": workspace,
         },
         stages=tuple(_record(artefact) for artefact in artefacts if _told(artefact)),
         ended_at=refusal.stage if refusal else "",

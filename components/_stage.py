@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from components._clock import CLOCK
 from everloop.contracts.documents import write_atomically
 from everloop.reporting.report import stage_page
 
@@ -58,20 +59,13 @@ def stage(title: str, result: Any, page: Any, metrics: Any) -> Iterator[Stage]:
         page: an HTML output artifact.
         metrics: a Metrics output artifact.
     """
-    started = time.perf_counter()
     told = Stage(title)
     yield told
-    seconds = time.perf_counter() - started
+    seconds = CLOCK.lap()
     result.metadata.update({"stage": title, "summary": told.summary, "seconds": round(seconds, 3)})
     result.metadata.update({f"metric_{name}": value for name, value in told.metrics.items()})
     html = told.page or stage_page(title, told.summary, told.rows, told.plots)
-    write_atomically(html.encode(), _path(page))
+    write_atomically(html.encode(), Path(page.path))
     metrics.metadata.update(told.metrics)
     # kfp's cache never hits when a Metrics output has no file.
-    write_atomically(json.dumps(told.metrics, sort_keys=True).encode(), _path(metrics))
-
-
-def _path(artifact: Any) -> Any:
-    from pathlib import Path
-
-    return Path(artifact.path)
+    write_atomically(json.dumps(told.metrics, sort_keys=True).encode(), Path(metrics.path))

@@ -9,7 +9,7 @@ from pathlib import Path
 from everloop.contracts.figures import TrainingFigures, TrainingPoint
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import ProfileBatch, UserModel
-from rl.ppo.train import train
+from rl.ppo.training import train
 
 FILES = ("policy.onnx", "policy.safetensors", "policy.json")
 
@@ -38,7 +38,7 @@ def train_resumably(
     folder.mkdir(parents=True, exist_ok=True)
 
     def tell(point: TrainingPoint) -> None:
-        print(  # noqa: T201  (kfp.local passes on what a step prints)
+        print(
             f"@progress {point.iteration}/{spec.training.iterations}, reward {point.reward:.3f} "
             f"[{point.low:.3f}, {point.high:.3f}]",
             flush=True,
