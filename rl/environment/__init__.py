@@ -1,0 +1,6 @@
+"""The simulator that policies learn in: journeys of synthetic people, batched."""
+
+from rl.environment.journeys import JourneyBatch, JourneySource, Step
+from rl.environment.views import JourneyEnv, JourneyVectorEnv
+
+__all__ = ["JourneyBatch", "JourneyEnv", "JourneySource", "JourneyVectorEnv", "Step"]

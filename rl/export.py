@@ -1,0 +1,155 @@
+"""Policies as ONNX: the mask and the exploration inside, checked against the network."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from everloop.contracts.documents import write_atomically
+from everloop.contracts.errors import ShouldRestoreArtefact
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.models import States
+from rl.encoders.context import layout
+from rl.module import PolicyNetwork
+from rl.runtime import (
+    ACTIONS_KEY,
+    ENCODER_KEY,
+    INPUTS,
+    INVALID_LOGIT,
+    LOOP_KEY,
+    OUTPUTS,
+    VERSION_KEY,
+    load_policy,
+)
+
+OPSET = 20
+TOLERANCE = 1e-5
+"""Largest difference to the network, absolute up to 1 and relative above."""
+_STATES = 1000
+
+
+class ServedPolicy(nn.Module):
+    """What is exported: context (N, d), mask (N, A) bool, epsilon (1,) -> logits, propensity, value.
+
+    propensity = (1 - epsilon) pi + epsilon / |valid| on valid actions, exactly 0 elsewhere.
+    """
+
+    def __init__(self, network: PolicyNetwork) -> None:
+        super().__init__()
+        self.policy = network.policy
+        self.critic = network.critic
+
+    def forward(
+        self, context: Tensor, mask: Tensor, epsilon: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        logits = torch.where(mask, self.policy(context), INVALID_LOGIT)
+        valid = mask.to(logits.dtype)
+        uniform = valid / valid.sum(dim=1, keepdim=True)
+        propensity = (1.0 - epsilon) * torch.softmax(logits, dim=1) + epsilon * uniform
+        return logits, propensity, self.critic(context).squeeze(-1)
+
+
+def export_policy(network: PolicyNetwork, spec: LoopSpec, version: str, path: Path) -> float:
+    """Write the policy as ONNX; returns the largest difference to the network on 1,000 states.
+
+    The file carries the loop, the encoder, the catalogue and ``version``, and nothing of the machine
+    that wrote it.
+
+    Raises:
+        ShouldRestoreArtefact: the exported form differs by more than 1e-5; nothing is written.
+    """
+    served = ServedPolicy(network).eval()
+    model = _export(served, network.width, network.actions)
+    onnx.helper.set_model_props(
+        model,
+        {
+            LOOP_KEY: spec.name,
+            ENCODER_KEY: layout(spec).encoder,
+            ACTIONS_KEY: json.dumps(spec.action_ids),
+            VERSION_KEY: version,
+        },
+    )
+    data = model.SerializeToString(deterministic=True)
+    trial = write_atomically(data, path.with_name(f".{path.name}.unverified"))
+    try:
+        error = difference(served, trial, network.width, network.actions)
+        if not error <= TOLERANCE:
+            raise ShouldRestoreArtefact(
+                f"The exported policy differs from its network by {error:g}, more than {TOLERANCE:g}.",
+                "Export again with the pinned versions of torch, onnx and onnxruntime.",
+            )
+        write_atomically(data, path)
+    finally:
+        trial.unlink(missing_ok=True)
+    return error
+
+
+def difference(served: ServedPolicy, path: Path, width: int, actions: int) -> float:
+    """Largest difference between network and file on 1,000 random states, with and without epsilon."""
+    rng = np.random.default_rng(20)
+    context = rng.uniform(-1.0, 1.0, size=(_STATES, width)).astype(np.float32)
+    mask = rng.random((_STATES, actions)) < 0.5
+    mask[np.arange(_STATES), rng.integers(actions, size=_STATES)] = True
+    policy = load_policy(path)
+    worst = 0.0
+    for epsilon in (0.0, 0.3):
+        output = policy.act(States(context, mask), epsilon)
+        with torch.inference_mode():
+            tensors = served(
+                torch.from_numpy(context),
+                torch.from_numpy(mask),
+                torch.tensor([epsilon], dtype=torch.float32),
+            )
+        pairs = zip((output.logits, output.propensity, output.value), tensors, strict=True)
+        for found, tensor in pairs:
+            wanted = tensor.double().numpy()
+            gap = np.abs(found - wanted) / np.maximum(1.0, np.abs(wanted))
+            worst = max(worst, float(np.nanmax(gap)) if np.isfinite(wanted).all() else np.inf)
+    return worst
+
+
+def _export(served: ServedPolicy, width: int, actions: int) -> onnx.ModelProto:
+    rows = {0: torch.export.Dim.DYNAMIC}
+    # torchvision's operators are none of ours
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # torch's exporter copies tree specifications in a way that torch itself deprecated
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        program = torch.onnx.export(
+            served,
+            (torch.zeros(2, width), torch.ones(2, actions, dtype=torch.bool), torch.zeros(1)),
+            dynamo=True,
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"context": rows, "mask": rows, "epsilon": None},
+            opset_version=OPSET,
+            verbose=False,
+        )
+    if program is None:
+        raise ShouldRestoreArtefact("torch.onnx.export made no model.", "Export again.")
+    model = program.model_proto
+    _strip(model)
+    return model
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Drop what the exporter notes about the source: paths would make equal policies differ."""
+    model.doc_string = ""
+    for holder in (model, model.graph, *model.graph.node, *model.graph.initializer):
+        holder.ClearField("metadata_props")
+        holder.ClearField("doc_string")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        value.ClearField("metadata_props")
+        value.ClearField("doc_string")
+    for function in model.functions:
+        function.ClearField("metadata_props")
+        for node in function.node:
+            node.ClearField("metadata_props")
+            node.ClearField("doc_string")

@@ -1,0 +1,330 @@
+"""RLlib's side of PPO: the module, the runner, the learner and the algorithm around our update.
+
+Stock RLlib handles journeys one at a time through connectors; here a runner returns flat arrays with
+advantages, and the learner walks over them in one loop. Checkpoints, Tune, clusters and the restart
+of failed runners stay RLlib's own.
+"""
+
+# RLlib leaves functions untyped, declares attributes as None until they are set up, and lets
+# subclasses take and return other things than it declares.
+# mypy: disable-error-code="no-untyped-call, union-attr, override"
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.ppo import PPO, PPOConfig
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.learner import Learner
+from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
+from ray.rllib.core.rl_module.rl_module import RLModule, RLModuleSpec
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.env.env_runner_group import EnvRunnerGroup
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    LEARNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+)
+
+from everloop.contracts.datasets import Int
+from everloop.contracts.errors import ShouldCollectMoreData
+from rl.environment.views import JourneyEnv, JourneyVectorEnv
+from rl.module import PolicyNetwork
+from rl.ppo.plan import Plan
+from rl.ppo.rollout import RewardSummary, Rollout, collect, concatenate
+from rl.ppo.schedule import stream
+from rl.ppo.update import UpdateSummary, gradient_step, update
+
+ITERATION = "everloop_iteration"
+_LEARNER_STREAM = 2**31
+"""Permutations are drawn from streams above every runner's index."""
+
+_NOISY_LOGGERS = ("ray.rllib", "ray._common.deprecation")
+"""They warn of RLlib's own new defaults and of RLlib's own use of what it deprecated."""
+
+Sample = tuple[int, Rollout, RewardSummary]
+"""(worker index, decisions, what they earned)"""
+
+
+class PolicyModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
+    """``PolicyNetwork`` as an RLModule."""
+
+    network: PolicyNetwork
+
+    def setup(self) -> None:
+        """Build the network from ``model_config``, to which RLlib adds keys of its own."""
+        given = cast("dict[str, Any]", self.model_config)
+        self.network = PolicyNetwork(
+            given["width"], given["actions"], given["hidden"], given["seed"]
+        )
+
+    def get_non_inference_attributes(self) -> list[str]:
+        """Nothing: runners compute advantages, so they need the value network too.
+
+        If it were listed, a restore would leave the runner's copy at its initial weights in silence.
+        """
+        return []
+
+    def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {Columns.ACTION_DIST_INPUTS: self.network.logits(batch[Columns.OBS])}
+
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> torch.Tensor:  # noqa: ARG002
+        """(N,) values of ``batch["obs"]``."""
+        return self.network.values(batch[Columns.OBS])
+
+
+class JourneyRunner(SingleAgentEnvRunner):
+    """Plays batched journeys and returns flat rollouts with advantages."""
+
+    def make_env(self) -> None:
+        """Build the batch of journeys that the plan asks for."""
+        plan = _plan(self.config)
+        if self.worker_index:
+            torch.set_num_threads(1)  # in a process of its own; sums then have one order
+        self.env = JourneyVectorEnv(plan.source, plan.journeys_per_runner)
+        self.num_envs = plan.journeys_per_runner
+        self._needs_initial_reset = True
+
+    def sample(self, *, iteration: int = 0, **_: Any) -> list[Sample]:
+        """One rollout of an iteration. Journeys start anew, so nothing has to survive a restart."""
+        plan = _plan(self.config)
+        worker = int(self.worker_index or 0)
+        rollout, rewards = collect(
+            _network(self.module),
+            cast("JourneyVectorEnv", self.env).journeys,
+            stream(plan.seed, iteration, worker, 0),
+            plan.training.rollout_length,
+            plan.epsilon(iteration),
+            plan.training.discount,
+            plan.training.gae_lambda,
+        )
+        self._increase_sampled_metrics(len(rollout), 0)
+        self.num_env_steps_sampled_lifetime += len(rollout)
+        return [(worker, rollout, rewards)]
+
+
+class JourneyLearner(PPOTorchLearner):
+    """Applies ``rl.ppo.update`` to the rollouts of an iteration."""
+
+    summary: UpdateSummary
+
+    def configure_optimizers_for_module(
+        self, module_id: str, config: AlgorithmConfig | None = None
+    ) -> None:
+        """Fused Adam; its rate follows the plan's schedule."""
+        parameters = self.get_parameters(self.module[module_id])
+        self.register_optimizer(
+            module_id=module_id,
+            optimizer=torch.optim.Adam(parameters, eps=1e-5, fused=True),
+            params=parameters,
+            lr_or_lr_schedule=(config or self.config).lr,
+        )
+
+    def update(
+        self,
+        batch: MultiAgentBatch | None = None,
+        *,
+        training_data: Any = None,
+        timesteps: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> dict[str, Any]:
+        """One update; ``timesteps`` holds the iteration and the steps sampled before its update.
+
+        Raises:
+            ShouldFixArgument: the loss is not finite.
+            ShouldRestoreArtefact: the rollouts came from other weights.
+        """
+        plan = _plan(self.config)
+        clock = timesteps or {}
+        iteration = int(clock[ITERATION])
+        self.before_gradient_based_update(timesteps=clock)
+        given = batch if batch is not None else training_data.batch
+        columns = given.policy_batches[DEFAULT_MODULE_ID]
+        # what comes from Ray's object store is read-only, which torch does not take
+        rollout = Rollout(
+            **{f.name: np.require(columns[f.name], requirements="W") for f in fields(Rollout)}
+        )
+        network = _network(self.module[DEFAULT_MODULE_ID])
+        (optimizer,) = (o for _, o in self.get_optimizers_for_module(DEFAULT_MODULE_ID))
+
+        def permutation(epoch: int, size: int) -> Int:
+            rng = stream(plan.seed, iteration, _LEARNER_STREAM, epoch)
+            return rng.permutation(size)
+
+        self.summary = update(
+            network,
+            gradient_step(network, optimizer, plan.rule),
+            rollout,
+            plan.rule,
+            plan.epsilon(iteration),
+            permutation,
+        )
+        self._weights_seq_no += 1
+        self.metrics.log_dict(
+            {f.name: float(getattr(self.summary, f.name)) for f in fields(UpdateSummary)},
+            key=DEFAULT_MODULE_ID,
+            window=1,
+        )
+        self.after_gradient_based_update(timesteps=clock)
+        return cast("dict[str, Any]", self.metrics.reduce())
+
+
+class JourneyPpo(PPO):
+    """PPO whose training step hands flat rollouts to the learner."""
+
+    rewards: RewardSummary
+    summary: UpdateSummary
+
+    @classmethod
+    def get_default_config(cls) -> JourneyPpoConfig:
+        """Our own: with the stock one, Tune would train with the stock learner, without a word."""
+        return JourneyPpoConfig()
+
+    def training_step(self) -> None:
+        """Sample on every runner, update, hand the new weights back."""
+        iteration = int(self.iteration)
+        plan = _plan(self.config)
+        runners = cast("EnvRunnerGroup", self.env_runner_group)
+        local = runners.num_remote_env_runners() == 0
+        samples: list[Sample] = [
+            sample
+            for part in runners.foreach_env_runner(
+                partial(_sample, iteration=iteration), local_env_runner=local
+            )
+            for sample in part
+        ]
+        if not samples:
+            raise ShouldCollectMoreData(
+                "No runner returned a rollout.", "Check that the cluster's runners are alive."
+            )
+        samples.sort(key=lambda sample: sample[0])
+        rollout = concatenate([rollout for _, rollout, _ in samples])
+        self.rewards = RewardSummary.together([rewards for _, _, rewards in samples])
+        results = self.learner_group.update(
+            batch=as_batch(rollout), timesteps=clock(plan, iteration)
+        )
+        answers: Any = self.learner_group.foreach_learner(_summary)
+        (self.summary,) = (a.get() if hasattr(a, "get") else a for a in answers)
+        self.metrics.aggregate(
+            runners.foreach_env_runner(_metrics, local_env_runner=local), key=ENV_RUNNER_RESULTS
+        )
+        self.metrics.aggregate(results, key=LEARNER_RESULTS)
+        runners.sync_weights(
+            from_worker_or_learner_group=self.learner_group,
+            policies=[DEFAULT_MODULE_ID],
+            inference_only=True,
+            timeout_seconds=None,
+        )
+
+    def resume(self, learner_state: dict[str, Any], iteration: int) -> None:
+        """Continue after ``iteration`` finished iterations with a learner's state."""
+        self.learner_group.set_state({"learner": learner_state})
+        self.env_runner_group.sync_weights(
+            from_worker_or_learner_group=self.learner_group,
+            inference_only=True,
+            timeout_seconds=None,
+        )
+        self._iteration = iteration
+
+
+class JourneyPpoConfig(PPOConfig):
+    """Configuration of ``JourneyPpo``; made from a plan by ``configure``."""
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class or JourneyPpo)
+        self.env_runners(env_runner_cls=JourneyRunner)
+        self.use_kl_loss = False
+
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        return RLModuleSpec(module_class=PolicyModule)
+
+    def get_default_learner_class(self) -> type[JourneyLearner]:
+        return JourneyLearner
+
+
+def configure(plan: Plan) -> JourneyPpoConfig:
+    """RLlib's configuration of a plan."""
+    training, rule = plan.training, plan.rule
+    view = JourneyEnv(plan.source)
+    config = JourneyPpoConfig()
+    config.environment(
+        env=JourneyEnv,
+        env_config={"plan": plan},
+        observation_space=view.observation_space,
+        action_space=view.action_space,
+    )
+    config.env_runners(
+        num_env_runners=plan.runners,
+        num_envs_per_env_runner=plan.journeys_per_runner,
+        rollout_fragment_length=training.rollout_length,
+    )
+    config.learners(num_learners=0)
+    config.debugging(log_level="ERROR")
+    for name in _NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(config.log_level)
+    config.rl_module(
+        model_config={
+            "width": plan.source.width,
+            "actions": plan.source.actions,
+            "hidden": training.hidden,
+            "seed": plan.seed,
+        }
+    )
+    config.training(
+        lr=[list(corner) for corner in plan.learning_rates],
+        gamma=training.discount,
+        lambda_=training.gae_lambda,
+        train_batch_size_per_learner=plan.steps_per_iteration,
+        minibatch_size=min(training.minibatch, plan.steps_per_iteration),
+        num_epochs=training.epochs,
+        clip_param=training.clip,
+        entropy_coeff=training.entropy,
+        grad_clip=rule.gradient_norm,
+    )
+    return config
+
+
+def as_batch(rollout: Rollout) -> MultiAgentBatch:
+    """A rollout in the form that learner groups carry."""
+    columns: dict[str, NDArray[Any]] = {f.name: getattr(rollout, f.name) for f in fields(Rollout)}
+    return MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, env_steps=len(rollout))
+
+
+def clock(plan: Plan, iteration: int) -> dict[str, int]:
+    """What a learner is told of time: derived from the iteration, so that a resume cannot drift."""
+    return {
+        ITERATION: iteration,
+        NUM_ENV_STEPS_SAMPLED_LIFETIME: (iteration + 1) * plan.steps_per_iteration,
+    }
+
+
+def _plan(config: AlgorithmConfig | None) -> Plan:
+    return cast("Plan", cast("AlgorithmConfig", config).env_config["plan"])
+
+
+def _network(module: RLModule | None) -> PolicyNetwork:
+    return cast("PolicyModule", cast("RLModule", module).unwrapped()).network
+
+
+def _sample(runner: EnvRunner, iteration: int) -> list[Sample]:
+    return cast("JourneyRunner", runner).sample(iteration=iteration)
+
+
+def _metrics(runner: EnvRunner) -> dict[str, Any]:
+    return cast("dict[str, Any]", runner.get_metrics())
+
+
+def _summary(learner: Learner, *_: Any, **__: Any) -> UpdateSummary:
+    return cast("JourneyLearner", learner).summary

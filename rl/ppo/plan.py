@@ -1,0 +1,69 @@
+"""What a training is asked to do, as one value that every runner and learner holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.loop_spec import ExplorationSpec, TrainingSpec
+from rl.environment.journeys import JourneySource
+from rl.ppo.schedule import cosine_pieces, epsilon_at
+from rl.ppo.update import UpdateRule
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A training: where it learns, how much, how it explores, and from which seed.
+
+    Attributes:
+        source: people and their responses.
+        training: sizes and rates.
+        exploration: epsilon over the training.
+        seed: equal plans give equal weights, bit for bit, on one platform.
+        runners: remote runners that share the environments; 0 samples in this process.
+    """
+
+    source: JourneySource
+    training: TrainingSpec
+    exploration: ExplorationSpec
+    seed: int
+    runners: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ShouldFixArgument(f"seed={self.seed} is negative.", "Give a whole number >= 0.")
+        if not 0 <= self.runners <= self.training.environments:
+            raise ShouldFixArgument(
+                f"runners={self.runners} cannot share {self.training.environments} environments."
+            )
+
+    @property
+    def journeys_per_runner(self) -> int:
+        """N, concurrent journeys of each runner; a remainder rounds up."""
+        return -(-self.training.environments // max(1, self.runners))
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Decisions that all runners together make between two updates."""
+        return self.journeys_per_runner * max(1, self.runners) * self.training.rollout_length
+
+    @property
+    def learning_rates(self) -> list[tuple[int, float]]:
+        """(environment step, learning rate) corners."""
+        total = self.steps_per_iteration * self.training.iterations
+        return cosine_pieces(self.training.learning_rate, total)
+
+    def learning_rate(self, iteration: int) -> float:
+        """The rate in an iteration, counted from 0."""
+        steps, rates = zip(*self.learning_rates, strict=True)
+        return float(np.interp(iteration * self.steps_per_iteration, steps, rates))
+
+    @property
+    def rule(self) -> UpdateRule:
+        return UpdateRule.of(self.training)
+
+    def epsilon(self, iteration: int) -> float:
+        """Exploration in an iteration, counted from 0."""
+        return epsilon_at(self.exploration, iteration, self.training.iterations)

@@ -1,0 +1,226 @@
+"""The update rule: decoupled, clipped PPO on minibatches, with an early stop on KL divergence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
+from everloop.contracts.loop_spec import TrainingSpec
+from rl.module import PolicyNetwork, log_behaviour
+from rl.ppo.rollout import Rollout
+
+PROPENSITY_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRule:
+    """Settings of the update.
+
+    Attributes:
+        epochs, minibatch: passes over a rollout, decisions per gradient step.
+        clip: largest |pi / pi_old - 1| that still earns.
+        entropy: weight of the entropy bonus.
+        value_weight: weight of the value loss.
+        value_clip: largest change of a value per rollout that still counts, in units of return.
+        gradient_norm: gradients are scaled down to this Euclidean norm.
+        kl_stop: the update stops before a step on a minibatch whose mean KL(pi_old, pi) passes this.
+    """
+
+    epochs: int = 4
+    minibatch: int = 256
+    clip: float = 0.2
+    entropy: float = 0.01
+    value_weight: float = 0.5
+    value_clip: float = 1.0
+    gradient_norm: float = 0.5
+    kl_stop: float = 0.03
+
+    @classmethod
+    def of(cls, training: TrainingSpec) -> UpdateRule:
+        """The rule that a loop specification asks for."""
+        return cls(
+            epochs=training.epochs,
+            minibatch=training.minibatch,
+            clip=training.clip,
+            entropy=training.entropy,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Minibatch:
+    """The arrays of ``Rollout`` as tensors; advantages standardised."""
+
+    observation: Tensor
+    action: Tensor
+    log_policy: Tensor
+    log_behaviour: Tensor
+    value: Tensor
+    advantage: Tensor
+    target: Tensor
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> Minibatch:
+        """A whole rollout; advantages get mean 0 and standard deviation 1 over it."""
+        arrays = {f.name: torch.from_numpy(getattr(rollout, f.name)) for f in fields(cls)}
+        advantage = arrays["advantage"].double()
+        spread = advantage.std(correction=0) + 1e-8
+        arrays["advantage"] = ((advantage - advantage.mean()) / spread).float()
+        return cls(**arrays)
+
+    def rows(self, index: Tensor) -> Minibatch:
+        return Minibatch(*(getattr(self, f.name)[index] for f in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class LossTerms:
+    """Means over a minibatch, as scalars that carry gradients."""
+
+    total: Tensor
+    policy: Tensor
+    value: Tensor
+    entropy: Tensor
+    kl: Tensor
+    clip_fraction: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSummary:
+    """What an update did.
+
+    Attributes:
+        kl: mean KL(pi_old, pi) on the last minibatch that was looked at, nats.
+        clip_fraction, entropy, value_loss: means over the gradient steps.
+        steps: gradient steps made; ``stopped``: whether the KL limit ended the update.
+        propensity_error: largest |logged - recomputed| propensity over the rollout.
+    """
+
+    kl: float
+    clip_fraction: float
+    entropy: float
+    value_loss: float
+    steps: int
+    stopped: bool
+    propensity_error: float
+
+
+def loss_terms(logits: Tensor, value: Tensor, batch: Minibatch, rule: UpdateRule) -> LossTerms:
+    """The loss of B decisions from masked logits (B, A) and values (B,).
+
+    policy = -mean( (pi_old / b) * min(r A, clip(r, 1 - c, 1 + c) A) ) with r = pi / pi_old:
+    the ratio that is clipped compares policies, the weight corrects for exploration
+    (decoupled objective, Hilton et al. 2022); clipping pi / b instead would stop the policy from
+    becoming sharper than its exploration. value = mean( max((V - R)^2, (clip(V) - R)^2) ) / 2.
+    total = policy + value_weight * value - entropy_weight * entropy.
+    """
+    log_pi = torch.log_softmax(logits, dim=1)
+    chosen = batch.action.unsqueeze(1)
+    old = batch.log_policy.gather(1, chosen).squeeze(1)
+    weight = torch.exp(old - batch.log_behaviour)
+    ratio = torch.exp(log_pi.gather(1, chosen).squeeze(1) - old)
+    clipped = torch.clamp(ratio, 1.0 - rule.clip, 1.0 + rule.clip)
+    policy = -(weight * torch.minimum(ratio * batch.advantage, clipped * batch.advantage)).mean()
+
+    near = batch.value + torch.clamp(value - batch.value, -rule.value_clip, rule.value_clip)
+    value_loss = 0.5 * torch.maximum((value - batch.target) ** 2, (near - batch.target) ** 2).mean()
+    entropy = -(log_pi.exp() * log_pi).sum(dim=1).mean()
+    with torch.no_grad():
+        kl = (batch.log_policy.exp() * (batch.log_policy - log_pi)).sum(dim=1).mean()
+        outside = ((ratio - 1.0).abs() > rule.clip).float().mean()
+    total = policy + rule.value_weight * value_loss - rule.entropy * entropy
+    return LossTerms(total, policy, value_loss, entropy, kl, outside)
+
+
+def propensity_error(network: PolicyNetwork, rollout: Rollout, epsilon: float) -> float:
+    """Largest |b_logged - b_recomputed| over the rollout's decisions.
+
+    Raises:
+        ShouldRestoreArtefact: it passes 1e-4, so the decisions came from other weights.
+    """
+    with torch.inference_mode():
+        observation = torch.from_numpy(rollout.observation)
+        log_pi = torch.log_softmax(network.logits(observation), dim=1)
+        log_b = log_behaviour(log_pi, observation[:, network.width :], epsilon)
+        recomputed = log_b.gather(1, torch.from_numpy(rollout.action).unsqueeze(1)).squeeze(1)
+    error = float(np.abs(np.exp(recomputed.numpy()) - np.exp(rollout.log_behaviour)).max())
+    if not error <= PROPENSITY_TOLERANCE:
+        raise ShouldRestoreArtefact(
+            f"Logged and recomputed propensities differ by {error:g}: decisions came from other "
+            "weights than those that are trained.",
+            "Train again from the last checkpoint.",
+        )
+    return error
+
+
+def update(
+    network: PolicyNetwork,
+    step: Callable[[Tensor], None],
+    rollout: Rollout,
+    rule: UpdateRule,
+    epsilon: float,
+    permutation: Callable[[int, int], np.ndarray[tuple[int], np.dtype[np.int64]]],
+) -> UpdateSummary:
+    """Improve the network on one rollout.
+
+    Args:
+        network: changed in place.
+        step: makes one gradient step on a total loss.
+        rollout: decisions of the network as it is, explored with ``epsilon``.
+        rule: the settings.
+        permutation: (epoch, M) -> the order of that epoch's decisions.
+
+    Raises:
+        ShouldFixArgument: the loss is not finite.
+    """
+    error = propensity_error(network, rollout, epsilon)
+    batch = Minibatch.of(rollout)
+    made: list[tuple[float, float, float]] = []
+    kl, stopped = math.nan, False
+    for index in _minibatches(len(rollout), rule, permutation):
+        part = batch.rows(index)
+        logits, values = network(part.observation)
+        terms = loss_terms(logits, values, part, rule)
+        total, kl = terms.total.item(), terms.kl.item()
+        if not math.isfinite(total):
+            raise ShouldFixArgument(
+                f"The policy's loss is {total} after {len(made)} steps of an update.",
+                "Lower training.learning_rate in the loop specification.",
+            )
+        if kl > rule.kl_stop:
+            stopped = True
+            break
+        step(terms.total)
+        made.append((terms.clip_fraction.item(), terms.entropy.item(), terms.value.item()))
+    means = np.mean(made, axis=0) if made else np.full(3, math.nan)
+    return UpdateSummary(
+        kl, float(means[0]), float(means[1]), float(means[2]), len(made), stopped, error
+    )
+
+
+def gradient_step(
+    network: nn.Module, optimizer: torch.optim.Optimizer, rule: UpdateRule
+) -> Callable[[Tensor], None]:
+    """The default ``step``: clip the gradient's norm, then let the optimizer act."""
+
+    def step(total: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), rule.gradient_norm)
+        optimizer.step()
+
+    return step
+
+
+def _minibatches(
+    size: int,
+    rule: UpdateRule,
+    permutation: Callable[[int, int], np.ndarray[tuple[int], np.dtype[np.int64]]],
+) -> Iterator[Tensor]:
+    for epoch in range(rule.epochs):
+        order = torch.from_numpy(permutation(epoch, size))
+        yield from torch.split(order, rule.minibatch)
