@@ -1,0 +1,108 @@
+"""Pins: which part of the log the dataset of a logical date is made from, for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.sql import ColumnElement
+
+from everloop.contracts.ports import Extraction
+from everloop.storage.local import ingest_counters as counters
+from everloop.storage.local.engine import writing
+from everloop.storage.schema import dataset_pins
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The largest numbers that an extraction reads, and the version that it made, if it has.
+
+    ``consent_revision`` bounds consents and disputes alike.
+    """
+
+    episode_watermark: int
+    signal_watermark: int
+    consent_revision: int
+    window_days: int | None = None
+    spec_sha256: str | None = None
+    dataset_id: str | None = None
+
+    def made(self, extraction: Extraction) -> str | None:
+        """Id of the version that this very extraction made, if it has."""
+        same = (self.window_days, self.spec_sha256) == (
+            extraction.window_days,
+            extraction.spec.checksum,
+        )
+        return self.dataset_id if same else None
+
+
+def pin(engine: Engine, extraction: Extraction) -> Pin:
+    """The pin of the extraction's date: the stored one, or the log's end when there is none.
+
+    With ``refresh`` the log's end is pinned anew.
+    """
+    with writing(engine) as connection:
+        stored = None if extraction.refresh else _stored(connection, extraction)
+        if stored is not None:
+            return stored
+        tenant = extraction.tenant
+        fresh = {
+            "episode_watermark": counters.last_number(connection, tenant, counters.EPISODES),
+            "signal_watermark": counters.last_number(connection, tenant, counters.SIGNALS),
+            "consent_revision": counters.last_number(connection, tenant, counters.REVISIONS),
+        }
+        statement = insert(dataset_pins).values(
+            tenant=tenant,
+            loop=extraction.spec.name,
+            logical_date=extraction.logical_date,
+            **fresh,
+        )
+        forgotten = {"window_days": None, "spec_sha256": None, "dataset_id": None}
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["tenant", "loop", "logical_date"], set_=fresh | forgotten
+            )
+        )
+        return Pin(**fresh)
+
+
+def remember(engine: Engine, extraction: Extraction, used: Pin, dataset_id: str) -> None:
+    """Note which version an extraction made, unless its date was pinned anew meanwhile."""
+    with writing(engine) as connection:
+        connection.execute(
+            update(dataset_pins)
+            .where(
+                *_date_of(extraction),
+                dataset_pins.c.episode_watermark == used.episode_watermark,
+                dataset_pins.c.signal_watermark == used.signal_watermark,
+                dataset_pins.c.consent_revision == used.consent_revision,
+            )
+            .values(
+                window_days=extraction.window_days,
+                spec_sha256=extraction.spec.checksum,
+                dataset_id=dataset_id,
+            )
+        )
+
+
+def _date_of(extraction: Extraction) -> tuple[ColumnElement[bool], ...]:
+    return (
+        dataset_pins.c.tenant == extraction.tenant,
+        dataset_pins.c.loop == extraction.spec.name,
+        dataset_pins.c.logical_date == extraction.logical_date,
+    )
+
+
+def _stored(connection: Connection, extraction: Extraction) -> Pin | None:
+    row = connection.execute(select(dataset_pins).where(*_date_of(extraction))).mappings().first()
+    if row is None:
+        return None
+    return Pin(
+        episode_watermark=row["episode_watermark"],
+        signal_watermark=row["signal_watermark"],
+        consent_revision=row["consent_revision"],
+        window_days=row["window_days"],
+        spec_sha256=row["spec_sha256"],
+        dataset_id=row["dataset_id"],
+    )

@@ -1,0 +1,219 @@
+"""``DatasetStore`` on one machine: Parquet folders named by their content."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import adbc_driver_sqlite.dbapi as adbc
+from sqlalchemy import Engine
+
+from everloop.contracts import documents
+from everloop.contracts.datasets import (
+    EPISODES_FILE,
+    MANIFEST_FILE,
+    SIGNALS_FILE,
+    DatasetManifest,
+    DatasetVersion,
+    Exclusions,
+)
+from everloop.contracts.errors import ShouldFixArgument, ShouldFreeDisk, ShouldRestoreArtefact
+from everloop.contracts.ports import Clock, Extraction
+from everloop.storage.local import extraction_query as query
+from everloop.storage.local.clock import SystemClock
+from everloop.storage.local.dataset_batches import SignalBatches, episode_batches
+from everloop.storage.local.dataset_files import (
+    ROW_GROUP,
+    dataset_id_of,
+    entry_of,
+    identity_of,
+    verified,
+    write_rows,
+)
+from everloop.storage.local.dataset_pins import pin, remember
+from everloop.storage.local.engine import database_path, is_full_disk
+
+_PARTIAL = ".partial-"
+_ABANDONED_SECONDS = 86_400.0
+
+
+class LocalDatasetStore:
+    """Dataset versions of one workspace, under ``root/<dataset_id>/``.
+
+    Args:
+        engine: from ``open_workspace_database``.
+        root: folder of the versions; made when it does not exist.
+        clock: says whether a logical date has ended.
+    """
+
+    def __init__(self, engine: Engine, root: Path | str, clock: Clock | None = None) -> None:
+        self._engine = engine
+        self._root = Path(root)
+        self._clock = clock or SystemClock()
+
+    def extract(self, extraction: Extraction) -> DatasetVersion:
+        """See ``DatasetStore``.
+
+        Raises:
+            ShouldFixArgument: the window is empty, or the logical date has not ended yet.
+            ShouldFreeDisk: the version did not fit; nothing of it is left.
+        """
+        self._check(extraction)
+        pinned = pin(self._engine, extraction)
+        made = pinned.made(extraction)
+        if made is not None:
+            try:
+                return self.open(made)
+            except ShouldRestoreArtefact:
+                pass  # the pin makes the same version again
+        with _full_disk_named(self._root):
+            version = self._make(query.Bounds(extraction, pinned))
+        remember(self._engine, extraction, pinned, version.manifest.dataset_id)
+        return version
+
+    def open(self, dataset_id: str) -> DatasetVersion:
+        """See ``DatasetStore``."""
+        if len(dataset_id) != 64 or not set(dataset_id) <= set("0123456789abcdef"):
+            raise ShouldRestoreArtefact(
+                f"{dataset_id!r} is no dataset id.", "Give the 64 digits of a manifest."
+            )
+        folder = self._root / dataset_id
+        if not folder.is_dir():
+            raise ShouldRestoreArtefact(
+                f"There is no dataset {dataset_id} in {self._root}.", "Extract its date again."
+            )
+        return verified(folder, dataset_id)
+
+    def _check(self, extraction: Extraction) -> None:
+        if extraction.window_days < 1:
+            raise ShouldFixArgument(
+                f"window_days={extraction.window_days} is not at least 1.", "Give a longer window."
+            )
+        now = self._clock.now()
+        if now < query.cutoff_of(extraction):
+            raise ShouldFixArgument(
+                f"logical_date={extraction.logical_date} has not ended (UTC): it is "
+                f"{now.isoformat()}.",
+                "Choose an earlier date: what is not over can't be pinned.",
+            )
+
+    def _make(self, bounds: query.Bounds) -> DatasetVersion:
+        self._root.mkdir(parents=True, exist_ok=True)
+        _sweep(self._root)
+        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._root))
+        try:
+            with query.log_reader(database_path(self._engine), bounds) as reader:
+                manifest = _write(partial, bounds, reader)
+            return self._publish(partial, manifest.dataset_id)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _publish(self, partial: Path, dataset_id: str) -> DatasetVersion:
+        """Give a whole folder its name; what another process published before is kept."""
+        folder = self._root / dataset_id
+        if folder.exists():
+            try:
+                return verified(folder, dataset_id)
+            except ShouldRestoreArtefact:
+                shutil.rmtree(folder)
+        partial.chmod(0o755)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+        _sync(self._root)
+        return verified(folder, dataset_id)
+
+
+def _write(folder: Path, bounds: query.Bounds, reader: query.LogReader) -> DatasetManifest:
+    """Write the three files of a version, the manifest last."""
+    extraction, pinned = bounds.extraction, bounds.pin
+    days = {row["day"]: row for row in reader.rows(query.DAYS)}
+    opted_out = reader.rows(query.OPTED_OUT)[0]
+    signals = SignalBatches(reader.batches(query.SIGNALS, ROW_GROUP[SIGNALS_FILE]))
+    signal_rows = write_rows(folder, SIGNALS_FILE, signals)
+    exclusions = Exclusions(
+        opted_out_people=opted_out["people"],
+        opted_out_episodes=opted_out["episodes"],
+        disputed_signals=signals.disputed,
+        late_signals=signals.late,
+        open_episodes=sum(row["open"] for row in days.values()),
+    )
+    episodes = episode_batches(reader.batches(query.EPISODES, ROW_GROUP[EPISODES_FILE]))
+    identity = identity_of(
+        extraction.spec.name,
+        extraction.tenant,
+        extraction.logical_date,
+        extraction.window_days,
+        exclusions,
+    )
+    episode_rows = write_rows(folder, EPISODES_FILE, episodes, identity)
+    files = (
+        entry_of(folder, EPISODES_FILE, episode_rows),
+        entry_of(folder, SIGNALS_FILE, signal_rows),
+    )
+    first = extraction.logical_date - timedelta(days=extraction.window_days - 1)
+    manifest = DatasetManifest(
+        dataset_id=dataset_id_of(files),
+        loop=extraction.spec.name,
+        tenant=extraction.tenant,
+        logical_date=extraction.logical_date,
+        window_days=extraction.window_days,
+        episode_watermark=pinned.episode_watermark,
+        signal_watermark=pinned.signal_watermark,
+        consent_revision=pinned.consent_revision,
+        spec_sha256=extraction.spec.checksum,
+        files=files,
+        exclusions=exclusions,
+        episodes_per_day={
+            (first + timedelta(days=day)).isoformat(): days[day]["logged"] if day in days else 0
+            for day in range(extraction.window_days)
+        },
+    )
+    documents.write(manifest, folder / MANIFEST_FILE)
+    _sync(folder)
+    return manifest
+
+
+@contextmanager
+def _full_disk_named(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        if not is_full_disk(problem):
+            raise
+        raise _no_room(root, problem) from problem
+    except adbc.Error as problem:
+        if "disk is full" not in str(problem):
+            raise
+        raise _no_room(root, problem) from problem
+
+
+def _no_room(root: Path, problem: Exception) -> ShouldFreeDisk:
+    return ShouldFreeDisk(
+        f"No room for a dataset in {root} ({problem}).",
+        "Free disk space there and in the temporary folder, and extract again.",
+    )
+
+
+def _sweep(root: Path) -> None:
+    """Remove what killed extractions left behind."""
+    for partial in root.glob(f"{_PARTIAL}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - partial.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
