@@ -33,7 +33,7 @@ LARGEST_STAKE = 0.9
 """c: the share of the capital that the worst possible person can cost."""
 PRIOR_PEOPLE = 20.0
 """How many people the prior guess counts for."""
-_BISECTIONS = 60
+_BISECTIONS = 44
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,6 @@ def betting_lower_bound(
         return bool(capital.max() >= threshold)
 
     rejects, holds = low, float((totals / counts).max()) + 1e-12
-    if not holds > low:
-        return low
     for _ in range(_BISECTIONS):
         middle = (rejects + holds) / 2
         if not rejects < middle < holds:
