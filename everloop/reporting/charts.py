@@ -242,7 +242,7 @@ def values_forest(evaluation: PolicyEvaluation) -> Forest:
 
 def difference_forest(evaluation: PolicyEvaluation) -> Forest:
     """Candidate - baseline around 0."""
-    row = ("candidate − baseline", "main", evaluation.difference)  # noqa: RUF001 - a minus sign
+    row = ("candidate − baseline", "main", evaluation.difference)
     return forest([row], reference=0.0, signed=True)
 
 

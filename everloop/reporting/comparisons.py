@@ -24,6 +24,7 @@ class Whisker:
 
 
 ROW_HEIGHT = 22
+_NARROW_ROW_PX = 200
 
 
 def forest_axis(rows: Sequence[Whisker], *, include: tuple[float, ...] = ()) -> Axis:
@@ -53,8 +54,7 @@ def whisker(row: Whisker, axis: Axis, title: str, *, reference: float = math.nan
 
 def forest_ticks(axis: Axis) -> Markup:
     """The axis line under the rows of a forest plot."""
-    wanted = 3 if max(len(text) for _, text in axis.labels(3)) <= 7 else 2
-    places = [(axis.at(tick) or 0.0, text) for tick, text in axis.labels(wanted)]
+    places = [(axis.at(tick) or 0.0, label) for tick, label in axis.fitting_labels(_NARROW_ROW_PX)]
     marks = [
         tag("line", class_="grid", x1=percent(s), x2=percent(s), y1="0", y2="4") for s, _ in places
     ]

@@ -46,14 +46,7 @@ def _y_axis(axis: Axis, height: float) -> Markup:
 
 
 def _x_ticks(axis: Axis, name: str, height: float) -> Markup:
-    wanted = 4
-    while wanted > 1:
-        labels = axis.labels(wanted)
-        widest = max((len(text) for _, text in labels), default=0) * CHARACTER_PX
-        if len(labels) * (widest + 10) <= NARROW_PX:
-            break
-        wanted -= 1
-    places = [(axis.at(tick) or 0.0, text) for tick, text in axis.labels(wanted)]
+    places = [(axis.at(tick) or 0.0, label) for tick, label in axis.fitting_labels(NARROW_PX)]
     marks = [
         tag(
             "line",
@@ -153,7 +146,7 @@ def _places(labels: Sequence[str], y: float) -> Markup:
         for index, label in enumerate(labels)
         if index % step == 0
     ]
-    return x_labels(shown, y)
+    return x_labels(shown, y, inside=False)
 
 
 def bars(caption: Caption, labels: Sequence[str], values: Sequence[float]) -> Markup:

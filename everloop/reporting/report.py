@@ -96,7 +96,7 @@ def section_page(section: str, evidence: RunEvidence) -> str:
     if found is None:
         names = ", ".join(s.ident for s in SECTIONS)
         raise ShouldFixArgument(f"The report has no section {section!r}.", f"Sections: {names}.")
-    values = {**_values(evidence), "section": found}
+    values = {**_values(evidence), "section": found, "whole": False}
     return _environment().get_template("section.html.j2").render(values)
 
 
@@ -158,6 +158,7 @@ def _values(evidence: RunEvidence) -> dict[str, object]:
         "head": headline(evidence),
         "tiles": _tiles(evidence),
         "sections": SECTIONS,
+        "whole": True,
         "shown": EXPLANATIONS_SHOWN,
         "weights": {signal.name: signal.weight for signal in evidence.spec.signals},
         "ordered_checks": _ordered(evidence.verdict.checks if evidence.verdict else ()),

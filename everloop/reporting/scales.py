@@ -68,6 +68,16 @@ class Axis:
         step = self._step(wanted)
         return tuple((tick, compact(tick, step)) for tick in self.ticks(wanted))
 
+    def fitting_labels(self, width_px: float) -> tuple[tuple[float, str], ...]:
+        """As many labelled ticks, up to six, as stand beside one another in ``width_px``."""
+        labels = self.labels(1)
+        for wanted in (2, 3, 4):
+            more = self.labels(wanted)
+            widest = max(len(text) for _, text in more) if more else 0
+            if len(more) * (CHARACTER_PX * widest + 10) <= width_px:
+                labels = more
+        return labels
+
     def _step(self, wanted: int) -> float:
         rough = (self.high - self.low) / max(1, wanted)
         power = 10.0 ** math.floor(math.log10(rough))

@@ -66,10 +66,15 @@ def figure(caption: Caption, height: float, *parts: Markup, css: str = "plot") -
     return tag("figure", words, tag("div", svg, class_="canvas"), class_=css, id=ident)
 
 
-def x_labels(places: Sequence[tuple[float, str]], y: float) -> Markup:
-    """Texts under the plot area at shares of its width; the outermost ones stay inside it."""
+def x_labels(places: Sequence[tuple[float, str]], y: float, *, inside: bool = True) -> Markup:
+    """Texts under the plot area at shares of its width, centred there.
+
+    ``inside`` keeps those at the very ends within the area.
+    """
     parts = []
     for share, label in places:
-        anchor = "tick start" if share < 0.02 else "tick end" if share > 0.98 else "tick middle"
+        anchor = "tick middle"
+        if inside and not 0.02 <= share <= 0.98:
+            anchor = "tick start" if share < 0.5 else "tick end"
         parts.append(text(label, class_=anchor, x=percent(share), y=y))
     return Markup("").join(parts)
