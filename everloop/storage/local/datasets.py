@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -38,6 +37,7 @@ from everloop.storage.local.dataset_files import (
 )
 from everloop.storage.local.dataset_pins import pin, remember
 from everloop.storage.local.engine import database_path, is_full_disk
+from everloop.storage.local.folders import sync_folder
 
 _PARTIAL = ".partial-"
 _ABANDONED_SECONDS = 86_400.0
@@ -128,7 +128,7 @@ class LocalDatasetStore:
         except OSError:
             if not folder.exists():
                 raise
-        _sync(self._root)
+        sync_folder(self._root)
         return verified(folder, dataset_id)
 
 
@@ -178,7 +178,7 @@ def _write(folder: Path, bounds: query.Bounds, reader: query.LogReader) -> Datas
         },
     )
     documents.write(manifest, folder / MANIFEST_FILE)
-    _sync(folder)
+    sync_folder(folder)
     return manifest
 
 
@@ -209,11 +209,3 @@ def _sweep(root: Path) -> None:
         with suppress(FileNotFoundError):
             if time.time() - partial.stat().st_mtime > _ABANDONED_SECONDS:
                 shutil.rmtree(partial, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,0 +1,215 @@
+"""``Registry`` in the workspace database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefact
+from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
+from everloop.contracts.ports import Clock
+from everloop.storage.local.clock import SystemClock
+from everloop.storage.local.engine import reading, writing
+from everloop.storage.payloads import NOT_PAYLOAD, payload_sha256
+from everloop.storage.schema import deployment_log, model_aliases, model_checkpoints
+
+ACTIVE = "active"
+"""The alias that ``ModelCheckpoint.active`` follows."""
+
+_NOT_PAYLOAD = NOT_PAYLOAD | {"active", "training_date"}
+# The same training registered again by a rerun carries another date; the first one stands.
+
+
+class SqlRegistry:
+    """Checkpoints, aliases and the deployment log of one workspace.
+
+    Args:
+        engine: from ``open_workspace_database``.
+        clock: dates the deployment log.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
+        self._engine = engine
+        self._clock = clock or SystemClock()
+
+    def register(self, checkpoint: ModelCheckpoint) -> ModelCheckpoint:
+        """See ``Registry``. Returns what is stored: a new checkpoint is never active."""
+        sha256 = payload_sha256(checkpoint, _NOT_PAYLOAD)
+        with writing(self._engine) as connection:
+            stored = _checkpoint_row(connection, checkpoint.checkpoint_id)
+            if stored is None:
+                connection.execute(insert(model_checkpoints).values(_row(checkpoint, sha256)))
+                return replace(checkpoint, active=False)
+            if stored["payload_sha256"] != sha256:
+                raise ShouldResolveConflict(
+                    f"Checkpoint {checkpoint.checkpoint_id} is registered with another payload.",
+                    "Derive the id from the files and the lineage, and register each once.",
+                )
+            return _checkpoint(stored)
+
+    def checkpoint(self, checkpoint_id: str) -> ModelCheckpoint:
+        """See ``Registry``."""
+        with reading(self._engine) as connection:
+            return _checkpoint(_required(connection, checkpoint_id))
+
+    def checkpoints(self, loop: str, tenant: str = "default") -> tuple[ModelCheckpoint, ...]:
+        """See ``Registry``."""
+        table = model_checkpoints.c
+        query = (
+            select(model_checkpoints)
+            .where(table.tenant == tenant, table.loop == loop)
+            .order_by(table.training_date.desc(), table.checkpoint_id)
+        )
+        with reading(self._engine) as connection:
+            return tuple(_checkpoint(row) for row in connection.execute(query).mappings())
+
+    def alias(self, loop: str, alias: str, tenant: str = "default") -> tuple[str | None, int]:
+        """See ``Registry``."""
+        with reading(self._engine) as connection:
+            return _alias(connection, loop, alias, tenant)
+
+    def set_alias(
+        self,
+        loop: str,
+        alias: str,
+        checkpoint_id: str | None,
+        expected_generation: int,
+        reason: str,
+        tenant: str = "default",
+    ) -> int:
+        """See ``Registry``; ``ShouldRestoreArtefact`` when the loop has no such checkpoint."""
+        with writing(self._engine) as connection:
+            previous, generation = _alias(connection, loop, alias, tenant)
+            if generation != expected_generation:
+                raise ShouldResolveConflict(
+                    f"Alias {alias!r} of {loop} is at generation {generation}, not "
+                    f"{expected_generation}: it was changed meanwhile.",
+                    "Read the alias again and decide anew.",
+                )
+            if checkpoint_id is not None:
+                row = _required(connection, checkpoint_id)
+                if (row["loop"], row["tenant"]) != (loop, tenant):
+                    raise ShouldRestoreArtefact(
+                        f"Checkpoint {checkpoint_id} belongs to loop {row['loop']!r} of tenant "
+                        f"{row['tenant']!r}, not to {loop!r} of {tenant!r}.",
+                        "Choose a checkpoint of this loop.",
+                    )
+            key = {"tenant": tenant, "loop": loop, "alias": alias}
+            new = {"checkpoint_id": checkpoint_id, "generation": generation + 1}
+            connection.execute(
+                upsert(model_aliases)
+                .values(**key, **new)
+                .on_conflict_do_update(index_elements=list(key), set_=new)
+            )
+            connection.execute(
+                insert(deployment_log).values(
+                    **key,
+                    **new,
+                    previous_checkpoint_id=previous,
+                    reason=reason,
+                    recorded_at=self._clock.now(),
+                )
+            )
+            if alias == ACTIVE:
+                _mark_active(connection, loop, tenant, checkpoint_id)
+            return generation + 1
+
+    def deployment_log(
+        self, loop: str, tenant: str = "default"
+    ) -> tuple[Mapping[str, str | int | None], ...]:
+        """See ``Registry``. Oldest first; keys ``alias``, ``generation``, ``checkpoint_id``,
+        ``previous_checkpoint_id``, ``reason`` and ``recorded_at`` (ISO 8601, UTC)."""
+        table = deployment_log.c
+        query = (
+            select(deployment_log)
+            .where(table.tenant == tenant, table.loop == loop)
+            .order_by(table.recorded_at, table.generation, table.alias)
+        )
+        with reading(self._engine) as connection:
+            return tuple(
+                {
+                    "alias": row["alias"],
+                    "generation": row["generation"],
+                    "checkpoint_id": row["checkpoint_id"],
+                    "previous_checkpoint_id": row["previous_checkpoint_id"],
+                    "reason": row["reason"],
+                    "recorded_at": row["recorded_at"].isoformat(),
+                }
+                for row in connection.execute(query).mappings()
+            )
+
+
+def _alias(connection: Connection, loop: str, alias: str, tenant: str) -> tuple[str | None, int]:
+    table = model_aliases.c
+    row = connection.execute(
+        select(table.checkpoint_id, table.generation).where(
+            table.tenant == tenant, table.loop == loop, table.alias == alias
+        )
+    ).first()
+    return (None, 0) if row is None else (row[0], row[1])
+
+
+def _mark_active(connection: Connection, loop: str, tenant: str, checkpoint_id: str | None) -> None:
+    table = model_checkpoints.c
+    connection.execute(
+        update(model_checkpoints)
+        .where(table.tenant == tenant, table.loop == loop)
+        .values(active=table.checkpoint_id.is_not_distinct_from(checkpoint_id))
+    )
+
+
+def _checkpoint_row(connection: Connection, checkpoint_id: str) -> RowMapping | None:
+    query = select(model_checkpoints).where(model_checkpoints.c.checkpoint_id == checkpoint_id)
+    return connection.execute(query).mappings().first()
+
+
+def _required(connection: Connection, checkpoint_id: str) -> RowMapping:
+    row = _checkpoint_row(connection, checkpoint_id)
+    if row is None:
+        raise ShouldRestoreArtefact(
+            f"There is no checkpoint {checkpoint_id}.", "Choose one that the registry lists."
+        )
+    return row
+
+
+def _row(checkpoint: ModelCheckpoint, sha256: bytes) -> dict[str, Any]:
+    return {
+        "tenant": checkpoint.tenant,
+        "checkpoint_id": checkpoint.checkpoint_id,
+        "loop": checkpoint.loop,
+        "model_type": str(checkpoint.model_type),
+        "weights_url": checkpoint.weights_url,
+        "weights_sha256": checkpoint.weights_sha256,
+        "performance_metrics": dict(checkpoint.performance_metrics),
+        "training_date": checkpoint.training_date,
+        "active": False,
+        "provenance": str(checkpoint.provenance),
+        "lineage": dict(checkpoint.lineage),
+        "files": dict(checkpoint.files),
+        "verdict": checkpoint.verdict,
+        "schema_version": checkpoint.schema_version,
+        "payload_sha256": sha256,
+    }
+
+
+def _checkpoint(row: RowMapping) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        checkpoint_id=row["checkpoint_id"],
+        model_type=ModelType(row["model_type"]),
+        loop=row["loop"],
+        weights_url=row["weights_url"],
+        weights_sha256=row["weights_sha256"],
+        performance_metrics=row["performance_metrics"],
+        training_date=row["training_date"],
+        provenance=Provenance(row["provenance"]),
+        lineage=row["lineage"],
+        verdict=row["verdict"],
+        active=row["active"],
+        tenant=row["tenant"],
+        files=row["files"],
+        schema_version=row["schema_version"],
+    )
