@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from everloop.contracts.episodes import Episode, Json, RewardSignal
@@ -45,7 +45,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _is_number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) is int or (type(value) is float and math.isfinite(value))
+
+
+def _all_finite(values: Sequence[Json]) -> bool:
+    try:
+        return set(map(type, values)) <= {int, float} and all(map(math.isfinite, values))
+    except OverflowError:  # an integer beyond the range of floats
+        return False
 
 
 def _number(field: ContextField, value: Json) -> tuple[str, str] | None:
@@ -83,7 +90,7 @@ def _vector(field: ContextField, value: Json) -> tuple[str, str] | None:
         return "is not a list", f"Log {field.width} numbers."
     if len(value) != field.width:
         return f"does not have {field.width} numbers", f"Log {field.width} numbers."
-    if not all(map(_is_number, value)):
+    if not _all_finite(value):
         return "holds something that is no finite number", f"Log {field.width} numbers."
     if not field.low <= min(value) <= max(value) <= field.high:
         return (

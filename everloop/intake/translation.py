@@ -122,6 +122,8 @@ class Translation:
             )
         except ShouldFixInput as problem:
             raise BadCell(None, problem.message, "is not an episode", problem.remedy) from None
+        except RecursionError:
+            raise BadCell(None, None, "is nested too deeply", "Flatten the context.") from None
         for wrong in episode_nonconformities(self._spec, episode):
             column = self._column_of.get(wrong.field)
             raise BadCell(column or wrong.field, wrong.value, wrong.problem, wrong.fix)

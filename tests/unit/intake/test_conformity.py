@@ -79,6 +79,7 @@ def test_an_action_that_left_the_catalogue_may_stay_in_a_history(
         ("taste", [0, 0], "does not have 3 numbers"),
         ("taste", [0, 0, 2], "leaves the public bounds"),
         ("taste", [0, 0, "x"], "no finite number"),
+        ("taste", [0, 0, True], "no finite number"),
         ("taste", 0.5, "not a list"),
         ("plan", "pad", "Did you mean 'paid'"),
         ("plan", 7, "not a string"),
@@ -100,6 +101,26 @@ def test_a_context_that_does_not_fit_names_field_value_and_fix(
     assert problem in str(caught.value)
     assert f"context_snapshot.{field}={value!r}" in str(caught.value)
     assert caught.value.remedy
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("basket", HUGE),
+        ("hour", HUGE),
+        ("taste", [0, 0, HUGE]),
+        ("recent", [{"action": "wait", "reward": HUGE}]),
+    ],
+)
+def test_integers_beyond_floats_are_refused_too(
+    shop: LoopSpec, episode: Episode, field: str, value: Any
+) -> None:
+    misfit = replace(episode, context_snapshot={**CONTEXT, field: value})
+    with pytest.raises(ShouldFixEpisode, match=field):
+        conform_episode(shop, misfit)
 
 
 def test_a_missing_field_is_named(shop: LoopSpec, episode: Episode) -> None:

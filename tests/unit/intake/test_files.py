@@ -344,6 +344,14 @@ def test_the_share_is_a_limit_not_a_target(desk: Desk) -> None:
         desk.rows(*rows, max_reject_share=1.5)
 
 
+def test_a_row_nested_beyond_reason_is_a_reject(desk: Desk) -> None:
+    deep = "[" * 950 + "]" * 950
+    path = desk.folder / "log.jsonl"
+    path.write_text(json.dumps(row(1)).replace('"recent": [', f'"recent": [{deep}, ') + "\n")
+    summary = desk.bring(path, max_reject_share=1.0)
+    assert (summary.episodes_new, summary.rejected) == (0, 1)
+
+
 def test_malformed_lines_are_rejects_too(desk: Desk) -> None:
     path = desk.folder / "log.jsonl"
     path.write_text(f"{json.dumps(row(1))}\nnonsense\n{json.dumps(row(2))}\n")
