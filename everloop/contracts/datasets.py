@@ -69,7 +69,8 @@ class DatasetManifest:
     files: tuple[FileEntry, ...]
     exclusions: Exclusions
     episodes_per_day: Mapping[str, int] = field(default_factory=dict)
-    """ISO date -> episodes, over the window, empty days included."""
+    """ISO date -> episodes that consenting people's decisions logged, open ones included, over the
+    window, empty days included."""
     schema_version: int = 1
 
     @property

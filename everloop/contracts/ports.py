@@ -106,7 +106,8 @@ class BlobStore(Protocol):
     """Immutable artefacts, addressed by content."""
 
     def put(self, path: Path) -> tuple[str, str]:
-        """Store a file; (url, sha256). Constraints: durable and atomic; a second put is a no-op."""
+        """Store a file; (url, sha256). Constraints: durable and atomic; a second put is a no-op; the
+        url ends with the checksum and two urls of a store differ in nothing else."""
 
     def fetch(self, url: str, sha256: str) -> Path:
         """A local file whose checksum was verified; ``ShouldRestoreArtefact`` otherwise."""

@@ -1,0 +1,57 @@
+"""Moving an alias to a checkpoint, when that is allowed."""
+
+from __future__ import annotations
+
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.models import Provenance
+from everloop.contracts.ports import BlobStore, Registry
+from everloop.registry.loading import ACTIVE, load
+
+
+def promote(
+    checkpoint_id: str,
+    registry: Registry,
+    blobs: BlobStore,
+    reason: str,
+    alias: str = ACTIVE,
+    expected_generation: int | None = None,
+) -> int:
+    """Point an alias at a checkpoint whose files verify; returns the alias's new generation.
+
+    Args:
+        checkpoint_id: the checkpoint; its loop and tenant say whose alias moves.
+        reason: goes into the deployment log.
+        alias: ``active`` or another name.
+        expected_generation: the generation that the decision was made at; ``None`` reads it now.
+
+    Raises:
+        ShouldFixArgument: the checkpoint was trained on the raw log, the gate held it back, or no
+            reason is given.
+        ShouldRestoreArtefact: there is no such checkpoint, or one of its files is damaged.
+        ShouldResolveConflict: the alias moved meanwhile.
+    """
+    if not reason.strip():
+        raise ShouldFixArgument(
+            f"Promotion of {checkpoint_id}: reason={reason!r} is empty.", "Say why."
+        )
+    checkpoint = registry.checkpoint(checkpoint_id)
+    generation = (
+        registry.alias(checkpoint.loop, alias, checkpoint.tenant)[1]
+        if expected_generation is None
+        else expected_generation
+    )
+    if checkpoint.provenance is not Provenance.PRIVATE_RELEASE:
+        raise ShouldFixArgument(
+            f"Checkpoint {checkpoint_id} has provenance {checkpoint.provenance.value!r}: it may not "
+            "leave the trust boundary.",
+            "Promote one that private releases alone made.",
+        )
+    if checkpoint.verdict == "hold":
+        raise ShouldFixArgument(
+            f"Checkpoint {checkpoint_id} was held by the gate.",
+            "Promote one whose verdict is continue.",
+        )
+    load(checkpoint_id, registry, blobs)
+    return registry.set_alias(
+        checkpoint.loop, alias, checkpoint_id, generation, reason, checkpoint.tenant
+    )
