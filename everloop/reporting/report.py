@@ -135,6 +135,7 @@ def _environment() -> Environment:
         "words": wording.words,
         "plural": wording.plural,
         "count": lambda value: f"{value:,}",
+        "finite": math.isfinite,
         "mechanism": _mechanism,
     }
     environment.globals |= {"charts": charts}
@@ -254,10 +255,12 @@ def _answer(figure: SuccessFigure) -> str:
 def _lineage(evidence: RunEvidence) -> Mapping[str, str]:
     """Ids and checksums, each once; the run's own lineage comes first."""
     found = dict(evidence.lineage)
-    found.setdefault("run", evidence.run_id)
-    found.setdefault("loop_spec", evidence.spec.checksum)
+    known = {"run": evidence.run_id, "loop_spec": evidence.spec.checksum}
+    if evidence.manifest:
+        known["dataset"] = evidence.manifest.dataset_id
+    given = set(found.values())
+    found |= {name: value for name, value in known.items() if value not in given}
     if manifest := evidence.manifest:
-        found.setdefault("dataset", manifest.dataset_id)
         found |= {f"dataset file {f.name}": f.sha256 for f in manifest.files}
         found["episode watermark"] = str(manifest.episode_watermark)
         found["signal watermark"] = str(manifest.signal_watermark)

@@ -192,6 +192,8 @@ def rewards() -> RewardFigures:
         histogram_edges=edges,
         histogram_counts=counts,
         anomalies=17,
+        variance_limit=0.6127,
+        anomaly_ids=("0b9d-flagged-1", "77aa-flagged-2"),
         anomaly_share=0.00174,
     )
 
@@ -414,6 +416,7 @@ def sparse() -> RunEvidence:
                 5012, 148.0, 1.11, 0.92, 1.31, 71.2, 0.0128, 0.0,
                 ("The effective sample of 148 is below 200.",),
             ),
+            positive_rewards=19,
             action_share={f"item-{i}": (i + 1) / 3240 for i in range(80)},
         ),
         logged_action_share={f"item-{i}": 1 / 80 for i in range(80)},

@@ -126,7 +126,8 @@ NUMBERS = {
              "5 of 6 checks passed", "0.0125 to 0.91", "70 to 630"],
     "rewards": ["9,781 of 9,869 episodes", "0.213 [0.205, 0.222]", "n = 9,781 from 1,984 people",
                 "74.1 %", "5,210", "3,877", "694", "17 (0.174 %)", "7,034 observed", "0.413",
-                "32.5 %", "1,422"],
+                "32.5 %", "1,422", "more than 0.613", "0b9d-flagged-1", "77aa-flagged-2",
+                "The 2 with the largest variance"],
     "privacy": ["0.0437", "0.532 of 1", "10⁻⁵", "327", "9", "gaussian: sigma 164, clip 1, steps 4",
                 "1,984", "297", "0.0371", "0.000148", "32.6 %", "0.206 %", "67.4 %",
                 "nothing spent tonight", "private releases alone"],
@@ -174,6 +175,11 @@ def test_lineage_shows_every_id_and_checksum(full: RunEvidence) -> None:
         assert value in shown
 
 
+def test_lineage_repeats_nothing(full: RunEvidence) -> None:
+    told = replace(full, lineage={"specification": full.spec.checksum})
+    assert Page(render(told)).sections["lineage"].count(full.spec.checksum) == 1
+
+
 def test_the_headline_says_the_verdict_and_the_reasons(sparse: RunEvidence) -> None:
     text = plain(Page(render(sparse)).text)
     assert "Hold: not enough evidence" in text
@@ -181,6 +187,7 @@ def test_the_headline_says_the_verdict_and_the_reasons(sparse: RunEvidence) -> N
     assert "The effective sample of 148 is below 200." in text
     assert "No rollout was started: the gate holds for lack of evidence." in text
     assert "+0.0005" in text
+    assert "19 held-out decisions earned a reward above 0." in text
     assert "[\N{MINUS SIGN}0.0051, 0.0058]" in text
 
 
