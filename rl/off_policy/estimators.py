@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from everloop.contracts.datasets import Bool, Float, Int
+from everloop.contracts.datasets import Float, Int
 from everloop.contracts.errors import ShouldFixArgument
 
 
@@ -64,12 +64,6 @@ class WeightedDecisions:
 
     def __len__(self) -> int:
         return len(self.reward)
-
-    def where(self, rows: Bool) -> WeightedDecisions:
-        """The selected decisions."""
-        return WeightedDecisions(
-            self.reward[rows], self.weight[rows], self.q_logged[rows], self.q_target[rows]
-        )
 
 
 def weigh(

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from everloop.contracts.evaluation import Check, CheckStatus
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.gates.evidence import GateEvidence
+from everloop.gates.non_inferiority import NonInferiorityCheck, margin_of
+
+PASSED, FAILED, INSUFFICIENT = CheckStatus.PASSED, CheckStatus.FAILED, CheckStatus.INSUFFICIENT
+
+
+@pytest.fixture
+def ask(spec: LoopSpec, evidence: GateEvidence, make_estimate: Any) -> Any:
+    def check(value: float, low: float, high: float, **fields: Any) -> Check:
+        assert evidence.evaluation is not None
+        found = replace(evidence.evaluation, difference=make_estimate(value, low, high), **fields)
+        return NonInferiorityCheck()(spec, replace(evidence, evaluation=found))
+
+    return check
+
+
+def test_margin_by_hand(spec: LoopSpec) -> None:
+    """5 % of what the baseline earns above the least: 0.05 * (0.3 + 0.5)."""
+    assert margin_of(spec, 0.3) == pytest.approx(0.04)
+    assert margin_of(spec, -0.5) == 0.0
+    assert margin_of(spec, -0.7) == 0.0
+    assert margin_of(spec, 2.0) == pytest.approx(0.075)
+    assert math.isnan(margin_of(spec, math.nan))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"),
+    [
+        (0.01, 0.05, PASSED),
+        (-0.039, 0.05, PASSED),
+        (-0.0401, 0.05, INSUFFICIENT),
+        (-0.2, 0.2, INSUFFICIENT),
+        (-0.2, -0.039, INSUFFICIENT),
+        (-0.2, -0.0401, FAILED),
+        (math.nan, math.nan, INSUFFICIENT),
+        (-math.inf, 0.1, INSUFFICIENT),
+        (0.1, math.inf, INSUFFICIENT),
+    ],
+)
+def test_three_answers(ask: Any, low: float, high: float, status: CheckStatus) -> None:
+    value = (low + high) / 2 if math.isfinite(low + high) else 0.0
+    found = ask(value, low, high)
+    assert found.status is status
+    if status is not INSUFFICIENT:
+        assert (found.value, found.threshold) == (low, pytest.approx(-0.04))
+
+
+def test_the_worse_candidate_loses_and_its_mirror_image_wins(ask: Any) -> None:
+    """A gate with a broken sign would answer the same, or the other way round."""
+    assert ask(-0.15, -0.2, -0.1).status is FAILED
+    assert ask(0.15, 0.1, 0.2).status is PASSED
+
+
+def test_a_point_estimate_alone_convinces_nobody(ask: Any) -> None:
+    """A much better value with a wide interval waits; so does the candidate against itself."""
+    assert ask(0.3, -0.1, 0.7).status is INSUFFICIENT
+    assert ask(0.0, -0.05, 0.05).status is INSUFFICIENT
+    assert ask(math.nan, 0.1, 0.2).status is INSUFFICIENT
+
+
+def test_sparse_rewards_say_what_is_missing(ask: Any, make_estimate: Any) -> None:
+    """19 clicks in 5,000: an absolute margin of 0.05 would have passed this."""
+    found = ask(
+        0.0005,
+        -0.004,
+        0.009,
+        baseline=make_estimate(-0.4962, -0.4975, -0.4950),
+        positive_rewards=19,
+    )
+    assert found.status is INSUFFICIENT
+    assert found.reason == (
+        "Not enough evidence: 19 positive rewards in 5,000 held-out decisions of 1,200 people; the "
+        "interval of the difference [-0.00400, 0.00900] reaches past the margin of -0.000190, 5% of "
+        "what the baseline earns."
+    )
+
+
+def test_a_day_without_a_positive_reward_has_no_margin(ask: Any, make_estimate: Any) -> None:
+    found = ask(0.1, 0.05, 0.2, baseline=make_estimate(-0.5, -0.5, -0.5), positive_rewards=0)
+    assert found.status is INSUFFICIENT
+    assert "0 positive rewards" in found.reason
+    assert "no margin" in found.reason
+
+
+def test_an_unknown_baseline_is_not_enough(ask: Any, make_estimate: Any) -> None:
+    nan = math.nan
+    assert ask(0.1, 0.05, 0.2, baseline=make_estimate(nan, nan, nan)).status is INSUFFICIENT
+
+
+def test_nothing_judged_is_not_enough(
+    spec: LoopSpec, evidence: GateEvidence, make_estimate: Any
+) -> None:
+    assert evidence.evaluation is not None
+    empty = replace(evidence.evaluation, difference=make_estimate(0.1, 0.0, 0.2, n=0))
+    for found in (empty, None):
+        answer = NonInferiorityCheck()(spec, replace(evidence, evaluation=found))
+        assert answer.status is INSUFFICIENT
+
+
+def test_reasons_carry_the_numbers(ask: Any) -> None:
+    good = ask(0.02, -0.01, 0.05, positive_rewards=None).reason
+    assert "0.0200 [-0.0100, 0.0500]" in good
+    assert "logging policy, 0.300" in good
+    assert "5,000 held-out decisions of 1,200 people" in good
+    assert "positive" not in good
+    assert "worse" in ask(-0.15, -0.2, -0.1).reason
