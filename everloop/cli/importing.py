@@ -101,7 +101,7 @@ def _file_command(kind: str) -> Callable[..., None]:
         home: Home = None,
         as_json: Json = False,
     ) -> None:
-        _import_file(path, loop, mapping, rejects, max_reject_share, tenant, home, as_json)
+        _import_file(kind, path, loop, mapping, rejects, max_reject_share, tenant, home, as_json)
 
     command.__doc__ = (
         f"Import your own log from a {kind} file.\n\nRows that do not fit go to the rejects file with "
@@ -111,6 +111,7 @@ def _file_command(kind: str) -> Callable[..., None]:
 
 
 def _import_file(
+    kind: str,
     path: Path,
     loop: str,
     mapping: Path | None,
@@ -121,7 +122,8 @@ def _import_file(
     as_json: bool,
 ) -> None:
     from everloop.intake.files import import_file
-    from everloop.intake.mapping import load_mapping, mapping_template
+    from everloop.intake.mapping_file import load_mapping, mapping_template
+    from everloop.intake.rows import FileKind
     from everloop.loops import load
     from everloop.wiring import open_workspace
 
@@ -139,6 +141,7 @@ def _import_file(
             partial(place.pseudonyms.of, tenant=tenant),
             rejects or path.with_name(f"{path.name}.rejects.jsonl"),
             tenant=tenant,
+            kind=FileKind(kind),
             max_reject_share=max_reject_share,
             progress=advance,
         )
