@@ -79,7 +79,7 @@ class GateVerdict(dsl.Artifact):
 
 
 class Checkpoint(dsl.Artifact):
-    """A ``ModelCheckpoint`` (JSON), as registered."""
+    """A folder: ``checkpoint.json`` (``ModelCheckpoint``, as registered) and ``model_card.md``."""
 
     schema_title = "system.EverloopCheckpoint"
     schema_version = "0.0.1"

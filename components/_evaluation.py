@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import Policy
+from everloop.registry.loading import load_alias
 from everloop.wiring import Workspace
 from rl.encoders.context import layout
 from rl.runtime import load_policy
@@ -17,12 +18,10 @@ from rl.runtime import load_policy
 
 def active_policy(workspace: Workspace, spec: LoopSpec, tenant: str) -> Policy | None:
     """The serving policy, its checksum verified; None where none is active yet."""
-    checkpoint_id, _ = workspace.registry.alias(spec.name, "active", tenant)
-    if checkpoint_id is None:
+    model = load_alias(spec.name, workspace.registry, workspace.blobs, tenant=tenant)
+    if model is None:
         return None
-    row = workspace.registry.checkpoint(checkpoint_id)
-    file = workspace.blobs.fetch(row.weights_url, row.weights_sha256)
-    return load_policy(file, row.weights_sha256, spec)
+    return load_policy(model.weights, model.checkpoint.weights_sha256, spec)
 
 
 def protected_groups(spec: LoopSpec, episodes: EncodedEpisodes) -> Mapping[str, NDArray[np.str_]]:

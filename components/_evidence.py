@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from synthetic.user_model import load_user_model
 
+from components._checkpoint import CHECKPOINT
 from components._evaluation import protected_groups
 from components._explanations import SAMPLE, explained_share_of, explanations_total
 from components._private import Refusal, refusal_of, released_file, released_note
@@ -105,7 +106,7 @@ def run_evidence(
         logged_action_share=logged_action_share(spec, episodes) if episodes else {},
         verdict=_document(Verdict, verdict),
         rollout=_document(RolloutRecord, rollout),
-        checkpoint=_document(ModelCheckpoint, checkpoint),
+        checkpoint=_document(ModelCheckpoint, checkpoint, CHECKPOINT),
         explanations=_document(tuple[TrainingExplanation, ...], explanations, SAMPLE) or (),
         explanations_total=explanations_total(explanations.path) if explanations else 0,
         success=_success(spec, episodes, manifest, user_model),

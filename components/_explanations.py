@@ -73,7 +73,8 @@ def explain_dataset(
     write({"share": share, "episodes": len(learned)}, folder / COVERAGE, dict[str, float])
     rows_of_page = [(e.episode_id, f"{e.action_taken} — {e.model_adjustment}") for e in shown]
     summary = f"{len(explanations):,} of {len(learned):,} training episodes explained ({share:.1%})"
-    return summary, rows_of_page, {"explained_share": share, "explained": float(len(explanations))}
+    metrics = {"explained_share": share, "explained": float(len(explanations))}
+    return summary, rows_of_page, metrics, ()
 
 
 def explained_share_of(folder: str) -> float:

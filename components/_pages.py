@@ -1,22 +1,25 @@
-"""What each step says of its result: (summary, rows of its page, metrics, plots)."""
+"""What each step says of its result: (summary, rows of its page, metrics, plots), for ``says``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from everloop.contracts.datasets import DatasetManifest
-from everloop.contracts.evaluation import CheckStatus, Estimate, PolicyEvaluation, Verdict
+from everloop.contracts.evaluation import CheckStatus, PolicyEvaluation, Verdict
 from everloop.contracts.figures import QualityFigures, RewardFigures, TrainingFigures
 from everloop.contracts.models import ModelCheckpoint, RolloutRecord
+from everloop.reporting.charts import (
+    daily_reward,
+    divergence_curve,
+    entropy_curve,
+    episodes_per_day,
+    learning_curve,
+    reward_histogram,
+)
 from everloop.reporting.evidence import RunEvidence
+from everloop.reporting.wording import interval
 
-Told = tuple[str, Sequence[tuple[str, str]], dict[str, float]]
-
-
-def interval(estimate: Estimate) -> str:
-    """``0.0038 [0.0026, 0.0053], n = 5,012``."""
-    bounds = f"[{estimate.low:.4g}, {estimate.high:.4g}]"
-    return f"{estimate.value:.4g} {bounds}, n = {estimate.n:,}"
+Told = tuple[str, Sequence[tuple[str, str]], dict[str, float], Sequence[str]]
 
 
 def dataset_rows(manifest: DatasetManifest) -> Told:
@@ -35,7 +38,6 @@ def dataset_rows(manifest: DatasetManifest) -> Told:
         ("episodes", f"{manifest.episodes:,}"),
         ("signals", f"{manifest.signals:,}"),
         *((f"left out: {name}", f"{count:,}") for name, count in left.items()),
-        *((f"episodes on {day}", f"{count:,}") for day, count in manifest.episodes_per_day.items()),
     ]
     omitted = sum(left.values())
     summary = (
@@ -43,7 +45,8 @@ def dataset_rows(manifest: DatasetManifest) -> Told:
         + (f"; left out: {omitted:,} rows" if omitted else "")
     )
     counts = {"episodes": manifest.episodes, "signals": manifest.signals, "left_out": omitted}
-    return summary, rows, {name: float(value) for name, value in counts.items()}
+    metrics = {name: float(value) for name, value in counts.items()}
+    return summary, rows, metrics, (episodes_per_day(manifest),)
 
 
 def reward_rows(figures: RewardFigures) -> Told:
@@ -69,7 +72,8 @@ def reward_rows(figures: RewardFigures) -> Told:
         "positive_share": figures.positive_share,
         "anomaly_share": figures.anomaly_share,
     }
-    return f"{figures.rewarded:,} rewards, mean {interval(figures.mean)}", rows, metrics
+    summary = f"{figures.rewarded:,} rewards, mean {interval(figures.mean)}"
+    return summary, rows, metrics, (reward_histogram(figures), daily_reward(figures))
 
 
 def quality_rows(figures: QualityFigures) -> Told:
@@ -82,7 +86,7 @@ def quality_rows(figures: QualityFigures) -> Told:
     ]
     told = f"; {failed[0].reason}" if failed else ""
     summary = f"{len(figures.checks) - len(failed)} of {len(figures.checks)} checks passed{told}"
-    return summary, rows, {estimate.name: estimate.value for estimate in figures.estimates}
+    return summary, rows, {estimate.name: estimate.value for estimate in figures.estimates}, ()
 
 
 def training_rows(figures: TrainingFigures) -> Told:
@@ -109,7 +113,8 @@ def training_rows(figures: TrainingFigures) -> Told:
         "last_reward": figures.last_reward,
         "steps_per_second": mean_speed,
     }
-    return summary, rows, metrics
+    plots = (learning_curve(figures), divergence_curve(figures), entropy_curve(figures))
+    return summary, rows, metrics, plots
 
 
 def evaluation_rows(result: PolicyEvaluation) -> Told:
@@ -132,7 +137,7 @@ def evaluation_rows(result: PolicyEvaluation) -> Told:
         "difference_high": result.difference.high,
         "effective_sample": result.overlap.effective_sample,
     }
-    return summary, rows, metrics
+    return summary, rows, metrics, ()
 
 
 def verdict_rows(verdict: Verdict) -> Told:
@@ -144,7 +149,7 @@ def verdict_rows(verdict: Verdict) -> Told:
     ]
     passed = sum(check.status is CheckStatus.PASSED for check in verdict.checks)
     metrics = {"checks": float(len(verdict.checks)), "passed": float(passed)}
-    return f"{verdict.decision}: {verdict.reasons[0]}", rows, metrics
+    return f"{verdict.decision}: {verdict.reasons[0]}", rows, metrics, ()
 
 
 def checkpoint_rows(row: ModelCheckpoint) -> Told:
@@ -157,7 +162,7 @@ def checkpoint_rows(row: ModelCheckpoint) -> Told:
         ("verdict", row.verdict),
         *((f"lineage: {name}", value) for name, value in row.lineage.items()),
     ]
-    return f"checkpoint {row.checkpoint_id}", rows, dict(row.performance_metrics)
+    return f"checkpoint {row.checkpoint_id}", rows, dict(row.performance_metrics), ()
 
 
 def rollout_rows(record: RolloutRecord) -> Told:
@@ -171,7 +176,7 @@ def rollout_rows(record: RolloutRecord) -> Told:
     ]
     told = f"{record.state} at {record.traffic_percent:g} % of people"
     summary = told if record.state == "started" else f"{record.state}: {record.reasons[0]}"
-    return summary, rows, {"traffic_percent": record.traffic_percent}
+    return summary, rows, {"traffic_percent": record.traffic_percent}, ()
 
 
 def report_rows(evidence: RunEvidence) -> Told:
@@ -182,4 +187,4 @@ def report_rows(evidence: RunEvidence) -> Told:
         summary = evidence.ending.sentence
     else:
         summary = "no verdict"
-    return summary, (), {}
+    return summary, (), {}, ()

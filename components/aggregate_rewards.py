@@ -33,7 +33,7 @@ def aggregate_rewards(
     """
     from pathlib import Path
 
-    from rl.encoders.encode import encode
+    from rl.encoders import encode
 
     from components._pages import reward_rows
     from components._stage import stage

@@ -31,7 +31,7 @@ def check_synthetic(
         page: the same as a page.
         metrics: the estimates.
     """
-    from rl.encoders.encode import layout
+    from rl.encoders import layout
     from synthetic.profiles import load_profiles
     from synthetic.quality import check_quality
     from synthetic.user_model import load_user_model

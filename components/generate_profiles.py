@@ -42,7 +42,7 @@ def generate_profiles(
     """
     from datetime import date
 
-    from rl.encoders.encode import layout
+    from rl.encoders import layout
     from synthetic.profiles import release_profiles
 
     from components._private import publish_release

