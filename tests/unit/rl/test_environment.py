@@ -1,0 +1,167 @@
+"""Journeys: resets, limits, sampling weights and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+
+from everloop.contracts.datasets import Float32, Int
+from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
+from rl.environment import JourneyBatch, JourneyEnv, JourneySource, JourneyVectorEnv
+from tests.learning.worlds import Answer, World, delayed, identity, loop_of, never, people
+
+SPEC = loop_of(fields=2, actions=3)
+
+
+def source_of(answer: Any = identity, length: int = 4, **changes: Any) -> JourneySource:
+    return JourneySource(World(answer), replace(people(SPEC), **changes), length)
+
+
+def test_observations_are_contexts_and_masks_of_sampled_people() -> None:
+    mask = np.ones((40, 3), dtype=np.bool_)
+    mask[::2, 1] = False
+    source = source_of(mask=mask)
+    journeys = JourneyBatch(source, 64)
+    observation = journeys.reset(np.random.default_rng(0))
+    assert observation.shape == (64, 7)
+    assert observation.dtype == np.float32
+    np.testing.assert_array_equal(observation[:, :4], source.profiles.context[journeys.person])
+    np.testing.assert_array_equal(observation[:, 4:], mask[journeys.person])
+
+
+def test_people_are_sampled_by_their_weight() -> None:
+    weight = np.zeros(40)
+    weight[[3, 7]] = [3.0, 1.0]
+    journeys = JourneyBatch(source_of(weight=weight), 4000)
+    journeys.reset(np.random.default_rng(0))
+    drawn, counts = np.unique(journeys.person, return_counts=True)
+    assert drawn.tolist() == [3, 7]
+    assert counts[0] / 4000 == pytest.approx(0.75, abs=0.03)
+
+
+def test_the_length_limit_truncates_and_a_person_ends() -> None:
+    journeys = JourneyBatch(source_of(length=2), 5)
+    journeys.reset(np.random.default_rng(0))
+    first = journeys.step(np.zeros(5, dtype=np.int64))
+    assert not first.done.any()
+    np.testing.assert_array_equal(first.following, journeys.observation)
+    second = journeys.step(np.zeros(5, dtype=np.int64))
+    assert second.truncated.all()
+    assert not second.terminated.any()
+    # what followed is still that person's; the next observation is another's
+    np.testing.assert_array_equal(
+        journeys.observation[:, :4], journeys.source.profiles.context[journeys.person]
+    )
+    assert not np.array_equal(second.following, journeys.observation)
+
+    start = np.tile(np.array([[1.0, 0, 1.0, 0]], dtype=np.float32), (40, 1))
+    ending = JourneyBatch(source_of(delayed, length=1, context=start), 3)
+    ending.reset(np.random.default_rng(0))
+    last = ending.step(np.zeros(3, dtype=np.int64))
+    assert last.terminated.all()
+    assert not last.truncated.any()
+    assert last.reward.tolist() == [1.0] * 3
+
+
+def test_journeys_repeat_from_a_seed() -> None:
+    def play(seed: int) -> np.ndarray:
+        journeys = JourneyBatch(source_of(), 8)
+        seen = [journeys.reset(np.random.default_rng(seed))]
+        for _ in range(9):
+            journeys.step(np.zeros(8, dtype=np.int64))
+            seen.append(journeys.observation)
+        return np.stack(seen)
+
+    np.testing.assert_array_equal(play(1), play(1))
+    assert not np.array_equal(play(1), play(2))
+
+
+@pytest.mark.parametrize("action", [1, 3, -1])
+def test_an_action_that_is_not_valid_is_refused(action: int) -> None:
+    mask = np.ones((40, 3), dtype=np.bool_)
+    mask[:, 1] = False
+    journeys = JourneyBatch(source_of(mask=mask), 2)
+    journeys.reset(np.random.default_rng(0))
+    with pytest.raises(ShouldFixArgument, match=f"Action {action} is not valid"):
+        journeys.step(np.array([0, action]))
+
+
+def test_a_journey_must_have_started() -> None:
+    with pytest.raises(ShouldFixArgument, match="not started"):
+        JourneyBatch(source_of(), 1).step(np.array([0]))
+    with pytest.raises(ShouldFixArgument, match="size=0"):
+        JourneyBatch(source_of(), 0)
+
+
+@pytest.mark.parametrize(
+    ("reward", "shift"), [(np.nan, 0.0), (np.inf, 0.0), (1.5, 0.0), (0.0, np.nan), (0.0, 2.0)]
+)
+def test_a_user_model_that_leaves_its_range_is_named(reward: float, shift: float) -> None:
+    def broken(context: Float32, action: Int, rng: np.random.Generator) -> Answer:
+        n = len(action)
+        return np.full(n, reward), (np.abs(context) + shift).astype(np.float32), never(n)
+
+    journeys = JourneyBatch(source_of(broken), 3)
+    journeys.reset(np.random.default_rng(0))
+    with pytest.raises(ShouldRestoreArtefact, match="User model world answered a"):
+        journeys.step(np.zeros(3, dtype=np.int64))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"mask": np.eye(40, 3, dtype=np.bool_)}, "Profile 3 of people has no valid action"),
+        ({"weight": np.zeros(40)}, "sampling weights"),
+        ({"weight": np.full(40, -1.0)}, "sampling weights"),
+        ({"weight": np.full(40, np.nan)}, "sampling weights"),
+        ({"weight": np.ones(3)}, "different lengths"),
+        ({"context": np.full((40, 4), np.nan, np.float32)}, "leaves"),
+        ({"context": np.full((40, 4), 1.5, np.float32)}, "leaves"),
+        ({"context": np.zeros((0, 4), np.float32)}, "there are 0 people"),
+        ({"length": 0}, "length=0"),
+    ],
+)
+def test_profiles_that_cannot_be_played_are_refused(changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ShouldFixArgument, match=problem):
+        source_of(**changes)
+
+
+# no mask is passed to the checker's random actions, so every action is valid here; it warns that the
+# environment is not registered under a name
+@pytest.mark.filterwarnings("ignore:.*spec.*:UserWarning")
+def test_the_gymnasium_view_passes_its_checker() -> None:
+    check_env(JourneyEnv(source_of()), skip_render_check=True)
+
+
+def test_the_gymnasium_view_plays_one_journey() -> None:
+    env = JourneyEnv(source_of(length=2))
+    first, _ = env.reset(seed=5)
+    assert env.observation_space.contains(first)
+    right = np.int64(first[0] > 0)
+    _, reward, terminated, truncated, _ = env.step(right)
+    assert (reward, terminated, truncated) == (1.0, False, False)
+    following, _, _, truncated, _ = env.step(np.int64(0))
+    assert truncated
+    assert env.observation_space.contains(following)
+    assert np.array_equal(env.reset(seed=5)[0], first)
+
+
+def test_the_vector_view_resets_in_the_same_step() -> None:
+    env = JourneyVectorEnv(source_of(length=2), 3)
+    assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    first, _ = env.reset(seed=1)
+    assert env.observation_space.contains(first)
+    _, _, _, _, infos = env.step(np.zeros(3, dtype=np.int64))
+    assert infos == {}
+    state, reward, terminated, truncated, infos = env.step(np.zeros(3, dtype=np.int64))
+    assert truncated.all()
+    assert not terminated.any()
+    assert reward.shape == (3,)
+    assert infos["_final_obs"].all()
+    np.testing.assert_array_equal(state, env.journeys.observation)
+    assert not np.array_equal(infos["final_obs"], state)

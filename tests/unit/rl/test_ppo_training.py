@@ -1,0 +1,172 @@
+"""The driver: what it refuses, what it leaves behind, and RLlib's parts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from safetensors.numpy import load_file
+
+from everloop.contracts import documents
+from everloop.contracts.datasets import Float32, Int
+from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
+from everloop.contracts.figures import TrainingPoint
+from everloop.contracts.loop_spec import ExplorationSpec, TrainingSpec
+from everloop.contracts.models import States
+from rl.environment import JourneySource
+from rl.ppo import Cluster, checkpoint, train
+from rl.ppo.algorithm import (
+    JourneyLearner,
+    JourneyPpo,
+    JourneyPpoConfig,
+    JourneyRunner,
+    PolicyModule,
+    configure,
+)
+from rl.ppo.plan import Plan
+from rl.ppo.result import PolicyCard
+from rl.ppo.session import InProcess
+from rl.runtime import load_policy
+from tests.learning.worlds import Answer, World, identity, loop_of, never, people
+
+SPEC = loop_of(2, 2, iterations=3, environments=8, rollout_length=8, hidden=8, epochs=2)
+
+
+def plan() -> Plan:
+    return Plan(JourneySource(World(identity), people(SPEC), 4), SPEC.training, SPEC.exploration, 1)
+
+
+def test_a_training_leaves_weights_a_policy_and_a_card(tmp_path: Path) -> None:
+    profiles, points = people(SPEC), []
+    threads = torch.get_num_threads()
+    result = train(SPEC, World(identity), profiles, profiles.encoder, 1, tmp_path, points.append)
+    assert torch.get_num_threads() == threads
+    assert tuple(points) == result.curve
+    assert [p.iteration for p in points] == [1, 2, 3]
+    assert [p.steps for p in points] == [64, 128, 192]
+    assert [p.epsilon for p in points] == pytest.approx([0.3, 0.175, 0.05])
+    assert all(p.low <= p.reward <= p.high for p in points)
+    assert points[0].learning_rate == 3e-4
+    card = documents.read(PolicyCard, result.card_path)
+    assert card == result.card
+    assert card.weights_sha256 == result.weights_sha256 == documents.sha256_of(result.weights_path)
+    assert card.onnx_sha256 == documents.sha256_of(result.onnx_path)
+    assert card.first_reward == points[0].reward
+    assert card.best_reward == max(p.reward for p in points)
+    assert result.propensity_error == card.propensity_error < 1e-6
+    assert (card.user_model_release, card.profiles_release) == ("world", "people")
+    assert result.figures.parameters == sum(a.size for a in load_file(result.weights_path).values())
+    policy = load_policy(result.onnx_path, card.onnx_sha256, SPEC)
+    assert policy.version == card.version == f"tiny-{card.weights_sha256[:16]}"
+    output = policy.act(States(profiles.context, profiles.mask), 0.1)
+    assert output.propensity.shape == (40, 2)
+
+
+def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
+    profiles = people(SPEC)
+    world = World(identity)
+    with pytest.raises(ShouldFixArgument, match="The encoder is other"):
+        train(SPEC, world, profiles, "other", 1, tmp_path)
+    with pytest.raises(ShouldFixArgument, match="The profiles' encoder is other"):
+        train(SPEC, world, replace(profiles, encoder="other"), profiles.encoder, 1, tmp_path)
+    narrow = replace(profiles, context=profiles.context[:, :3])
+    with pytest.raises(ShouldFixArgument, match="3 dimensions and 2 actions"):
+        train(SPEC, world, narrow, profiles.encoder, 1, tmp_path)
+    nobody = replace(profiles, mask=np.zeros_like(profiles.mask))
+    with pytest.raises(ShouldFixArgument, match="has no valid action"):
+        train(SPEC, world, nobody, profiles.encoder, 1, tmp_path)
+    with pytest.raises(ShouldFixArgument, match="runners=-1"):
+        Cluster(runners=-1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_user_model_that_answers_nan_stops_the_training(tmp_path: Path) -> None:
+    def broken(context: Float32, action: Int, rng: np.random.Generator) -> Answer:
+        return np.full(len(action), np.nan), context, never(len(action))
+
+    profiles = people(SPEC)
+    with pytest.raises(ShouldRestoreArtefact, match="User model world"):
+        train(SPEC, World(broken), profiles, profiles.encoder, 1, tmp_path)
+    assert not (tmp_path / "policy.onnx").exists()
+
+
+def test_a_session_resumes_the_learning_rate_and_the_optimizer() -> None:
+    whole, first, second = InProcess(plan()), InProcess(plan()), InProcess(plan())
+    for i in range(3):
+        whole.iterate(i)
+    assert first.state().optimizer == {}
+    for i in range(2):
+        first.iterate(i)
+        assert first.state().learning_rate == pytest.approx(plan().learning_rate(i + 1), rel=1e-6)
+    second.resume(first.state(), 2)
+    second.iterate(2)
+    for name, values in whole.state().weights.items():
+        np.testing.assert_array_equal(values, second.state().weights[name])
+    for name, values in whole.state().optimizer.items():
+        np.testing.assert_array_equal(values, second.state().optimizer[name])
+
+
+def point(iteration: int) -> TrainingPoint:
+    return TrainingPoint(iteration, 1, 0.0, 0.0, 0.0, float("nan"), 0.0, 0.0, 0.1, 0.1, 0.0, 1.0)
+
+
+def test_a_checkpoint_is_read_back_only_whole_and_only_by_its_own_training(tmp_path: Path) -> None:
+    session = InProcess(plan())
+    session.iterate(0)
+    state = session.state()
+    assert checkpoint.read(tmp_path, "f") is None
+    checkpoint.write(tmp_path, state, "f", (point(1),), 0.0)
+    checkpoint.write(tmp_path, state, "f", (point(1), point(2)), 1e-8)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "checkpoint-2.safetensors",
+        "checkpoint.json",
+    ]
+    found = checkpoint.read(tmp_path, "f")
+    assert found is not None
+    record, loaded = found
+    assert record.iterations == 2
+    assert record.propensity_error == 1e-8
+    assert loaded.learning_rate == state.learning_rate
+    for name, values in state.optimizer.items():
+        np.testing.assert_array_equal(loaded.optimizer[name], values)
+    assert checkpoint.read(tmp_path, "another") is None
+    tensors = tmp_path / record.file
+    data = tensors.read_bytes()
+    tensors.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert checkpoint.read(tmp_path, "f") is None
+    tensors.unlink()
+    assert checkpoint.read(tmp_path, "f") is None
+    (tmp_path / checkpoint.RECORD_FILE).write_text("{}")
+    assert checkpoint.read(tmp_path, "f") is None
+
+
+def test_the_algorithms_default_configuration_is_ours() -> None:
+    default = JourneyPpo.get_default_config()
+    assert isinstance(default, JourneyPpoConfig)
+    assert default.learner_class is JourneyLearner
+    assert default.env_runner_cls is JourneyRunner
+    assert default.rl_module_spec.module_class is PolicyModule
+    made = configure(Plan(plan().source, TrainingSpec(), ExplorationSpec(), 1))
+    made.validate()
+    assert made.train_batch_size_per_learner == 64 * 32
+    assert made.minibatch_size == 256
+
+
+def test_runners_keep_the_value_network() -> None:
+    session = InProcess(plan())
+    session.iterate(0)
+    module = session._runner.module
+    assert module is not None
+    assert module.get_non_inference_attributes() == []
+    learned = session._learner.module[DEFAULT_MODULE_ID].state_dict()
+    for name, values in module.state_dict().items():
+        assert torch.equal(values, learned[name]), name
+    observation = torch.from_numpy(session._runner.env.journeys.observation)
+    assert module.compute_values({Columns.OBS: observation}).shape == (8,)
+    logits = module.forward_inference({Columns.OBS: observation})[Columns.ACTION_DIST_INPUTS]
+    assert logits.shape == (8, 2)
