@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everloop.contracts.errors import ShouldFixArgument
-from rl.off_policy.betting import LARGEST_STAKE, Guess, betting_lower_bound
+from rl.off_policy.betting import LARGEST_STAKE, Guess, _stakes, betting_lower_bound
 
 VAGUE = Guess(0.0, 0.25)
 ALPHA = 0.05
@@ -79,6 +79,18 @@ def test_units_do_not_matter(seed: int, people: int, scale: float, shift: float)
     moved = _bound(shift + scale * values, shift, Guess(shift + scale * 0.4, 0.1 * scale**2))
     assert moved == pytest.approx(shift + scale * plain, abs=1e-6 * scale + 1e-6)
     assert 0.0 <= plain <= values.max()
+
+
+@given(seed=st.integers(0, 5000), changed=st.integers(0, 29))
+def test_a_stake_is_set_before_its_person_is_seen(seed: int, changed: int) -> None:
+    """Whoever's value changes, stakes up to and including theirs stay; later ones may move."""
+    rng = np.random.default_rng(seed)
+    totals, counts = rng.uniform(0, 3, 30), rng.integers(1, 4, 30)
+    other = totals.copy()
+    other[changed] += 5.0
+    before, after = (_stakes(t, counts, 3, ALPHA, VAGUE) for t in (totals, other))
+    np.testing.assert_array_equal(before[: changed + 1], after[: changed + 1])
+    assert changed == 29 or (before[changed + 1 :] != after[changed + 1 :]).all()
 
 
 @given(seed=st.integers(0, 5000))

@@ -86,6 +86,19 @@ def test_values_are_the_formulas_on_held_out_rows_alone(world: Any) -> None:
     assert judged.holdout.all()
 
 
+def test_nothing_that_steers_a_bound_has_seen_the_held_out_rewards(world: Any) -> None:
+    """The reward model, its range and the plan's pilot are the same whatever held-out people earn."""
+    episodes = world.episodes
+    reward = np.where(episodes.holdout, -episodes.reward, episodes.reward)
+    one = bounds.prepare(world.spec, episodes, 0.1, 1)
+    two = bounds.prepare(world.spec, _changed(episodes, reward=reward), 0.1, 1)
+    np.testing.assert_array_equal(one.model.shared, two.model.shared)
+    np.testing.assert_array_equal(one.model.by_action, two.model.by_action)
+    assert one.known == two.known
+    np.testing.assert_array_equal(one.pilot.reward, two.pilot.reward)
+    assert not one.pilot.holdout.any()
+
+
 def test_blocks_of_rows_do_not_matter(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = evaluate(world.spec, world.episodes, world.good, world.bad)
     monkeypatch.setattr(scoring, "_ROWS", 101)

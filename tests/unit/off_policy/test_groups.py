@@ -52,6 +52,14 @@ def test_values_are_rescaled_and_aligned(draw_world: Callable) -> None:
         assert g.estimate.low < g.estimate.value < g.estimate.high
 
 
+def test_sparse_rewards_keep_their_scale(draw_world: Callable) -> None:
+    """Attainable range [0, 1]: the value is the click rate; (r + 1) / 2 would make all groups alike."""
+    world = draw_world(1, sparse=0.2)
+    labels = np.full(len(world.episodes), "all")
+    (found,) = group_values(world.spec, world.episodes, {"age": labels}, world.episodes.reward)
+    assert found.estimate.value == pytest.approx(world.episodes.reward.mean())
+
+
 def test_rewards_that_hardly_differ_give_no_interval(draw_world: Callable) -> None:
     world = draw_world(1, sparse=0.002, fairness_min_group=2)
     labels = np.where(world.episodes.person % 2 == 0, "even", "odd")
