@@ -62,9 +62,11 @@ def test_only_three_fields_are_named() -> None:
 def test_a_health_value_is_neither_shown_nor_used() -> None:
     """The summary of everybody is the same whatever anybody's pulse is."""
     spec = _spec("pulse", "steps")
-    rows = [{"pulse": 60 + i, "steps": i} for i in range(20)]
-    wild = [{"pulse": 179 if i == 3 else 41, "steps": i} for i in range(20)]
+    rows = [{"pulse": 60 + i, "steps": 5 * i} for i in range(20)]
+    wild = [{"pulse": 179 if i in (0, 10) else 41, "steps": 5 * i} for i in range(20)]
     assert summarise(spec, rows) == summarise(spec, wild)
+    # both orders occur, so a score that read the pulse would show
+    assert {text.startswith("pulse") for text in summarise(spec, rows)} == {True, False}
     assert all("pulse: recorded (health, not shown)" in text for text in summarise(spec, rows))
     assert "179" not in " ".join(summarise(spec, wild))
 
