@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -104,7 +105,7 @@ class EventLogSuite(ABC):
         ids=str,
     )
     def test_another_payload_under_an_id_is_a_conflict(
-        self, log: EventLog, changed: dict[str, object]
+        self, log: EventLog, changed: dict[str, Any]
     ) -> None:
         log.append_episodes([episode(1)])
         with pytest.raises(ShouldResolveConflict, match=uuid_of(1)):
