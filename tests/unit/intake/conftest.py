@@ -97,7 +97,7 @@ def open_bandit() -> LoopSpec:
 @pytest.fixture(scope="session")
 def cache_dir() -> Path:
     """Kept between test runs, so that the wheel is fetched once."""
-    return Path(__file__).parents[3] / ".everloop" / "cache"
+    return Path(__file__).parents[3] / ".cache"
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ def test_obps_quickstart_figure() -> None:
 
     The target's probabilities by position are the shares of 100,000 posterior draws with seed 12345.
     """
-    wheel = fetch_wheel(Path(__file__).parents[3] / ".everloop" / "cache")
+    wheel = fetch_wheel(Path(__file__).parents[3] / ".cache")
     log = read_open_bandit(wheel, "random", "all")
     alpha, beta = zozotown_prior(wheel, "all")
     draws = np.random.RandomState(12345).beta(alpha, beta, size=(100_000, 80))
