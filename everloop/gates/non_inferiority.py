@@ -46,7 +46,9 @@ class NonInferiorityCheck:
                 ),
             )
         d = found.difference
-        share = f"{spec.thresholds.margin:.0%} of what the baseline earns"
+        share = (
+            f"{spec.thresholds.margin:.0%} of what the baseline earns above the least attainable"
+        )
         if not (math.isfinite(d.low) and math.isfinite(d.high) and math.isfinite(d.value)):
             return insufficient(
                 self.name,

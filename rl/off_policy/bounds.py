@@ -14,7 +14,7 @@ from rl.off_policy import regression
 from rl.off_policy.difference import Known, Terms, lower_bound, overshoot, plan, terms
 from rl.off_policy.estimators import WeightedDecisions
 from rl.off_policy.regression import RewardRegression
-from rl.off_policy.scoring import first_decisions, score
+from rl.off_policy.scoring import first_decisions, judged_rows, score
 
 METHOD = "doubly robust; bounds by betting over people, error {alpha:g} on each side"
 KEPT_SHARE = 0.95
@@ -73,7 +73,7 @@ def prepare(
     )
     return Judgement(
         judged=judged.where(kept),
-        rows=np.flatnonzero(np.isin(episodes.episode_id, judged.episode_id))[kept],
+        rows=np.flatnonzero(judged_rows(episodes))[kept],
         pilot=pilot,
         model=model,
         known=known,

@@ -20,7 +20,7 @@ from rl.off_policy.bounds import METHOD, Judgement, Sides, bounds_of_difference,
 from rl.off_policy.estimators import WeightedDecisions
 from rl.off_policy.groups import group_values
 from rl.off_policy.intervals import clustered_mean
-from rl.off_policy.scoring import require_encoder, score
+from rl.off_policy.scoring import judged_rows, require_encoder, score, training_rows
 
 LOGGING_POLICY = "logging policy"
 _INTERVAL = "t interval over people"
@@ -124,7 +124,8 @@ def _check(
             f"exploration_floor={floor} is outside (0, 1].",
             "Give the smallest epsilon that logged.",
         )
-    both = np.intersect1d(episodes.training.person, episodes.person[episodes.holdout])
+    learnt_from = episodes.person[training_rows(episodes)]
+    both = np.intersect1d(learnt_from, episodes.person[episodes.holdout])
     if len(both):
         raise ShouldFixArgument(
             f"{len(both)} people are both trained on and held out, the first is "
@@ -146,26 +147,27 @@ def _unusable(spec: LoopSpec, episodes: EncodedEpisodes, active: Policy | None) 
             f"The active policy {active.version} reads states of encoder {active.encoder!r}, these "
             f"episodes were encoded by {episodes.encoder!r}: the two cannot be compared."
         )
-    judged = episodes.evaluation
-    if len(judged) == 0:
+    rows = judged_rows(episodes)
+    if not rows.any():
         return (
             "There is no held-out decision with a reward and a logged propensity: "
             f"{int(episodes.holdout.sum()):,} of {len(episodes):,} decisions are held out."
         )
-    if len(episodes.training) == 0:
+    if not training_rows(episodes).any():
         return "There is no rewarded decision of the other people to fit the reward model on."
-    wrong = ~((judged.propensity > 0) & (judged.propensity <= 1))
+    propensity, reward = episodes.propensity[rows], episodes.reward[rows]
+    wrong = ~((propensity > 0) & (propensity <= 1))
     if wrong.any():
         return (
             f"{int(wrong.sum()):,} held-out decisions have a propensity outside (0, 1], "
-            f"the first is {judged.propensity[wrong][0]:g}."
+            f"the first is {propensity[wrong][0]:g}."
         )
     low, high = spec.reward.attainable_low, spec.reward.attainable_high
-    outside = (judged.reward < low - _ROUNDING) | (judged.reward > high + _ROUNDING)
+    outside = (reward < low - _ROUNDING) | (reward > high + _ROUNDING)
     if outside.any():
         return (
             f"{int(outside.sum()):,} held-out rewards lie outside the attainable range "
-            f"[{low:g}, {high:g}] that the loop declares, the first is {judged.reward[outside][0]:g}: "
+            f"[{low:g}, {high:g}] that the loop declares, the first is {reward[outside][0]:g}: "
             "no bound can be trusted."
         )
     return ""

@@ -17,7 +17,7 @@ from everloop.contracts.errors import ShouldCollectMoreData
 
 PENALTY = 10.0
 """Ridge penalty on every coefficient but the intercept: as strong as ten decisions."""
-_ROWS = 65_536
+_ROWS = 16_384
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from everloop.contracts.ports import Policy
 from rl.off_policy.estimators import WeightedDecisions, weigh
 from rl.off_policy.regression import RewardRegression
 
-_ROWS = 65_536
+_ROWS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,17 @@ class Scored:
     decisions: WeightedDecisions
     unsupported: Float
     share: Float
+
+
+def training_rows(episodes: EncodedEpisodes) -> Bool:
+    """(n,) which rows ``episodes.training`` holds, without copying them."""
+    return ~episodes.holdout & ~episodes.comparison & np.isfinite(episodes.reward)
+
+
+def judged_rows(episodes: EncodedEpisodes) -> Bool:
+    """(n,) which rows ``episodes.evaluation`` holds, without copying them."""
+    known = np.isfinite(episodes.reward) & np.isfinite(episodes.propensity)
+    return episodes.holdout & ~episodes.comparison & known
 
 
 def first_decisions(episodes: EncodedEpisodes, most: int) -> Bool:

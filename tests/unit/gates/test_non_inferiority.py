@@ -81,7 +81,7 @@ def test_sparse_rewards_say_what_is_missing(ask: Any, make_estimate: Any) -> Non
     assert found.reason == (
         "Not enough evidence: 19 positive rewards in 5,000 held-out decisions of 1,200 people; the "
         "interval of the difference [-0.00400, 0.00900] reaches past the margin of -0.000190, 5% of "
-        "what the baseline earns."
+        "what the baseline earns above the least attainable."
     )
 
 

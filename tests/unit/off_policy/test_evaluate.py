@@ -125,6 +125,23 @@ def test_each_person_counts_with_their_first_decisions(world: Any) -> None:
     )
 
 
+def test_rows_are_those_of_the_contract(world: Any) -> None:
+    """With comparison arms, missing rewards and missing propensities among them."""
+    rng = np.random.default_rng(0)
+    n = len(world.episodes)
+    episodes = _changed(
+        world.episodes,
+        comparison=rng.random(n) < 0.2,
+        reward=np.where(rng.random(n) < 0.2, math.nan, world.episodes.reward),
+        propensity=np.where(rng.random(n) < 0.2, math.nan, world.episodes.propensity),
+    )
+    for rows, part in (
+        (scoring.training_rows(episodes), episodes.training),
+        (scoring.judged_rows(episodes), episodes.evaluation),
+    ):
+        np.testing.assert_array_equal(episodes.episode_id[rows], part.episode_id)
+
+
 def test_a_large_pilot_is_cut_by_whole_people(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "_PILOT_ROWS", 300)
     pilot = bounds.prepare(world.spec, world.episodes, 0.1, 1).pilot
