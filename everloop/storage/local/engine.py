@@ -17,7 +17,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -101,7 +101,8 @@ def is_full_disk(problem: OSError) -> bool:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -121,15 +122,13 @@ def _engine(path: Path) -> Engine:
             connection.exec_driver_sql(f"BEGIN {kind}")
 
     @event.listens_for(engine, "handle_error")
-    def _name_full_disk(problem: ExceptionContext) -> None:
-        code = getattr(problem.original_exception, "sqlite_errorcode", None)
-        if code in _FULL:
-            error = ShouldFreeDisk(
-                f"No room to write {path} ({problem.original_exception}).",
-                "Free disk space and repeat: nothing of this was stored.",
-            )
-            error.__cause__ = problem.original_exception
-            problem.chained_exception = error
+    def _name_full_disk(problem: ExceptionContext) -> ShouldFreeDisk | None:
+        if getattr(problem.original_exception, "sqlite_errorcode", None) not in _FULL:
+            return None
+        return ShouldFreeDisk(
+            f"No room to write {path} ({problem.original_exception}).",
+            "Free disk space and repeat: nothing of this was stored.",
+        )
 
     return engine
 
