@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 
 from everloop.contracts.datasets import Float32, Int
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
+from everloop.contracts.simulation import Responses
 from rl.environment import JourneyBatch, JourneyEnv, JourneySource, JourneyVectorEnv
 from tests.learning.worlds import Answer, World, delayed, identity, loop_of, never, people
 
@@ -79,6 +80,28 @@ def test_journeys_repeat_from_a_seed() -> None:
 
     np.testing.assert_array_equal(play(1), play(1))
     assert not np.array_equal(play(1), play(2))
+
+
+def test_a_user_model_is_told_where_the_person_rests_and_where_they_are() -> None:
+    told: list[tuple[Float32, Float32]] = []
+
+    class Watching(World):
+        def respond(
+            self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator
+        ) -> Responses:
+            told.append((resting.copy(), context.copy()))
+            return World.respond(self, resting, context, action, rng)
+
+    source = JourneySource(Watching(identity), people(SPEC), 4)
+    journeys = JourneyBatch(source, 8)
+    start = journeys.reset(np.random.default_rng(0))
+    resting = source.profiles.context[journeys.person]
+    step = journeys.step(np.zeros(8, dtype=np.int64))
+    journeys.step(np.zeros(8, dtype=np.int64))
+    np.testing.assert_array_equal(told[0][0], resting)
+    np.testing.assert_array_equal(told[0][1], start[:, :4])
+    np.testing.assert_array_equal(told[1][0], resting)
+    np.testing.assert_array_equal(told[1][1], step.following[:, :4])
 
 
 @pytest.mark.parametrize("action", [1, 3, -1])

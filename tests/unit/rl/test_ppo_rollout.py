@@ -126,7 +126,7 @@ def test_a_cut_journey_is_worth_its_next_state_and_an_ended_one_nothing() -> Non
     def still(context: Float32, action: Int, rng: np.random.Generator) -> Answer:
         return np.zeros(len(action)), -context, never(len(action))
 
-    network, rollout, _ = rollout_of(still, journeys=1, length=4, journey=2, gae_lambda=0.0)
+    network, rollout, _ = rollout_of(still, journeys=8, length=4, journey=2, gae_lambda=0.0)
     with torch.inference_mode():
         seen = torch.from_numpy(rollout.observation)
         turned = torch.cat([-seen[:, :4], seen[:, 4:]], dim=1)

@@ -170,3 +170,12 @@ def test_runners_keep_the_value_network() -> None:
     assert module.compute_values({Columns.OBS: observation}).shape == (8,)
     logits = module.forward_inference({Columns.OBS: observation})[Columns.ACTION_DIST_INPUTS]
     assert logits.shape == (8, 2)
+
+
+def test_every_iteration_samples_anew() -> None:
+    runner = InProcess(plan())._runner
+    ((_, first, _),) = runner.sample(iteration=0)
+    ((_, again, _),) = runner.sample(iteration=0)
+    ((_, second, _),) = runner.sample(iteration=1)
+    np.testing.assert_array_equal(first.observation, again.observation)
+    assert not np.array_equal(first.observation, second.observation)
