@@ -191,7 +191,8 @@ def _full_disk_named(root: Path) -> Iterator[None]:
             raise
         raise _no_room(root, problem) from problem
     except adbc.Error as problem:
-        if "disk is full" not in str(problem):
+        # SQLite says "full" of a full disk and "I/O error" of a quota; the driver passes no code.
+        if "disk is full" not in str(problem) and "disk I/O error" not in str(problem):
             raise
         raise _no_room(root, problem) from problem
 
@@ -199,7 +200,7 @@ def _full_disk_named(root: Path) -> Iterator[None]:
 def _no_room(root: Path, problem: Exception) -> ShouldFreeDisk:
     return ShouldFreeDisk(
         f"No room for a dataset in {root} ({problem}).",
-        "Free disk space there and in the temporary folder, and extract again.",
+        "Free disk space there and in the temporary folder, or check the disk, and extract again.",
     )
 
 

@@ -137,7 +137,7 @@ def test_writers_take_turns(tmp_path: Path) -> None:
     def increment() -> None:
         for _ in range(20):
             with writing(engine) as connection:
-                last = connection.scalar(select(ingest_counters.c.last))
+                last = connection.scalars(select(ingest_counters.c.last)).one()
                 connection.execute(ingest_counters.update().values(last=last + 1))
 
     threads = [threading.Thread(target=increment) for _ in range(4)]
