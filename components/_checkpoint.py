@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components._private import released_note
+from components._private import provenance_of, released_note
 from everloop.contracts.datasets import DatasetManifest
 from everloop.contracts.documents import read, write, write_atomically
 from everloop.contracts.evaluation import PolicyEvaluation, Verdict
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
+from everloop.contracts.models import ModelCheckpoint, ModelType
 from everloop.registry.registration import Candidate, register
 from everloop.trust.model_card import model_card
 from everloop.wiring import Workspace
@@ -48,12 +48,16 @@ def register_candidate(
         "encoder": card.encoder,
         "seed": str(card.seed),
         "weights": card.weights_sha256,
+        "version": card.version,
+        "logical_date": manifest.logical_date.isoformat(),
     }
+    notes = (released_note(user_model.path), released_note(profiles.path))
+    provenance = provenance_of(policy.path, notes)
     text = model_card(
         spec,
         version=card.version,
-        provenance=Provenance.PRIVATE_RELEASE,
-        releases=(released_note(user_model.path), released_note(profiles.path)),
+        provenance=provenance,
+        releases=notes,
         lineage=lineage,
         dataset=manifest,
         evaluation=found,
@@ -70,7 +74,7 @@ def register_candidate(
             served="policy.onnx",
             performance_metrics=_figures(found, card),
             lineage=lineage,
-            provenance=Provenance.PRIVATE_RELEASE,
+            provenance=provenance,
             verdict=answer.decision.value,
             training_date=datetime.now(UTC),
         ),

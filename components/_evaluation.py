@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,23 @@ def active_policy(workspace: Workspace, spec: LoopSpec, tenant: str) -> Policy |
     if model is None:
         return None
     return load_policy(model.weights, model.checkpoint.weights_sha256, spec)
+
+
+def candidates_so_far(
+    workspace: Workspace, spec: LoopSpec, tenant: str, logical_date: date, version: str
+) -> int:
+    """How many policies, this one included, were judged on people whom its holdout shares.
+
+    Windows that overlap share people, so every registered checkpoint of a date within the window
+    counts, once per version of the weights.
+    """
+    first = logical_date - timedelta(days=spec.thresholds.window_days - 1)
+    judged = {version}
+    for row in workspace.registry.checkpoints(spec.name, tenant):
+        day = date.fromisoformat(row.lineage["logical_date"])
+        if first <= day <= logical_date:
+            judged.add(row.lineage["version"])
+    return len(judged)
 
 
 def protected_groups(spec: LoopSpec, episodes: EncodedEpisodes) -> Mapping[str, NDArray[np.str_]]:

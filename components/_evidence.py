@@ -6,12 +6,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
-from synthetic.user_model import load_user_model
-
 from components._checkpoint import CHECKPOINT
 from components._evaluation import protected_groups
 from components._explanations import SAMPLE, explained_share_of, explanations_total
-from components._private import Refusal, refusal_of, released_file, released_note
+from components._private import Refusal, provenance_of, refusal_of, released_file, released_note
 from everloop.contracts.datasets import DatasetManifest, EncodedEpisodes
 from everloop.contracts.documents import read, sha256_of
 from everloop.contracts.encoded_file import load_encoded
@@ -28,11 +26,12 @@ from everloop.contracts.figures import (
     TrainingFigures,
 )
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import ModelCheckpoint, Provenance, RolloutRecord, StageRecord
+from everloop.contracts.models import ModelCheckpoint, RolloutRecord, StageRecord
 from everloop.contracts.privacy import ReleaseNote
 from everloop.gates.evidence import GateEvidence
 from everloop.reporting.evidence import RunEvidence, logged_action_share
 from everloop.reporting.success import success_figures, unmeasured
+from synthetic.user_model import load_user_model
 
 T = TypeVar("T")
 
@@ -44,6 +43,7 @@ def gate_evidence(
     user_model: Any,
     profiles: Any,
     quality: Any,
+    policy: Any,
     evaluation: Any,
     explanations: Any,
 ) -> GateEvidence:
@@ -55,12 +55,12 @@ def gate_evidence(
         "user_model": user_model,
         "profiles": profiles,
         "quality": quality,
+        "policy": policy,
         "evaluation": evaluation,
         "explanations": explanations,
     }
     return GateEvidence(
-        # Training reads the two private releases and nothing else, so the policy is one itself.
-        provenance=Provenance.PRIVATE_RELEASE,
+        provenance=provenance_of(policy.path, notes),
         validation=read(ValidationReport, validation.path),
         evaluation=read(PolicyEvaluation, evaluation.path),
         quality=read(QualityFigures, quality.path).checks,

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from synthetic.user_model import load_user_model
 
 from components._pages import Told
 from components._private import released_file
@@ -22,6 +21,7 @@ from everloop.trust.explain import explain, explained_share, sample
 from everloop.trust.explanations_file import write_parquet
 from everloop.wiring import Workspace
 from rl.runtime import load_policy
+from synthetic.user_model import load_user_model
 
 SAMPLE = "sample.json"
 COVERAGE = "coverage.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from everloop.contracts.errors import (
     ShouldRestoreArtefact,
     ShouldWaitForBudget,
 )
+from everloop.contracts.models import Provenance
 from everloop.contracts.privacy import ReleaseNote
+from rl.ppo.result import PolicyCard
 
 NOTE = "note.json"
 REFUSAL = "refusal.json"
@@ -71,6 +73,14 @@ def refusal_of(path: str) -> Refusal | None:
     """The refusal that an artifact's folder holds instead of a release."""
     file = Path(path) / REFUSAL
     return read(Refusal, file) if file.exists() else None
+
+
+def provenance_of(policy: str, notes: Sequence[ReleaseNote]) -> Provenance:
+    """``private_release`` only if the policy names exactly these releases as what it learned from."""
+    card = read(PolicyCard, Path(policy) / "policy.json")
+    named = {card.user_model_release, card.profiles_release}
+    made = named == {note.release_id for note in notes}
+    return Provenance.PRIVATE_RELEASE if made else Provenance.RAW_LOG
 
 
 def _summary(note: ReleaseNote) -> str:

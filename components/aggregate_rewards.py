@@ -33,8 +33,6 @@ def aggregate_rewards(
     """
     from pathlib import Path
 
-    from rl.encoders import encode
-
     from components._pages import reward_rows
     from components._stage import stage
     from everloop.contracts.datasets import DatasetManifest
@@ -43,6 +41,7 @@ def aggregate_rewards(
     from everloop.loops.sections import assemble
     from everloop.rewards.runner import aggregate
     from everloop.wiring import open_workspace
+    from rl.encoders import encode
 
     with stage("aggregate_rewards", rewards, page, metrics) as told:
         spec, table = (

@@ -31,10 +31,7 @@ def check_synthetic(
         page: the same as a page.
         metrics: the estimates.
     """
-    from rl.encoders import layout
-    from synthetic.profiles import load_profiles
     from synthetic.quality import check_quality
-    from synthetic.user_model import load_user_model
 
     from components._pages import quality_rows
     from components._private import released_file
@@ -42,6 +39,9 @@ def check_synthetic(
     from everloop.contracts.documents import write
     from everloop.contracts.encoded_file import load_encoded
     from everloop.loops.sections import assemble
+    from rl.encoders import layout
+    from synthetic.profiles import load_profiles
+    from synthetic.user_model import load_user_model
 
     with stage("check_synthetic", quality, page, metrics) as told:
         spec = assemble(product, thresholds=thresholds)

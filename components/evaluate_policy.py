@@ -11,6 +11,7 @@ def evaluate_policy(
     workspace: str,
     product: str,
     thresholds: str,
+    logical_date: str,
     tenant: str,
     code: str,
     episodes: Input[EncodedDataset],
@@ -25,6 +26,7 @@ def evaluate_policy(
         workspace: address of the workspace; its registry names the active policy.
         product: the loop specification's product section, JSON.
         thresholds: its thresholds, JSON.
+        logical_date: the day the run is for, ISO.
         tenant: owner of the rows.
         code: checksum of our source, part of the cache key.
         episodes: the encoded episodes.
@@ -33,9 +35,10 @@ def evaluate_policy(
         page: the same as a page.
         metrics: value, difference and their bounds.
     """
+    from datetime import date
     from pathlib import Path
 
-    from components._evaluation import active_policy, protected_groups
+    from components._evaluation import active_policy, candidates_so_far, protected_groups
     from components._pages import evaluation_rows
     from components._stage import stage
     from everloop.contracts.documents import write
@@ -48,11 +51,15 @@ def evaluate_policy(
     with stage("evaluate_policy", evaluation, page, metrics) as told:
         spec, place = assemble(product, thresholds=thresholds), open_workspace(workspace)
         logged = load_encoded(episodes.path)
+        candidate = load_policy(Path(policy.path) / "policy.onnx", spec=spec)
         result = evaluate(
             spec,
             logged,
-            load_policy(Path(policy.path) / "policy.onnx", spec=spec),
+            candidate,
             active_policy(place, spec, tenant),
+            candidates=candidates_so_far(
+                place, spec, tenant, date.fromisoformat(logical_date), candidate.version
+            ),
             groups=protected_groups(spec, logged),
         )
         write(result, evaluation.path)

@@ -43,8 +43,6 @@ def fit_user_model(
     """
     from datetime import date
 
-    from synthetic.user_model import release_user_model
-
     from components._private import publish_release
     from components._stage import stage
     from everloop.contracts.datasets import DatasetManifest
@@ -52,6 +50,7 @@ def fit_user_model(
     from everloop.contracts.encoded_file import load_encoded
     from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
+    from synthetic.user_model import release_user_model
 
     with stage("fit_user_model", user_model, page, metrics) as told:
         spec, place = assemble(product, privacy=privacy), open_workspace(workspace)

@@ -9,6 +9,7 @@ from components._artifacts import (
     PrivateRelease,
     RewardTable,
     SyntheticQuality,
+    TrainedPolicy,
     Validation,
 )
 from components._runtime import component
@@ -24,6 +25,7 @@ def gate(
     user_model: Input[PrivateRelease],
     profiles: Input[PrivateRelease],
     quality: Input[SyntheticQuality],
+    policy: Input[TrainedPolicy],
     evaluation: Input[Evaluation],
     explanations: Input[Explanations],
     verdict: Output[GateVerdict],
@@ -41,6 +43,7 @@ def gate(
         user_model: the user model's release (provenance, budget).
         profiles: the profiles' release (provenance, budget).
         quality: how close synthetic people are.
+        policy: the candidate, which names the releases that it was trained on.
         evaluation: off-policy evaluation.
         explanations: explanation coverage.
         verdict: the decision, its checks and its inputs' checksums.
@@ -60,7 +63,15 @@ def gate(
     with stage("gate", verdict, page, metrics) as told:
         spec = assemble(product, thresholds=thresholds)
         evidence = gate_evidence(
-            spec, validation, rewards, user_model, profiles, quality, evaluation, explanations
+            spec,
+            validation,
+            rewards,
+            user_model,
+            profiles,
+            quality,
+            policy,
+            evaluation,
+            explanations,
         )
         answer = decide(spec, evidence)
         write(answer, verdict.path)

@@ -42,9 +42,6 @@ def generate_profiles(
     """
     from datetime import date
 
-    from rl.encoders import layout
-    from synthetic.profiles import release_profiles
-
     from components._private import publish_release
     from components._stage import stage
     from everloop.contracts.datasets import DatasetManifest
@@ -52,6 +49,8 @@ def generate_profiles(
     from everloop.contracts.encoded_file import load_encoded
     from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
+    from rl.encoders import layout
+    from synthetic.profiles import release_profiles
 
     with stage("generate_profiles", profiles, page, metrics) as told:
         spec, place = (

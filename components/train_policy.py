@@ -35,15 +35,14 @@ def train_policy(
     """
     from pathlib import Path
 
-    from synthetic.profiles import load_profiles
-    from synthetic.user_model import load_user_model
-
     from components._pages import training_rows
     from components._private import released_file
     from components._stage import stage
     from components._training import train_resumably
     from everloop.contracts.documents import write
     from everloop.loops.sections import assemble
+    from synthetic.profiles import load_profiles
+    from synthetic.user_model import load_user_model
 
     with stage("train_policy", policy, page, metrics) as told:
         spec = assemble(product, training=training)

@@ -51,10 +51,12 @@ STAGES = (
 
 
 def learn_and_ship(
-    everywhere: dict[str, Any], sections: dict[str, Any], known: dict[str, Any], tenant: Any
+    dated: dict[str, Any], sections: dict[str, Any], known: dict[str, Any]
 ) -> dict[str, Any]:
     """The sub-graph from synthetic people to a rollout; the artifacts that it adds."""
-    common = {name: value for name, value in everywhere.items() if name != "workspace"}
+    everywhere = {name: dated[name] for name in ("workspace", "product", "code")}
+    common = {name: dated[name] for name in ("product", "code")}
+    tenant = dated["tenant"]
     thresholds = {"thresholds": sections["thresholds"]}
     released = {"user_model": known["user_model"], "profiles": known["profiles"]}
     real = {"dataset": known["dataset"], "episodes": known["episodes"]}
@@ -63,7 +65,7 @@ def learn_and_ship(
     ).outputs["quality"]
     policy = train_policy(**everywhere, **released, training=sections["training"]).outputs["policy"]
     evaluation = evaluate_policy(
-        **everywhere, **thresholds, tenant=tenant, episodes=known["episodes"], policy=policy
+        **dated, **thresholds, episodes=known["episodes"], policy=policy
     ).outputs["evaluation"]
     explanations = explain(
         **everywhere, **thresholds, **real, user_model=known["user_model"], policy=policy
@@ -75,6 +77,7 @@ def learn_and_ship(
         validation=known["validation"],
         rewards=known["rewards"],
         quality=quality,
+        policy=policy,
         evaluation=evaluation,
         explanations=explanations,
     ).outputs["verdict"]
@@ -152,7 +155,7 @@ def daily_learning(
             )
             known["profiles"] = drawn.outputs["profiles"]
             with dsl.If(drawn.outputs["Output"] == True, "people"):  # noqa: E712
-                shipped = learn_and_ship(everywhere, sections, known, tenant)
+                shipped = learn_and_ship(dated, sections, known)
                 report(**dated, **sections, **known, **shipped)
             with dsl.Else("no-people"):
                 report(**dated, **sections, **known)
