@@ -33,6 +33,10 @@ WEIGHTS_FILE = "policy.safetensors"
 ONNX_FILE = "policy.onnx"
 CARD_FILE = "policy.json"
 
+_CODE = Path(__file__).parents[1]
+_TRAINED_BY = ("module.py", "environment/*.py", "ppo/*.py")
+"""Another version of these does not continue what this one began."""
+
 CHECKPOINT_EVERY = 5
 """Iterations between checkpoints: at most so many are lost to a kill."""
 
@@ -126,6 +130,9 @@ def _fingerprint(spec: LoopSpec, plan: Plan) -> str:
     """SHA-256 of all that the weights depend on, the user model by its release and its answers."""
     profiles, model = plan.source.profiles, plan.source.model
     total = hashlib.sha256()
+    for pattern in _TRAINED_BY:
+        for source in sorted(_CODE.glob(pattern)):
+            total.update(source.read_bytes())
     for part in (
         spec.checksum,
         model.release_id,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from everloop.contracts.figures import TrainingPoint
-from rl.ppo import Cluster, TrainingResult, train
+from rl.ppo import Cluster, TrainingResult, train, training
 from rl.ppo.training import CHECKPOINT_EVERY
 from tests.learning.worlds import World, identity, loop_of, people
 
@@ -68,6 +68,18 @@ def test_another_seed_or_user_model_starts_anew(whole: TrainingResult, tmp_path:
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, stop_after=CHECKPOINT_EVERY)
     assert run(tmp_path, release="another").resumed_from == 0
+
+
+def test_another_version_of_the_code_starts_anew(
+    whole: TrainingResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stop_after=CHECKPOINT_EVERY)
+    (tmp_path / "module.py").write_text("changed = True")
+    monkeypatch.setattr(training, "_CODE", tmp_path)
+    again = run(tmp_path)
+    assert again.resumed_from == 0
+    assert again.card == whole.card
 
 
 @pytest.mark.parametrize("stop_after", [1, CHECKPOINT_EVERY + 1, ITERATIONS])
