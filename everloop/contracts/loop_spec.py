@@ -199,7 +199,7 @@ class PrivacySpec(_Value):
     user_model_share: Annotated[float, Field(gt=0, lt=1)] = 0.7
     profiles_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     quality_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    clip: Annotated[float, Field(gt=0)] = 1.0
+    clip: Annotated[float, Field(gt=0)] = 0.5
     steps: Annotated[int, Field(ge=1, le=1000)] = 4
     learning_rate: Annotated[float, Field(gt=0)] = 12.0
     episodes_per_person: Annotated[int, Field(ge=1, le=1000)] = 20

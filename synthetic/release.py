@@ -1,0 +1,209 @@
+"""How a stage gets its private release of a night: budget, computation, storage, or the last one.
+
+The order is fixed: reserve (durable), compute with the reservation's own noise, store, complete. A
+kill anywhere resumes with the same people and noise, so that budget is spent once and the output is
+the same. When nothing new may be released, the newest stored release serves and the note says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from everloop.contracts.documents import write_atomically
+from everloop.contracts.episodes import Json, canonical_json
+from everloop.contracts.errors import (
+    EverloopError,
+    ShouldCollectMoreData,
+    ShouldKeepRelease,
+    ShouldWaitForBudget,
+)
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.ports import BlobStore, PrivacyLedger, Reservation
+from everloop.contracts.privacy import (
+    GaussianMechanism,
+    LedgerRow,
+    ReleaseNote,
+    ReleaseRequest,
+    ReleaseStatus,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """Where and for when a stage releases."""
+
+    spec: LoopSpec
+    ledger: PrivacyLedger
+    blobs: BlobStore
+    pipeline: str
+    stage: str
+    logical_date: date
+    dataset_id: str
+    workdir: Path
+
+    @property
+    def file(self) -> Path:
+        """Where the released file is put for the stages that follow."""
+        return self.workdir / f"{self.stage}.safetensors"
+
+    def previous(self) -> tuple[LedgerRow, Path] | None:
+        """The newest completed release before this date, to start from."""
+        found = self.ledger.latest_release(
+            self.pipeline, self.stage, self.logical_date - timedelta(days=1)
+        )
+        return None if found is None else (found[0], self.blobs.fetch(*found[1:]))
+
+    def first_fit_mu_squared(self) -> float:
+        """mu^2 that the plan gives this stage's first fit; a public constant of the loop."""
+        privacy = self.spec.privacy
+        share = {"user_model": privacy.user_model_share, "profiles": privacy.profiles_share}
+        budget = self.ledger.status(self.spec, self.logical_date, 0.0).mu_squared_budget
+        return budget * privacy.first_fit_share * share[self.stage]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The release that serves tonight. ``reused``: why it is an older one, "" for tonight's own."""
+
+    row: LedgerRow
+    path: Path
+    reused: str
+
+
+Compute = Callable[[Reservation, Path], Path]
+"""Writes the output of a reservation to a path; draws noise from its seed alone."""
+
+
+def configuration_sha256(configuration: Mapping[str, Json]) -> str:
+    """SHA-256 of the canonical JSON of everything that decides a release's output."""
+    return hashlib.sha256(canonical_json(configuration).encode()).hexdigest()
+
+
+def release(
+    night: Night,
+    people: Sequence[str],
+    configuration: Mapping[str, Json],
+    compute: Compute,
+) -> Released:
+    """Tonight's release, made now or before, or the newest one with the reason.
+
+    Args:
+        night: where and when.
+        people: pseudonyms of everyone who could take part.
+        configuration: everything that decides the output; other values are another release.
+        compute: makes the output of a reservation.
+
+    Raises:
+        ShouldCollectMoreData: fewer than ``privacy.min_people`` people, and no earlier release.
+        ShouldWaitForBudget: too few people can afford it, or the date's budget was taken under other
+            terms and its computation never finished; and no earlier release.
+        ShouldRepairLedger: the ledger does not verify.
+    """
+    needed = night.spec.privacy.min_people
+    if len(people) < needed:
+        return _reuse(
+            night,
+            ShouldCollectMoreData(
+                f"{len(people)} people have episodes to learn from, fewer than {needed}.",
+                "Collect more, or lower privacy.min_people.",
+            ),
+        )
+    request = ReleaseRequest(
+        pipeline=night.pipeline,
+        logical_date=night.logical_date,
+        stage=night.stage,
+        configuration_sha256=configuration_sha256(configuration),
+        dataset_id=night.dataset_id,
+        mechanism=night.ledger.night_mechanism(
+            night.spec, night.pipeline, night.stage, night.logical_date
+        ),
+    )
+    try:
+        reservation = night.ledger.reserve(request, people, night.spec, needed)
+    except (ShouldWaitForBudget, ShouldKeepRelease) as problem:
+        return _reuse(night, problem)
+    if reservation.stored_url is not None and reservation.stored_sha256 is not None:
+        stored = night.blobs.fetch(reservation.stored_url, reservation.stored_sha256)
+        return Released(reservation.row, _place(stored, night.file), "")
+    path = compute(reservation, night.file)
+    url, sha256 = night.blobs.put(path)
+    return Released(night.ledger.complete(reservation.release_id, url, sha256), path, "")
+
+
+def mechanism_of(reservation: Reservation) -> GaussianMechanism:
+    """The mechanism that a reservation paid for."""
+    terms = reservation.row.mechanism
+    return GaussianMechanism(
+        sigma=float(terms["sigma"]), clip=float(terms["clip"]), steps=int(terms["steps"])
+    )
+
+
+def _reuse(night: Night, problem: EverloopError) -> Released:
+    found = night.ledger.latest_release(night.pipeline, night.stage, night.logical_date)
+    if found is None and isinstance(problem, ShouldKeepRelease):
+        raise ShouldWaitForBudget(
+            f"{problem.message} That release was never finished, and there is none before it.",
+            "Rerun under the old terms, or wait for the next date.",
+        ) from problem
+    if found is None:
+        raise problem
+    row, url, sha256 = found
+    if row.logical_date == night.logical_date:
+        reason = f"{problem.message} What changed was not applied; this date's release stands."
+    else:
+        reason = f"{problem.message} The release of {row.logical_date} serves instead."
+    return Released(row, _place(night.blobs.fetch(url, sha256), night.file), reason)
+
+
+def _place(stored: Path, path: Path) -> Path:
+    return write_atomically(stored.read_bytes(), path)
+
+
+def note_of(
+    night: Night, released: Released, parameters: int, metrics: Mapping[str, float]
+) -> ReleaseNote:
+    """What the report says of the release: its loss, the budget, and warnings.
+
+    ``people`` counts who took part; like the budget's figures it stays inside the trust boundary.
+    """
+    spec, row = night.spec, released.row
+    tonight = sum(
+        other.mu_squared
+        for other in night.ledger.history(night.pipeline)
+        if other.status is ReleaseStatus.RESERVED and other.logical_date == night.logical_date
+    )
+    alone = night.ledger.status(spec, night.logical_date, row.mu_squared)
+    return ReleaseNote(
+        release_id=row.release_id,
+        stage=night.stage,
+        released=not released.reused,
+        reused=released.reused,
+        epsilon=alone.epsilon_tonight,
+        delta=spec.privacy.delta,
+        mu_squared=row.mu_squared,
+        mechanism=row.mechanism,
+        people=row.people,
+        parameters=parameters,
+        budget=night.ledger.status(spec, night.logical_date, tonight),
+        metrics=dict(metrics),
+        warnings=_warnings(spec, row),
+    )
+
+
+def _warnings(spec: LoopSpec, row: LedgerRow) -> tuple[str, ...]:
+    privacy = spec.privacy
+    found = []
+    if row.people * privacy.delta > 1.0:
+        found.append(
+            f"{row.people} people times delta {privacy.delta:g} is above 1: lower privacy.delta."
+        )
+    if not spec.person_ids:
+        found.append(
+            "These logs carry no person ids, so each row counts as a person of its own: the budget "
+            "holds per row."
+        )
+    return tuple(found)
