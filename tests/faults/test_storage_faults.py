@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal as signals
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import adbc_driver_sqlite.dbapi as adbc
@@ -70,10 +71,10 @@ def no_file_larger_than(size: int) -> Iterator[None]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of four megabytes."""
+    """A folder on a disk of four megabytes and fifty files."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m,nr_inodes=50", "tmpfs", str(folder)]
     try:
         subprocess.run(mount, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
@@ -249,6 +250,46 @@ def test_a_full_disk_is_named_everywhere(small_disk: Path, tmp_path: Path) -> No
     assert SqlRegistry(engine).checkpoints("walk") == ()
     assert store.extract(extraction()).manifest.episodes == 1
     register(candidate, SqlRegistry(engine), blobs)
+
+
+def test_a_disk_without_room_for_another_file_is_named(small_disk: Path) -> None:
+    with suppress(OSError):
+        for number in range(100):
+            (small_disk / str(number)).touch()
+    with pytest.raises(ShouldFreeDisk, match="lock"):
+        open_workspace_database(small_disk / "state.db")
+
+
+def test_a_version_that_another_process_published_meanwhile_is_kept(
+    log: SqliteEventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.append_batch([episode(1)], [signal(1)])
+    engine = open_workspace_database(tmp_path / "state.db")
+    store = LocalDatasetStore(engine, tmp_path / "datasets", SetClock())
+    rename = Path.rename
+
+    def beaten(partial: Path, folder: Path) -> Path:
+        shutil.copytree(partial, folder)
+        return rename(partial, folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", beaten)
+        version = store.extract(extraction())
+    assert [path.name for path in (tmp_path / "datasets").iterdir()] == [version.root.name]
+    assert store.open(version.manifest.dataset_id) == version
+
+
+def test_a_version_that_cannot_be_published_is_an_error(
+    log: SqliteEventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(partial: Path, folder: Path) -> Path:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "rename", refused)
+    engine = open_workspace_database(tmp_path / "state.db")
+    with pytest.raises(PermissionError):
+        LocalDatasetStore(engine, tmp_path / "datasets", SetClock()).extract(extraction())
+    assert list((tmp_path / "datasets").iterdir()) == []
 
 
 def test_processes_that_start_at_once_share_one_workspace(tmp_path: Path) -> None:

@@ -140,8 +140,6 @@ def verified(folder: Path, dataset_id: str) -> DatasetVersion:
     manifest = documents.read(DatasetManifest, folder / MANIFEST_FILE)
     if not manifest.dataset_id == dataset_id_of(manifest.files) == dataset_id:
         raise _damaged(folder / MANIFEST_FILE, f"it is the manifest of {manifest.dataset_id}")
-    if sorted(file.name for file in manifest.files) != sorted(SCHEMAS):
-        raise _damaged(folder / MANIFEST_FILE, "it lists other files")
     for file in manifest.files:
         path = folder / file.name
         try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -27,7 +29,7 @@ class New:
     name: str
     sizes: tuple[int, ...] = ()
     colour: str = ""
-    tags: dict[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, Any] = field(default_factory=dict)
     schema_version: int = 2
 
 
@@ -80,6 +82,12 @@ def test_every_field_of_an_episode_counts(name: str) -> None:
 
 def test_kinds_of_records_do_not_share_checksums() -> None:
     assert payload_sha256(signal()) != payload_sha256(episode())
+
+
+def test_any_mapping_will_do() -> None:
+    assert payload_sha256(New("a", tags=MappingProxyType({"b": 1}))) == (
+        payload_sha256(New("a", tags={"b": 1}))
+    )
 
 
 def test_what_is_no_json_is_refused() -> None:
