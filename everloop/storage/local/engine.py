@@ -113,6 +113,7 @@ def _engine(path: Path) -> Engine:
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        cursor.execute(f"PRAGMA journal_size_limit={_CACHE_KIB * 1024}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

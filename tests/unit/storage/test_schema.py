@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import runpy
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
+from everloop.storage import migrations
 from everloop.storage.append_only import append_only_triggers
 from everloop.storage.local.engine import open_workspace_database
 from everloop.storage.schema import metadata
@@ -62,6 +66,21 @@ def test_migrations_make_what_the_schema_says(tmp_path: Path) -> None:
             connection, opts={"compare_type": True, "include_object": ours}
         )
         assert compare_metadata(context, metadata) == []
+
+
+def test_the_first_migration_is_written_for_postgresql_too() -> None:
+    written = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": written}
+    )
+    folder = Path(migrations.__file__).parent / "versions"
+    migration = runpy.run_path(str(folder / "0001_events.py"))
+    with Operations.context(context):
+        migration["upgrade"]()
+    sql = written.getvalue()
+    assert all(f"CREATE TABLE {name} (" in sql for name in (*SPECIFIED, "dataset_pins", "rollouts"))
+    assert "WHERE state = 'started'" in sql
+    assert "EXECUTE FUNCTION deployment_log_is_append_only()" in sql
 
 
 @pytest.mark.parametrize("name", SPECIFIED)

@@ -258,5 +258,5 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_disputes_tenant_signal_id"), "disputes", ["tenant", "signal_id"], unique=False
     )
-    for statement in append_only_triggers("deployment_log", op.get_bind().dialect.name):
+    for statement in append_only_triggers("deployment_log", op.get_context().dialect.name):
         op.execute(statement)
