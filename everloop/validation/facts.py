@@ -1,0 +1,186 @@
+"""What a dataset version holds, as one row of figures that DuckDB computes from its files."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import duckdb
+
+from everloop.contracts.datasets import DatasetVersion
+from everloop.contracts.errors import ShouldRestoreArtefact
+from everloop.contracts.loop_spec import LoopSpec
+
+OWN_ARMS = "arm <> 'comparison'"
+_NORMAL_999 = 3.2905
+"""Two-sided 99.9 % quantile of the standard normal."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFacts:
+    """Figures of a dataset version; counts unless said otherwise.
+
+    Attributes:
+        episodes, signals: rows.
+        duplicate_episodes, duplicate_signals: rows whose id occurred before.
+        unknown_actions: episodes whose action the catalogue lacks.
+        unlisted_actions: episodes whose action is not among their valid actions.
+        bad_propensities: logged propensities outside (0, 1], NaN included.
+        unlogged_share, unlogged_comparison_share: share of episodes without a propensity, in [0, 1]
+            (the loop's own arms; the comparison arm), NaN where there is no such episode.
+        mean_inverse, mean_inverse_margin: mean of 1 / (|valid| p) on the loop's own arms and the half
+            width of its 99.9 % normal interval; ``comparison_*`` the same for the comparison arm. Its
+            expectation is 1 for every true propensity.
+        outside_window: episodes of another day than the window's.
+        age_hours: from the newest episode to the end of the logical date, NaN without an episode.
+        last_day: episodes of the logical date; ``mean_before``: mean of the days of the window before
+            it that have any; ``days_before``: how many have.
+        undeclared_signals, out_of_range, negative_latencies, bad_confidences, orphan_signals: signals.
+        evidence_above_low: signals whose value is above the least of their range.
+    """
+
+    episodes: int
+    signals: int
+    duplicate_episodes: int
+    duplicate_signals: int
+    unknown_actions: int
+    unlisted_actions: int
+    bad_propensities: int
+    unlogged_share: float
+    unlogged_comparison_share: float
+    mean_inverse: float
+    mean_inverse_margin: float
+    comparison_inverse: float
+    comparison_inverse_margin: float
+    outside_window: int
+    age_hours: float
+    last_day: int
+    mean_before: float
+    days_before: int
+    undeclared_signals: int
+    out_of_range: int
+    negative_latencies: int
+    bad_confidences: int
+    orphan_signals: int
+    evidence_above_low: int
+
+
+def measure(spec: LoopSpec, dataset: DatasetVersion) -> DatasetFacts:
+    """Compute the facts in one pass over each file.
+
+    Raises:
+        ShouldRestoreArtefact: a file is missing or damaged.
+    """
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone='UTC'; SET threads=1")
+        try:
+            connection.read_parquet(str(dataset.episodes_path)).create_view("episodes")
+            connection.read_parquet(str(dataset.signals_path)).create_view("signals")
+            return _facts(connection, spec, dataset)
+        except duckdb.Error as problem:
+            raise ShouldRestoreArtefact(
+                f"Dataset {dataset.manifest.dataset_id[:12]} cannot be read ({problem}).",
+                "Extract it again with --refresh.",
+            ) from problem
+
+
+def _facts(
+    connection: duckdb.DuckDBPyConnection, spec: LoopSpec, dataset: DatasetVersion
+) -> DatasetFacts:
+    manifest = dataset.manifest
+    end = datetime.combine(manifest.logical_date, time(), UTC) + timedelta(days=1)
+    start = end - timedelta(days=manifest.window_days)
+    own = _inverse(connection, OWN_ARMS)
+    comparison = _inverse(connection, "arm = 'comparison'")
+    newest = _one(connection, "SELECT epoch(max(timestamp)) FROM episodes")[0]
+    days = list(manifest.episodes_per_day.values())
+    before = [count for count in days[:-1] if count]
+    rows = _one(
+        connection,
+        """
+        SELECT count(*),
+               count(*) - count(DISTINCT episode_id),
+               count(*) FILTER (NOT list_contains($actions, action)),
+               count(*) FILTER (NOT list_contains(valid_actions, action)),
+               count(*) FILTER (propensity IS NOT NULL AND NOT (propensity > 0 AND propensity <= 1)),
+               count(*) FILTER (epoch(timestamp) < $start OR epoch(timestamp) >= $end)
+        FROM episodes
+        """,
+        {"actions": list(spec.action_ids), "start": start.timestamp(), "end": end.timestamp()},
+    )
+    signals = _one(
+        connection,
+        """
+        SELECT count(*),
+               count(*) - count(DISTINCT signal_id),
+               count(*) FILTER (declared.name IS NULL),
+               count(*) FILTER (declared.name IS NOT NULL
+                                AND NOT (value >= declared.low AND value <= declared.high)),
+               count(*) FILTER (latency < 0),
+               count(*) FILTER (NOT (confidence >= 0 AND confidence <= 1)),
+               count(*) FILTER (known.episode_id IS NULL),
+               count(*) FILTER (declared.name IS NOT NULL AND value > declared.low)
+        FROM signals
+        LEFT JOIN (SELECT unnest($names) AS name, unnest($lows) AS low, unnest($highs) AS high)
+             AS declared ON declared.name = signal_type
+        LEFT JOIN (SELECT DISTINCT episode_id FROM episodes) AS known USING (episode_id)
+        """,
+        {
+            "names": list(spec.signal_names),
+            "lows": [signal.low for signal in spec.signals],
+            "highs": [signal.high for signal in spec.signals],
+        },
+    )
+    return DatasetFacts(
+        episodes=rows[0],
+        signals=signals[0],
+        duplicate_episodes=rows[1],
+        duplicate_signals=signals[1],
+        unknown_actions=rows[2],
+        unlisted_actions=rows[3],
+        bad_propensities=rows[4],
+        unlogged_share=own[2],
+        unlogged_comparison_share=comparison[2],
+        mean_inverse=own[0],
+        mean_inverse_margin=own[1],
+        comparison_inverse=comparison[0],
+        comparison_inverse_margin=comparison[1],
+        outside_window=rows[5],
+        age_hours=math.nan if newest is None else (end.timestamp() - newest) / 3600,
+        last_day=days[-1] if days else 0,
+        mean_before=sum(before) / len(before) if before else math.nan,
+        days_before=len(before),
+        undeclared_signals=signals[2],
+        out_of_range=signals[3],
+        negative_latencies=signals[4],
+        bad_confidences=signals[5],
+        orphan_signals=signals[6],
+        evidence_above_low=signals[7],
+    )
+
+
+def _inverse(connection: duckdb.DuckDBPyConnection, arm: str) -> tuple[float, float, float]:
+    """(mean of 1 / (|valid| p), half width of its interval, share without a propensity) of an arm."""
+    mean, deviation, logged, rows = _one(
+        connection,
+        f"""
+        SELECT avg(inverse), stddev_samp(inverse), count(inverse), count(*)
+        FROM (SELECT CASE WHEN propensity > 0 AND propensity <= 1 THEN 1 / (len(valid_actions) * propensity) END AS inverse
+              FROM episodes WHERE {arm})
+        """,  # noqa: S608  (arm is one of two texts of this module)
+    )
+    if not rows:
+        return math.nan, math.nan, math.nan
+    unlogged = 1 - logged / rows
+    if logged < 2:
+        return math.nan, math.nan, unlogged
+    return float(mean), _NORMAL_999 * float(deviation) / math.sqrt(logged), unlogged
+
+
+def _one(
+    connection: duckdb.DuckDBPyConnection, query: str, values: dict[str, Any] | None = None
+) -> tuple[Any, ...]:
+    row: tuple[Any, ...] | None = connection.execute(query, values or {}).fetchone()
+    return row or ()
