@@ -252,14 +252,19 @@ class DatasetStoreSuite(ABC):
         self, log: EventLog, datasets: DatasetStore
     ) -> None:
         log.append_batch(
-            [episode(1), episode(2, user_id=BEN), episode(3, user_id=BEN, loop="run")],
+            [
+                episode(1),
+                episode(2, user_id=BEN),
+                episode(3, user_id=BEN, loop="run"),
+                episode(4, user_id=BEN),
+            ],
             [signal(1, of=1), signal(2, of=2), signal(3, of=2, latency=CLOSES_AFTER + 1)],
         )
         log.record_consent(refusal(BEN))
         log.record_consent(refusal("c" * 64))
         version = datasets.extract(extraction())
         assert (numbers(version), signal_numbers(version)) == ([1], {1})
-        assert version.manifest.exclusions == Exclusions(opted_out_people=1, opted_out_episodes=1)
+        assert version.manifest.exclusions == Exclusions(opted_out_people=1, opted_out_episodes=2)
         assert version.manifest.episodes_per_day["2026-03-10"] == 1
 
     def test_the_newest_consent_to_training_counts(
@@ -324,6 +329,29 @@ class DatasetStoreSuite(ABC):
         assert datasets.extract(extraction()).manifest == first.manifest
         shorter = datasets.extract(extraction(window_days=1))
         assert (shorter.manifest.episodes, shorter.manifest.signals) == (1, 1)
+
+    def test_an_open_episode_stays_open_at_its_pin(
+        self, log: EventLog, datasets: DatasetStore
+    ) -> None:
+        at = MIDNIGHT - timedelta(minutes=30)
+        log.append_batch([episode(1, at=at)], [signal(1, signal_type=TYPES[0])])
+        first = datasets.extract(extraction())
+        log.append_signals([signal(2, signal_type=TYPES[1])])
+        shutil.rmtree(first.root)
+        assert datasets.extract(extraction()).manifest == first.manifest
+        assert first.manifest.exclusions.open_episodes == 1
+        fresh = datasets.extract(extraction(refresh=True))
+        assert (numbers(fresh), signal_numbers(fresh)) == ([1], {1, 2})
+
+    def test_whole_numbers_are_real_numbers(self, log: EventLog, datasets: DatasetStore) -> None:
+        log.append_batch(
+            [episode(1, propensity=1)],
+            [signal(1, value=1, confidence=1), signal(2, value=0.5, confidence=0.25)],
+        )
+        version = datasets.extract(extraction())
+        assert episode_rows(version)[0]["propensity"] == 1.0
+        assert sorted(row["value"] for row in signal_rows(version)) == [0.5, 1.0]
+        assert sorted(row["confidence"] for row in signal_rows(version)) == [0.25, 1.0]
 
     def test_refresh_pins_anew(self, log: EventLog, datasets: DatasetStore) -> None:
         log.append_batch([episode(1)], [signal(1)])

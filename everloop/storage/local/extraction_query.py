@@ -67,8 +67,8 @@ SELECT (e.timestamp - ?3) / {_DAY} AS day, count(*) AS logged, sum(NOT {_COUNTS}
 {_WINDOW.format(join="")} AND e.user_id NOT IN opted_out
 GROUP BY day"""
 
-# The driver takes a column's type from its first rows: a missing propensity is written as -1, and
-# real numbers are cast, so that every row shows the same type.
+# The driver takes a column's type from its first rows: a missing propensity is read as -1, so that
+# every row shows the same type. Columns of numbers hold real numbers by their declared type.
 EPISODES = f"""{_CTE}
 SELECT e.episode_id, e.user_id AS person, e.timestamp, e.action_taken AS action,
   ifnull(e.propensity, -1.0) AS propensity, e.valid_actions, e.context_snapshot AS context,
@@ -77,8 +77,8 @@ SELECT e.episode_id, e.user_id AS person, e.timestamp, e.action_taken AS action,
 ORDER BY e.timestamp, e.episode_id"""
 
 SIGNALS = f"""{_CTE}
-SELECT s.signal_id, s.episode_id, s.signal_type, CAST(s.value AS REAL) AS value, s.latency,
-  CAST(s.confidence AS REAL) AS confidence, s.signal_id IN held AS disputed, {_LATE} AS late,
+SELECT s.signal_id, s.episode_id, s.signal_type, s.value, s.latency,
+  s.confidence, s.signal_id IN held AS disputed, {_LATE} AS late,
   {_COUNTS} AS counts
 {_WINDOW.format(join=f"CROSS JOIN {_SIGNALS} ON s.tenant = e.tenant AND s.episode_id = e.episode_id")}
   AND s.seq <= ?6 AND e.user_id NOT IN opted_out
