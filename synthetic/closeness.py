@@ -16,7 +16,8 @@ _DECIMALS = 5
 @dataclass(frozen=True, slots=True)
 class Closeness:
     """``copies`` of n rows equal a real row; ``nearer_training`` in [0, 1] is the share of rows
-    whose nearest real row is a training row, ties counting half, among as many holdout rows."""
+    whose nearest real row is a training row, ties counting half, among as many holdout rows; NaN where
+    there is nothing of one kind."""
 
     n: int
     copies: int
@@ -42,6 +43,8 @@ def closeness(
     known = {row.tobytes() for part in (training, holdout) for row in _rounded(part)}
     copies = sum(row.tobytes() in known for row in _rounded(synthetic[told]))
     size = min(len(training), len(holdout), _ROWS)
+    if not size:
+        return Closeness(len(synthetic), copies, float("nan"), bool(told.any()))
     near = [
         _nearest(synthetic, part[rng.choice(len(part), size, replace=False)])
         for part in (training, holdout)

@@ -1,7 +1,7 @@
 """Are synthetic people and their answers close enough to real ones to learn a policy from?
 
 Computed inside the trust boundary on held-out people, without noise: for operators and the gate,
-never published. Intervals are percentile bootstraps over people.
+never published. Intervals are bootstraps over people.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ LEAST_PEOPLE = 30
 """Held-out people below which no check answers."""
 LEAST_DIVERSITY = 0.5
 MOST_NEARER_TRAINING = 0.55
-_METHOD = "percentile bootstrap over people, inside the trust boundary"
+_TWO_SIDED = 1.959963984540054
+_PERCENTILE = "percentile bootstrap over people, inside the trust boundary"
+_NORMAL = "normal interval with the bootstrap's deviation over people, inside the trust boundary"
 
 
 def check_quality(
@@ -110,16 +112,27 @@ class _Resampler:
         self.weights: Float = np.concatenate([np.ones((1, self.people)), drawn.astype(float)])
         """(1 + RESAMPLES, people); the first row is the sample itself."""
 
-    def estimate(self, name: str, figures: Float, method: str = _METHOD) -> Estimate:
+    def estimate(self, name: str, figures: Float) -> Estimate:
         """From (1 + RESAMPLES,) values of a figure, the first on the sample itself."""
         rest = figures[1:][np.isfinite(figures[1:])]
         tail = (1.0 - CONFIDENCE) / 2.0
         low, high = np.quantile(rest, [tail, 1.0 - tail]) if len(rest) else (math.nan, math.nan)
+        return self._estimate(name, figures, (float(low), float(high)), _PERCENTILE)
+
+    def biased_estimate(self, name: str, figures: Float) -> Estimate:
+        """For a figure >= 0 that resampling itself raises: its deviation still holds, its place not."""
+        spread = _TWO_SIDED * float(figures[1:].std())
+        value = float(figures[0])
+        return self._estimate(name, figures, (max(0.0, value - spread), value + spread), _NORMAL)
+
+    def _estimate(
+        self, name: str, figures: Float, interval: tuple[float, float], method: str
+    ) -> Estimate:
         return Estimate(
             name=name,
             value=float(figures[0]),
-            low=float(low),
-            high=float(high),
+            low=interval[0],
+            high=interval[1],
             confidence=CONFIDENCE,
             n=len(self.owner),
             clusters=self.people,
@@ -134,7 +147,7 @@ def _distance(
     everyone = np.zeros(len(profiles), dtype=np.int64)
     synthetic = counts_by_owner(layout, profiles.context, everyone, profiles.weight, 1)[0]
     figures = mean_divergence(layout, by.weights @ real, synthetic)
-    return by.estimate("distribution_distance", figures)
+    return by.biased_estimate("distribution_distance", figures)
 
 
 def _diversity(
@@ -154,8 +167,7 @@ def _diversity(
 
 
 def _copy_estimates(near: Closeness) -> tuple[Estimate, Estimate]:
-    z = 1.959963984540054
-    share, n = near.nearer_training, near.n
+    z, share, n = _TWO_SIDED, near.nearer_training, near.n
     spread = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     nearer = Estimate(
@@ -267,7 +279,6 @@ def _diversity_check(diversity: Estimate) -> Check:
 def _copy_checks(near: Closeness) -> tuple[Check, Check]:
     copied = near.comparable and near.copies > 0
     nearer, _ = _copy_estimates(near)
-    remembers = nearer.low > MOST_NEARER_TRAINING
     return (
         Check(
             "exact_copies",
@@ -278,14 +289,23 @@ def _copy_checks(near: Closeness) -> tuple[Check, Check]:
             float(near.copies),
             0.0,
         ),
-        Check(
-            "remembered_people",
-            CheckStatus.FAILED if remembers else CheckStatus.PASSED,
-            f"{nearer.value:.1%} of synthetic people are nearer to people who were learned from than "
-            f"to held-out ones; a generator that remembers nobody has about 50 %.",
-            nearer.value,
-            MOST_NEARER_TRAINING,
-        ),
+        _remembered_check(nearer),
+    )
+
+
+def _remembered_check(nearer: Estimate) -> Check:
+    name = "remembered_people"
+    if not math.isfinite(nearer.value):
+        reason = "No episode was learned from, so nothing shows whom the generator remembers."
+        return Check(name, CheckStatus.INSUFFICIENT, reason, None, MOST_NEARER_TRAINING)
+    remembers = nearer.low > MOST_NEARER_TRAINING
+    return Check(
+        name,
+        CheckStatus.FAILED if remembers else CheckStatus.PASSED,
+        f"{nearer.value:.1%} of synthetic people are nearer to people who were learned from than to "
+        f"held-out ones; a generator that remembers nobody has about 50 %.",
+        nearer.value,
+        MOST_NEARER_TRAINING,
     )
 
 
