@@ -17,10 +17,10 @@ from everloop.gates.safety import SafetyCheck
 from everloop.gates.validation import ValidationCheck
 
 CHECKS: tuple[GateCheck, ...] = (
+    NonInferiorityCheck(),
+    OverlapCheck(),
     ProvenanceCheck(),
     ValidationCheck(),
-    OverlapCheck(),
-    NonInferiorityCheck(),
     FairnessCheck(),
     QualityCheck(),
     AnomalyCheck(),

@@ -167,7 +167,9 @@ def _inverse(connection: duckdb.DuckDBPyConnection, arm: str) -> tuple[float, fl
         connection,
         f"""
         SELECT avg(inverse), stddev_samp(inverse), count(inverse), count(*)
-        FROM (SELECT CASE WHEN propensity > 0 AND propensity <= 1 THEN 1 / (len(valid_actions) * propensity) END AS inverse
+        FROM (SELECT 1 / (len(valid_actions)
+                          * CASE WHEN isfinite(propensity) AND propensity > 0 THEN propensity END)
+                     AS inverse
               FROM episodes WHERE {arm})
         """,  # noqa: S608  (arm is one of two texts of this module)
     )
