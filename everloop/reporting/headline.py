@@ -75,5 +75,5 @@ def rollout_sentence(rollout: RolloutRecord | None) -> str:
             f"{number(rollout.traffic_percent)} % of traffic, against {against}."
         )
     if rollout.state == "waiting":
-        return sentence(f"The rollout waits: {'; '.join(rollout.reasons) or 'another is on trial'}")
-    return sentence(f"No rollout was started: {'; '.join(rollout.reasons) or 'the gate said no'}")
+        return sentence(f"The rollout waits: {rollout.reasons[0] if rollout.reasons else 'another is on trial'}")
+    return sentence(f"No rollout was started: {rollout.reasons[0] if rollout.reasons else 'the gate said no'}")
