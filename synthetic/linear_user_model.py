@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from everloop.contracts.datasets import Bool, Float, Float32, Int
 from everloop.contracts.documents import write_atomically
 from everloop.contracts.errors import ShouldFixArgument, ShouldFixLoopSpec, ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import Responses
-from synthetic.features import FeatureMap, missing_types
+from synthetic.features import INTERCEPT_SCALE, FeatureMap, missing_types
 
 FORMAT = 1
 RETENTION = 0.6
@@ -33,6 +33,7 @@ DRIFT = 0.15
 """Standard deviation of what each moving dimension gains between decisions."""
 CONCENTRATION = 4.0
 """alpha + beta of the Beta distribution that a signal is drawn from, around its mean."""
+_LEAST_SHARE = 1e-4
 _MOST_MISSING = 12
 """Reward sums over all patterns of presence, 2 to this power at most."""
 
@@ -68,6 +69,22 @@ class Weights:
 
     values: Float
     presences: Float
+
+
+def cold_weights(spec: LoopSpec, features: FeatureMap) -> Weights:
+    """Where a cold fit starts, from the specification alone.
+
+    Every signal is in the middle of its range, except where a success metric declares a baseline of
+    its share over all actions: a rare signal would need many noisy steps to get down to its level.
+    """
+    values = np.zeros((features.signals, features.width))
+    for metric in spec.success_metrics:
+        if metric.signal in spec.signal_names and metric.unit == "share" and not metric.action_kind:
+            signal = spec.signal(metric.signal)
+            share = (metric.baseline - signal.low) / (signal.high - signal.low)
+            start = logit(min(max(share, _LEAST_SHARE), 1.0 - _LEAST_SHARE))
+            values[spec.signal_names.index(metric.signal), 0] = start / INTERCEPT_SCALE
+    return Weights(values, np.zeros((features.presences, features.presence_width)))
 
 
 class LinearUserModel:

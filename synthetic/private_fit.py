@@ -35,14 +35,6 @@ BATCH_PEOPLE = 2_000
 Progress = Callable[[int, int], None]
 
 
-def zero_weights(features: FeatureMap) -> Weights:
-    """Where a cold fit starts: every signal in the middle of its range."""
-    return Weights(
-        values=np.zeros((features.signals, features.width)),
-        presences=np.zeros((features.presences, features.presence_width)),
-    )
-
-
 def private_fit(
     spec: LoopSpec,
     features: FeatureMap,

@@ -9,7 +9,6 @@ averaged with their mu^2 as weights, which is post-processing.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,15 +16,16 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from everloop.contracts.datasets import EncodedEpisodes, EncodingLayout, Float
+from everloop.contracts.datasets import EncodingLayout, Float
 from everloop.contracts.documents import write_atomically
 from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.privacy import GaussianMechanism
 from synthetic.marginals import counts_by_owner, total_bins, variables
 from synthetic.noise import Noise
-from synthetic.people import gather
+from synthetic.people import PeopleEpisodes
 
 FORMAT = 1
+_BATCH_PEOPLE = 10_000
 _TYPICAL_SQUARE = 0.5
 """Public guess of the squared norm of one variable's shares, between 1 / episodes and 1. It sets R: a
 wrong guess costs accuracy, never privacy."""
@@ -64,30 +64,32 @@ def scale_of(layout: EncodingLayout) -> float:
     return float(np.sqrt(_TYPICAL_SQUARE * len(variables(layout))))
 
 
-def person_vectors(
-    layout: EncodingLayout, episodes: EncodedEpisodes, people: Collection[str], last: int
-) -> Float:
-    """(P, bins) clipped vectors of the given people's last episodes, each of norm at most 1."""
-    gathered = gather(episodes, people, last)
-    real = gathered.rows >= 0
-    owner = np.repeat(np.arange(len(gathered)), real.sum(axis=1))
+def person_vectors(layout: EncodingLayout, people: PeopleEpisodes) -> Float:
+    """(P, bins) clipped vectors of P people's last episodes, each of norm at most 1."""
+    real = people.rows >= 0
     vectors = counts_by_owner(
         layout,
-        episodes.context[gathered.rows[real]],
-        owner,
-        gathered.share[real],
-        len(gathered),
+        people.episodes.context[people.rows[real]],
+        np.repeat(np.arange(len(people)), real.sum(axis=1)),
+        people.share[real],
+        len(people),
     ) / scale_of(layout)
     norm = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
     return np.asarray(vectors / np.maximum(norm, 1.0), dtype=np.float64)
 
 
 def noisy_sums(
-    vectors: Float, mechanism: GaussianMechanism, people_expected: int, noise: Noise
+    layout: EncodingLayout,
+    people: PeopleEpisodes,
+    mechanism: GaussianMechanism,
+    people_expected: int,
+    noise: Noise,
 ) -> Float:
-    """(bins,) (sum of the vectors + sigma * clip * z) / people_expected; clip is 1."""
-    drawn = mechanism.sigma * mechanism.clip * noise((vectors.shape[1],))
-    return np.asarray((vectors.sum(axis=0) + drawn) / people_expected, dtype=np.float64)
+    """(bins,) (sum of the people's vectors + sigma * clip * z) / people_expected; clip is 1."""
+    total = mechanism.sigma * mechanism.clip * noise((total_bins(layout),))
+    for part in people.batches(_BATCH_PEOPLE):
+        total = total + person_vectors(layout, part).sum(axis=0)
+    return np.asarray(total / people_expected, dtype=np.float64)
 
 
 def averaged(

@@ -21,14 +21,13 @@ from everloop.contracts.ports import BlobStore, PrivacyLedger, Reservation
 from everloop.contracts.privacy import ReleaseNote
 from everloop.contracts.simulation import ProfileBatch
 from synthetic.noise import SealedNoise
-from synthetic.people import inputs_sha256, people_of, require_bounded
+from synthetic.people import gather, inputs_sha256, people_of, require_bounded
 from synthetic.profile_statistics import (
     ProfileFacts,
     ProfileStatistics,
     averaged,
     load_statistics,
     noisy_sums,
-    person_vectors,
     save_statistics,
     scale_of,
 )
@@ -103,7 +102,8 @@ def release_profiles(
         mechanism = mechanism_of(reservation)
         privacy = spec.privacy
         tonight = noisy_sums(
-            person_vectors(layout, training, reservation.admitted, privacy.episodes_per_person),
+            layout,
+            gather(training, reservation.admitted, privacy.episodes_per_person),
             mechanism,
             privacy.people_expected,
             SealedNoise(reservation.noise_seed, STAGE),

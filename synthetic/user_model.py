@@ -18,6 +18,7 @@ from synthetic.linear_user_model import (
     LinearUserModel,
     ReleaseFacts,
     Weights,
+    cold_weights,
     load_user_model,
     save_user_model,
 )
@@ -28,6 +29,7 @@ from synthetic.release import Night, mechanism_of, note_of, release
 __all__ = ["LinearUserModel", "load_user_model", "release_user_model"]
 
 STAGE = "user_model"
+_PRODUCT = {"name", "context", "actions", "signals", "reward", "privacy", "success_metrics"}
 MECHANISM_VERSION = 1
 """Rises whenever the same inputs would give another release."""
 
@@ -75,9 +77,7 @@ def release_user_model(
     start, started_from = _warm_start(night, features, training.encoder)
     configuration = {
         "version": MECHANISM_VERSION,
-        "product": spec.model_dump(
-            mode="json", include={"name", "context", "actions", "signals", "reward", "privacy"}
-        ),
+        "product": spec.model_dump(mode="json", include=_PRODUCT),
         "encoder": training.encoder,
         "warm_start": started_from,
         "inputs": inputs_sha256(training),
@@ -85,7 +85,7 @@ def release_user_model(
 
     def compute(reservation: Reservation, path: Path) -> Path:
         # Opacus takes seconds to import, which loading a model need not cost.
-        from synthetic.private_fit import private_fit, zero_weights  # noqa: PLC0415
+        from synthetic.private_fit import private_fit  # noqa: PLC0415
 
         mechanism = mechanism_of(reservation)
         rate = spec.privacy.learning_rate * min(
@@ -95,7 +95,7 @@ def release_user_model(
             spec,
             features,
             gather(training, reservation.admitted, spec.privacy.episodes_per_person),
-            start or zero_weights(features),
+            start or cold_weights(spec, features),
             mechanism,
             rate,
             SealedNoise(reservation.noise_seed, STAGE),

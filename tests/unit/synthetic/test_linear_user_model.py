@@ -22,6 +22,7 @@ from synthetic.linear_user_model import (
     LinearUserModel,
     ReleaseFacts,
     Weights,
+    cold_weights,
     load_user_model,
     save_user_model,
 )
@@ -154,6 +155,25 @@ def test_too_many_missing_types_are_refused() -> None:
     spec = SPEC.model_copy(update={"signals": signals})
     with pytest.raises(ShouldFixLoopSpec, match="13 signal types"):
         LinearUserModel(spec, FEATURES, weights(), FACTS)
+
+
+def test_cold_fits_start_in_the_middle_or_at_a_declared_baseline() -> None:
+    assert not cold_weights(SPEC, FEATURES).values.any()
+    metrics = [
+        {"name": "a", "baseline": 0.1, "target": 0.2, "signal": "thumb"},
+        {"name": "b", "baseline": 0.3, "target": 0.2, "signal": "engagement", "unit": "rmse"},
+        {"name": "c", "baseline": 0.3, "target": 0.4, "signal": "group"},
+        {"name": "d", "baseline": 0.3, "target": 0.4},
+    ]
+    spec = LoopSpec.model_validate(SPEC.model_dump() | {"success_metrics": metrics})
+    started = cold_weights(spec, FEATURES)
+    model = LinearUserModel(spec, FEATURES, started, FACTS)
+    expected = model.expected_signals(contexts(3, np.random.default_rng(1)), np.arange(3))
+    np.testing.assert_allclose(expected, [[0.5, -0.8]] * 3)
+    assert not started.presences.any()
+    only_pairing = [metrics[0] | {"action_kind": "suggest_pairing"}]
+    of_a_kind = LoopSpec.model_validate(SPEC.model_dump() | {"success_metrics": only_pairing})
+    assert not cold_weights(of_a_kind, FEATURES).values.any()
 
 
 def test_files_round_trip_and_repeat(tmp_path: Path, model: LinearUserModel) -> None:

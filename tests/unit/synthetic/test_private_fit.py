@@ -12,10 +12,10 @@ from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec, Silence
 from everloop.contracts.privacy import GaussianMechanism
 from synthetic.features import FeatureMap, feature_map
-from synthetic.linear_user_model import Weights
+from synthetic.linear_user_model import Weights, cold_weights
 from synthetic.noise import Noise, SealedNoise
 from synthetic.people import gather, people_of
-from synthetic.private_fit import private_fit, zero_weights
+from synthetic.private_fit import private_fit
 from tests.unit.synthetic.world import INTERACTING, SPEC, make
 
 FEATURES = feature_map(SPEC, INTERACTING)
@@ -39,7 +39,7 @@ def fit(
 ) -> Weights:
     people = gather(episodes, people_of(episodes), last)
     return private_fit(
-        spec, features, people, start or zero_weights(features), mechanism, rate, noise, batch
+        spec, features, people, start or cold_weights(spec, features), mechanism, rate, noise, batch
     )
 
 
@@ -49,7 +49,7 @@ def flat(weights: Weights) -> Float:
 
 def random_weights(seed: int, scale: float = 0.5) -> Weights:
     rng = np.random.default_rng(seed)
-    zero = zero_weights(FEATURES)
+    zero = cold_weights(SPEC, FEATURES)
     return Weights(
         rng.normal(0, scale, zero.values.shape), rng.normal(0, scale, zero.presences.shape)
     )

@@ -25,7 +25,7 @@ from everloop.contracts.privacy import GaussianMechanism, ReleaseNote
 from everloop.contracts.simulation import ProfileBatch
 from synthetic.marginals import bins_of, total_bins, variables
 from synthetic.noise import SealedNoise
-from synthetic.people import people_of
+from synthetic.people import gather, people_of
 from synthetic.profile_statistics import (
     ProfileFacts,
     ProfileStatistics,
@@ -77,10 +77,13 @@ def place(tmp_path: Path) -> Place:
     return Place.at(tmp_path)
 
 
+def vectors_of(episodes: EncodedEpisodes) -> Float:
+    return person_vectors(LAYOUT, gather(episodes, people_of(episodes), 20))
+
+
 def exact(episodes: EncodedEpisodes) -> ProfileStatistics:
     """Statistics without noise, of everyone."""
-    vectors = person_vectors(LAYOUT, episodes, people_of(episodes), 20)
-    sums = vectors.sum(axis=0) / 600
+    sums = vectors_of(episodes).sum(axis=0) / 600
     return ProfileStatistics(sums, dataclasses.replace(FACTS, deviation=1e-9))
 
 
@@ -89,7 +92,7 @@ def exact(episodes: EncodedEpisodes) -> ProfileStatistics:
 
 def test_a_persons_vector_by_hand() -> None:
     episodes = make(1, each=2, seed=4)
-    vector = person_vectors(LAYOUT, episodes, people_of(episodes), 20)[0]
+    vector = vectors_of(episodes)[0]
     expected = np.zeros(total_bins(LAYOUT))
     for row in bins_of(LAYOUT, episodes.context):
         expected[row] += 0.5
@@ -102,7 +105,7 @@ def test_a_persons_vector_by_hand() -> None:
 @given(st.integers(0, 10_000), st.integers(1, 30))
 def test_one_person_moves_the_sum_by_at_most_one(seed: int, each: int) -> None:
     episodes = make(5, each=each, seed=seed)
-    vectors = person_vectors(LAYOUT, episodes, people_of(episodes), 20)
+    vectors = vectors_of(episodes)
     assert np.linalg.norm(vectors, axis=1).max() <= 1.0 + 1e-12
     assert vectors.shape == (5, total_bins(LAYOUT))
 
@@ -112,8 +115,8 @@ def test_neighbours_differ_by_the_clip_alone_under_the_same_noise() -> None:
     mechanism = GaussianMechanism(sigma=5.0, clip=1.0, steps=1)
 
     def released(of: EncodedEpisodes) -> Float:
-        vectors = person_vectors(LAYOUT, of, people_of(of), 20)
-        return noisy_sums(vectors, mechanism, 600, SealedNoise(bytes(32), "a"))
+        people = gather(of, people_of(of), 20)
+        return noisy_sums(LAYOUT, people, mechanism, 600, SealedNoise(bytes(32), "a"))
 
     for person in range(12):
         moved = released(episodes) - released(episodes.where(episodes.person != person))
@@ -122,11 +125,14 @@ def test_neighbours_differ_by_the_clip_alone_under_the_same_noise() -> None:
 
 def test_noise_has_the_deviation_that_was_paid_for() -> None:
     mechanism = GaussianMechanism(sigma=7.0, clip=1.0, steps=1)
+    episodes = make(3)
+    people = gather(episodes, people_of(episodes), 20)
     drawn = [
-        noisy_sums(np.zeros((3, 50)), mechanism, 600, SealedNoise(bytes([i]) * 32, "a"))
+        noisy_sums(LAYOUT, people, mechanism, 600, SealedNoise(bytes([i]) * 32, "a")) * 600
+        - vectors_of(episodes).sum(axis=0)
         for i in range(60)
     ]
-    assert np.std(drawn) * 600 == pytest.approx(7.0, rel=0.05)
+    assert np.std(drawn) == pytest.approx(7.0, rel=0.05)
 
 
 def test_nights_are_averaged_by_precision() -> None:
