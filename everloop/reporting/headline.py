@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,8 +27,8 @@ class Headline:
 
 def headline(evidence: RunEvidence) -> Headline:
     """What a reader who stops after two lines should know."""
-    rollout = rollout_sentence(evidence.rollout)
     verdict, ending = evidence.verdict, evidence.ending
+    rollout = rollout_sentence(evidence.rollout, verdict.reasons if verdict else ())
     if verdict is None:
         if ending is None:
             return Headline(
@@ -64,8 +65,8 @@ def _decision(verdict: Verdict) -> tuple[str, str, Tone]:
     return "Hold", "Nothing changes in serving.", "wait"
 
 
-def rollout_sentence(rollout: RolloutRecord | None) -> str:
-    """Where the candidate's trial stands."""
+def rollout_sentence(rollout: RolloutRecord | None, told: Sequence[str] = ()) -> str:
+    """Where the candidate's trial stands; reasons that were ``told`` already are not repeated."""
     if rollout is None:
         return "No rollout was asked for."
     if rollout.state == "started":
@@ -74,6 +75,6 @@ def rollout_sentence(rollout: RolloutRecord | None) -> str:
             f"The rollout has started: {rollout.candidate} gets "
             f"{number(rollout.traffic_percent)} % of traffic, against {against}."
         )
-    if rollout.state == "waiting":
-        return sentence(f"The rollout waits: {rollout.reasons[0] if rollout.reasons else 'another is on trial'}")
-    return sentence(f"No rollout was started: {rollout.reasons[0] if rollout.reasons else 'the gate said no'}")
+    says = "The rollout waits" if rollout.state == "waiting" else "No rollout was started"
+    why = "; ".join(reason for reason in rollout.reasons if reason not in told)
+    return sentence(f"{says}: {why}" if why else says)

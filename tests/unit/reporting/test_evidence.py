@@ -159,4 +159,6 @@ def test_rollouts_in_words(full: RunEvidence) -> None:
     assert words(waiting) == "The rollout waits: m-9 is on trial."
     refused = replace(started, state="refused", reasons=("a", "b"))
     assert words(refused) == "No rollout was started: a; b."
+    assert full.verdict is not None
+    assert words(replace(refused, reasons=full.verdict.reasons)) == "No rollout was started."
     assert words(None) == "No rollout was asked for."
