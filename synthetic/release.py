@@ -3,6 +3,8 @@
 The order is fixed: reserve (durable), compute with the reservation's own noise, store, complete. A
 kill anywhere resumes with the same people and noise, so that budget is spent once and the output is
 the same. When nothing new may be released, the newest stored release serves and the note says why.
+That a release did or did not happen depends on how many people there are: this one bit a night is
+not covered by the mechanism, so reasons stay with operators.
 """
 
 from __future__ import annotations
