@@ -27,7 +27,7 @@ def payload_sha256(record: Any, without: frozenset[str] = NOT_PAYLOAD) -> bytes:
         without: names of fields that don't count.
     """
     payload = {}
-    for name, default in _fields(type(record)):
+    for name, default in _fields(cast("Hashable", type(record))):
         if name not in without:
             value = getattr(record, name)
             if value != default:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.dialects.sqlite import insert
@@ -47,7 +48,7 @@ def pin(engine: Engine, extraction: Extraction) -> Pin:
         if stored is not None:
             return stored
         tenant = extraction.tenant
-        fresh = {
+        fresh: dict[str, Any] = {
             "episode_watermark": counters.last_number(connection, tenant, counters.EPISODES),
             "signal_watermark": counters.last_number(connection, tenant, counters.SIGNALS),
             "consent_revision": counters.last_number(connection, tenant, counters.REVISIONS),
