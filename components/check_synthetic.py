@@ -31,16 +31,16 @@ def check_synthetic(
         page: the same as a page.
         metrics: the estimates.
     """
-    from synthetic.quality import check_quality
-
     from components._pages import quality_rows
-    from components._private import released_file
+    from components._private import released_file, released_note
     from components._stage import stage
     from everloop.contracts.documents import write
     from everloop.contracts.encoded_file import load_encoded
     from everloop.loops.sections import assemble
+    from everloop.privacy.plan import remaining_epsilon
     from rl.encoders import layout
     from synthetic.profiles import load_profiles
+    from synthetic.quality import check_quality
     from synthetic.user_model import load_user_model
 
     with stage("check_synthetic", quality, page, metrics) as told:
@@ -51,6 +51,7 @@ def check_synthetic(
             load_profiles(released_file(profiles.path)),
             load_user_model(released_file(user_model.path), spec),
             load_encoded(episodes.path),
+            remaining_epsilon(released_note(profiles.path).budget),
         )
         write(figures, quality.path)
         told.says(*quality_rows(figures))

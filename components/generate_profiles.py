@@ -42,7 +42,7 @@ def generate_profiles(
     """
     from datetime import date
 
-    from components._private import publish_release
+    from components._private import publish_release, released_file
     from components._stage import stage
     from everloop.contracts.datasets import DatasetManifest
     from everloop.contracts.documents import read
@@ -50,14 +50,14 @@ def generate_profiles(
     from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
     from rl.encoders import layout
-    from synthetic.profiles import release_profiles
+    from synthetic.profiles import load_profiles, release_profiles, to_rows
 
     with stage("generate_profiles", profiles, page, metrics) as told:
         spec, place = (
             assemble(product, privacy=privacy, training=training),
             open_workspace(workspace),
         )
-        return publish_release(
+        made = publish_release(
             told,
             profiles.path,
             lambda folder: release_profiles(
@@ -72,3 +72,7 @@ def generate_profiles(
                 folder,
             ),
         )
+        if made:
+            people = load_profiles(released_file(profiles.path))
+            place.profiles.append(to_rows(people, layout(spec), spec), spec.name, tenant)
+        return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -185,13 +186,19 @@ def to_rows(
     vectors = profiles.context.astype(np.float64) @ persona_projection(layout.width)
     for index, vector in enumerate(vectors):
         yield SyntheticProfile(
-            profile_id=str(uuid.uuid5(_NAMESPACE, f"{profiles.release_id}/{index}")),
+            profile_id=str(uuid.uuid5(_NAMESPACE, _name(profiles, index))),
             persona_vector=tuple(float(v) for v in vector),
             traits=_traits(profiles.context[index], layout, spec),
             interaction_history=(),
             source=ProfileSource.GENERATED,
             release_id=profiles.release_id,
         )
+
+
+def _name(profiles: ProfileBatch, index: int) -> str:
+    """Release, position and person: other people drawn from the same release are other rows."""
+    person = hashlib.sha256(profiles.context[index].tobytes()).hexdigest()
+    return f"{profiles.release_id}/{index}/{person}"
 
 
 def persona_projection(width: int) -> Float:

@@ -46,7 +46,7 @@ class Exclusions:
     late_signals: int = 0
     """Signals that arrived after the cut-off or after their episode had closed."""
     open_episodes: int = 0
-    """Episodes whose feedback window had not passed at the cut-off and that lack a signal type."""
+    """Episodes whose feedback window had not passed at the cut-off."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,7 +204,7 @@ class DatasetStoreSuite(ABC):
                 signal(3, latency=1801),
             ],
         )
-        version = datasets.extract(extraction())
+        version = datasets.extract(extraction(spec=loop_spec(closes_after=1800)))
         assert signal_numbers(version) == {1, 2}
         assert version.manifest.exclusions.late_signals == 1
 
@@ -218,29 +218,26 @@ class DatasetStoreSuite(ABC):
         assert signal_numbers(version) == {1}
         assert version.manifest.exclusions.late_signals == 1
 
-    def test_an_open_episode_is_left_out_unless_every_type_is_present(
+    def test_an_open_episode_is_left_out_even_when_every_type_is_present(
         self, log: EventLog, datasets: DatasetStore
     ) -> None:
         at = MIDNIGHT - timedelta(seconds=CLOSES_AFTER)
         later = at + timedelta(microseconds=1)
         log.append_batch(
-            [episode(1, at=at), episode(2, at=later), episode(3, at=later), episode(4, at=later)],
+            [episode(1, at=at), episode(2, at=later), episode(3, at=later)],
             [
                 signal(1, of=1),
                 signal(2, of=2, signal_type=TYPES[0]),
                 signal(3, of=2, signal_type=TYPES[1]),
                 signal(4, of=3, signal_type=TYPES[0]),
-                signal(5, of=3, signal_type=TYPES[0]),
-                signal(6, of=4, signal_type=TYPES[0]),
-                signal(7, of=4, signal_type="undeclared"),
             ],
         )
         version = datasets.extract(extraction())
         closed = {row["episode_id"]: row["closed"] for row in episode_rows(version)}
-        assert closed == {uuid_of(1): True, uuid_of(2): False}
-        assert signal_numbers(version) == {1, 2, 3}
+        assert closed == {uuid_of(1): True}
+        assert signal_numbers(version) == {1}
         assert version.manifest.exclusions == Exclusions(open_episodes=2)
-        assert version.manifest.episodes_per_day["2026-03-10"] == 4
+        assert version.manifest.episodes_per_day["2026-03-10"] == 3
 
     def test_an_undeclared_signal_is_kept_for_validation_to_name(
         self, log: EventLog, datasets: DatasetStore
@@ -305,18 +302,6 @@ class DatasetStoreSuite(ABC):
         assert signal_numbers(version) == ({1, 2} if counts else {2})
         assert version.manifest.exclusions.disputed_signals == (0 if counts else 1)
 
-    def test_a_disputed_signal_does_not_complete_an_episode(
-        self, log: EventLog, datasets: DatasetStore
-    ) -> None:
-        at = MIDNIGHT - timedelta(minutes=30)
-        log.append_batch(
-            [episode(1, at=at)],
-            [signal(n, signal_type=kind) for n, kind in enumerate(TYPES)],
-        )
-        log.record_dispute(dispute(1))
-        version = datasets.extract(extraction())
-        assert version.manifest.exclusions == Exclusions(disputed_signals=1, open_episodes=1)
-
     def test_a_date_stays_pinned(self, log: EventLog, datasets: DatasetStore) -> None:
         log.append_batch([episode(1)], [signal(1)])
         first = datasets.extract(extraction())
@@ -329,19 +314,6 @@ class DatasetStoreSuite(ABC):
         assert datasets.extract(extraction()).manifest == first.manifest
         shorter = datasets.extract(extraction(window_days=1))
         assert (shorter.manifest.episodes, shorter.manifest.signals) == (1, 1)
-
-    def test_an_open_episode_stays_open_at_its_pin(
-        self, log: EventLog, datasets: DatasetStore
-    ) -> None:
-        at = MIDNIGHT - timedelta(minutes=30)
-        log.append_batch([episode(1, at=at)], [signal(1, signal_type=TYPES[0])])
-        first = datasets.extract(extraction())
-        log.append_signals([signal(2, signal_type=TYPES[1])])
-        shutil.rmtree(first.root)
-        assert datasets.extract(extraction()).manifest == first.manifest
-        assert first.manifest.exclusions.open_episodes == 1
-        fresh = datasets.extract(extraction(refresh=True))
-        assert (numbers(fresh), signal_numbers(fresh)) == ([1], {1, 2})
 
     def test_whole_numbers_are_real_numbers(self, log: EventLog, datasets: DatasetStore) -> None:
         log.append_batch(

@@ -1,14 +1,15 @@
 """What an extraction reads from the log, as SQL and as a stream of Arrow batches.
 
 With T the end of the logical date (UTC), an episode of the window counts when its feedback window
-has passed (``timestamp + closes_after <= T``) or every declared signal type is present; a signal
-counts when it arrived (``timestamp + latency``) by T and within its episode's feedback window and is
-not disputed (``open`` or ``upheld``). People whose newest ``train`` consent is a refusal are left out.
+has passed (``timestamp + closes_after <= T``). Counting open ones whose signals happen to be complete
+would tilt the newest day towards engaged people. A signal counts when it arrived (``timestamp +
+latency``) by T and within its episode's feedback window and is not disputed (``open`` or ``upheld``).
+People whose newest ``train`` consent is a refusal are left out.
 """
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from everloop.storage.column_types import microseconds
 from everloop.storage.local.dataset_pins import Pin
 
 _DAY = 86_400_000_000
+_PLACE = re.compile(r"\?(\d+)")
 _CACHE_KIB = 64 * 1024
 
 _CTE = """
@@ -39,8 +41,7 @@ held AS MATERIALIZED (
     SELECT signal_id, status, row_number() OVER (
       PARTITION BY signal_id ORDER BY recorded_at DESC, revision DESC) AS age
     FROM disputes WHERE tenant = ?1 AND revision <= ?7)
-  WHERE age = 1 AND status <> 'rejected'),
-declared AS MATERIALIZED (SELECT value AS signal_type FROM json_each(?9))
+  WHERE age = 1 AND status <> 'rejected')
 """
 # INDEXED BY: without statistics SQLite takes the ingest numbers' index, and each episode would read
 # the whole table.
@@ -52,18 +53,13 @@ WHERE e.tenant = ?1 AND e.loop = ?2 AND e.timestamp >= ?3 AND e.timestamp < ?4 A
 _SIGNALS = "reward_signals AS s INDEXED BY ix_reward_signals_tenant_episode_id"
 _LATE = "(s.latency > ?8 OR e.timestamp + s.latency * 1000000 > ?4)"
 _PASSED = "(e.timestamp + ?8 * 1000000 <= ?4)"
-_COUNTS = f"""({_PASSED} OR (
-  SELECT count(DISTINCT s.signal_type) FROM {_SIGNALS}
-  WHERE s.tenant = e.tenant AND s.episode_id = e.episode_id AND s.seq <= ?6
-    AND s.signal_type IN declared AND s.signal_id NOT IN held AND NOT {_LATE}
-  ) = (SELECT count(*) FROM declared))"""  # noqa: S608
 
 OPTED_OUT = f"""{_CTE}
 SELECT count(DISTINCT e.user_id) AS people, count(*) AS episodes
 {_WINDOW.format(join="")} AND e.user_id IN opted_out"""
 
 DAYS = f"""{_CTE}
-SELECT (e.timestamp - ?3) / {_DAY} AS day, count(*) AS logged, sum(NOT {_COUNTS}) AS open
+SELECT (e.timestamp - ?3) / {_DAY} AS day, count(*) AS logged, sum(NOT {_PASSED}) AS open
 {_WINDOW.format(join="")} AND e.user_id NOT IN opted_out
 GROUP BY day"""
 
@@ -73,13 +69,13 @@ EPISODES = f"""{_CTE}
 SELECT e.episode_id, e.user_id AS person, e.timestamp, e.action_taken AS action,
   ifnull(e.propensity, -1.0) AS propensity, e.valid_actions, e.context_snapshot AS context,
   e.action_arguments, e.model_version, e.arm, {_PASSED} AS closed
-{_WINDOW.format(join="")} AND e.user_id NOT IN opted_out AND {_COUNTS}
+{_WINDOW.format(join="")} AND e.user_id NOT IN opted_out AND {_PASSED}
 ORDER BY e.timestamp, e.episode_id"""
 
 SIGNALS = f"""{_CTE}
 SELECT s.signal_id, s.episode_id, s.signal_type, s.value, s.latency,
   s.confidence, s.signal_id IN held AS disputed, {_LATE} AS late,
-  {_COUNTS} AS counts
+  {_PASSED} AS counts
 {_WINDOW.format(join=f"CROSS JOIN {_SIGNALS} ON s.tenant = e.tenant AND s.episode_id = e.episode_id")}
   AND s.seq <= ?6 AND e.user_id NOT IN opted_out
 ORDER BY s.signal_id"""
@@ -110,7 +106,6 @@ class Bounds:
             self.pin.signal_watermark,
             self.pin.consent_revision,
             spec.reward.closes_after_seconds,
-            json.dumps(spec.signal_names),
         )
 
 
@@ -130,7 +125,9 @@ class LogReader:
         """The query's result in batches of at most ``rows`` rows."""
         options = {"adbc.sqlite.query.batch_rows": str(rows)}
         with self._connection.cursor(adbc_stmt_kwargs=options) as cursor:
-            cursor.execute(query, self._parameters)
+            # The driver wants as many values as the query has numbered places.
+            places = max(int(place) for place in _PLACE.findall(query))
+            cursor.execute(query, self._parameters[:places])
             yield from cursor.fetch_record_batch()
 
     def rows(self, query: str) -> list[dict[str, Any]]:
