@@ -1,12 +1,14 @@
 -- The reward definition, in BigQuery's dialect; DuckDB runs the same file through sqlglot.
 --
--- Reads  episodes(episode_id, timestamp, closed), signals(episode_id, signal_type, value, latency,
---        confidence), signal_specs(position, signal_type, low, high, two_sided, silence_is_zero,
---        weight, half_life_seconds) and reward_rule(success_at, failure_at), which has one row.
--- Gives  one row per episode, by (timestamp, episode_id), with one column mean_<type> per type.
+-- Reads  episodes(episode_id, episode_key, place, closed): the key is the id or anything that tells
+--        ids apart, place is the row's number in dataset order;
+--        signals(episode_id, episode_key, signal_type, value, latency, confidence);
+--        signal_specs(position, signal_type, low, high, slope, intercept, silence_is_zero, weight,
+--        half_life_seconds), one row per type; reward_rule(success_at, failure_at), one row.
+-- Gives  one row per episode, in dataset order, with one column mean_<type> per type.
 --
---   v = 2 * value - 1 where the type is two-sided, else value             -1 <= v <= 1
---   c = confidence * 2 ^ (-latency / half_life)                            0 <= c <= 1
+--   v = slope * value + intercept: 2 * value - 1 for a two-sided type, else value      -1 <= v <= 1
+--   c = confidence * 2 ^ (-latency / half_life)                                         0 <= c <= 1
 --   mean(type) = sum(c * v) / sum(c); 0 for a closed episode that is silent where silence means 0
 --   reward = sum(weight * mean) / sum(weight), both over the types that have a mean
 --
@@ -14,16 +16,16 @@
 -- from the tables. All evidence of an episode is summed in one pass over the signals.
 WITH evidence AS (
   SELECT
-    signals.episode_id,
+    signals.episode_key,
     spec.position,
-    IF(spec.two_sided, 2 * signals.value - 1, signals.value) AS v,
-    -- An undeclared type has no range and is refused. NaN is asked for by name: DuckDB decides range
-    -- comparisons by Parquet's statistics, and those leave NaN out.
+    spec.slope * signals.value + spec.intercept AS v,
+    -- An undeclared type has no range and is refused. NaN is refused below, where a sum shows it:
+    -- DuckDB decides range comparisons by Parquet's statistics, and those leave NaN out.
     IF(
-      signals.value BETWEEN spec.low AND spec.high AND NOT IS_NAN(signals.value)
-        AND signals.confidence BETWEEN 0 AND 1 AND NOT IS_NAN(signals.confidence)
+      signals.value BETWEEN spec.low AND spec.high
+        AND signals.confidence BETWEEN 0 AND 1
         AND signals.latency >= 0,
-      signals.confidence * POW(2, -signals.latency / spec.half_life_seconds),
+      signals.confidence * EXP(-LN(2) * signals.latency / spec.half_life_seconds),
       ERROR(CONCAT(
         'refused signal of type ', COALESCE(signals.signal_type, 'null'),
         ': value ', COALESCE(CAST(signals.value AS STRING), 'null'),
@@ -38,15 +40,15 @@ WITH evidence AS (
 
 heard AS (
   SELECT
-    episode_id,
-    COUNT(IF(c > 0, 1, NULL)) AS signals,
+    episode_key,
+    COUNT(*) AS signals,
     VAR_SAMP(v) AS variance
     {%- for name in names %},
     SUM(IF(position = {{ loop.index0 }}, c, NULL)) AS `c_{{ name }}`,
     SUM(IF(position = {{ loop.index0 }}, c * v, NULL)) AS `cv_{{ name }}`
     {%- endfor %}
   FROM evidence
-  GROUP BY episode_id
+  GROUP BY episode_key
 ),
 
 rule AS (
@@ -64,7 +66,7 @@ rule AS (
 means AS (
   SELECT
     episodes.episode_id,
-    episodes.timestamp,
+    episodes.place,
     episodes.closed,
     COALESCE(heard.signals, 0) AS signals,
     heard.variance
@@ -75,7 +77,7 @@ means AS (
     END AS `mean_{{ name }}`
     {%- endfor %}
   FROM episodes
-  LEFT JOIN heard ON heard.episode_id = episodes.episode_id
+  LEFT JOIN heard ON heard.episode_key = episodes.episode_key
   CROSS JOIN rule
 ),
 
@@ -92,7 +94,14 @@ weighted AS (
 ),
 
 scored AS (
-  SELECT *, GREATEST(-1.0, LEAST(1.0, ratio)) AS reward FROM weighted
+  SELECT
+    *,
+    IF(
+      IS_NAN(ratio),
+      ERROR(CONCAT('refused signal of episode ', episode_id, ': value or confidence is nan')),
+      GREATEST(-1.0, LEAST(1.0, ratio))
+    ) AS reward
+  FROM weighted
 )
 
 SELECT
@@ -110,4 +119,4 @@ SELECT
   `mean_{{ name }}`
   {%- endfor %}
 FROM scored
-ORDER BY timestamp, episode_id
+ORDER BY place

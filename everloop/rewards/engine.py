@@ -43,8 +43,6 @@ def bounded_engine(
                 "memory_limit": f"{memory_limit_mb}MB",
                 "threads": threads,
                 "temp_directory": spill,
-                # The definition orders its rows itself; anything else may come in any order.
-                "preserve_insertion_order": True,
             }
         )
         try:
@@ -56,9 +54,17 @@ def bounded_engine(
             connection.close()
 
 
-def register_parquet(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
-    """Make one Parquet file readable as a view."""
-    connection.read_parquet(glob.escape(str(path))).create_view(name)
+def register_parquet(
+    connection: duckdb.DuckDBPyConnection, name: str, path: Path, columns: str = "*"
+) -> None:
+    """Make one Parquet file readable as a view; ``file_row_number`` is there to be selected."""
+    source = f"read_parquet({quoted(glob.escape(str(path)))}, file_row_number = true)"
+    connection.execute(f"CREATE OR REPLACE VIEW {name} AS SELECT {columns} FROM {source}")  # noqa: S608
+
+
+def quoted(text: str) -> str:
+    """Text as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def remedy_for(problem: duckdb.Error) -> EverloopError:

@@ -109,9 +109,9 @@ def measure_rewards(
     )
     if misplaced:
         raise ShouldRestoreArtefact(
-            f"{misplaced} of {episodes} rows of {dataset.episodes_path} are not in the order "
-            "(timestamp, episode_id).",
-            "Extract the dataset again.",
+            f"{misplaced} of {episodes} rows of {rewards} belong to other episodes than those of "
+            f"{dataset.episodes_path}.",
+            "Rerun aggregate_rewards.",
         )
     arms = _clustered(connection, "comparison", "TRUE")
     anomalies = find_anomalies(connection)

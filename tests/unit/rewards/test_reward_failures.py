@@ -17,8 +17,9 @@ from everloop.contracts.errors import (
 )
 from everloop.loops import load
 from everloop.rewards.engine import bounded_engine, remedy_for
-from everloop.rewards.runner import aggregate, write_rewards
-from tests.made_datasets import Evidence, Row, episode_id, write_dataset
+from everloop.rewards.runner import aggregate
+from everloop.rewards.table import write_rewards
+from tests.made_datasets import Evidence, Row, episode_id, signal_id, write_dataset
 
 SPEC = load("companion")
 
@@ -47,7 +48,7 @@ def test_bad_signal_is_refused_by_name(name: str, tmp_path: Path) -> None:
     with pytest.raises(ShouldFixSignal) as refused:
         aggregate(SPEC, dataset, out)
     assert said in refused.value.message
-    assert episode_id(0) in refused.value.message
+    assert episode_id(0) in refused.value.message or signal_id(1) in refused.value.message
     assert list(out.parent.iterdir()) == []
 
 
@@ -108,6 +109,28 @@ def test_folder_with_glob_characters_and_quotes(tmp_path: Path) -> None:
     )
     figures = aggregate(SPEC, dataset, tmp_path / "that's [it]" / "r.parquet")
     assert figures.rewarded == 1
+
+
+def test_lonely_nan_is_refused_too(tmp_path: Path) -> None:
+    """One signal has no variance that would fail on it."""
+    dataset = write_dataset(
+        tmp_path / "d",
+        [Row(0), Row(1)],
+        [Evidence(0, "resonance", float("nan")), Evidence(1, "resonance", 1)],
+    )
+    with pytest.raises(ShouldFixSignal, match="value nan"):
+        write_rewards(SPEC, dataset, tmp_path / "r.parquet")
+
+
+def test_ids_that_cannot_be_told_apart_by_fingerprint(tmp_path: Path) -> None:
+    """A repeated id has one fingerprint in two rows, so the ids themselves become the keys."""
+    dataset = write_dataset(
+        tmp_path / "d",
+        [Row(0), Row(0), Row(1)],
+        [Evidence(0, "engagement", 0.5), Evidence(1, "engagement", 1.0)],
+    )
+    table = pq.read_table(write_rewards(SPEC, dataset, tmp_path / "r.parquet"))
+    assert table.column("reward").to_pylist() == [0.5, 0.5, 1.0]
 
 
 def large(tmp_path: Path, episodes: int = 30_000) -> tuple[list[Row], list[Evidence]]:

@@ -16,8 +16,10 @@ from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.figures import RewardFigures
 from everloop.loops import load
 from everloop.rewards.anomaly import MAX_IDS, variance_limit
-from everloop.rewards.figures import ClusteredMean
+from everloop.rewards.engine import bounded_engine
+from everloop.rewards.figures import ClusteredMean, measure_rewards
 from everloop.rewards.runner import aggregate
+from everloop.rewards.table import write_rewards
 from tests.made_datasets import Evidence, Row, episode_id, write_dataset
 
 
@@ -152,12 +154,25 @@ def test_no_limit_without_evidence_of_spread() -> None:
     assert variance_limit(0.0, 1.0, 30) == pytest.approx(math.exp(5 * 1.4826))
 
 
-def test_files_out_of_order_are_refused(tmp_path: Path) -> None:
-    dataset = write_dataset(tmp_path / "d", [Row(0, timestamp=on(8)), Row(1, timestamp=on(9))])
-    swapped = write_dataset(tmp_path / "e", [Row(0, timestamp=on(9)), Row(1, timestamp=on(8))])
+def test_another_dataset_s_table_is_refused(tmp_path: Path) -> None:
     spec = load("companion")
-    aggregate(spec, dataset, tmp_path / "r.parquet")
-    table = pq.read_table(swapped.episodes_path)
-    pq.write_table(table.take([1, 0]), swapped.episodes_path)
-    with pytest.raises(ShouldRestoreArtefact, match="order"):
-        aggregate(spec, swapped, tmp_path / "r.parquet")
+    dataset = write_dataset(tmp_path / "d", [Row(0), Row(1)])
+    other = write_dataset(tmp_path / "e", [Row(0), Row(2)])
+    shorter = write_dataset(tmp_path / "f", [Row(0)])
+    for version, misplaced in ((other, 1), (shorter, 1), (dataset, 0)):
+        table = write_rewards(spec, version, tmp_path / "r.parquet")
+        with bounded_engine(tmp_path, 100, 1) as connection:
+            if misplaced:
+                with pytest.raises(ShouldRestoreArtefact, match="1 of 2 rows"):
+                    measure_rewards(connection, spec, dataset, table)
+            else:
+                assert measure_rewards(connection, spec, dataset, table).episodes == 2
+
+
+def test_order_is_the_file_s(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "d", [Row(i, timestamp=on(8 + i % 3)) for i in range(9)])
+    shuffled = pq.read_table(dataset.episodes_path).take([4, 2, 8, 0, 1, 7, 3, 6, 5])
+    pq.write_table(shuffled, dataset.episodes_path)
+    aggregate(load("companion"), dataset, tmp_path / "r.parquet")
+    ids = pq.read_table(tmp_path / "r.parquet").column("episode_id")
+    assert ids.equals(shuffled.column("episode_id"))

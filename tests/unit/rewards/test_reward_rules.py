@@ -11,7 +11,7 @@ import pytest
 
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.loops import load
-from everloop.rewards.runner import write_rewards
+from everloop.rewards.table import write_rewards
 from tests.made_datasets import Evidence, Row, write_dataset
 
 DAY = 86_400
@@ -98,13 +98,13 @@ CASES = {
         0.0,
         "neutral",
         {"engagement": 0.0, "resonance": None},
-        used=0,
+        used=1,
     ),
     "a weightless signal breaks the silence": Case(
-        (heard("engagement", 1.0, confidence=0.0),), None, None, {"engagement": None}, used=0
+        (heard("engagement", 1.0, confidence=0.0),), None, None, {"engagement": None}, used=1
     ),
     "a weight that underflows is none": Case(
-        (heard("engagement", 1.0, latency=2000 * DAY),), None, None, {"engagement": None}, used=0
+        (heard("engagement", 1.0, latency=2000 * DAY),), None, None, {"engagement": None}, used=1
     ),
     "success begins at its threshold": Case((heard("engagement", 0.2),), 0.2, "success"),
     "below success is neutral": Case((heard("engagement", 0.19),), 0.19, "neutral"),
