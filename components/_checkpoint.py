@@ -15,7 +15,7 @@ from everloop.contracts.models import ModelCheckpoint, ModelType
 from everloop.registry.registration import Candidate, register
 from everloop.trust.model_card import model_card
 from everloop.wiring import Workspace
-from rl.ppo.result import PolicyCard
+from rl.policy_card import PolicyCard
 
 CHECKPOINT = "checkpoint.json"
 

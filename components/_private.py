@@ -15,7 +15,7 @@ from everloop.contracts.errors import (
 )
 from everloop.contracts.models import Provenance
 from everloop.contracts.privacy import ReleaseNote
-from rl.ppo.result import PolicyCard
+from rl.policy_card import PolicyCard
 
 NOTE = "note.json"
 REFUSAL = "refusal.json"

@@ -6,46 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from everloop.contracts.figures import TrainingFigures, TrainingPoint
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyCard:
-    """What a policy is and what it was made from, beside its weights. Equal trainings, equal cards.
-
-    Attributes:
-        version: ``<loop>-<first 16 digits of the weights' SHA-256>``.
-        loop, encoder, actions, width, hidden: what it reads and decides.
-        spec_sha256, user_model_release, profiles_release: what it was trained for and with.
-        seed, iterations, steps: how long it was trained, from which seed.
-        weights_sha256, onnx_sha256: its two forms.
-        first_reward, last_reward, best_reward: mean reward per decision in the simulator, in the
-            first, the last and the best iteration; each includes that iteration's exploration.
-        propensity_error: largest |logged - recomputed| propensity of the whole training.
-        export_error: largest difference between the network and the exported form.
-        torch_version: what trained and exported it.
-    """
-
-    version: str
-    loop: str
-    encoder: str
-    actions: tuple[str, ...]
-    width: int
-    hidden: int
-    spec_sha256: str
-    user_model_release: str
-    profiles_release: str
-    seed: int
-    iterations: int
-    steps: int
-    weights_sha256: str
-    onnx_sha256: str
-    first_reward: float
-    last_reward: float
-    best_reward: float
-    propensity_error: float
-    export_error: float
-    torch_version: str
-    schema_version: int = 1
+from rl.policy_card import PolicyCard
 
 
 @dataclass(frozen=True, slots=True)

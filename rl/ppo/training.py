@@ -21,10 +21,11 @@ from rl.encoders.context import layout
 from rl.environment.journeys import JourneySource
 from rl.export import export_policy
 from rl.module import PolicyNetwork
+from rl.policy_card import PolicyCard
 from rl.ppo import checkpoint
 from rl.ppo.checkpoint import Array, TrainerState
 from rl.ppo.plan import Plan
-from rl.ppo.result import PolicyCard, TrainingResult
+from rl.ppo.result import TrainingResult
 from rl.ppo.rollout import RewardSummary
 from rl.ppo.session import Cluster, InProcess, OnCluster, Session
 from rl.ppo.update import UpdateSummary

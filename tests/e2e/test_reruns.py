@@ -113,7 +113,7 @@ def test_a_killed_run_continues_and_pays_once(workspace: Path) -> None:
 
 
 def test_an_empty_day_ends_in_a_report_and_spends_nothing(workspace: Path) -> None:
-    run = sdk.run_daily(small_plan(logical_date=date(2030, 1, 1)), home=workspace)
+    run = sdk.run_daily(small_plan(logical_date=date(2025, 1, 1)), home=workspace)
     assert run.record.status == "succeeded"
     assert list(outcomes(run)) == ["extract_episodes", "validate_episodes", "report"]
     assert run.record.verdict.startswith("hold: the run ended at validate_episodes")

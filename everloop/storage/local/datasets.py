@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
-import adbc_driver_sqlite.dbapi as adbc
+import adbc_driver_manager as adbc
 from sqlalchemy import Engine
 
 from everloop.contracts import documents

@@ -13,10 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError
@@ -27,6 +23,8 @@ from everloop.contracts.errors import ShouldFreeDisk, ShouldInitWorkspace
 BUSY_SECONDS = 60.0
 """How long a writer waits for another to finish."""
 
+SCHEMA_HEAD = "0002_ledger"
+"""Newest revision of ``everloop/storage/migrations``."""
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _CACHE_KIB = 64 * 1024
 _BEGIN = "everloop_begin"
@@ -55,8 +53,9 @@ def open_workspace_database(path: Path | str, create: bool = True) -> Engine:
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = _engine(path)
     try:
-        with _locked(path.with_name(f"{path.name}.lock")):
-            _migrate(engine, path)
+        if not (path.is_file() and _is_current(engine)):
+            with _locked(path.with_name(f"{path.name}.lock")):
+                _migrate(engine, path)
     except DatabaseError as problem:
         engine.dispose()
         if getattr(problem.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
@@ -147,7 +146,22 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+def _is_current(engine: Engine) -> bool:
+    """Whether the schema is this version's: a read, so that opening waits for no writer."""
+    with reading(engine) as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return False
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars()
+        return list(found) == [SCHEMA_HEAD]
+
+
 def _migrate(engine: Engine, path: Path) -> None:
+    # Half a second that only a new or an older database needs.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     scripts = ScriptDirectory.from_config(config)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import adbc_driver_sqlite.dbapi as adbc
 import pyarrow as pa
 
 from everloop.contracts.ports import Extraction
@@ -138,6 +137,8 @@ class LogReader:
 @contextmanager
 def log_reader(database: Path, bounds: Bounds) -> Iterator[LogReader]:
     """Open the workspace database read-only."""
+    import adbc_driver_sqlite.dbapi as adbc  # noqa: PLC0415  (a second that only extraction needs)
+
     with adbc.connect(f"file:{quote(str(database))}?mode=ro") as connection:
         with connection.cursor() as cursor:
             cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")

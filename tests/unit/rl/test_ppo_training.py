@@ -19,6 +19,7 @@ from everloop.contracts.figures import TrainingPoint
 from everloop.contracts.loop_spec import ExplorationSpec, TrainingSpec
 from everloop.contracts.models import States
 from rl.environment import JourneySource
+from rl.policy_card import PolicyCard
 from rl.ppo import Cluster, checkpoint, train
 from rl.ppo.algorithm import (
     JourneyLearner,
@@ -29,7 +30,6 @@ from rl.ppo.algorithm import (
     configure,
 )
 from rl.ppo.plan import Plan
-from rl.ppo.result import PolicyCard
 from rl.ppo.session import InProcess
 from rl.runtime import load_policy
 from tests.learning.worlds import Answer, World, identity, loop_of, never, people
