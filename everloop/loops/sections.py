@@ -62,8 +62,9 @@ def override(spec: LoopSpec, settings: tuple[str, ...]) -> LoopSpec:
         *parents, key = path.strip().split(".")
         node = document
         for parent in parents:
-            node = node.get(parent, {}) if isinstance(node, dict) else {}
-        if not separator or not isinstance(node, dict) or key not in node:
+            inner: Any = node.get(parent)
+            node = inner if isinstance(inner, dict) else {}
+        if not separator or key not in node:
             known = ", ".join(f"{name}.{field}" for name in TUNABLE for field in document[name])
             raise ShouldFixLoopSpec(f"Setting {setting!r} names nothing.", f"Known: {known}.")
         node[key] = _value(text)

@@ -103,7 +103,7 @@ class JourneyRunner(SingleAgentEnvRunner):
         worker = int(self.worker_index or 0)
         rollout, rewards = collect(
             _network(self.module),
-            cast("JourneyVectorEnv", self.env).journeys,
+            self.env.journeys,
             stream(plan.seed, iteration, worker, 0),
             plan.training.rollout_length,
             plan.epsilon(iteration),
