@@ -92,10 +92,11 @@ def test_a_wrong_wire_fails_when_the_graph_is_built() -> None:
         extracted = extract_episodes(
             workspace="w", logical_date="d", tenant="t", refresh="", **everything
         )
-        wires = ("validation", "rewards", "user_model", "profiles", "quality", "evaluation")
+        wires = ("validation", "rewards", "user_model", "profiles", "quality", "policy")
         gate(
             **everything,
             **dict.fromkeys(wires, extracted.outputs["dataset"]),
+            evaluation=extracted.outputs["dataset"],
             explanations=extracted.outputs["dataset"],
         )
 
