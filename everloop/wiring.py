@@ -7,7 +7,6 @@ A workspace is a folder on a laptop: ``state.db`` (SQLite), ``datasets/``, ``blo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from everloop import settings
@@ -23,6 +22,7 @@ from everloop.contracts.ports import (
 from everloop.privacy.ledger import Ledger
 from everloop.privacy.pseudonyms import Pseudonyms
 from everloop.storage.local.blobs import LocalBlobStore
+from everloop.storage.local.clock import SystemClock
 from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.local.engine import open_workspace_database
 from everloop.storage.local.event_log import SqliteEventLog
@@ -33,13 +33,6 @@ from everloop.storage.local.rollouts import SqlRolloutStore
 from everloop.storage.local.runs import SqlRunStore
 
 DATABASE = "state.db"
-
-
-class SystemClock:
-    """The machine's clock, UTC."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
