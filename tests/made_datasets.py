@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -50,7 +51,7 @@ SIGNAL_COLUMNS = pa.schema(
 
 @dataclass
 class Row:
-    """An episode's row; the id is a number, written out as a UUID."""
+    """An episode's row; the id is a number, written out as a UUID, the person a name, written hashed."""
 
     number: int
     person: str = "p0"
@@ -65,7 +66,7 @@ class Row:
     def columns(self) -> dict[str, Any]:
         return {
             "episode_id": episode_id(self.number),
-            "person": self.person,
+            "person": hashlib.sha256(self.person.encode()).hexdigest(),
             "timestamp": self.timestamp,
             "action": self.action,
             "propensity": self.propensity,

@@ -120,6 +120,11 @@ def _explain(document: CommentedMap, error: ErrorDetails, where: str) -> str:
         return f"{where}:{_line(document, location)}: unknown key {path!r} ({fix})"
     if error["type"] == "missing":
         return f"{where}:{_line(document, location)}: {path!r} is missing (add it)"
+    if not location:
+        # A rule across sections speaks of the one it is about in its first words.
+        named = (str(key) for key in document)
+        about = [k for k in named if message.startswith(k.replace("_", " ").rstrip("s"))]
+        location = tuple(about[:1])
     given = error["input"]
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
     return f"{where}:{_line(document, location)}: {path}: {message}{shown}"

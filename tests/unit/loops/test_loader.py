@@ -74,8 +74,9 @@ def test_a_wrong_specification_names_the_line_and_the_fix(
 
 
 def test_a_protected_field_must_exist() -> None:
-    with pytest.raises(ShouldFixLoopSpec, match="protected field 'age'"):
-        parse(COMPANION.replace("protected: [age_group]", "protected: [age]"))
+    with pytest.raises(ShouldFixLoopSpec, match="protected field 'age'") as refused:
+        parse(COMPANION.replace("protected: [age_group]", "protected: [age]"), "mine.yaml")
+    assert str(refused.value).startswith(f"mine.yaml:{line_of('protected: [age_group]')}:")
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "a: [\n", "\t: x", "a: b: c\n", "\x00"])
