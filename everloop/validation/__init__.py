@@ -1,6 +1,5 @@
-"""Is a dataset version fit to learn from? A Great Expectations suite, defined in code.
+"""Is a dataset version fit to learn from? Expectations in code, run by Great Expectations.
 
-``rules`` says what is asked of every row and ``measures`` what is asked of the whole; ``facts`` lays a
-dataset out so that both can be asked, ``expectations`` has Great Expectations ask, ``suite`` is the
-stage and ``page`` its report.
+``facts`` measures a version in SQL, ``contexts`` looks into the context snapshots, ``expectations``
+says what is expected, ``suite`` asks Great Expectations, ``page`` renders the answer.
 """

@@ -1,110 +1,191 @@
-"""Great Expectations does the asking: rules become expectations, and its results become outcomes."""
+"""What is expected of a dataset version: each expectation with its words and its severity."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-import great_expectations as gx
-import pandas as pd
-from great_expectations.data_context.types.base import ProgressBarsConfig
-from great_expectations.expectations.core import (
-    ExpectColumnValuesToBeBetween,
-    ExpectColumnValuesToBeInSet,
-    ExpectColumnValuesToBeUnique,
-    ExpectColumnValuesToNotBeNull,
-    ExpectTableColumnsToMatchSet,
-)
-from great_expectations.expectations.expectation import Expectation
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.validation.contexts import FieldFacts
+from everloop.validation.facts import DatasetFacts
 
-from everloop.validation.measures import Measure
-from everloop.validation.rules import Ask, Between, OneOf, Present, Unique
+FEW_DAYS = 3
+"""With fewer earlier days that have episodes, an odd volume is a warning."""
+MOST_MISSING = 0.5
+"""A context field that more episodes lack is worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What Great Expectations found for one check.
+class Expected:
+    """One expectation: ``value`` within ``low``..``high``; NaN fits nothing.
 
-    ``unexpected``: rows that fail, where rows were asked. ``problem``: why it could not be asked.
+    ``observed`` and ``wanted`` say it in words; ``error`` ends the run in a report.
     """
 
-    check: str
-    success: bool
-    unexpected: int | None = None
-    problem: str | None = None
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    observed: str
+    wanted: str
+    severity: Literal["error", "warning"] = "error"
 
 
-def expectation(check: str, ask: Ask) -> Expectation:
-    """The expectation that asks it; ``check`` travels in its meta data."""
-    meta = {"check": check}
-    match ask:
-        case Between():
-            return ExpectColumnValuesToBeBetween(
-                column=ask.column,
-                min_value=ask.low,
-                max_value=ask.high,
-                strict_min=ask.strict_low,
-                strict_max=ask.strict_high,
-                meta=meta,
-            )
-        case OneOf():
-            return ExpectColumnValuesToBeInSet(
-                column=ask.column, value_set=[str(value) for value in ask.values], meta=meta
-            )
-        case Unique():
-            return ExpectColumnValuesToBeUnique(column=ask.column, meta=meta)
-        case Present():
-            return ExpectColumnValuesToNotBeNull(column=ask.column, meta=meta)
-
-
-def schema_expectations(check: str, columns: dict[str, tuple[str, ...]]) -> tuple[Expectation, ...]:
-    """Of a frame with one row that holds each column's type."""
-    meta = {"check": check}
+def expectations(
+    spec: LoopSpec, facts: DatasetFacts, fields: tuple[FieldFacts, ...]
+) -> tuple[Expected, ...]:
+    """Everything that is expected of a version with these facts, in reading order."""
+    found = [_at_least("episodes present", facts.episodes, 1, "episodes")]
+    if not facts.episodes:
+        return tuple(found)
     return (
-        ExpectTableColumnsToMatchSet(column_set=list(columns), exact_match=False, meta=meta),
-        *(
-            ExpectColumnValuesToBeInSet(column=name, value_set=list(types), meta=meta)
-            for name, types in columns.items()
+        *found,
+        _at_least("enough episodes", facts.episodes, spec.thresholds.min_episodes, "episodes"),
+        *_ids_and_actions(facts),
+        *_propensities(spec, facts),
+        *_time(spec, facts),
+        *_signals(facts),
+        *(expected for field in fields for expected in _context(field)),
+    )
+
+
+def _ids_and_actions(facts: DatasetFacts) -> tuple[Expected, ...]:
+    return (
+        _none("episode ids distinct", facts.duplicate_episodes, "repeated episode ids"),
+        _none("actions in the catalogue", facts.unknown_actions, "episodes with unknown actions"),
+        _none("actions valid", facts.unlisted_actions, "episodes whose action was not valid"),
+    )
+
+
+def _propensities(spec: LoopSpec, facts: DatasetFacts) -> tuple[Expected, ...]:
+    tolerance = spec.thresholds.mean_weight_tolerance
+    found = [
+        _none("propensities in (0, 1]", facts.bad_propensities, "propensities outside (0, 1]"),
+        Expected(
+            "propensities logged by some",
+            1 - facts.unlogged_share,
+            1e-9,
+            1.0,
+            f"{1 - facts.unlogged_share:.1%} of the loop's own episodes have one",
+            "at least one episode has one: without any, no policy can be judged",
+        ),
+        Expected(
+            "propensities logged by all",
+            facts.unlogged_share,
+            0.0,
+            0.0,
+            f"{facts.unlogged_share:.1%} of the loop's own episodes have none",
+            "every episode logs its propensity",
+            "warning",
+        ),
+        _near_one("propensities true", facts.mean_inverse, facts.mean_inverse_margin, tolerance),
+    ]
+    if not math.isnan(facts.unlogged_comparison_share):
+        found.append(
+            _near_one(
+                "comparison propensities true",
+                facts.comparison_inverse,
+                facts.comparison_inverse_margin,
+                tolerance,
+                "warning",
+            )
+        )
+    return tuple(found)
+
+
+def _near_one(
+    name: str,
+    mean: float,
+    margin: float,
+    tolerance: float,
+    severity: Literal["error", "warning"] = "error",
+) -> Expected:
+    """The mean of 1 / (|valid| p) is 1 for true propensities, within noise or a tolerance."""
+    allowed = max(margin, 0.0)
+    return Expected(
+        name,
+        mean,
+        1 - max(allowed, tolerance),
+        1 + max(allowed, tolerance),
+        f"mean of 1 / (valid actions × propensity) is {mean:.4g} ± {margin:.2g} (99.9 %)",
+        f"near 1, within {tolerance:g} or its own interval",
+        severity,
+    )
+
+
+def _time(spec: LoopSpec, facts: DatasetFacts) -> tuple[Expected, ...]:
+    limits = spec.thresholds
+    change = facts.last_day / facts.mean_before - 1 if facts.days_before else 0.0
+    return (
+        _none("timestamps in the window", facts.outside_window, "episodes outside the window"),
+        Expected(
+            "data fresh",
+            facts.age_hours,
+            0.0,
+            limits.freshness_hours,
+            f"the newest episode is {facts.age_hours:.1f} h older than the end of the logical date",
+            f"at most {limits.freshness_hours:g} h",
+        ),
+        Expected(
+            "volume as usual",
+            abs(change),
+            0.0,
+            limits.volume_tolerance,
+            f"{facts.last_day:,} episodes on the logical date, {change:+.0%} against the mean of "
+            f"{facts.days_before} earlier days with any",
+            f"within ±{limits.volume_tolerance:.0%}",
+            "warning" if facts.days_before < FEW_DAYS else "error",
         ),
     )
 
 
-def measure_expectations(measure: Measure) -> tuple[Expectation, ...]:
-    """That a measure was taken, and that it lies within its bounds."""
-    asked: list[Ask] = [Present(measure.name)]
-    if measure.low is not None or measure.high is not None:
-        asked.append(Between(measure.name, measure.low, measure.high))
-    return tuple(expectation(measure.name, ask) for ask in asked)
-
-
-def ask_all(
-    name: str, frame: pd.DataFrame, expectations: Sequence[Expectation]
-) -> dict[str, Outcome]:
-    """Validate a frame in an ephemeral context; one outcome per check, failed if any part failed."""
-    context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(False)
-    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
-    batch = asset.add_batch_definition_whole_dataframe(name).get_batch({"dataframe": frame})
-    suite = gx.ExpectationSuite(name=name, expectations=list(expectations))
-    outcomes: dict[str, Outcome] = {}
-    for result in batch.validate(suite, result_format="BASIC").results:
-        outcome = _outcome(result)
-        if outcomes.get(outcome.check, outcome).success:
-            outcomes[outcome.check] = outcome
-    return outcomes
-
-
-def _outcome(result: Any) -> Outcome:
-    raised = result.exception_info or {}
-    problem = raised.get("exception_message") if raised.get("raised_exception") else None
-    if problem is None and "raised_exception" not in raised:  # keyed by metric where several raised
-        problem = "; ".join(str(part.get("exception_message")) for part in raised.values()) or None
-    unexpected = (result.result or {}).get("unexpected_count")
-    return Outcome(
-        check=str(result.expectation_config.meta["check"]),
-        success=bool(result.success),
-        unexpected=None if unexpected is None else int(unexpected),
-        problem=problem,
+def _signals(facts: DatasetFacts) -> tuple[Expected, ...]:
+    return (
+        _none("signal ids distinct", facts.duplicate_signals, "repeated signal ids"),
+        _none("signal types declared", facts.undeclared_signals, "signals of unknown types"),
+        _none("signal values in range", facts.out_of_range, "signals outside their range"),
+        _none("latencies not negative", facts.negative_latencies, "negative latencies"),
+        _none("confidences in [0, 1]", facts.bad_confidences, "confidences outside [0, 1]"),
+        _none("signals have episodes", facts.orphan_signals, "signals without their episode"),
+        Expected(
+            "positive evidence present",
+            facts.evidence_above_low,
+            1,
+            None,
+            f"{facts.evidence_above_low:,} signals are above the least of their range",
+            "at least one: without any, no reward can be told from another",
+            "warning",
+        ),
     )
+
+
+def _context(field: FieldFacts) -> tuple[Expected, ...]:
+    example = f", such as {field.example}" if field.example else ""
+    return (
+        Expected(
+            f"context {field.field} well formed",
+            field.malformed,
+            0,
+            0,
+            f"{field.malformed:,} of {field.rows:,} values do not fit{example}",
+            "of the declared kind, finite and within the public bounds",
+        ),
+        Expected(
+            f"context {field.field} present",
+            field.missing_share,
+            0.0,
+            MOST_MISSING,
+            f"missing in {field.missing_share:.1%} of {field.rows:,} episodes",
+            f"in at most {MOST_MISSING:.0%}",
+            "warning",
+        ),
+    )
+
+
+def _at_least(name: str, count: int, least: int, what: str) -> Expected:
+    return Expected(name, count, least, None, f"{count:,} {what}", f"at least {least:,}")
+
+
+def _none(name: str, count: int, what: str) -> Expected:
+    return Expected(name, count, 0, 0, f"{count:,} {what}", "none")

@@ -1,174 +1,188 @@
-"""A dataset version laid out in DuckDB so that every rule asks one column.
-
-A truth is 1.0, 0.0 or null where it cannot be asked. NaN becomes infinity: pandas takes NaN for
-missing, and DuckDB decides comparisons by Parquet's statistics, which leave NaN out.
-"""
+"""What a dataset version holds, as one row of figures that DuckDB computes from its files."""
 
 from __future__ import annotations
 
-import glob
-from pathlib import Path
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import duckdb
 
-from everloop.contracts.loop_spec import ContextField, FieldKind, LoopSpec
-from everloop.validation.rules import context_column
+from everloop.contracts.datasets import DatasetVersion
+from everloop.contracts.errors import ShouldRestoreArtefact
+from everloop.contracts.loop_spec import LoopSpec
 
-EPISODE_COLUMNS = {
-    "episode_id": ("VARCHAR",),
-    "person": ("VARCHAR",),
-    "timestamp": ("TIMESTAMP WITH TIME ZONE", "TIMESTAMP"),
-    "action": ("VARCHAR",),
-    "propensity": ("DOUBLE",),
-    "valid_actions": ("VARCHAR[]",),
-    "context": ("VARCHAR", "JSON"),
-    "model_version": ("VARCHAR",),
-    "arm": ("VARCHAR",),
-    "closed": ("BOOLEAN",),
-}
-SIGNAL_COLUMNS = {
-    "signal_id": ("VARCHAR",),
-    "episode_id": ("VARCHAR",),
-    "signal_type": ("VARCHAR",),
-    "value": ("DOUBLE",),
-    "latency": ("BIGINT", "INTEGER"),
-    "confidence": ("DOUBLE",),
-}
-"""Column -> the types of DuckDB that are accepted for it; further columns are allowed."""
-
-_MAY_BE_NULL = {"propensity"}
+OWN_ARMS = "arm <> 'comparison'"
+_NORMAL_999 = 3.2905
+"""Two-sided 99.9 % quantile of the standard normal."""
 
 
-def text(value: str) -> str:
-    """An SQL string."""
-    return "'" + value.replace("'", "''") + "'"
+@dataclass(frozen=True, slots=True)
+class DatasetFacts:
+    """Figures of a dataset version; counts unless said otherwise.
+
+    Attributes:
+        episodes, signals: rows.
+        duplicate_episodes, duplicate_signals: rows whose id occurred before.
+        unknown_actions: episodes whose action the catalogue lacks.
+        unlisted_actions: episodes whose action is not among their valid actions.
+        bad_propensities: logged propensities outside (0, 1], NaN included.
+        unlogged_share, unlogged_comparison_share: share of episodes without a propensity, in [0, 1]
+            (the loop's own arms; the comparison arm), NaN where there is no such episode.
+        mean_inverse, mean_inverse_margin: mean of 1 / (|valid| p) on the loop's own arms and the half
+            width of its 99.9 % normal interval; ``comparison_*`` the same for the comparison arm. Its
+            expectation is 1 for every true propensity.
+        outside_window: episodes of another day than the window's.
+        age_hours: from the newest episode to the end of the logical date, NaN without an episode.
+        last_day: episodes of the logical date; ``mean_before``: mean of the days of the window before
+            it that have any; ``days_before``: how many have.
+        undeclared_signals, out_of_range, negative_latencies, bad_confidences, orphan_signals: signals.
+        evidence_above_low: signals whose value is above the least of their range.
+    """
+
+    episodes: int
+    signals: int
+    duplicate_episodes: int
+    duplicate_signals: int
+    unknown_actions: int
+    unlisted_actions: int
+    bad_propensities: int
+    unlogged_share: float
+    unlogged_comparison_share: float
+    mean_inverse: float
+    mean_inverse_margin: float
+    comparison_inverse: float
+    comparison_inverse_margin: float
+    outside_window: int
+    age_hours: float
+    last_day: int
+    mean_before: float
+    days_before: int
+    undeclared_signals: int
+    out_of_range: int
+    negative_latencies: int
+    bad_confidences: int
+    orphan_signals: int
+    evidence_above_low: int
 
 
-def number(value: float) -> str:
-    """An SQL double, exact."""
-    return f"{text(repr(float(value)))}::DOUBLE"
+def measure(spec: LoopSpec, dataset: DatasetVersion) -> DatasetFacts:
+    """Compute the facts in one pass over each file.
+
+    Raises:
+        ShouldRestoreArtefact: a file is missing or damaged.
+    """
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone='UTC'; SET threads=1")
+        try:
+            connection.read_parquet(str(dataset.episodes_path)).create_view("episodes")
+            connection.read_parquet(str(dataset.signals_path)).create_view("signals")
+            return _facts(connection, spec, dataset)
+        except duckdb.Error as problem:
+            raise ShouldRestoreArtefact(
+                f"Dataset {dataset.manifest.dataset_id[:12]} cannot be read ({problem}).",
+                "Extract it again with --refresh.",
+            ) from problem
 
 
-def texts(values: tuple[str, ...]) -> str:
-    """An SQL list of strings."""
-    return f"[{', '.join(text(value) for value in values)}]"
-
-
-def register(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> dict[str, str]:
-    """Make a file readable as a view; its columns and their types."""
-    source = f"read_parquet({text(glob.escape(str(path)))})"
-    connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")  # noqa: S608
-    described = connection.execute(f"DESCRIBE {name}").fetchall()
-    return {str(row[0]): str(row[1]) for row in described}
-
-
-def create_facts(connection: duckdb.DuckDBPyConnection, spec: LoopSpec) -> None:
-    """Create ``episode_facts`` and ``signal_facts`` over the views ``episodes`` and ``signals``."""
-    connection.execute(_episode_facts(spec))
-    connection.execute(_signal_facts(spec))
-
-
-def _truth(condition: str) -> str:
-    return f"({condition})::BOOLEAN::DOUBLE"
-
-
-def _missing(columns: dict[str, tuple[str, ...]]) -> str:
-    """The names of a row's null columns, as one string; empty when it is complete."""
-    names = [name for name in columns if name not in _MAY_BE_NULL]
-    return (
-        f"concat_ws(', ', {', '.join(f'CASE WHEN {n} IS NULL THEN {text(n)} END' for n in names)})"
+def _facts(
+    connection: duckdb.DuckDBPyConnection, spec: LoopSpec, dataset: DatasetVersion
+) -> DatasetFacts:
+    manifest = dataset.manifest
+    end = datetime.combine(manifest.logical_date, time(), UTC) + timedelta(days=1)
+    start = end - timedelta(days=manifest.window_days)
+    own = _inverse(connection, OWN_ARMS)
+    comparison = _inverse(connection, "arm = 'comparison'")
+    newest = _one(connection, "SELECT epoch(max(timestamp)) FROM episodes")[0]
+    days = list(manifest.episodes_per_day.values())
+    before = [count for count in days[:-1] if count]
+    rows = _one(
+        connection,
+        """
+        SELECT count(*),
+               count(*) - count(DISTINCT episode_id),
+               count(*) FILTER (NOT list_contains($actions, action)),
+               count(*) FILTER (NOT list_contains(valid_actions, action)),
+               count(*) FILTER (propensity IS NOT NULL AND NOT (propensity > 0 AND propensity <= 1)),
+               count(*) FILTER (epoch(timestamp) < $start OR epoch(timestamp) >= $end)
+        FROM episodes
+        """,
+        {"actions": list(spec.action_ids), "start": start.timestamp(), "end": end.timestamp()},
+    )
+    signals = _one(
+        connection,
+        """
+        SELECT count(*),
+               count(*) - count(DISTINCT signal_id),
+               count(*) FILTER (declared.name IS NULL),
+               count(*) FILTER (declared.name IS NOT NULL
+                                AND NOT (value >= declared.low AND value <= declared.high)),
+               count(*) FILTER (latency < 0),
+               count(*) FILTER (NOT (confidence >= 0 AND confidence <= 1)),
+               count(*) FILTER (known.episode_id IS NULL),
+               count(*) FILTER (declared.name IS NOT NULL AND value > declared.low)
+        FROM signals
+        LEFT JOIN (SELECT unnest($names) AS name, unnest($lows) AS low, unnest($highs) AS high)
+             AS declared ON declared.name = signal_type
+        LEFT JOIN (SELECT DISTINCT episode_id FROM episodes) AS known USING (episode_id)
+        """,
+        {
+            "names": list(spec.signal_names),
+            "lows": [signal.low for signal in spec.signals],
+            "highs": [signal.high for signal in spec.signals],
+        },
+    )
+    return DatasetFacts(
+        episodes=rows[0],
+        signals=signals[0],
+        duplicate_episodes=rows[1],
+        duplicate_signals=signals[1],
+        unknown_actions=rows[2],
+        unlisted_actions=rows[3],
+        bad_propensities=rows[4],
+        unlogged_share=own[2],
+        unlogged_comparison_share=comparison[2],
+        mean_inverse=own[0],
+        mean_inverse_margin=own[1],
+        comparison_inverse=comparison[0],
+        comparison_inverse_margin=comparison[1],
+        outside_window=rows[5],
+        age_hours=math.nan if newest is None else (end.timestamp() - newest) / 3600,
+        last_day=days[-1] if days else 0,
+        mean_before=sum(before) / len(before) if before else math.nan,
+        days_before=len(before),
+        undeclared_signals=signals[2],
+        out_of_range=signals[3],
+        negative_latencies=signals[4],
+        bad_confidences=signals[5],
+        orphan_signals=signals[6],
+        evidence_above_low=signals[7],
     )
 
 
-def _finite(column: str) -> str:
-    return f"CASE WHEN isnan({column}) THEN 'infinity'::DOUBLE ELSE {column} END"
-
-
-def _episode_facts(spec: LoopSpec) -> str:
-    paths = ", ".join(text(f'$."{field.name}"') for field in spec.context)
-    catalogue = texts(spec.action_ids)
-    fields = ",\n".join(
-        f'  {_context_truth(field, f"found[{index}]")} AS "{context_column(field.name)}"'
-        for index, field in enumerate(spec.context, start=1)
+def _inverse(connection: duckdb.DuckDBPyConnection, arm: str) -> tuple[float, float, float]:
+    """(mean of 1 / (|valid| p), half width of its interval, share without a propensity) of an arm."""
+    mean, deviation, logged, rows = _one(
+        connection,
+        f"""
+        SELECT avg(inverse), stddev_samp(inverse), count(inverse), count(*)
+        FROM (SELECT 1 / (len(valid_actions)
+                          * CASE WHEN isfinite(propensity) AND propensity > 0 THEN propensity END)
+                     AS inverse
+              FROM episodes WHERE {arm})
+        """,  # noqa: S608  (arm is one of two texts of this module)
     )
-    return f"""
-CREATE VIEW episode_facts AS
-WITH parsed AS (
-  SELECT *, coalesce(json_valid(context), false) AS is_json,
-    CASE WHEN json_valid(context) THEN json_extract(context, [{paths}]) END AS found
-  FROM episodes
-)
-SELECT
-  episode_id, person, arm, action, valid_actions, timestamp, context,
-  {_missing(EPISODE_COLUMNS)} AS missing_columns,
-  {_truth("missing_columns = ''")} AS complete,
-  {_truth("regexp_full_match(person, '[0-9a-f]{64}')")} AS pseudonym,
-  {_truth(f"list_has_all({catalogue}, valid_actions)")} AS valid_known,
-  {_truth("list_contains(valid_actions, action)")} AS action_valid,
-  {_finite("propensity")} AS propensity,
-  len(valid_actions) AS choices,
-  epoch_us(timestamp) / 1e6 AS seconds,
-  {_truth("CASE WHEN is_json THEN json_type(context) = 'OBJECT' ELSE context IS NULL END")}
-    AS context_is_object,
-{fields}
-FROM parsed
-"""  # noqa: S608
+    if not rows:
+        return math.nan, math.nan, math.nan
+    unlogged = 1 - logged / rows
+    if logged < 2:
+        return math.nan, math.nan, unlogged
+    return float(mean), _NORMAL_999 * float(deviation) / math.sqrt(logged), unlogged
 
 
-def _context_truth(field: ContextField, found: str) -> str:
-    """1 where the found JSON fits the field's declaration, 0 where not, null where it is missing."""
-    numeric = "IN ('UBIGINT', 'BIGINT', 'HUGEINT', 'DOUBLE')"
-    low, high = number(field.low), number(field.high)
-    value = f"TRY_CAST({found} AS DOUBLE)"
-    vector = f"TRY_CAST({found} AS DOUBLE[])"
-    fits = {
-        FieldKind.NUMBER: f"json_type({found}) {numeric} AND {value} BETWEEN {low} AND {high}",
-        FieldKind.CYCLE: (
-            f"json_type({found}) {numeric} AND {value} BETWEEN 0 AND {number(field.period)}"
-        ),
-        FieldKind.CATEGORY: (
-            f"json_type({found}) = 'VARCHAR' AND "
-            f"list_contains({texts(field.choices)}, {found} ->> '$')"
-        ),
-        FieldKind.VECTOR: (
-            f"json_type({found}) = 'ARRAY' AND len({vector}) = {field.width} "
-            f"AND list_aggregate({vector}, 'count') = {field.width} "
-            f"AND list_min({vector}) >= {low} AND list_max({vector}) <= {high}"
-        ),
-        FieldKind.HISTORY: (
-            f"json_type({found}) = 'ARRAY' AND json_array_length({found}) <= {field.width} "
-            f"AND len(list_filter(TRY_CAST({found} AS JSON[]), lambda item: NOT coalesce("
-            "json_type(item, '$.action') = 'VARCHAR' AND (json_type(item, '$.reward') = 'NULL' "
-            f"OR json_type(item, '$.reward') {numeric} "
-            "AND TRY_CAST(item ->> '$.reward' AS DOUBLE) BETWEEN -1 AND 1), false))) = 0"
-        ),
-    }[field.kind]
-    absent = f"{found} IS NULL OR json_type({found}) = 'NULL'"
-    return f"CASE WHEN {absent} THEN NULL WHEN {fits} THEN 1.0::DOUBLE ELSE 0.0::DOUBLE END"
-
-
-def _signal_facts(spec: LoopSpec) -> str:
-    def cases(condition: str) -> str:
-        return " ".join(
-            f"WHEN {text(s.name)} THEN "
-            + condition.format(
-                low=number(s.low), high=number(s.high), zero=number(0.5 if s.two_sided else 0.0)
-            )
-            for s in spec.signals
-        )
-
-    in_range = cases("value BETWEEN {low} AND {high}")
-    positive = cases("value > {zero}")
-    return f"""
-CREATE VIEW signal_facts AS
-WITH seen AS (SELECT * REPLACE ({_finite("value")} AS value, {_finite("confidence")} AS confidence)
-  FROM signals)
-SELECT
-  signal_id, episode_id, signal_type, value, latency::DOUBLE AS latency, confidence,
-  {_missing(SIGNAL_COLUMNS)} AS missing_columns,
-  {_truth("missing_columns = ''")} AS complete,
-  {_truth("episode_id IN (SELECT episode_id FROM episodes)")} AS has_episode,
-  {_truth(f"CASE signal_type {in_range} END")} AS value_in_range,
-  {_truth(f"CASE signal_type {positive} END AND confidence > 0")} AS positive
-FROM seen
-"""  # noqa: S608
+def _one(
+    connection: duckdb.DuckDBPyConnection, query: str, values: dict[str, Any] | None = None
+) -> tuple[Any, ...]:
+    row: tuple[Any, ...] | None = connection.execute(query, values or {}).fetchone()
+    return row or ()
