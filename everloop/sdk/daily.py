@@ -173,7 +173,8 @@ def _ended(record: RunRecord, outcome: LocalOutcome, report: str) -> RunRecord:
         status="failed" if failed else "succeeded",
         verdict=outcome.error if failed else _verdict(outcome),
         parameters=record.parameters,
-        stages=outcome.stages,
+        # kfp orders steps that do not wait for each other differently from run to run.
+        stages=tuple(sorted(outcome.stages, key=lambda stage: STAGES.index(stage.stage))),
         report=report,
         tenant=record.tenant,
     )
