@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from everloop.cli.output import Home, Json, print_json, print_pairs, print_table
+from everloop.contracts.errors import ShouldFixArgument
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="The privacy budget and its ledger."
@@ -25,7 +26,7 @@ def status(
     from everloop.loops import load
     from everloop.wiring import open_workspace
 
-    on = date.fromisoformat(day) if day else datetime.now(UTC).date()
+    on = _day(day) if day else datetime.now(UTC).date()
     ledger = open_workspace(home).ledger
     tonight = {row.release_id: row.mu_squared for row in ledger.history() if row.logical_date == on}
     budget = ledger.status(load(loop), on, sum(tonight.values()))
@@ -43,6 +44,13 @@ def status(
             "people without budget": budget.people_retired,
         }
     )
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ShouldFixArgument(f"{text!r} is no date.", "Give it as YYYY-MM-DD.") from None
 
 
 @app.command()

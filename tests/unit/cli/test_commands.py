@@ -1,0 +1,172 @@
+"""Commands on an empty workspace: what they print, what they write, how they end."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from everloop.cli import main
+from everloop.cli.app import app
+from everloop.cli.progress import StageDisplay
+from everloop.cli.runs import differences
+from everloop.contracts.episodes import Episode, RewardSignal
+from everloop.contracts.models import RunRecord, StageRecord
+from everloop.wiring import open_workspace
+from pipelines.local_run import StageEvent
+
+EPISODE = "00000000-0000-4000-8000-000000000001"
+SIGNAL = "00000000-0000-4000-8000-000000000002"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    place = tmp_path / "a home's folder"
+    assert run("init", "--home", str(place)).startswith("New workspace")
+    return place
+
+
+def run(*words: str) -> str:
+    done = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def fail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
+    """What a refused command prints on stderr; it must end with 2."""
+    monkeypatch.setattr(sys, "argv", ["everloop", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_init_again_changes_nothing(home: Path) -> None:
+    before = (home / "secrets.env").read_bytes()
+    assert run("init", "--home", str(home)).startswith("Workspace at")
+    assert json.loads(run("init", "--home", str(home), "--json"))["new"] is False
+    assert (home / "secrets.env").read_bytes() == before
+
+
+def test_loops_are_listed_and_checked(tmp_path: Path) -> None:
+    assert "open_bandit" in run("loops")
+    assert "is valid" in run("loops", "companion")
+    assert [spec["name"] for spec in json.loads(run("loops", "--json"))] == [
+        "companion",
+        "open_bandit",
+    ]
+
+
+def test_a_graph_is_compiled(tmp_path: Path) -> None:
+    printed = run("compile", "--output", str(tmp_path), "--json")
+    (path,) = json.loads(printed)
+    assert Path(path).read_text().startswith("# PIPELINE DEFINITION")
+
+
+def test_consent_is_recorded_by_pseudonym(home: Path) -> None:
+    at = ("--home", str(home))
+    assert "alice" not in run("consent", "set", "alice", "--withdraw", *at)
+    run("consent", "set", "alice", "--grant", "--purpose", "serve", *at)
+    rows = json.loads(run("consent", "show", "alice", "--json", *at))
+    assert [(row["purpose"], row["granted"]) for row in rows] == [("serve", True), ("train", False)]
+    assert "withdrawn" in run("consent", "show", "alice", *at)
+    assert json.loads(run("consent", "show", "bob", "--json", *at)) == []
+
+
+def test_disputes_are_recorded_and_decided(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = ("--home", str(home))
+    words = ("dispute", "set", SIGNAL, "--reason", "not me", *at)
+    assert "fix:" in fail(capsys, monkeypatch, *words)
+    place = open_workspace(home)
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    place.log.append_batch(
+        [
+            Episode(
+                EPISODE, "a" * 64, "companion", {}, "no_action", moment, "v", 0.5, ("no_action",)
+            )
+        ],
+        [RewardSignal(SIGNAL, EPISODE, "engagement", 1.0, 5)],
+    )
+    assert "open" in run(*words)
+    run(*words, "--status", "rejected")
+    (row,) = json.loads(run("dispute", "list", "--json", *at))
+    assert (row["status"], row["reason"]) == ("rejected", "not me")
+    assert "rejected" in run("dispute", "list", *at)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("loops", "compagnion"), "Did you mean 'companion'"),
+        (("run", "daily", "--loop", "companion"), "needs a date or a range"),
+        (("run", "daily", "--loop", "companion", "--date", "x"), "YYYY-MM-DD"),
+        (("run", "daily", "--loop", "companion", "--from", "2026-01-01"), "needs a date"),
+        (("runs", "show", "none"), "There is no run 'none'"),
+        (("privacy", "status", "--loop", "companion", "--date", "x"), "YYYY-MM-DD"),
+    ],
+)
+def test_refusals_are_one_line_and_a_fix(
+    home: Path,
+    words: tuple[str, ...],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at = () if words[0] == "loops" else ("--home", str(home))
+    printed = fail(capsys, monkeypatch, *words, *at)
+    assert said in printed
+    assert printed.startswith("error: ")
+    assert "Traceback" not in printed
+
+
+def test_without_a_workspace_the_error_says_how_to_make_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = fail(capsys, monkeypatch, "runs", "list", "--home", str(tmp_path / "none"))
+    assert "everloop init" in printed
+
+
+def test_the_version_is_printed() -> None:
+    assert run("--version").strip().count(".") == 2
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_display_names_stage_duration_and_result(terminal: bool) -> None:
+    written = io.StringIO()
+    display = StageDisplay(Console(file=written, force_terminal=terminal, width=200))
+    for event in (
+        StageEvent("train_policy", "started"),
+        StageEvent("train_policy", "progress", 1.0, "3/60"),
+        StageEvent("train_policy", "succeeded", 12.3, "reward [0.1, 0.2]"),
+        StageEvent("gate", "cached", 0.0, "hold"),
+        StageEvent("report", "failed", 0.5, "ShouldFreeDisk: no room"),
+    ):
+        display(event)
+    display.close()
+    text = written.getvalue()
+    assert "12.3s" in text
+    assert "reward [0.1, 0.2]" in text
+    assert "kept" in text
+    assert "no room" in text
+
+
+def test_differences_name_what_changed() -> None:
+    def record(verdict: str, summary: str, length: float) -> RunRecord:
+        stage = StageRecord("gate", "succeeded", 1.0, summary, {"checks": length})
+        moment = datetime(2026, 3, 1, tzinfo=UTC)
+        return RunRecord(
+            verdict, "daily-learning", "l", "2026-03-01", moment, None, "succeeded", verdict,
+            {"code": verdict}, (stage,), "",
+        )  # fmt: skip
+
+    rows = differences(record("hold", "no", 3.0), record("continue", "yes", 4.0))
+    assert [row[0] for row in rows] == ["verdict", "parameter code", "gate", "gate.checks"]
+    assert differences(record("hold", "no", 3.0), record("hold", "no", 3.0)) == []
