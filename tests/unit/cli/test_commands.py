@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -151,7 +152,7 @@ def test_the_display_names_stage_duration_and_result(terminal: bool) -> None:
     ):
         display(event)
     display.close()
-    text = written.getvalue()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written.getvalue())
     assert "12.3s" in text
     assert "reward [0.1, 0.2]" in text
     assert "kept" in text
