@@ -37,14 +37,26 @@ class FieldFacts:
         return self.missing / self.rows if self.rows else 0.0
 
 
-def look_into(spec: LoopSpec, dataset: DatasetVersion) -> tuple[FieldFacts, ...]:
-    """Facts of every declared field, in the specification's order."""
+@dataclass(frozen=True, slots=True)
+class ContextFacts:
+    """``unreadable``: rows whose context is no JSON object; ``fields`` in the specification's order."""
+
+    rows: int
+    unreadable: int
+    fields: tuple[FieldFacts, ...]
+
+
+def look_into(spec: LoopSpec, dataset: DatasetVersion) -> ContextFacts:
+    """Look at every context, or at an even sample of a large version's."""
     missing = dict.fromkeys((field.name for field in spec.context), 0)
     malformed = dict(missing)
     example = dict.fromkeys(missing, "")
-    rows = 0
+    rows = unreadable = 0
     for context in _contexts(dataset):
         rows += 1
+        if context is None:
+            unreadable += 1
+            continue
         for field in spec.context:
             value = context.get(field.name)
             if value is None:
@@ -52,21 +64,29 @@ def look_into(spec: LoopSpec, dataset: DatasetVersion) -> tuple[FieldFacts, ...]
             elif not _fits(field, value):
                 malformed[field.name] += 1
                 example[field.name] = example[field.name] or f"{value!r:.60}"
-    return tuple(
+    fields = tuple(
         FieldFacts(name, rows, missing[name], malformed[name], example[name]) for name in missing
     )
+    return ContextFacts(rows, unreadable, fields)
 
 
-def _contexts(dataset: DatasetVersion) -> Iterator[dict[str, Any]]:
+def _contexts(dataset: DatasetVersion) -> Iterator[dict[str, Any] | None]:
     every = max(1, math.ceil(dataset.manifest.episodes / MOST_ROWS))
     position = 0
     file = pq.ParquetFile(dataset.episodes_path)
     for batch in file.iter_batches(_BATCH, columns=["context"]):
         for text in batch.column(0).to_pylist():
             if position % every == 0:
-                context = json.loads(text)
-                yield context if isinstance(context, dict) else {}
+                yield _object(text)
             position += 1
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    try:
+        context = json.loads(text or "")
+    except json.JSONDecodeError:
+        return None
+    return context if isinstance(context, dict) else None
 
 
 def _fits(field: ContextField, value: Any) -> bool:
@@ -82,13 +102,20 @@ def _fits(field: ContextField, value: Any) -> bool:
         case FieldKind.CATEGORY:
             return value in field.choices
         case FieldKind.CYCLE:
-            return _number(value)
+            return _number(value) and 0 <= value <= field.period
         case FieldKind.HISTORY:
             return (
                 isinstance(value, list)
                 and len(value) <= field.width
-                and all(isinstance(past, dict) and "action" in past for past in value)
+                and all(_interaction(past) for past in value)
             )
+
+
+def _interaction(past: Any) -> bool:
+    if not isinstance(past, dict) or not isinstance(past.get("action"), str):
+        return False
+    reward = past.get("reward")
+    return reward is None or (_number(reward) and -1 <= reward <= 1)
 
 
 def _number(value: Any) -> bool:

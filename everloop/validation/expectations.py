@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.validation.contexts import FieldFacts
+from everloop.validation.contexts import ContextFacts, FieldFacts
 from everloop.validation.facts import DatasetFacts
 
 FEW_DAYS = 3
@@ -33,11 +33,11 @@ class Expected:
 
 
 def expectations(
-    spec: LoopSpec, facts: DatasetFacts, fields: tuple[FieldFacts, ...]
+    spec: LoopSpec, facts: DatasetFacts, contexts: ContextFacts | None
 ) -> tuple[Expected, ...]:
     """Everything that is expected of a version with these facts, in reading order."""
     found = [_at_least("episodes present", facts.episodes, 1, "episodes")]
-    if not facts.episodes:
+    if not facts.episodes or contexts is None:
         return tuple(found)
     return (
         *found,
@@ -46,7 +46,8 @@ def expectations(
         *_propensities(spec, facts),
         *_time(spec, facts),
         *_signals(facts),
-        *(expected for field in fields for expected in _context(field)),
+        _none("contexts readable", contexts.unreadable, "contexts that are no JSON object"),
+        *(expected for field in contexts.fields for expected in _context(field)),
     )
 
 
@@ -54,6 +55,7 @@ def _ids_and_actions(facts: DatasetFacts) -> tuple[Expected, ...]:
     return (
         _none("episode ids distinct", facts.duplicate_episodes, "repeated episode ids"),
         _none("actions in the catalogue", facts.unknown_actions, "episodes with unknown actions"),
+        _none("arms known", facts.unknown_arms, "episodes without a known arm"),
         _none("actions valid", facts.unlisted_actions, "episodes whose action was not valid"),
     )
 
@@ -150,10 +152,10 @@ def _signals(facts: DatasetFacts) -> tuple[Expected, ...]:
         _none("signals have episodes", facts.orphan_signals, "signals without their episode"),
         Expected(
             "positive evidence present",
-            facts.evidence_above_low,
+            facts.positive_evidence,
             1,
             None,
-            f"{facts.evidence_above_low:,} signals are above the least of their range",
+            f"{facts.positive_evidence:,} signals speak for a reward above 0",
             "at least one: without any, no reward can be told from another",
             "warning",
         ),

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 
 from everloop.contracts.datasets import DatasetVersion
+from everloop.contracts.episodes import Arm
 from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
 
@@ -25,7 +26,8 @@ class DatasetFacts:
     Attributes:
         episodes, signals: rows.
         duplicate_episodes, duplicate_signals: rows whose id occurred before.
-        unknown_actions: episodes whose action the catalogue lacks.
+        unknown_actions: episodes without an action of the catalogue, or with an unknown valid one.
+        unknown_arms: episodes without a known arm.
         unlisted_actions: episodes whose action is not among their valid actions.
         bad_propensities: logged propensities outside (0, 1], NaN included.
         unlogged_share, unlogged_comparison_share: share of episodes without a propensity, in [0, 1]
@@ -38,7 +40,7 @@ class DatasetFacts:
         last_day: episodes of the logical date; ``mean_before``: mean of the days of the window before
             it that have any; ``days_before``: how many have.
         undeclared_signals, out_of_range, negative_latencies, bad_confidences, orphan_signals: signals.
-        evidence_above_low: signals whose value is above the least of their range.
+        positive_evidence: signals with weight whose value speaks for a reward above 0.
     """
 
     episodes: int
@@ -46,6 +48,7 @@ class DatasetFacts:
     duplicate_episodes: int
     duplicate_signals: int
     unknown_actions: int
+    unknown_arms: int
     unlisted_actions: int
     bad_propensities: int
     unlogged_share: float
@@ -64,7 +67,7 @@ class DatasetFacts:
     negative_latencies: int
     bad_confidences: int
     orphan_signals: int
-    evidence_above_low: int
+    positive_evidence: int
 
 
 def measure(spec: LoopSpec, dataset: DatasetVersion) -> DatasetFacts:
@@ -102,13 +105,21 @@ def _facts(
         """
         SELECT count(*),
                count(*) - count(DISTINCT episode_id),
-               count(*) FILTER (NOT list_contains($actions, action)),
-               count(*) FILTER (NOT list_contains(valid_actions, action)),
-               count(*) FILTER (propensity IS NOT NULL AND NOT (propensity > 0 AND propensity <= 1)),
-               count(*) FILTER (epoch(timestamp) < $start OR epoch(timestamp) >= $end)
+               count(*) FILTER (NOT coalesce(list_contains($actions, action)
+                                    AND list_has_all($actions, valid_actions), false)),
+               count(*) FILTER (NOT coalesce(list_contains(valid_actions, action), false)),
+               count(*) FILTER (propensity IS NOT NULL
+                                AND NOT (isfinite(propensity) AND propensity > 0 AND propensity <= 1)),
+               count(*) FILTER (epoch(timestamp) < $start OR epoch(timestamp) >= $end),
+               count(*) FILTER (NOT coalesce(list_contains($arms, arm), false))
         FROM episodes
         """,
-        {"actions": list(spec.action_ids), "start": start.timestamp(), "end": end.timestamp()},
+        {
+            "actions": list(spec.action_ids),
+            "arms": [arm.value for arm in Arm],
+            "start": start.timestamp(),
+            "end": end.timestamp(),
+        },
     )
     signals = _one(
         connection,
@@ -117,13 +128,16 @@ def _facts(
                count(*) - count(DISTINCT signal_id),
                count(*) FILTER (declared.name IS NULL),
                count(*) FILTER (declared.name IS NOT NULL
-                                AND NOT (value >= declared.low AND value <= declared.high)),
-               count(*) FILTER (latency < 0),
-               count(*) FILTER (NOT (confidence >= 0 AND confidence <= 1)),
+                                AND NOT coalesce(isfinite(value) AND value >= declared.low
+                                                 AND value <= declared.high, false)),
+               count(*) FILTER (NOT coalesce(latency >= 0, false)),
+               count(*) FILTER (NOT coalesce(isfinite(confidence) AND confidence >= 0
+                                             AND confidence <= 1, false)),
                count(*) FILTER (known.episode_id IS NULL),
-               count(*) FILTER (declared.name IS NOT NULL AND value > declared.low)
+               count(*) FILTER (isfinite(value) AND value > declared.zero AND confidence > 0)
         FROM signals
-        LEFT JOIN (SELECT unnest($names) AS name, unnest($lows) AS low, unnest($highs) AS high)
+        LEFT JOIN (SELECT unnest($names) AS name, unnest($lows) AS low, unnest($highs) AS high,
+                          unnest($zeros) AS zero)
              AS declared ON declared.name = signal_type
         LEFT JOIN (SELECT DISTINCT episode_id FROM episodes) AS known USING (episode_id)
         """,
@@ -131,6 +145,7 @@ def _facts(
             "names": list(spec.signal_names),
             "lows": [signal.low for signal in spec.signals],
             "highs": [signal.high for signal in spec.signals],
+            "zeros": [0.5 if signal.two_sided else 0.0 for signal in spec.signals],
         },
     )
     return DatasetFacts(
@@ -139,6 +154,7 @@ def _facts(
         duplicate_episodes=rows[1],
         duplicate_signals=signals[1],
         unknown_actions=rows[2],
+        unknown_arms=rows[6],
         unlisted_actions=rows[3],
         bad_propensities=rows[4],
         unlogged_share=own[2],
@@ -157,7 +173,7 @@ def _facts(
         negative_latencies=signals[4],
         bad_confidences=signals[5],
         orphan_signals=signals[6],
-        evidence_above_low=signals[7],
+        positive_evidence=signals[7],
     )
 
 

@@ -31,8 +31,8 @@ def validate(spec: LoopSpec, dataset: DatasetVersion) -> ValidationReport:
         ShouldRestoreArtefact: a file of the version is missing or damaged.
     """
     facts = measure(spec, dataset)
-    fields = look_into(spec, dataset) if facts.episodes else ()
-    wanted = expectations(spec, facts, fields)
+    contexts = look_into(spec, dataset) if facts.episodes else None
+    wanted = expectations(spec, facts, contexts)
     passed = _ask(wanted)
     return ValidationReport(
         dataset_id=dataset.manifest.dataset_id,

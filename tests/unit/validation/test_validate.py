@@ -238,6 +238,28 @@ SPOILT: dict[str, tuple[Callable[[Log], None], str, str]] = {
         "context past well formed",
         "error",
     ),
+    "hour 25": (_context("hour", 25), "context hour well formed", "error"),
+    "history with reward 2": (
+        _context("past", [{"action": "stay", "reward": 2}]),
+        "context past well formed",
+        "error",
+    ),
+    "no context": (_first("context", None), "contexts readable", "error"),
+    "context a list": (_first("context", [1]), "contexts readable", "error"),
+    "no action": (_first("action", None), "actions in the catalogue", "error"),
+    "unknown valid action": (
+        _first("valid_actions", ["walk", "stay", "fly"]),
+        "actions in the catalogue",
+        "error",
+    ),
+    "no arm": (_first("arm", None), "arms known", "error"),
+    "unknown arm": (_first("arm", "left"), "arms known", "error"),
+    "no value": (_first("value", None, "signals"), "signal values in range", "error"),
+    "no weight": (
+        lambda log: [s.update({"confidence": 0.0}) for s in log.signals] and None,
+        "positive evidence present",
+        "warning",
+    ),
     "mood mostly missing": (_lacking("mood"), "context mood present", "warning"),
 }
 
