@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
-import json
 import logging
 import os
 import re
@@ -18,7 +17,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -148,37 +147,26 @@ class _CacheHits(logging.Handler):
             self.watcher.end(stage_of(found[1]), "cached", self.outputs)
 
 
-def forget_from(stage: str, stages: tuple[str, ...], folder: Path) -> int:
-    """Drop the kept results of a stage and of all that follow it; how many were dropped."""
-    dropped = stages[stages.index(stage) :]
-    count = 0
-    for entry in (folder / "cache").glob("*.json"):
-        outputs = json.loads(entry.read_text())
-        uris = [v["uri"] for v in outputs.values() if isinstance(v, dict) and "uri" in v]
-        if any(stage_of(Path(uri).parent.name) in dropped for uri in uris):
-            entry.unlink()
-            count += 1
-    return count
-
-
 def run_locally(
     graph: Path,
     arguments: Mapping[str, str],
     folder: Path,
     on_event: Callable[[StageEvent], None],
+    repeat: Collection[str] = (),
 ) -> LocalOutcome:
     """Run a compiled graph; every stage is a subprocess of its own.
+
+    The caller holds ``exclusive(folder)``.
 
     Args:
         graph: the compiled YAML.
         arguments: the graph's parameters.
         folder: where artefacts, cache and log of this loop and date are kept.
         on_event: called as stages start, report progress and end.
-
-    Raises:
-        ShouldResolveConflict: another process runs this loop and date.
+        repeat: stages that are run although their results are kept.
     """
-    with _exclusive(folder), (folder / "run.log").open("w", encoding="utf-8") as log:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "run.log").open("w", encoding="utf-8") as log:
         watcher = _Watcher(on_event, log)
         local.init(
             runner=local.SubprocessRunner(use_venv=False),
@@ -187,7 +175,7 @@ def run_locally(
             cache_root=str(folder / "cache"),
             raise_on_error=True,
         )
-        with _recorded_cache(watcher), _temporary_files(folder), warnings.catch_warnings():
+        with _recorded_cache(watcher, repeat), _temporary_files(folder), warnings.catch_warnings():
             # kfp warns about settings that only a cluster honours.
             warnings.simplefilter("ignore")
             with contextlib.redirect_stdout(watcher):
@@ -200,14 +188,24 @@ def run_locally(
 
 
 @contextlib.contextmanager
-def _recorded_cache(watcher: _Watcher) -> Iterator[None]:
-    """Learn each task's outputs where kfp stores and finds them: its log has no machine form."""
+def _recorded_cache(watcher: _Watcher, repeat: Collection[str]) -> Iterator[None]:
+    """Learn each task's outputs where kfp stores and finds them: its log has no machine form.
+
+    A stage to be repeated misses the cache and then replaces its own result, so that results for
+    other parameters stay.
+    """
     cache: Any = kfp_cache.get_local_cache()
     found: dict[str, Any] = {}
-    get, put = cache.get, cache.put
+    asked = ""
+    compute_key, get, put = cache.compute_key, cache.get, cache.put
+
+    def recorded_key(component_name: str, **terms: Any) -> Any:
+        nonlocal asked
+        asked = stage_of(component_name.removeprefix("comp-"))
+        return compute_key(component_name=component_name, **terms)
 
     def recorded_get(key: str) -> Any:
-        outputs = get(key)
+        outputs = None if asked in repeat else get(key)
         found.clear()
         found.update(outputs or {})
         return outputs
@@ -216,7 +214,7 @@ def _recorded_cache(watcher: _Watcher) -> Iterator[None]:
         put(key, outputs)
         watcher.end(watcher.current, "succeeded", outputs)
 
-    cache.get, cache.put = recorded_get, recorded_put
+    cache.compute_key, cache.get, cache.put = recorded_key, recorded_get, recorded_put
     root, handler = logging.getLogger(), _CacheHits(watcher, found)
     level = root.level
     root.addHandler(handler)
@@ -230,7 +228,8 @@ def _recorded_cache(watcher: _Watcher) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold a run's folder against other processes; ``ShouldResolveConflict`` when one has it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:

@@ -187,6 +187,8 @@ def _say(summary: ImportSummary, as_json: bool) -> None:
         f"{summary.episodes_replayed:,} known before; {summary.signals_new:,} new signals, "
         f"{summary.signals_replayed:,} known before"
     )
+    if not summary.episodes_new + summary.episodes_replayed:
+        notes.print("  warning: no row was imported; is the file empty?")
     if summary.rejected:
         typer.echo(f"  {summary.rejected:,} rows refused: {summary.rejects_path}")
     if summary.first_timestamp and summary.last_timestamp:

@@ -25,8 +25,13 @@ Tenant = Annotated[str, typer.Option("--tenant", help="Whose rows.")]
 notes = Console(stderr=True, highlight=False)
 
 
+WIDE = 240
+"""Columns when nobody looks: what a script reads must not be folded."""
+
+
 def console() -> Console:
-    return Console(highlight=False)
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=WIDE)
 
 
 def complain(problem: EverloopError) -> None:
@@ -53,8 +58,9 @@ def _plain(value: Any) -> Any:
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows; long cells wrap."""
     table = Table(title=title or None, title_justify="left", show_edge=False, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for index, column in enumerate(columns):
+        # Ids come first, and an id that is broken in two can't be copied.
+        table.add_column(column, overflow="fold", no_wrap=index == 0)
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     console().print(table)

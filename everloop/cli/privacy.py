@@ -28,6 +28,7 @@ def status(
 
     on = _day(day) if day else datetime.now(UTC).date()
     ledger = open_workspace(home).ledger
+    ledger.verify()
     tonight = {row.release_id: row.mu_squared for row in ledger.history() if row.logical_date == on}
     budget = ledger.status(load(loop), on, sum(tonight.values()))
     if as_json:

@@ -81,7 +81,8 @@ def _range(day: str, start: str, end: str) -> tuple[date, date | None]:
     try:
         return date.fromisoformat(day or start), date.fromisoformat(end) if end else None
     except ValueError as problem:
-        raise ShouldFixArgument(f"{problem}.", "Give dates as YYYY-MM-DD.") from None
+        given = " and ".join(repr(text) for text in (day or start, end) if text)
+        raise ShouldFixArgument(f"{given}: {problem}.", "Give dates as YYYY-MM-DD.") from None
 
 
 def _say(opened: OpenedRun) -> None:

@@ -28,7 +28,7 @@ def list_runs(
     if as_json:
         print_json(list(found))
         return
-    rows = [(run.run_id, run.logical_date, run.status, _short(run.verdict)) for run in found]
+    rows = [(run.run_id, run.logical_date, run.status, _in_brief(run)) for run in found]
     print_table("", ("run", "date", "status", "verdict"), rows)
 
 
@@ -95,6 +95,13 @@ def differences(first: RunRecord, second: RunRecord) -> list[tuple[str, str, str
         for metric in sorted((set(figures[0]) | set(figures[1])) - {"compute_seconds"}):
             compare(f"{name}.{metric}", figures[0].get(metric, "—"), figures[1].get(metric, "—"))
     return rows
+
+
+def _in_brief(run: RunRecord) -> str:
+    """The decision alone; of a failed run its error, cut short."""
+    if run.status == "succeeded":
+        return run.verdict.partition(":")[0]
+    return _short(run.verdict, 60)
 
 
 def _short(text: str, limit: int = 160) -> str:

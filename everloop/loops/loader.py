@@ -24,7 +24,7 @@ def shipped_path(name: str) -> Path:
         near = difflib.get_close_matches(name, SHIPPED, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Shipped loops: {', '.join(SHIPPED)}."
         raise ShouldFixLoopSpec(
-            f"There is no loop {name!r}.", f"{hint} Or give a path to a YAML file."
+            f"There is no loop {name!r}.", f"{hint} Or give the path of a file that ends in .yaml."
         )
     return Path(__file__).parent / f"{name}.yaml"
 

@@ -21,8 +21,10 @@ from everloop.sdk.opened import OpenedRun
 from everloop.wiring import Workspace, open_workspace
 from pipelines.compile import compile_graph
 from pipelines.daily_learning import NAME, STAGES
-from pipelines.local_run import LocalOutcome, StageEvent, forget_from, run_locally
+from pipelines.local_run import LocalOutcome, StageEvent, exclusive, run_locally
 from pipelines.source import code_sha256
+
+EARLIER = " — an earlier attempt succeeded: "
 
 EventSink = Callable[[StageEvent], None]
 
@@ -83,10 +85,20 @@ def run_daily(
     workspace = open_workspace(home)
     spec = override(load(plan.loop), plan.settings)
     folder = workspace.home / "runs" / spec.name / plan.tenant / plan.logical_date.isoformat()
+    today = datetime.now(UTC).date()
+    if plan.logical_date >= today:
+        raise ShouldFixArgument(
+            f"{plan.logical_date} has not ended: today is {today} (UTC).",
+            "Run a day once it is over.",
+        )
+    with exclusive(folder):
+        return _run(workspace, spec, plan, folder, on_event)
+
+
+def _run(
+    workspace: Workspace, spec: LoopSpec, plan: DailyPlan, folder: Path, on_event: EventSink
+) -> OpenedRun:
     arguments = _arguments(workspace, spec, plan, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if plan.from_stage:
-        forget_from(plan.from_stage, STAGES, folder)
     record = RunRecord(
         run_id=_run_id(spec, plan, arguments),
         pipeline=NAME,
@@ -101,16 +113,29 @@ def run_daily(
         report="",
         tenant=plan.tenant,
     )
+    before = _succeeded_before(workspace, record.run_id)
     graph = compile_graph(NAME, folder / "graph.yaml")
     workspace.runs.save(record)
     try:
-        outcome = run_locally(graph, arguments, folder, on_event)
+        repeat = STAGES[STAGES.index(plan.from_stage) :] if plan.from_stage else ()
+        outcome = run_locally(graph, arguments, folder, on_event, repeat)
     except BaseException as problem:
-        workspace.runs.save(_ended(record, LocalOutcome((), f"{type(problem).__name__}"), ""))
+        interrupted = LocalOutcome((), f"interrupted by {type(problem).__name__}")
+        workspace.runs.save(_ended(record, interrupted, "", before))
         raise
-    record = _ended(record, outcome, _kept_report(workspace, record.run_id, outcome))
+    report = _kept_report(workspace, record.run_id, outcome)
+    record = _ended(record, outcome, report, before)
     workspace.runs.save(record)
     return OpenedRun(record)
+
+
+def _succeeded_before(workspace: Workspace, run_id: str) -> RunRecord | None:
+    """The same run's earlier success, if it had one: a failed repetition does not hide it."""
+    try:
+        known = workspace.runs.run(run_id)
+    except ShouldFixArgument:
+        return None
+    return known if known.report else None
 
 
 def run_range(
@@ -161,8 +186,14 @@ def _run_id(spec: LoopSpec, plan: DailyPlan, arguments: dict[str, str]) -> str:
     return f"{spec.name}{tenant}-{plan.logical_date.isoformat()}-{digest}"
 
 
-def _ended(record: RunRecord, outcome: LocalOutcome, report: str) -> RunRecord:
+def _ended(
+    record: RunRecord, outcome: LocalOutcome, report: str, before: RunRecord | None
+) -> RunRecord:
     failed = bool(outcome.error)
+    verdict = outcome.error if failed else _verdict(outcome)
+    if failed and before is not None:
+        earlier = before.verdict.partition(EARLIER)[2] or before.verdict
+        verdict, report = f"{outcome.error}{EARLIER}{earlier}", before.report
     return RunRecord(
         run_id=record.run_id,
         pipeline=record.pipeline,
@@ -171,7 +202,7 @@ def _ended(record: RunRecord, outcome: LocalOutcome, report: str) -> RunRecord:
         started_at=record.started_at,
         finished_at=datetime.now(UTC),
         status="failed" if failed else "succeeded",
-        verdict=outcome.error if failed else _verdict(outcome),
+        verdict=verdict,
         parameters=record.parameters,
         # kfp orders steps that do not wait for each other differently from run to run.
         stages=tuple(sorted(outcome.stages, key=lambda stage: STAGES.index(stage.stage))),

@@ -16,7 +16,7 @@ import pytest
 from kfp import compiler
 
 from everloop.contracts.errors import ShouldResolveConflict
-from pipelines.local_run import LocalOutcome, StageEvent, forget_from, run_locally, stage_of
+from pipelines.local_run import LocalOutcome, StageEvent, exclusive, run_locally, stage_of
 
 HERE = Path(__file__).parent
 STAGES = ("first_step", "second_step", "report")
@@ -42,9 +42,11 @@ class Bench:
     def arguments(self, text: str = "hello") -> dict[str, str]:
         return {"counter": str(self.counter), "mode": str(self.mode), "text": text}
 
-    def run(self, text: str = "hello") -> LocalOutcome:
+    def run(self, text: str = "hello", repeat: tuple[str, ...] = ()) -> LocalOutcome:
         self.events.clear()
-        return run_locally(self.graph, self.arguments(text), self.folder, self.events.append)
+        return run_locally(
+            self.graph, self.arguments(text), self.folder, self.events.append, repeat
+        )
 
     def counted(self) -> Counter[str]:
         return Counter(self.counter.read_text().split())
@@ -124,19 +126,25 @@ def test_a_killed_run_continues_where_it_was(bench: Bench) -> None:
     ]
 
 
-def test_forgetting_a_stage_repeats_it_and_what_follows(bench: Bench) -> None:
+def test_a_repeated_stage_replaces_its_own_result_alone(bench: Bench) -> None:
     bench.run()
-    assert forget_from("second_step", STAGES, bench.folder) == 2
-    bench.run()
-    assert bench.counted() == {"first": 1, "second": 2}
+    bench.run("other")
+    outcome = bench.run(repeat=("second_step", "report"))
+    assert [s.outcome for s in outcome.stages] == ["cached", "succeeded", "succeeded"]
+    assert bench.counted() == {"first": 2, "second": 3}
+    assert {s.outcome for s in bench.run("other").stages} == {"cached"}
+    assert {s.outcome for s in bench.run().stages} == {"cached"}
 
 
 def test_two_runs_of_one_date_do_not_meet(bench: Bench) -> None:
     bench.folder.mkdir(parents=True)
     with (bench.folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ShouldResolveConflict, match="Another process"):
-            bench.run()
+        with (
+            pytest.raises(ShouldResolveConflict, match="Another process"),
+            exclusive(bench.folder),
+        ):
+            pass
 
 
 def test_copies_of_a_task_are_one_stage() -> None:

@@ -63,12 +63,12 @@ class LocalBlobStore:
         except OSError as problem:
             raise ShouldRestoreArtefact(
                 f"Blob {sha256} cannot be read from {path} ({problem.strerror}).",
-                "Restore it from a backup, or rerun the stage that made it.",
+                "Restore it from a backup: a private release is never made a second time.",
             ) from problem
         if actual != sha256:
             raise ShouldRestoreArtefact(
                 f"Blob {path} is damaged: its SHA-256 is {actual}.",
-                "Restore it from a backup, or rerun the stage that made it.",
+                "Restore it from a backup: a private release is never made a second time.",
             )
         return path
 
