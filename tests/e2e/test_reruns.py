@@ -17,10 +17,16 @@ import pytest
 
 from everloop import sdk
 from everloop.contracts.episodes import Consent
-from everloop.contracts.errors import ShouldFixArgument, ShouldFixLoopSpec
+from everloop.contracts.errors import (
+    ShouldFixArgument,
+    ShouldFixLoopSpec,
+    ShouldResolveConflict,
+)
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.sdk import DailyPlan, OpenedRun
+from everloop.sdk.daily import EARLIER
 from everloop.wiring import open_workspace
+from pipelines.local_run import exclusive
 from tests.e2e.whole_runs import EXAMPLE_DAY, SMALL, command, small_plan
 
 
@@ -83,6 +89,20 @@ def test_a_backfill_pays_each_night_once(workspace: Path) -> None:
     assert [run.run_id for run in again] == [run.run_id for run in runs]
     assert all(set(outcomes(run).values()) == {"cached"} for run in again)
     assert spends(workspace) == paid
+
+    folder = workspace / "runs" / "companion" / "default" / EXAMPLE_DAY.isoformat()
+    with exclusive(folder), pytest.raises(ShouldResolveConflict, match="Another process"):
+        sdk.run_daily(small_plan(), home=workspace)
+    assert sdk.open_run(runs[1].run_id, workspace).record == again[1].record
+
+    damaged = runs[1].dataset.episodes_path
+    damaged.chmod(0o644)
+    damaged.write_bytes(damaged.read_bytes()[:-9] + b"corrupted")
+    failed = sdk.run_daily(small_plan(from_stage="aggregate_rewards"), home=workspace)
+    assert failed.record.status == "failed"
+    assert failed.record.verdict.startswith("ShouldRestoreArtefact: ")
+    assert failed.record.verdict.endswith(f"{EARLIER}{again[1].record.verdict}")
+    assert failed.report.exists()
 
 
 def test_a_killed_run_continues_and_pays_once(workspace: Path) -> None:
@@ -201,6 +221,8 @@ def test_wrong_plans_start_nothing(workspace: Path) -> None:
         small_plan(tenant="../x")
     with pytest.raises(ShouldFixArgument, match="is no date"):
         sdk.run_daily("companion", "yesterday", home=workspace)
+    with pytest.raises(ShouldFixArgument, match="has not ended"):
+        sdk.run_daily("companion", "2999-01-01", home=workspace)
     with pytest.raises(ShouldFixArgument, match="before it starts"):
         list(sdk.run_range(small_plan(), date(2026, 1, 1), home=workspace))
     with pytest.raises(ShouldFixLoopSpec, match="names nothing"):
