@@ -13,7 +13,8 @@ import typer
 from everloop import __version__
 from everloop.cli import doctor, importing, people, privacy, running, runs, workspace
 from everloop.cli.output import complain
-from everloop.contracts.errors import EverloopError
+from everloop.contracts.documents import is_full_disk
+from everloop.contracts.errors import EverloopError, ShouldFreeDisk
 
 app = typer.Typer(
     name="everloop",
@@ -62,6 +63,17 @@ def main() -> None:
         app()
     except EverloopError as problem:
         complain(problem)
+        sys.exit(2)
+    except OSError as problem:
+        if not is_full_disk(problem):
+            raise
+        place = problem.filename or "the disk"
+        complain(
+            ShouldFreeDisk(
+                f"No room to write {place} ({problem.strerror}).",
+                "Free disk space there and in the temporary folder, and run it again.",
+            )
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted; run the same command again to continue.\n")

@@ -50,23 +50,30 @@ def from_json(kind: type[T], data: bytes) -> T:
         ) from problem
 
 
+def is_full_disk(problem: OSError) -> bool:
+    """Whether a write did not fit: the disk, a quota or a limit on a file's size."""
+    return problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def write_atomically(data: bytes, path: Path) -> Path:
     """Write bytes so that a reader sees the old file or the whole new one, durably.
 
     Raises:
         ShouldFreeDisk: the disk is full; nothing was changed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary: str | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).replace(path)
     except OSError as problem:
-        Path(temporary).unlink(missing_ok=True)
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        if is_full_disk(problem):
             raise ShouldFreeDisk(
                 f"No room to write {path}.", "Free disk space and rerun."
             ) from problem

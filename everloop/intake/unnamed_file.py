@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import tempfile
 from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Self
 
+from everloop.contracts.documents import is_full_disk
 from everloop.contracts.errors import ShouldFreeDisk
 
 
 def no_room(problem: OSError, what: str) -> ShouldFreeDisk | OSError:
     """``ShouldFreeDisk`` where the disk is full, otherwise the error itself."""
-    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full_disk(problem):
         return ShouldFreeDisk(f"No room to write {what}.", "Free disk space and import again.")
     return problem
 

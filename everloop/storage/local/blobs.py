@@ -10,7 +10,6 @@ from pathlib import Path
 
 from everloop.contracts import documents
 from everloop.contracts.errors import ShouldFreeDisk, ShouldRestoreArtefact
-from everloop.storage.local.engine import is_full_disk
 from everloop.storage.local.folders import sync_folder
 
 _SCHEME = "blob:sha256/"
@@ -42,7 +41,7 @@ class LocalBlobStore:
         try:
             sha256 = self._store(Path(path))
         except OSError as problem:
-            if not is_full_disk(problem):
+            if not documents.is_full_disk(problem):
                 raise
             raise ShouldFreeDisk(
                 f"No room to store {path} in {self._root}.", "Free disk space and repeat."

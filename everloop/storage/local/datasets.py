@@ -36,7 +36,7 @@ from everloop.storage.local.dataset_files import (
     write_rows,
 )
 from everloop.storage.local.dataset_pins import pin, remember
-from everloop.storage.local.engine import database_path, is_full_disk
+from everloop.storage.local.engine import database_path
 from everloop.storage.local.folders import sync_folder
 
 _PARTIAL = ".partial-"
@@ -187,7 +187,7 @@ def _full_disk_named(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        if not is_full_disk(problem):
+        if not documents.is_full_disk(problem):
             raise
         raise _no_room(root, problem) from problem
     except adbc.Error as problem:

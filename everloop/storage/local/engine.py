@@ -6,7 +6,6 @@ writers begin with ``BEGIN IMMEDIATE``, so that what they read stays true until 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import sqlite3
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from everloop.contracts.documents import is_full_disk
 from everloop.contracts.errors import ShouldFreeDisk, ShouldInitWorkspace
 
 BUSY_SECONDS = 60.0
@@ -92,11 +92,6 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def database_path(engine: Engine) -> Path:
     """The file behind an engine of ``open_workspace_database``."""
     return Path(str(engine.url.database))
-
-
-def is_full_disk(problem: OSError) -> bool:
-    """Whether an operating-system error says that a write did not fit."""
-    return problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _engine(path: Path) -> Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
@@ -133,6 +134,30 @@ def test_without_a_workspace_the_error_says_how_to_make_one(
 ) -> None:
     printed = fail(capsys, monkeypatch, "runs", "list", "--home", str(tmp_path / "none"))
     assert "everloop init" in printed
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_one_line_and_a_fix(
+    number: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: str) -> None:
+        raise OSError(number, "it does not fit", "/there/a.yaml")
+
+    monkeypatch.setattr("everloop.loops.load", full)
+    printed = fail(capsys, monkeypatch, "loops", "companion")
+    assert printed.startswith("error: No room to write /there/a.yaml (it does not fit).\n  fix: ")
+
+
+def test_other_errors_of_the_system_are_not_called_a_full_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def denied(_: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("everloop.loops.load", denied)
+    monkeypatch.setattr(sys, "argv", ["everloop", "loops", "companion"])
+    with pytest.raises(PermissionError):
+        main()
 
 
 def test_the_version_is_printed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import math
 import os
 from datetime import date
@@ -14,7 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everloop.contracts.datasets import EncodedEpisodes
-from everloop.contracts.documents import from_json, read, sha256_of, to_json, write
+from everloop.contracts.documents import (
+    from_json,
+    is_full_disk,
+    read,
+    sha256_of,
+    to_json,
+    write,
+)
 from everloop.contracts.encoded_file import load_encoded, save_encoded
 from everloop.contracts.errors import (
     EverloopError,
@@ -71,6 +79,32 @@ def test_a_full_disk_leaves_the_old_document(
         write(Estimate("new", 1, 0, 2, 0.95, 1, 1, "t"), path)
     assert read(Estimate, path).name == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["v.json"]
+
+
+@pytest.mark.parametrize(
+    ("number", "full"),
+    [
+        (errno.ENOSPC, True),
+        (errno.EDQUOT, True),
+        (errno.EFBIG, True),
+        (errno.EACCES, False),
+        (None, False),
+    ],
+)
+def test_a_full_disk_has_three_names(number: int | None, full: bool) -> None:
+    problem = OSError("no number") if number is None else OSError(number, "said")
+    assert is_full_disk(problem) is full
+
+
+def test_a_disk_without_room_for_another_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    with pytest.raises(ShouldFreeDisk, match=r"v\.json"):
+        write(Estimate("new", 1, 0, 2, 0.95, 1, 1, "t"), tmp_path / "v.json")
 
 
 def test_the_checksum_of_a_folder_sees_names_and_contents(tmp_path: Path) -> None:

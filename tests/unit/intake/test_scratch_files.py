@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from datetime import UTC, datetime
@@ -129,3 +130,8 @@ def test_a_full_disk_is_named(full_disk: None) -> None:
 def test_other_errors_of_the_system_are_left_as_they_are() -> None:
     denied = PermissionError(13, "Permission denied")
     assert no_room(denied, "x") is denied
+
+
+def test_a_file_size_limit_is_a_full_disk() -> None:
+    named = no_room(OSError(errno.EFBIG, "File too large"), "the rows")
+    assert isinstance(named, ShouldFreeDisk)
