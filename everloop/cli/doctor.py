@@ -53,6 +53,8 @@ def _look(name: str, check: Callable[[str | None], str], home: str | None) -> Fi
         return Finding(name, True, check(home))
     except (EverloopError, PackageNotFoundError, OSError) as problem:
         return Finding(name, False, str(problem))
+    except Exception as problem:  # whatever is broken is what a doctor is asked about
+        return Finding(name, False, f"{type(problem).__name__}: {problem}")
 
 
 def _packages(_: str | None) -> str:
@@ -82,9 +84,12 @@ def _disk(home: str | None) -> str:
 
 
 def _database(home: str | None) -> str:
-    from everloop.wiring import open_workspace
+    from everloop.storage.local.engine import open_workspace_database, verify_pages
+    from everloop.wiring import DATABASE, open_workspace
 
-    return f"{len(open_workspace(home).runs.runs(None, 1000))} runs"
+    place = open_workspace(home)
+    verify_pages(open_workspace_database(place.home / DATABASE))
+    return f"{len(place.runs.runs(None, 1000))} runs"
 
 
 def _ledger(home: str | None) -> str:

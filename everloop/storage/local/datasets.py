@@ -36,7 +36,7 @@ from everloop.storage.local.dataset_files import (
     write_rows,
 )
 from everloop.storage.local.dataset_pins import pin, remember
-from everloop.storage.local.engine import database_path
+from everloop.storage.local.engine import damaged, database_path
 from everloop.storage.local.folders import sync_folder
 
 _PARTIAL = ".partial-"
@@ -63,6 +63,7 @@ class LocalDatasetStore:
         Raises:
             ShouldFixArgument: the window is empty, or the logical date has not ended yet.
             ShouldFreeDisk: the version did not fit; nothing of it is left.
+            ShouldRestoreArtefact: the database is damaged.
         """
         self._check(extraction)
         pinned = pin(self._engine, extraction)
@@ -72,7 +73,7 @@ class LocalDatasetStore:
                 return self.open(made)
             except ShouldRestoreArtefact:
                 pass  # the pin makes the same version again
-        with _full_disk_named(self._root):
+        with _remedies_named(self._root, database_path(self._engine)):
             version = self._make(query.Bounds(extraction, pinned))
         remember(self._engine, extraction, pinned, version.manifest.dataset_id)
         return version
@@ -183,7 +184,7 @@ def _write(folder: Path, bounds: query.Bounds, reader: query.LogReader) -> Datas
 
 
 @contextmanager
-def _full_disk_named(root: Path) -> Iterator[None]:
+def _remedies_named(root: Path, database: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
@@ -191,6 +192,8 @@ def _full_disk_named(root: Path) -> Iterator[None]:
             raise
         raise _no_room(root, problem) from problem
     except adbc.Error as problem:
+        if "disk image is malformed" in str(problem):
+            raise damaged(database, problem) from problem
         # SQLite says "full" of a full disk and "I/O error" of a quota; the driver passes no code.
         if "disk is full" not in str(problem) and "disk I/O error" not in str(problem):
             raise

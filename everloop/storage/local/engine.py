@@ -14,11 +14,15 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from everloop.contracts.documents import is_full_disk
-from everloop.contracts.errors import ShouldFreeDisk, ShouldInitWorkspace
+from everloop.contracts.errors import (
+    EverloopError,
+    ShouldFreeDisk,
+    ShouldInitWorkspace,
+    ShouldRestoreArtefact,
+)
 
 BUSY_SECONDS = 60.0
 """How long a writer waits for another to finish."""
@@ -31,6 +35,7 @@ _BEGIN = "everloop_begin"
 _NONE = "none"
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 # A quota or a file size limit shows as a failed write, a full disk as SQLITE_FULL.
+_PRIMARY_CODE = 0xFF  # the rest of an extended code says where it happened
 
 
 def open_workspace_database(path: Path | str, create: bool = True) -> Engine:
@@ -46,6 +51,7 @@ def open_workspace_database(path: Path | str, create: bool = True) -> Engine:
         ShouldInitWorkspace: there is no database and ``create`` is False; the file is no workspace
             database, or one of a newer version.
         ShouldFreeDisk: the disk is full.
+        ShouldRestoreArtefact: the file is damaged.
     """
     path = Path(path).absolute()
     if not create and not path.is_file():
@@ -56,13 +62,6 @@ def open_workspace_database(path: Path | str, create: bool = True) -> Engine:
         if not (path.is_file() and _is_current(engine)):
             with _locked(path.with_name(f"{path.name}.lock")):
                 _migrate(engine, path)
-    except DatabaseError as problem:
-        engine.dispose()
-        if getattr(problem.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            raise ShouldInitWorkspace(
-                f"{path} is no SQLite database.", "Move it away and run everloop init."
-            ) from problem
-        raise
     except BaseException:
         engine.dispose()
         raise
@@ -94,6 +93,23 @@ def database_path(engine: Engine) -> Path:
     return Path(str(engine.url.database))
 
 
+def verify_pages(engine: Engine) -> None:
+    """Read every page of the database; ``ShouldRestoreArtefact`` when one is damaged."""
+    path = database_path(engine)
+    with reading(engine) as connection:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if found != "ok":
+        raise damaged(path, str(found).splitlines()[-1])
+
+
+def damaged(path: Path, said: object) -> ShouldRestoreArtefact:
+    """The error that names a damaged database and what to do about it."""
+    return ShouldRestoreArtefact(
+        f"{path} is damaged ({said}).",
+        f"Restore {path.name} from a backup; do not delete it, it holds the privacy ledger.",
+    )
+
+
 def _engine(path: Path) -> Engine:
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
@@ -117,13 +133,22 @@ def _engine(path: Path) -> Engine:
             connection.exec_driver_sql(f"BEGIN {kind}")
 
     @event.listens_for(engine, "handle_error")
-    def _name_full_disk(problem: ExceptionContext) -> ShouldFreeDisk | None:
-        if getattr(problem.original_exception, "sqlite_errorcode", None) not in _FULL:
-            return None
-        return ShouldFreeDisk(
-            f"No room to write {path} ({problem.original_exception}).",
-            "Free disk space and repeat: nothing of this was stored.",
-        )
+    def _name_remedy(problem: ExceptionContext) -> EverloopError | None:
+        code = getattr(problem.original_exception, "sqlite_errorcode", None)
+        if code in _FULL:
+            return ShouldFreeDisk(
+                f"No room to write {path} ({problem.original_exception}).",
+                "Free disk space and repeat: nothing of this was stored.",
+            )
+        if code == sqlite3.SQLITE_NOTADB:
+            return ShouldInitWorkspace(
+                f"{path} is no SQLite database.",
+                "Restore it from a backup; if it never was everloop's, move it away and run "
+                "everloop init.",
+            )
+        if code is not None and code & _PRIMARY_CODE == sqlite3.SQLITE_CORRUPT:
+            return damaged(path, problem.original_exception)
+        return None
 
     return engine
 

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import re
+import sqlite3
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -158,6 +159,44 @@ def test_other_errors_of_the_system_are_not_called_a_full_disk(
     monkeypatch.setattr(sys, "argv", ["everloop", "loops", "companion"])
     with pytest.raises(PermissionError):
         main()
+
+
+@pytest.mark.parametrize(
+    ("offset", "commands_refused"), [(100, True), (None, False)], ids=["header", "last page"]
+)
+def test_a_damaged_database_is_a_finding_and_never_a_traceback(
+    home: Path,
+    offset: int | None,
+    commands_refused: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    database = home / "state.db"
+    with sqlite3.connect(database) as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    raw.close()
+    with database.open("r+b") as file:
+        file.seek(database.stat().st_size - 4096 if offset is None else offset)
+        file.write(b"\xff" * 2000)
+    done = CliRunner().invoke(app, ["doctor", "--json", "--home", str(home)])
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)
+    (found,) = [row for row in json.loads(done.output) if row["check"] == "database"]
+    assert found["ok"] is False
+    assert "Restore state.db from a backup" in found["seen"]
+    if commands_refused:
+        printed = fail(capsys, monkeypatch, "runs", "list", "--home", str(home))
+        assert "is damaged" in printed
+
+
+def test_doctor_reports_what_nobody_foresaw(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("strange")
+
+    monkeypatch.setattr("everloop.wiring.open_workspace", broken)
+    done = CliRunner().invoke(app, ["doctor", "--home", str(home)])
+    assert done.exit_code == 1
+    assert "RuntimeError: strange" in done.output
 
 
 def test_the_version_is_printed() -> None:

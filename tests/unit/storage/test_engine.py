@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import IntegrityError
 
-from everloop.contracts.errors import ShouldFreeDisk, ShouldInitWorkspace
+from everloop.contracts.errors import ShouldFreeDisk, ShouldInitWorkspace, ShouldRestoreArtefact
 from everloop.storage.local.engine import (
     database_path,
     open_workspace_database,
     reading,
+    verify_pages,
     writing,
 )
 from everloop.storage.schema import deployment_log, ingest_counters, metadata
@@ -94,6 +95,50 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path.write_text("this is a letter, not a database\n" * 100)
     with pytest.raises(ShouldInitWorkspace, match="no SQLite database"):
         open_workspace_database(path)
+
+
+def damage(path: Path, table: str) -> None:
+    """Overwrite the page where a table begins."""
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = raw.execute("PRAGMA page_size").fetchone()
+        (page,) = raw.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)
+        ).fetchone()
+    raw.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size + (100 if page == 1 else 0))
+        file.write(b"\xff" * (size // 2))
+
+
+REMEDY = r"state\.db is damaged .* do not delete it, it holds the privacy ledger"
+
+
+def test_a_database_damaged_at_its_root_is_named_when_opened(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    open_workspace_database(path).dispose()
+    damage(path, "alembic_version")
+    with pytest.raises(ShouldRestoreArtefact, match=REMEDY):
+        open_workspace_database(path)
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 2000)
+    with pytest.raises(ShouldRestoreArtefact, match=REMEDY):
+        open_workspace_database(path)
+
+
+def test_a_damaged_table_is_named_when_read_written_or_verified(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    open_workspace_database(path).dispose()
+    verify_pages(open_workspace_database(path))
+    damage(path, "ingest_counters")
+    engine = open_workspace_database(path)
+    with pytest.raises(ShouldRestoreArtefact, match=REMEDY), reading(engine) as connection:
+        connection.scalar(select(ingest_counters.c.last))
+    with pytest.raises(ShouldRestoreArtefact, match=REMEDY), writing(engine) as connection:
+        connection.execute(ingest_counters.insert(), COUNTER)
+    with pytest.raises(ShouldRestoreArtefact, match=REMEDY):
+        verify_pages(engine)
 
 
 def test_an_interrupted_migration_leaves_nothing(
