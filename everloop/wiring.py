@@ -1,7 +1,7 @@
 """Composition root: the only place that chooses adapters.
 
-A workspace is a folder on a laptop: ``state.db`` (SQLite), ``datasets/``, ``blobs/``, ``runs/`` and
-``secrets.env``.
+A workspace is a folder on a laptop: ``state.db`` (SQLite), ``datasets/``, ``blobs/``, ``runs/``,
+``secrets.env`` and ``keys.sha256``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from everloop.storage.local.registry import SqlRegistry
 from everloop.storage.local.rollouts import SqlRolloutStore
 from everloop.storage.local.runs import SqlRunStore
 
-DATABASE = "state.db"
+DATABASE = settings.DATABASE_FILE
 
 
 @dataclass(frozen=True, slots=True)

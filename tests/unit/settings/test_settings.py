@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import stat
 from pathlib import Path
 
@@ -33,7 +35,9 @@ def test_secrets_do_not_show(tmp_path: Path) -> None:
 
 
 def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.initialise(tmp_path)
+    (tmp_path / settings.SECRETS_FILE).write_text(
+        f"{settings.PSEUDONYM_KEY}={'01' * 32}\n{settings.LEDGER_KEY}={'cd' * 32}\n"
+    )
     monkeypatch.setenv(settings.LEDGER_KEY, "ab" * 32)
     assert settings.read(tmp_path).ledger_key == bytes.fromhex("ab" * 32)
 
@@ -51,6 +55,61 @@ def test_a_bad_key_is_refused(
 def test_without_keys_nothing_starts(tmp_path: Path) -> None:
     with pytest.raises(ShouldProvideKey, match="EVERLOOP_PSEUDONYM_KEY has 0 bytes"):
         settings.read(tmp_path)
+
+
+def test_no_new_keys_are_made_for_old_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = settings.initialise(tmp_path)
+    (tmp_path / "state.db").touch()
+    (tmp_path / settings.SECRETS_FILE).unlink()
+    monkeypatch.setenv(settings.LEDGER_KEY, made.ledger_key.hex())
+    with pytest.raises(ShouldProvideKey, match=r"has data but no keys.*Restore secrets\.env"):
+        settings.initialise(tmp_path)
+    with pytest.raises(ShouldProvideKey, match="0 bytes") as refused:
+        settings.read(tmp_path)
+    assert "init" not in refused.value.remedy
+    monkeypatch.setenv(settings.PSEUDONYM_KEY, "ab" * 32)
+    with pytest.raises(ShouldProvideKey, match="PSEUDONYM_KEY is not the key"):
+        settings.initialise(tmp_path)
+    assert not (tmp_path / settings.SECRETS_FILE).exists()
+    monkeypatch.setenv(settings.PSEUDONYM_KEY, made.pseudonym_key.hex())
+    assert settings.initialise(tmp_path) == (made, True)
+
+
+def test_a_workspace_without_data_may_get_new_keys(tmp_path: Path) -> None:
+    first, _ = settings.initialise(tmp_path)
+    (tmp_path / settings.SECRETS_FILE).unlink()
+    again, new = settings.initialise(tmp_path)
+    assert new
+    assert again.ledger_key != first.ledger_key
+    assert settings.read(tmp_path) == again
+
+
+@pytest.mark.parametrize("name", [settings.PSEUDONYM_KEY, settings.LEDGER_KEY])
+def test_another_key_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    settings.initialise(tmp_path)
+    monkeypatch.setenv(name, "ab" * 32)
+    with pytest.raises(ShouldProvideKey, match=f"{name} is not the key.*Restore the old key"):
+        settings.read(tmp_path)
+
+
+def test_fingerprints_are_of_the_keys_and_old_workspaces_get_them(tmp_path: Path) -> None:
+    made, _ = settings.initialise(tmp_path)
+    path = tmp_path / settings.FINGERPRINT_FILE
+    expected = {
+        name: hashlib.sha256(b"everloop key fingerprint" + key).hexdigest()[:16]
+        for name, key in (
+            (settings.PSEUDONYM_KEY, made.pseudonym_key),
+            (settings.LEDGER_KEY, made.ledger_key),
+        )
+    }
+    assert json.loads(path.read_bytes()) == expected
+    path.unlink()
+    assert settings.read(tmp_path) == made
+    assert not path.exists()
+    assert settings.initialise(tmp_path) == (made, False)
+    assert json.loads(path.read_bytes()) == expected
 
 
 def test_a_missing_workspace_says_how_to_make_one(
