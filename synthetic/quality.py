@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from everloop.contracts.datasets import EncodedEpisodes, EncodingLayout, Float, Int
+from everloop.contracts.datasets import Bool, EncodedEpisodes, EncodingLayout, Float, Int
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Check, CheckStatus, Estimate
 from everloop.contracts.figures import QualityFigures
@@ -112,12 +113,18 @@ class _Resampler:
         self.weights: Float = np.concatenate([np.ones((1, self.people)), drawn.astype(float)])
         """(1 + RESAMPLES, people); the first row is the sample itself."""
 
-    def estimate(self, name: str, figures: Float) -> Estimate:
-        """From (1 + RESAMPLES,) values of a figure, the first on the sample itself."""
+    def estimate(self, name: str, figures: Float, known: Bool | None = None) -> Estimate:
+        """From (1 + RESAMPLES,) values of a figure, the first on the sample itself.
+
+        ``known``: (n,) the rows that the figure rests on; all by default.
+        """
         rest = figures[1:][np.isfinite(figures[1:])]
         tail = (1.0 - CONFIDENCE) / 2.0
         low, high = np.quantile(rest, [tail, 1.0 - tail]) if len(rest) else (math.nan, math.nan)
-        return self._estimate(name, figures, (float(low), float(high)), _PERCENTILE)
+        told = self._estimate(name, figures, (float(low), float(high)), _PERCENTILE)
+        if known is None:
+            return told
+        return replace(told, n=int(known.sum()), clusters=len(np.unique(self.owner[known])))
 
     def biased_estimate(self, name: str, figures: Float) -> Estimate:
         """For a figure >= 0 that resampling itself raises: its deviation still holds, its place not."""
@@ -195,16 +202,19 @@ def _prediction(
         return (_nothing("user_model_skill"),), ()
     by = _Resampler(rows.person)
     expected = model.expected_signals(rows.context, rows.action)
-    skills, errors, weights = [], [], []
+    skills, errors, weights, rests_on = [], [], [], []
     for index, signal in enumerate(spec.signals):
-        figures = _squares(rows.signals[:, index], expected[:, index], by)
-        if figures is None:
+        known: Bool = np.isfinite(rows.signals[:, index])
+        if not known.any():
             continue
-        error, baseline = figures
+        error, baseline = _squares(rows.signals[:, index], expected[:, index], known, by)
         with np.errstate(divide="ignore", invalid="ignore"):
             skills.append(1.0 - error / baseline)
-        errors.append(by.estimate(f"rmse_{signal.name}", np.sqrt(error) * _own_range(signal)))
+        errors.append(
+            by.estimate(f"rmse_{signal.name}", np.sqrt(error) * _own_range(signal), known)
+        )
         weights.append(signal.weight)
+        rests_on.append(known)
         skills[-1] = np.where(baseline > 0.0, skills[-1], math.nan)
     names = [e.name.removeprefix("rmse_") for e in errors]
     if not skills or not any(np.isfinite(s[0]) for s in skills):
@@ -213,15 +223,12 @@ def _prediction(
     overall = np.average(
         np.stack([skills[i] for i in usable]), axis=0, weights=[weights[i] for i in usable]
     )
-    single = tuple(by.estimate(f"skill_{names[i]}", skills[i]) for i in usable)
+    single = tuple(by.estimate(f"skill_{names[i]}", skills[i], rests_on[i]) for i in usable)
     return (by.estimate("user_model_skill", overall), *single), tuple(errors)
 
 
-def _squares(found: Float, expected: Float, by: _Resampler) -> tuple[Float, Float] | None:
-    """Mean squared error of the model and of the best constant, on each resample."""
-    known = np.isfinite(found)
-    if not known.any():
-        return None
+def _squares(found: Float, expected: Float, known: Bool, by: _Resampler) -> tuple[Float, Float]:
+    """Mean squared error of the model and of the best constant over the known rows, on each resample."""
 
     def per_person(values: Float) -> Float:
         return by.weights @ np.bincount(by.owner[known], weights=values[known], minlength=by.people)

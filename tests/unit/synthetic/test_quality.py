@@ -157,6 +157,9 @@ def test_skill_by_hand() -> None:
         own = 0.5 if index == 1 else 1.0
         assert estimate(figures, f"rmse_{name}").value == pytest.approx(own * math.sqrt(error))
         assert estimate(figures, f"skill_{name}").value == pytest.approx(skills[-1])
+        rests_on = (int(known.sum()), len(np.unique(held.person[known])))
+        for figure in (estimate(figures, f"rmse_{name}"), estimate(figures, f"skill_{name}")):
+            assert (figure.n, figure.clusters) == rests_on
     overall = estimate(figures, "user_model_skill")
     assert overall.value == pytest.approx(0.4 * skills[0] + 0.6 * skills[1])
     assert overall.low < overall.value < overall.high
