@@ -85,6 +85,11 @@ class PolicyEvaluation:
     """On-policy value of the comparison logs, where there are any."""
     positive_rewards: int | None = None
     """Held-out decisions with a reward above 0; None where it was not counted."""
+    held_out: int | None = None
+    """Held-out decisions with a reward and a propensity, of which ``overlap.n`` are used; None where
+    they were not counted."""
+    candidates: int = 1
+    """Candidates that were judged on these held-out people, over which the error is split."""
 
 
 class Decision(StrEnum):

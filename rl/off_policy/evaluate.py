@@ -65,7 +65,7 @@ def evaluate(
     confidence = 1 - spec.thresholds.alpha
     problem = _unusable(spec, episodes, active)
     if problem:
-        return _nothing(spec, episodes, candidate.version, name, problem)
+        return _nothing(spec, episodes, candidate.version, name, problem, candidates)
 
     setting = prepare(spec, episodes, floor, candidates)
     judged = setting.judged
@@ -106,6 +106,8 @@ def evaluate(
         action_share=dict(zip(spec.action_ids, own.share.tolist(), strict=True)),
         comparison=_comparison(episodes, confidence),
         positive_rewards=int((judged.reward > 0).sum()),
+        held_out=int(judged_rows(episodes).sum()),
+        candidates=candidates,
     )
 
 
@@ -211,13 +213,17 @@ def _estimates(
     }
     notes = {
         "dm": "; leaves the reward model's own error out",
-        "switch_dr": f"; weights up to {threshold:g}",
-        "dr_os": f"; shrinkage {shrinkage:g}",
+        "switch_dr": f"; weights up to {_limit(threshold)}",
+        "dr_os": f"; shrinkage {_limit(shrinkage)}",
     }
     return tuple(
         clustered_mean(name, values, person, confidence, _INTERVAL + notes.get(name, ""))
         for name, values in rows.items()
     )
+
+
+def _limit(value: float) -> str:
+    return "no limit" if math.isinf(value) else f"{value:g}"
 
 
 def _comparison(episodes: EncodedEpisodes, confidence: float) -> Estimate | None:
@@ -234,7 +240,12 @@ def _comparison(episodes: EncodedEpisodes, confidence: float) -> Estimate | None
 
 
 def _nothing(
-    spec: LoopSpec, episodes: EncodedEpisodes, policy: str, baseline: str, problem: str
+    spec: LoopSpec,
+    episodes: EncodedEpisodes,
+    policy: str,
+    baseline: str,
+    problem: str,
+    candidates: int,
 ) -> PolicyEvaluation:
     confidence = 1 - spec.thresholds.alpha
     nan = math.nan
@@ -252,4 +263,6 @@ def _nothing(
         overlap=diagnostics,
         comparison=_comparison(episodes, confidence),
         positive_rewards=0,
+        held_out=int(judged_rows(episodes).sum()),
+        candidates=candidates,
     )

@@ -160,6 +160,20 @@ def test_more_candidates_on_one_holdout_widen_the_bounds(world: Any) -> None:
     assert (one.confidence, ten.confidence) == (pytest.approx(0.9), pytest.approx(0.99))
 
 
+def test_it_tells_how_many_were_held_out_and_judged(world: Any) -> None:
+    told = evaluate(world.spec, world.episodes, world.good, None, candidates=3)
+    assert told.candidates == 3
+    assert told.held_out == len(world.episodes.evaluation)
+    assert told.overlap.n < told.held_out
+
+
+def test_no_limit_is_said_in_words(world: Any) -> None:
+    methods = [e.method for e in evaluate(world.spec, world.episodes, world.good, None).estimates]
+    assert not any("inf" in method for method in methods)
+    assert module._limit(math.inf) == "no limit"
+    assert module._limit(12.5) == "12.5"
+
+
 def test_a_propensity_below_the_floor_drops_the_control_variates(world: Any) -> None:
     """The declared floor is contradicted: no bound on weights is claimed, and the interval holds."""
     strict = evaluate(world.spec, world.episodes, world.good, None, exploration_floor=0.9)
