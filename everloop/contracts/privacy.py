@@ -99,7 +99,9 @@ class LedgerRow:
 class BudgetStatus:
     """The loop's budget on a date, of the person who has spent most.
 
-    epsilon values hold at ``delta``. ``nights_left`` is how many more nights of the plan fit.
+    epsilon values hold at ``delta``. ``nights_left``: later nights of the plan, all stages of a night
+    together, that the person's remaining mu^2 covers; at most ``period_days``, since what is charged
+    today has left the period after that.
     """
 
     epsilon_budget: float

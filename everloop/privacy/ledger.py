@@ -176,8 +176,10 @@ class Ledger:
     def status(self, spec: LoopSpec, on: date, tonight: float) -> BudgetStatus:
         """The budget on a date, of the person who has spent most in the period that ends with it.
 
-        ``nights_left`` counts whole later nights of the plan that still fit, if nothing older left
-        the period meanwhile; ``people_retired`` are those whom not one more night fits.
+        ``nights_left`` = min(period_days, floor(remaining mu^2 / mu^2 of a later night)), where a night
+        is every stage's planned share together and nothing older leaves the period meanwhile; what is
+        charged today has left it after ``period_days``, hence the cap. ``people_retired`` are those
+        whom not one more night fits.
         """
         privacy = spec.privacy
         budget = plan.budget_mu_squared(privacy)
@@ -196,7 +198,7 @@ class Ledger:
             ),
             mu_squared_budget=budget,
             mu_squared_period=period,
-            nights_left=max(0, math.floor((budget - period) / night)),
+            nights_left=min(privacy.period_days, max(0, math.floor((budget - period) / night))),
             people_retired=sum(spent + night > budget for spent in window.values()),
         )
 

@@ -289,6 +289,7 @@ def test_status_of_an_empty_ledger(ledger: Ledger) -> None:
     status = ledger.status(SPEC, DAY, tonight=0.0)
     assert (status.epsilon_period, status.epsilon_since_first_seen) == (0.0, 0.0)
     assert status.mu_squared_budget == pytest.approx(BUDGET)
+    assert status.nights_left == SPEC.privacy.period_days  # 40 would fit, 30 is the period
 
 
 def test_the_plan_runs_for_two_periods_without_leaving_anyone_out(ledger: Ledger) -> None:
