@@ -103,7 +103,7 @@ def _category(field: ContextField, values: list[Json]) -> _Column:
     rare = [1 - counts[v] / total if isinstance(v, str) else 0.0 for v in values]
     return _Column(
         _scored([isinstance(v, str) for v in values], np.array(rare)),
-        lambda row: f"{field.name}: {values[row]} ({1 - rare[row]:.0%} of decisions)",
+        lambda row: f"{field.name}: {values[row]}",
     )
 
 
