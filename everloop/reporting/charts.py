@@ -247,7 +247,10 @@ def difference_forest(evaluation: PolicyEvaluation) -> Forest:
 
 
 def groups_forest(evaluation: PolicyEvaluation) -> Forest:
-    """Each protected group under the candidate and, beneath it, under the baseline."""
+    """Each protected group under the candidate and, beneath it, under the baseline.
+
+    Values are shares of the attainable range, 0..1.
+    """
 
     def label(group: GroupValue) -> str:
         name = f"{words(group.attribute)}: {words(group.group)}"

@@ -138,7 +138,7 @@ def _environment() -> Environment:
         "finite": math.isfinite,
         "mechanism": _mechanism,
     }
-    environment.globals |= {"charts": charts}
+    environment.globals |= {"charts": charts, "release_figure": wording.release_figure}
     return environment
 
 

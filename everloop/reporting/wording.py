@@ -133,3 +133,12 @@ def sentence(text: str) -> str:
 def plural(count: int, one: str, many: str = "") -> str:
     """``1 person``, ``2 people``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def release_figure(name: str, value: float) -> tuple[str, str]:
+    """(name, value) of a private release's own figure, in words."""
+    if name == "warm_started":
+        return "started from", "the release before it" if value else "nothing learned before"
+    if name == "precision_in_first_fits":
+        return "precision, added up over nights", f"{number(value)} times that of a first fit"
+    return words(name), number(value)

@@ -121,7 +121,7 @@ def test_the_same_evidence_gives_the_same_bytes(evidence: RunEvidence) -> None:
 
 
 NUMBERS = {
-    "stages": ["12 stages in 43 s", "21.9", "61,440 steps", "cached"],
+    "stages": ["12 stages in 43 s of compute", "21.9", "61,440 steps", "cached"],
     "data": ["9,962 episodes", "21,861 signals", "28 days", "12", "131", "3", "47", "88",
              "5 of 6 checks passed", "0.0125 to 0.91", "70 to 630"],
     "rewards": ["9,781 of 9,869 episodes", "0.213 [0.205, 0.222]", "n = 9,781 from 1,984 people",
@@ -150,6 +150,66 @@ NUMBERS = {
                 "not measurable on this data: no signal in the log speaks of it"],
     "attribution": ["The companion product's own logs.", "version 1"],
 }  # fmt: skip
+
+
+def test_groups_are_said_to_be_shares_of_the_range(full: RunEvidence) -> None:
+    shown = plain(Page(render(full)).sections["fairness"])
+    assert shown.count("Share of the attainable range earned, by protected group") == 2
+    assert "Value per decision" not in shown
+
+
+def test_a_figure_without_rows_shows_no_evidence(full: RunEvidence) -> None:
+    assert full.quality is not None
+    nan = math.nan
+    left = Estimate("remaining_epsilon", 0.87, nan, nan, 0.95, 0, 0, "what is left")
+    told = replace(full, quality=replace(full.quality, estimates=(left,)))
+    shown = plain(Page(render(told)).sections["synthetic"])
+    assert "0.87" in shown
+    assert "n = 0" not in shown
+
+
+def test_a_releases_figures_are_in_words(full: RunEvidence) -> None:
+    assert full.user_model is not None
+    figures = {"warm_started": 0.0, "precision_in_first_fits": 1.5}
+    told = replace(full, user_model=replace(full.user_model, metrics=figures))
+    shown = plain(Page(render(told)).sections["synthetic"])
+    assert "started from nothing learned before" in shown
+    assert "1.5 times that of a first fit" in shown
+    assert "warm started" not in shown
+
+
+def test_a_warning_of_both_releases_is_given_once(full: RunEvidence) -> None:
+    assert full.user_model is not None
+    assert full.profiles is not None
+    told = replace(
+        full,
+        user_model=replace(full.user_model, warnings=("No person ids.", "Few people.")),
+        profiles=replace(full.profiles, warnings=("No person ids.",)),
+    )
+    shown = plain(Page(render(told)).sections["privacy"])
+    assert shown.count("No person ids.") == 1
+    assert shown.count("Few people.") == 1
+
+
+def test_the_evaluation_says_how_many_held_out_decisions_are_used(full: RunEvidence) -> None:
+    assert full.evaluation is not None
+
+    def shown(**changes: int) -> str:
+        told = replace(full, evaluation=replace(full.evaluation, **changes))
+        return plain(Page(render(told)).sections["evaluation"])
+
+    cut = shown(held_out=5313, candidates=3)
+    assert "5,012 of 5,313 held-out decisions with a reward and a propensity are used" in cut
+    assert "first few decisions" in cut
+    assert "split over 3 candidates that were judged on these people" in cut
+    assert "All 5,012 held-out decisions" in shown(held_out=5012)
+    assert "are used" not in shown()
+    assert "split over" not in shown()
+
+
+def test_lineage_says_what_identity_covers(full: RunEvidence) -> None:
+    shown = plain(Page(render(full)).sections["lineage"])
+    assert "split over all candidates that were judged on the same held-out people" in shown
 
 
 @pytest.mark.parametrize("section", NUMBERS)
