@@ -17,7 +17,7 @@ from everloop.reporting.charts import (
     reward_histogram,
 )
 from everloop.reporting.evidence import RunEvidence
-from everloop.reporting.wording import interval
+from everloop.reporting.wording import interval, plural
 
 Told = tuple[str, Sequence[tuple[str, str]], dict[str, float], Sequence[str]]
 
@@ -39,12 +39,21 @@ def dataset_rows(manifest: DatasetManifest) -> Told:
         ("signals", f"{manifest.signals:,}"),
         *((f"left out: {name}", f"{count:,}") for name, count in left.items()),
     ]
-    omitted = sum(left.values())
+    episodes = out.opted_out_episodes + out.open_episodes
+    signals = out.disputed_signals + out.late_signals
+    omitted = [
+        plural(count, unit) for count, unit in ((episodes, "episode"), (signals, "signal")) if count
+    ]
     summary = (
         f"{manifest.episodes:,} episodes, {manifest.signals:,} signals in {manifest.window_days} days"
-        + (f"; left out: {omitted:,} rows" if omitted else "")
+        + (f"; left out: {', '.join(omitted)}" if omitted else "")
     )
-    counts = {"episodes": manifest.episodes, "signals": manifest.signals, "left_out": omitted}
+    counts = {
+        "episodes": manifest.episodes,
+        "signals": manifest.signals,
+        "episodes_left_out": episodes,
+        "signals_left_out": signals,
+    }
     metrics = {name: float(value) for name, value in counts.items()}
     return summary, rows, metrics, (episodes_per_day(manifest),)
 

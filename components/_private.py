@@ -15,6 +15,8 @@ from everloop.contracts.errors import (
 )
 from everloop.contracts.models import Provenance
 from everloop.contracts.privacy import ReleaseNote
+from everloop.privacy.plan import USER_MODEL
+from everloop.reporting.wording import plural, release_figure
 from rl.policy_card import PolicyCard
 
 NOTE = "note.json"
@@ -86,14 +88,19 @@ def provenance_of(policy: str, notes: Sequence[ReleaseNote]) -> Provenance:
 def _summary(note: ReleaseNote) -> str:
     if note.reused:
         return f"reused: {note.reused}"
-    return (
+    told = (
         f"ε = {note.epsilon:.3g} tonight at δ = {note.delta:g}, {note.people:,} people, "
-        f"{note.parameters:,} parameters, {note.budget.nights_left} nights left"
+        f"{note.parameters:,} parameters"
     )
+    # after the user model the night goes on to spend, so only what is left after it is told
+    if note.stage == USER_MODEL:
+        return told
+    return f"{told}, {plural(note.budget.nights_left, 'night')} left"
 
 
 def _rows(note: ReleaseNote) -> tuple[tuple[str, str], ...]:
     budget = note.budget
+    fitted = (release_figure(name, value) for name, value in note.metrics.items())
     return (
         ("release", note.release_id),
         ("new or reused", note.reused or "new"),
@@ -106,7 +113,7 @@ def _rows(note: ReleaseNote) -> tuple[tuple[str, str], ...]:
             f"ε = {budget.epsilon_period:.4g} of {budget.epsilon_budget:g} spent in "
             f"{budget.period_days} days; {budget.epsilon_since_first_seen:.4g} since first seen",
         ),
-        *((f"fit: {name}", f"{value:.4g}") for name, value in note.metrics.items()),
+        *((f"fit: {name}", value) for name, value in fitted),
         *(("warning", text) for text in note.warnings),
     )
 
