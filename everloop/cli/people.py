@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
@@ -38,6 +39,7 @@ def set_consent(
     purpose: Annotated[Purpose, typer.Option(help="What it is about.")] = Purpose.TRAIN,
     tenant: Tenant = "default",
     home: Home = None,
+    as_json: Json = False,
 ) -> None:
     """Record that a person allows a purpose, or withdraws from it.
 
@@ -48,8 +50,18 @@ def set_consent(
 
     place = open_workspace(home)
     person = place.pseudonyms.of(user, tenant)
-    place.log.record_consent(Consent(person, purpose.value, granted, datetime.now(UTC), tenant))
+    row = Consent(person, purpose.value, granted, datetime.now(UTC), tenant)
+    place.log.record_consent(row)
+    in_log = next(iter(place.log.episodes_of(person, tenant)), None) is not None
+    if as_json:
+        print_json(asdict(row) | {"in_log": in_log})
+        return
     typer.echo(f"{person[:12]}… {'allows' if granted else 'withdrew from'} {purpose.value}")
+    if not in_log:
+        typer.echo(f"no decision of this person is in the log (tenant {tenant}): check the id")
+    elif purpose is Purpose.TRAIN:
+        does = "includes" if granted else "leaves out"
+        typer.echo(f"the next dataset extracted {does} this person's decisions")
 
 
 @consent.command("show")
@@ -80,6 +92,7 @@ def set_dispute(
     ] = DisputeStatus.OPEN,
     tenant: Tenant = "default",
     home: Home = None,
+    as_json: Json = False,
 ) -> None:
     """Open a dispute of a reward signal, or decide it."""
     from everloop.contracts.episodes import Dispute
@@ -87,7 +100,10 @@ def set_dispute(
 
     row = Dispute(signal_id, reason, datetime.now(UTC), status.value, tenant)
     open_workspace(home).log.record_dispute(row)
-    typer.echo(f"{signal_id}: {status.value}")
+    if as_json:
+        print_json(asdict(row))
+    else:
+        typer.echo(f"{signal_id}: {status.value}")
 
 
 @dispute.command("list")

@@ -82,24 +82,47 @@ def test_consent_is_recorded_by_pseudonym(home: Path) -> None:
     assert json.loads(run("consent", "show", "bob", "--json", *at)) == []
 
 
+def log_decision(home: Path, person: str) -> None:
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    open_workspace(home).log.append_batch(
+        [Episode(EPISODE, person, "companion", {}, "no_action", moment, "v", 0.5, ("no_action",))],
+        [RewardSignal(SIGNAL, EPISODE, "engagement", 1.0, 5)],
+    )
+
+
+def test_a_consent_says_whether_the_log_knows_the_person(home: Path) -> None:
+    at = ("--home", str(home))
+    log_decision(home, open_workspace(home).pseudonyms.of("alice", "default"))
+    withdraw = ("consent", "set", "alice", "--withdraw", *at)
+    assert run(*withdraw).splitlines()[1] == (
+        "the next dataset extracted leaves out this person's decisions"
+    )
+    assert "extracted includes" in run("consent", "set", "alice", "--grant", *at)
+    assert len(run(*withdraw, "--purpose", "serve").splitlines()) == 1
+    for strange in (
+        ("consent", "set", "alcie", "--withdraw", *at),
+        (*withdraw, "--tenant", "elsewhere"),
+    ):
+        tenant = "elsewhere" if "elsewhere" in strange else "default"
+        assert run(*strange).splitlines()[1] == (
+            f"no decision of this person is in the log (tenant {tenant}): check the id"
+        )
+        assert json.loads(run(*strange, "--json"))["in_log"] is False
+    printed = json.loads(run(*withdraw, "--json"))
+    (stored, *_) = json.loads(run("consent", "show", "alice", "--json", *at))
+    assert printed == stored | {"in_log": True}
+
+
 def test_disputes_are_recorded_and_decided(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = ("--home", str(home))
     words = ("dispute", "set", SIGNAL, "--reason", "not me", *at)
     assert "fix:" in fail(capsys, monkeypatch, *words)
-    place = open_workspace(home)
-    moment = datetime(2026, 3, 1, tzinfo=UTC)
-    place.log.append_batch(
-        [
-            Episode(
-                EPISODE, "a" * 64, "companion", {}, "no_action", moment, "v", 0.5, ("no_action",)
-            )
-        ],
-        [RewardSignal(SIGNAL, EPISODE, "engagement", 1.0, 5)],
-    )
+    log_decision(home, "a" * 64)
     assert "open" in run(*words)
-    run(*words, "--status", "rejected")
+    printed = json.loads(run(*words, "--status", "rejected", "--json"))
+    assert (printed["signal_id"], printed["status"]) == (SIGNAL, "rejected")
     (row,) = json.loads(run("dispute", "list", "--json", *at))
     assert (row["status"], row["reason"]) == ("rejected", "not me")
     assert "rejected" in run("dispute", "list", *at)
