@@ -329,3 +329,4 @@ def test_the_page_stands_alone_and_escapes() -> None:
     assert parser.found == []
     assert "<script>x</script>" in "".join(parser.text)
     assert "not fit to learn from" in page
+    assert "1 expectation, 1 failed, 0 warnings" in page
