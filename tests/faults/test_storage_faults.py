@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal as signals
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 import adbc_driver_sqlite.dbapi as adbc
 import pytest
 
-from everloop.contracts.errors import ShouldFreeDisk
+from everloop.contracts.errors import ShouldFreeDisk, ShouldRestoreArtefact
 from everloop.contracts.models import ModelType, Provenance
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.storage.local import extraction_query
@@ -204,6 +205,28 @@ def test_a_sort_that_does_not_fit_is_named(
     with no_file_larger_than(1 << 20), pytest.raises(ShouldFreeDisk, match="temporary") as full:
         store.extract(extraction())
     assert isinstance(full.value.__cause__, adbc.Error)
+
+
+def test_an_extraction_from_a_damaged_database_is_named(
+    log: SqliteEventLog, tmp_path: Path
+) -> None:
+    log.append_batch([episode(1)], [signal(1)])
+    path = tmp_path / "state.db"
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = raw.execute("PRAGMA page_size").fetchone()
+        (page,) = raw.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'reward_signals'"
+        ).fetchone()
+    raw.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    store = LocalDatasetStore(open_workspace_database(path), tmp_path / "datasets", SetClock())
+    with pytest.raises(ShouldRestoreArtefact, match=r"state\.db is damaged") as damaged:
+        store.extract(extraction())
+    assert isinstance(damaged.value.__cause__, adbc.Error)
+    assert list((tmp_path / "datasets").iterdir()) == []
 
 
 def test_a_blob_that_does_not_fit_is_refused_whole(tmp_path: Path) -> None:
