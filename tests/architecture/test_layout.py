@@ -92,3 +92,9 @@ def test_input_is_not_checked_with_asserts() -> None:
         if any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(path.read_text())))
     ]
     assert asserting == []
+
+
+def test_the_lock_is_exact_and_names_no_path() -> None:
+    lines = (ROOT / "requirements.lock").read_text().split()
+    assert [line for line in lines if line.count("==") != 1] == []
+    assert "torch==2.13.0" in lines
