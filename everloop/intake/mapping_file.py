@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from everloop.contracts.episodes import Arm, Json
 from everloop.contracts.errors import ShouldFixMapping
 from everloop.contracts.loop_spec import ContextField, FieldKind, LoopSpec
+from everloop.contracts.yaml_lines import line_of
 from everloop.intake.cells import text_of
 from everloop.intake.conformity import did_you_mean
 from everloop.intake.mapping import ImportMapping, Source
@@ -62,7 +63,7 @@ def parse_mapping(text: str, spec: LoopSpec, where: str = "<text>") -> ImportMap
         lines = [_explain(document, error, where) for error in problem.errors(include_url=False)]
         raise ShouldFixMapping("\n".join(lines)) from None
     misfits = [
-        f"{where}:{_line(document, location)}: {problem}"
+        f"{where}:{line_of(document, location)}: {problem}"
         for location, problem in _misfits(mapping, spec)
     ]
     if misfits:
@@ -76,21 +77,6 @@ def _plain(node: Any) -> Any:
     if isinstance(node, CommentedSeq):
         return [_plain(value) for value in node]
     return node
-
-
-def _line(document: CommentedMap, location: Location) -> int:
-    """Line (from 1) of the deepest node of ``location`` that exists in the document."""
-    node: Any = document
-    line = int(document.lc.line) + 1
-    for key in location:
-        if isinstance(node, CommentedMap) and key in node:
-            line = int(node.lc.key(key)[0]) + 1
-        elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
-            line = int(node.lc.item(key)[0]) + 1
-        else:
-            break
-        node = node[key]
-    return line
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -114,7 +100,7 @@ def _allowed(location: Location) -> list[str]:
 def _explain(document: CommentedMap, error: ErrorDetails, where: str) -> str:
     location = error["loc"]
     path = ".".join(str(part) for part in location) or "the mapping"
-    line = f"{where}:{_line(document, location)}"
+    line = f"{where}:{line_of(document, location)}"
     if error["type"] == "extra_forbidden":
         allowed = _allowed(location)
         near = difflib.get_close_matches(str(location[-1]), allowed, n=1)

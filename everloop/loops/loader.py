@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from everloop.contracts.errors import ShouldFixLoopSpec
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.yaml_lines import line_of
 
 SHIPPED = ("companion", "open_bandit")
 
@@ -82,21 +83,6 @@ def _plain(node: Any) -> Any:
     return node
 
 
-def _line(document: CommentedMap, location: tuple[int | str, ...]) -> int:
-    """Line (from 1) of the deepest node of ``location`` that exists in the document."""
-    node: Any = document
-    line = int(document.lc.line) + 1
-    for key in location:
-        if isinstance(node, CommentedMap) and key in node:
-            line = int(node.lc.key(key)[0]) + 1
-        elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
-            line = int(node.lc.item(key)[0]) + 1
-        else:
-            break
-        node = node[key]
-    return line
-
-
 def _allowed(location: tuple[int | str, ...]) -> list[str]:
     model: Any = LoopSpec
     for key in location[:-1]:
@@ -117,9 +103,9 @@ def _explain(document: CommentedMap, error: ErrorDetails, where: str) -> str:
         allowed = _allowed(location)
         near = difflib.get_close_matches(key, allowed, n=1)
         fix = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(allowed)}"
-        return f"{where}:{_line(document, location)}: unknown key {path!r} ({fix})"
+        return f"{where}:{line_of(document, location)}: unknown key {path!r} ({fix})"
     if error["type"] == "missing":
-        return f"{where}:{_line(document, location)}: {path!r} is missing (add it)"
+        return f"{where}:{line_of(document, location)}: {path!r} is missing (add it)"
     if not location:
         # A rule across sections speaks of the one it is about in its first words.
         named = (str(key) for key in document)
@@ -127,4 +113,4 @@ def _explain(document: CommentedMap, error: ErrorDetails, where: str) -> str:
         location = tuple(about[:1])
     given = error["input"]
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
-    return f"{where}:{_line(document, location)}: {path}: {message}{shown}"
+    return f"{where}:{line_of(document, location)}: {path}: {message}{shown}"
