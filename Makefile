@@ -37,9 +37,10 @@ test: $(READY) ## the test suite, with branch coverage of domain code held at 90
 test-all: $(READY) ## everything, the slow proofs too
 	$(BIN)/python -m pytest -m "slow or not slow"
 
+# ruff's cache forgets that a package was added, and with it which imports are first-party.
 lint: $(READY) ## ruff, mypy --strict and the import contracts
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --no-cache --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

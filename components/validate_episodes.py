@@ -32,13 +32,12 @@ def validate_episodes(
     Returns:
         Whether the run may go on.
     """
-    from everloop.validation.page import render_html
-    from everloop.validation.suite import validate
-
     from components._stage import stage
     from everloop.contracts.datasets import DatasetManifest
     from everloop.contracts.documents import read, write
     from everloop.loops.sections import assemble
+    from everloop.validation.page import render_html
+    from everloop.validation.suite import validate
     from everloop.wiring import open_workspace
 
     with stage("validate_episodes", validation, page, metrics) as told:
