@@ -24,13 +24,13 @@ from everloop.privacy.pseudonyms import Pseudonyms
 from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.local.clock import SystemClock
 from everloop.storage.local.datasets import LocalDatasetStore
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.event_log import SqliteEventLog
-from everloop.storage.local.ledger_store import SqliteLedgerStore
-from everloop.storage.local.profiles import SqlProfileStore
-from everloop.storage.local.registry import SqlRegistry
-from everloop.storage.local.rollouts import SqlRolloutStore
-from everloop.storage.local.runs import SqlRunStore
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.event_log import SqlEventLog
+from everloop.storage.sql.ledger_store import SqlLedgerStore
+from everloop.storage.sql.profiles import SqlProfileStore
+from everloop.storage.sql.registry import SqlRegistry
+from everloop.storage.sql.rollouts import SqlRolloutStore
+from everloop.storage.sql.runs import SqlRunStore
 
 DATABASE = settings.DATABASE_FILE
 
@@ -58,13 +58,13 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
     clock = SystemClock()
     return Workspace(
         home=configured.home,
-        log=SqliteEventLog(engine, clock),
+        log=SqlEventLog(engine, clock),
         datasets=LocalDatasetStore(engine, configured.home / "datasets"),
         blobs=LocalBlobStore(configured.home / "blobs"),
         registry=SqlRegistry(engine),
         rollouts=SqlRolloutStore(engine),
         runs=SqlRunStore(engine),
-        ledger=Ledger(SqliteLedgerStore(engine), configured.ledger_key, clock),
+        ledger=Ledger(SqlLedgerStore(engine), configured.ledger_key, clock),
         profiles=SqlProfileStore(engine),
         pseudonyms=Pseudonyms(configured.pseudonym_key),
     )

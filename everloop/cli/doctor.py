@@ -84,7 +84,7 @@ def _disk(home: str | None) -> str:
 
 
 def _database(home: str | None) -> str:
-    from everloop.storage.local.engine import open_workspace_database, verify_pages
+    from everloop.storage.sql.engine import open_workspace_database, verify_pages
     from everloop.wiring import DATABASE, open_workspace
 
     place = open_workspace(home)

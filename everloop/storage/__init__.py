@@ -1,1 +1,2 @@
-"""Adapters: where events, datasets, artefacts and state are kept. ``local`` is SQLite and files."""
+"""Adapters: where events, datasets, artefacts and state are kept. ``sql`` is one schema on SQLite and
+PostgreSQL, ``local`` is files on this machine."""

@@ -24,8 +24,8 @@ from everloop.contracts.episodes import Arm, Consent, Dispute
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.ports import Clock, DatasetStore, EventLog
 from everloop.storage.local.datasets import LocalDatasetStore
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.event_log import SqliteEventLog
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.event_log import SqlEventLog
 from tests.log_records import (
     ANN,
     BEN,
@@ -548,8 +548,6 @@ class TestLocalDatasetStore(DatasetStoreSuite):
     def opener(self, folder: Path) -> Opener:
         def open_both(clock: Clock) -> tuple[EventLog, DatasetStore]:
             engine = open_workspace_database(folder / "state.db")
-            return SqliteEventLog(engine, clock), LocalDatasetStore(
-                engine, folder / "datasets", clock
-            )
+            return SqlEventLog(engine, clock), LocalDatasetStore(engine, folder / "datasets", clock)
 
         return open_both

@@ -22,8 +22,8 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
 )
 from everloop.contracts.ports import Appended, Clock, EventLog
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.event_log import SqliteEventLog
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.event_log import SqlEventLog
 from tests.log_records import (
     ANN,
     BEN,
@@ -298,6 +298,6 @@ class EventLogSuite(ABC):
             assert log.counts("walk", tenant) == (len(episodes), len(signals))
 
 
-class TestSqliteEventLog(EventLogSuite):
+class TestSqlEventLog(EventLogSuite):
     def opener(self, folder: Path) -> Opener:
-        return lambda clock: SqliteEventLog(open_workspace_database(folder / "state.db"), clock)
+        return lambda clock: SqlEventLog(open_workspace_database(folder / "state.db"), clock)

@@ -15,8 +15,8 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 from everloop.contracts.ports import LedgerStore
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.storage.ledger_tables import APPEND_ONLY
-from everloop.storage.local.engine import open_workspace_database, writing
-from everloop.storage.local.ledger_store import SqliteLedgerStore
+from everloop.storage.sql.engine import open_workspace_database, writing
+from everloop.storage.sql.ledger_store import SqlLedgerStore
 from tests.conformance.memory_ledger_store import MemoryLedgerStore
 
 DAY = date(2026, 3, 1)
@@ -173,15 +173,15 @@ class TestMemoryLedgerStore(LedgerStoreSuite):
         return lambda: store
 
 
-class TestSqliteLedgerStore(LedgerStoreSuite):
+class TestSqlLedgerStore(LedgerStoreSuite):
     def opener(self, folder: Path) -> Callable[[], LedgerStore]:
-        return lambda: SqliteLedgerStore(open_workspace_database(folder / "state.db"))
+        return lambda: SqlLedgerStore(open_workspace_database(folder / "state.db"))
 
     @pytest.mark.parametrize("table", APPEND_ONLY)
     @pytest.mark.parametrize("verb", ["DELETE FROM {table}", "UPDATE {table} SET {column} = 1"])
     def test_the_database_refuses_changes(self, tmp_path: Path, table: str, verb: str) -> None:
         engine = open_workspace_database(tmp_path / "state.db")
-        with SqliteLedgerStore(engine).transaction() as ledger:
+        with SqlLedgerStore(engine).transaction() as ledger:
             ledger.append(row(1))
             ledger.charge((ANN,), "r1", DAY, 0.5)
         column = {"privacy_ledger": "people", "privacy_charges": "release"}[table]

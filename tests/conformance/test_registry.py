@@ -15,8 +15,8 @@ import pytest
 from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefact
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.contracts.ports import Clock, Registry
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.registry import SqlRegistry
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.registry import SqlRegistry
 from tests.log_records import SetClock, uuid_of
 
 TRAINED = datetime(2026, 3, 10, 4, tzinfo=UTC)

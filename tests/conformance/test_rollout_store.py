@@ -13,8 +13,8 @@ import pytest
 
 from everloop.contracts.models import RolloutRecord
 from everloop.contracts.ports import RolloutStore
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.rollouts import SqlRolloutStore
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.rollouts import SqlRolloutStore
 from tests.log_records import NOON
 
 Opener = Callable[[], RolloutStore]

@@ -13,8 +13,8 @@ import pytest
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.models import RunRecord, StageRecord
 from everloop.contracts.ports import RunStore
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.runs import SqlRunStore
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.runs import SqlRunStore
 from tests.log_records import NOON
 
 Opener = Callable[[], RunStore]

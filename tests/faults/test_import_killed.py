@@ -19,8 +19,8 @@ from everloop.intake.example import import_example
 from everloop.intake.files import import_file
 from everloop.intake.mapping_file import mapping_template, parse_mapping
 from everloop.loops import load
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.event_log import SqliteEventLog
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.event_log import SqlEventLog
 
 PEOPLE = 500
 OPEN_BANDIT = load("open_bandit")
@@ -29,11 +29,11 @@ KILLED_IMPORT = """
 import hashlib, os, signal, sys
 from everloop.intake.example import import_example
 from everloop.loops import load
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.event_log import SqliteEventLog
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.event_log import SqlEventLog
 
 database, kind, at = sys.argv[1], sys.argv[2], int(sys.argv[3])
-log = SqliteEventLog(open_workspace_database(database))
+log = SqlEventLog(open_workspace_database(database))
 
 class Dying:
     def append_batch(self, episodes, signals):
@@ -57,8 +57,8 @@ def pseudonym() -> Callable[[str], str]:
     return lambda person: uuid.uuid5(uuid.NAMESPACE_OID, person).hex * 2
 
 
-def _open(database: Path) -> SqliteEventLog:
-    return SqliteEventLog(open_workspace_database(database))
+def _open(database: Path) -> SqlEventLog:
+    return SqlEventLog(open_workspace_database(database))
 
 
 @pytest.mark.parametrize(("kind", "at"), [("episodes", 1800), ("signals", 1500)])

@@ -17,8 +17,8 @@ from everloop.contracts.privacy import ReleaseRequest
 from everloop.loops import load
 from everloop.privacy import plan
 from everloop.privacy.ledger import Ledger
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.ledger_store import SqliteLedgerStore, SqlLedgerTransaction
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.ledger_store import SqlLedgerStore, SqlLedgerTransaction
 
 SPEC = load("companion")
 DAY = date(2026, 3, 1)
@@ -33,11 +33,11 @@ class Clock:
 
 
 def open_ledger(database: Path) -> Ledger:
-    return Ledger(SqliteLedgerStore(open_workspace_database(database)), bytes(32), Clock())
+    return Ledger(SqlLedgerStore(open_workspace_database(database)), bytes(32), Clock())
 
 
 def charged(database: Path) -> dict[str, float]:
-    with SqliteLedgerStore(open_workspace_database(database)).transaction() as ledger:
+    with SqlLedgerStore(open_workspace_database(database)).transaction() as ledger:
         return dict(ledger.spent(PEOPLE, date.min, date.max)[1])
 
 

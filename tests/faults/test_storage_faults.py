@@ -22,9 +22,9 @@ from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.storage.local import extraction_query
 from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.local.datasets import LocalDatasetStore
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.event_log import SqliteEventLog
-from everloop.storage.local.registry import SqlRegistry
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.event_log import SqlEventLog
+from everloop.storage.sql.registry import SqlRegistry
 from tests.log_records import NOON, SetClock, episode, extraction, signal
 
 ROOT = Path(__file__).parents[2]
@@ -32,8 +32,8 @@ IMPORTS = """
 import os, signal as signals, sys
 from pathlib import Path
 from everloop.storage.local import datasets
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.event_log import SqliteEventLog
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.event_log import SqlEventLog
 from tests.log_records import SetClock, episode, extraction, signal
 folder = Path(sys.argv[1])
 engine = open_workspace_database(folder / "state.db")
@@ -85,8 +85,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> SqliteEventLog:
-    return SqliteEventLog(open_workspace_database(tmp_path / "state.db"), SetClock())
+def log(tmp_path: Path) -> SqlEventLog:
+    return SqlEventLog(open_workspace_database(tmp_path / "state.db"), SetClock())
 
 
 def fill(folder: Path) -> Path:
@@ -107,7 +107,7 @@ def until_killed(records, at):
             killed()
         yield record
 
-SqliteEventLog(engine, SetClock()).append_batch(
+SqlEventLog(engine, SetClock()).append_batch(
     (episode(n) for n in range(3000)),
     until_killed((signal(n, of=n) for n in range(3000)), int(sys.argv[2])),
 )
@@ -115,7 +115,7 @@ SqliteEventLog(engine, SetClock()).append_batch(
 
 
 @pytest.mark.parametrize("at", [0, 1, 2500])
-def test_a_killed_append_leaves_nothing(log: SqliteEventLog, tmp_path: Path, at: int) -> None:
+def test_a_killed_append_leaves_nothing(log: SqlEventLog, tmp_path: Path, at: int) -> None:
     log.append_episodes([episode(9999)])
     assert run(KILLED_APPEND, tmp_path, at)[0] == -signals.SIGKILL
     assert log.counts("walk") == (1, 0)
@@ -125,9 +125,9 @@ def test_a_killed_append_leaves_nothing(log: SqliteEventLog, tmp_path: Path, at:
     assert (new.new, heard.new) == (3000, 3000)
 
 
-def test_what_was_acknowledged_survives_a_kill(log: SqliteEventLog, tmp_path: Path) -> None:
+def test_what_was_acknowledged_survives_a_kill(log: SqlEventLog, tmp_path: Path) -> None:
     script = """
-log = SqliteEventLog(engine, SetClock())
+log = SqlEventLog(engine, SetClock())
 for number in range(5):
     log.append_episodes([episode(number)])
     print(number, flush=True)
@@ -141,7 +141,7 @@ killed()
 
 @pytest.mark.parametrize("step", ["entry_of", "documents.write", "verified"])
 def test_a_killed_extraction_leaves_no_version_or_a_whole_one(
-    log: SqliteEventLog, tmp_path: Path, step: str
+    log: SqlEventLog, tmp_path: Path, step: str
 ) -> None:
     log.append_batch([episode(1)], [signal(1)])
     script = """
@@ -161,7 +161,7 @@ datasets.LocalDatasetStore(engine, folder / "datasets", SetClock()).extract(extr
     assert left in ([], [version.manifest.dataset_id])
 
 
-def test_what_killed_extractions_left_is_swept_up(log: SqliteEventLog, tmp_path: Path) -> None:
+def test_what_killed_extractions_left_is_swept_up(log: SqlEventLog, tmp_path: Path) -> None:
     root = tmp_path / "datasets"
     for name, age in (("old", 2 * 86_400), ("new", 60)):
         partial = root / f".partial-{name}"
@@ -174,7 +174,7 @@ def test_what_killed_extractions_left_is_swept_up(log: SqliteEventLog, tmp_path:
     assert [path.name for path in root.glob(".*")] == [".partial-new"]
 
 
-def test_an_append_that_does_not_fit_is_refused_whole(log: SqliteEventLog) -> None:
+def test_an_append_that_does_not_fit_is_refused_whole(log: SqlEventLog) -> None:
     log.append_episodes([episode(9999)])
     batch = [episode(n, context_snapshot={"text": "x" * 2000}) for n in range(2000)]
     with no_file_larger_than(1 << 20), pytest.raises(ShouldFreeDisk, match=r"state\.db"):
@@ -183,7 +183,7 @@ def test_an_append_that_does_not_fit_is_refused_whole(log: SqliteEventLog) -> No
     assert log.append_batch(batch, ())[0].new == 2000
 
 
-def test_a_dataset_that_does_not_fit_is_refused_whole(log: SqliteEventLog, tmp_path: Path) -> None:
+def test_a_dataset_that_does_not_fit_is_refused_whole(log: SqlEventLog, tmp_path: Path) -> None:
     log.append_batch([episode(n) for n in range(500)], [signal(n, of=n % 500) for n in range(3000)])
     engine = open_workspace_database(tmp_path / "state.db")
     store = LocalDatasetStore(engine, tmp_path / "datasets", SetClock())
@@ -195,7 +195,7 @@ def test_a_dataset_that_does_not_fit_is_refused_whole(log: SqliteEventLog, tmp_p
 
 
 def test_a_sort_that_does_not_fit_is_named(
-    log: SqliteEventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log: SqlEventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.append_batch([episode(1)], (signal(n) for n in range(20_000)))
     engine = open_workspace_database(tmp_path / "state.db")
@@ -207,9 +207,7 @@ def test_a_sort_that_does_not_fit_is_named(
     assert isinstance(full.value.__cause__, adbc.Error)
 
 
-def test_an_extraction_from_a_damaged_database_is_named(
-    log: SqliteEventLog, tmp_path: Path
-) -> None:
+def test_an_extraction_from_a_damaged_database_is_named(log: SqlEventLog, tmp_path: Path) -> None:
     log.append_batch([episode(1)], [signal(1)])
     path = tmp_path / "state.db"
     with sqlite3.connect(path) as raw:
@@ -241,7 +239,7 @@ def test_a_blob_that_does_not_fit_is_refused_whole(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_named_everywhere(small_disk: Path, tmp_path: Path) -> None:
     engine = open_workspace_database(small_disk / "state.db")
-    log = SqliteEventLog(engine, SetClock())
+    log = SqlEventLog(engine, SetClock())
     log.append_batch([episode(1)], [signal(1)])
     store = LocalDatasetStore(engine, small_disk / "datasets", SetClock())
     blobs = LocalBlobStore(small_disk / "blobs")
@@ -284,7 +282,7 @@ def test_a_disk_without_room_for_another_file_is_named(small_disk: Path) -> None
 
 
 def test_a_version_that_another_process_published_meanwhile_is_kept(
-    log: SqliteEventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log: SqlEventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.append_batch([episode(1)], [signal(1)])
     engine = open_workspace_database(tmp_path / "state.db")
@@ -303,7 +301,7 @@ def test_a_version_that_another_process_published_meanwhile_is_kept(
 
 
 def test_a_version_that_cannot_be_published_is_an_error(
-    log: SqliteEventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log: SqlEventLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(partial: Path, folder: Path) -> Path:
         raise PermissionError(13, "Permission denied", str(folder))
@@ -317,7 +315,7 @@ def test_a_version_that_cannot_be_published_is_an_error(
 
 def test_processes_that_start_at_once_share_one_workspace(tmp_path: Path) -> None:
     script = """
-SqliteEventLog(engine, SetClock()).append_episodes(
+SqlEventLog(engine, SetClock()).append_episodes(
     [episode(100 * int(sys.argv[2]) + n) for n in range(20)] + [episode(n) for n in range(5)]
 )
 """
@@ -325,13 +323,11 @@ SqliteEventLog(engine, SetClock()).append_episodes(
     assert [process.wait(timeout=120) for process in processes] == [0] * 4
     for process in processes:
         process.communicate()
-    log = SqliteEventLog(open_workspace_database(tmp_path / "state.db"), SetClock())
+    log = SqlEventLog(open_workspace_database(tmp_path / "state.db"), SetClock())
     assert log.counts("walk") == (85, 0)
 
 
-def test_processes_that_extract_at_once_make_one_version(
-    log: SqliteEventLog, tmp_path: Path
-) -> None:
+def test_processes_that_extract_at_once_make_one_version(log: SqlEventLog, tmp_path: Path) -> None:
     log.append_batch([episode(n) for n in range(50)], [signal(n, of=n) for n in range(50)])
     script = """
 store = datasets.LocalDatasetStore(engine, folder / "datasets", SetClock())
@@ -347,7 +343,7 @@ print(store.extract(extraction()).manifest.dataset_id)
 def test_of_two_processes_one_wins_each_generation(tmp_path: Path) -> None:
     script = """
 from everloop.contracts.errors import ShouldResolveConflict
-from everloop.storage.local.registry import SqlRegistry
+from everloop.storage.sql.registry import SqlRegistry
 registry = SqlRegistry(engine)
 won = 0
 while (generation := registry.alias("walk", "active")[1]) < 40:

@@ -20,8 +20,8 @@ from everloop.intake.example_journeys import HALF_LIFE, ExampleLog, generate
 from everloop.loops import load
 from everloop.privacy.ledger import Ledger
 from everloop.storage.local.blobs import LocalBlobStore
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.ledger_store import SqliteLedgerStore
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.ledger_store import SqlLedgerStore
 from rl.encoders import encode_context, layout
 from rl.encoders.context import encoder_of
 from synthetic.profiles import load_profiles, release_profiles
@@ -107,7 +107,7 @@ def test_a_first_night_ranks_actions_and_later_nights_do_not_undo_it(
         "everloop.privacy.ledger.secrets.token_bytes",
         lambda _: hashlib.sha256(f"night {next(drawn)}".encode()).digest(),
     )
-    store = SqliteLedgerStore(open_workspace_database(tmp_path / "state.db"))
+    store = SqlLedgerStore(open_workspace_database(tmp_path / "state.db"))
     ledger = Ledger(store, bytes(32), Clock())
     blobs = LocalBlobStore(tmp_path / "blobs")
     shares = []

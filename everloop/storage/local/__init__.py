@@ -1,1 +1,1 @@
-"""Storage on one machine: SQLite in WAL mode, Parquet files and content-addressed blobs."""
+"""Storage in a folder of this machine: Parquet files and content-addressed blobs."""

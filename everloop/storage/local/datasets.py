@@ -35,9 +35,9 @@ from everloop.storage.local.dataset_files import (
     verified,
     write_rows,
 )
-from everloop.storage.local.dataset_pins import pin, remember
-from everloop.storage.local.engine import damaged, database_path
 from everloop.storage.local.folders import sync_folder
+from everloop.storage.sql.dataset_pins import pin, remember
+from everloop.storage.sql.engine import damaged, database_path
 
 _PARTIAL = ".partial-"
 _ABANDONED_SECONDS = 86_400.0

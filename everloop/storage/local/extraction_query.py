@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from everloop.contracts.ports import Extraction
 from everloop.storage.column_types import microseconds
-from everloop.storage.local.dataset_pins import Pin
+from everloop.storage.sql.dataset_pins import Pin
 
 _DAY = 86_400_000_000
 _PLACE = re.compile(r"\?(\d+)")

@@ -1,1 +1,1 @@
-"""Alembic migrations of the workspace database; run by ``everloop.storage.local.engine``."""
+"""Alembic migrations of the workspace database; run by ``everloop.storage.sql.engine``."""

@@ -27,8 +27,8 @@ from everloop.loops import load
 from everloop.privacy import accounting, plan
 from everloop.privacy.chain import chained, check_chain
 from everloop.privacy.ledger import Ledger, release_id_of
-from everloop.storage.local.engine import open_workspace_database, writing
-from everloop.storage.local.ledger_store import SqliteLedgerStore
+from everloop.storage.sql.engine import open_workspace_database, writing
+from everloop.storage.sql.ledger_store import SqlLedgerStore
 from tests.conformance.memory_ledger_store import MemoryLedgerStore
 
 KEY = bytes(range(32))
@@ -371,7 +371,7 @@ TAMPERED = {
 @pytest.fixture
 def damaged(tmp_path: Path) -> tuple[Ledger, Callable[[str], None]]:
     engine: Engine = open_workspace_database(tmp_path / "state.db")
-    ledger = Ledger(SqliteLedgerStore(engine), KEY, Clock())
+    ledger = Ledger(SqlLedgerStore(engine), KEY, Clock())
     for day in (0, 1):
         made = reserve(ledger, request(day, share=0.1))
         ledger.complete(made.release_id, f"blob:{day}", "a" * 64)

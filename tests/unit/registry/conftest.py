@@ -13,8 +13,8 @@ from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.ports import BlobStore, Registry
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate
 from everloop.storage.local.blobs import LocalBlobStore
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.registry import SqlRegistry
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.registry import SqlRegistry
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from sqlalchemy import inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from everloop.contracts.errors import ShouldFreeDisk, ShouldInitWorkspace, ShouldRestoreArtefact
-from everloop.storage.local.engine import (
+from everloop.storage.schema import deployment_log, ingest_counters, metadata
+from everloop.storage.sql.engine import (
     database_path,
     open_workspace_database,
     reading,
     verify_pages,
     writing,
 )
-from everloop.storage.schema import deployment_log, ingest_counters, metadata
 
 COUNTER = {"tenant": "default", "counter": "episodes", "last": 1}
 

@@ -18,11 +18,11 @@ MOST_MB = 700
 APPEND = """
 import resource, sys
 from datetime import timedelta
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.event_log import SqliteEventLog
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.event_log import SqlEventLog
 from tests.log_records import NOON, SetClock, episode, signal
 episodes, each = int(sys.argv[2]), int(sys.argv[3])
-log = SqliteEventLog(open_workspace_database(sys.argv[1] + "/state.db"), SetClock())
+log = SqlEventLog(open_workspace_database(sys.argv[1] + "/state.db"), SetClock())
 log.append_batch(
     (episode(n, at=NOON - timedelta(seconds=n)) for n in range(episodes)),
     (signal(n, of=n // each) for n in range(episodes * each)),
@@ -32,7 +32,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 EXTRACT = """
 import resource, sys
 from everloop.storage.local.datasets import LocalDatasetStore
-from everloop.storage.local.engine import open_workspace_database
+from everloop.storage.sql.engine import open_workspace_database
 from tests.log_records import SetClock, extraction
 engine = open_workspace_database(sys.argv[1] + "/state.db")
 store = LocalDatasetStore(engine, sys.argv[1] + "/datasets", SetClock())

@@ -11,8 +11,8 @@ import pytest
 from everloop.contracts.errors import ShouldResolveConflict
 from everloop.contracts.models import ProfileSource, SyntheticProfile
 from everloop.contracts.ports import Appended
-from everloop.storage.local.engine import open_workspace_database
-from everloop.storage.local.profiles import SqlProfileStore
+from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.profiles import SqlProfileStore
 from tests.log_records import uuid_of
 
 

@@ -19,8 +19,8 @@ from everloop.storage import (
     migrations,
 )
 from everloop.storage.append_only import append_only_triggers
-from everloop.storage.local.engine import open_workspace_database
 from everloop.storage.schema import metadata
+from everloop.storage.sql.engine import open_workspace_database
 
 SPECIFIED = {
     "training_episodes": {

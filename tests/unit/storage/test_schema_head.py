@@ -7,7 +7,7 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from everloop.storage.local import engine
+from everloop.storage.sql import engine
 
 
 def test_the_head_is_the_newest_revision() -> None:

@@ -13,9 +13,9 @@ from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefa
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.contracts.ports import Clock
 from everloop.storage.local.clock import SystemClock
-from everloop.storage.local.engine import reading, writing
 from everloop.storage.payloads import NOT_PAYLOAD, payload_sha256
 from everloop.storage.schema import deployment_log, model_aliases, model_checkpoints
+from everloop.storage.sql.engine import reading, writing
 
 ACTIVE = "active"
 """The alias that ``ModelCheckpoint.active`` follows."""

@@ -10,9 +10,9 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql import ColumnElement
 
 from everloop.contracts.ports import Extraction
-from everloop.storage.local import ingest_counters as counters
-from everloop.storage.local.engine import writing
 from everloop.storage.schema import dataset_pins
+from everloop.storage.sql import ingest_counters as counters
+from everloop.storage.sql.engine import writing
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,18 +25,18 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
 )
 from everloop.contracts.ports import Appended, Clock
-from everloop.storage.local import ingest_counters as counters
 from everloop.storage.local.clock import SystemClock
-from everloop.storage.local.engine import reading, writing
-from everloop.storage.local.event_rows import (
+from everloop.storage.payloads import payload_sha256
+from everloop.storage.schema import consents, disputes, reward_signals, training_episodes
+from everloop.storage.sql import ingest_counters as counters
+from everloop.storage.sql.engine import reading, writing
+from everloop.storage.sql.event_rows import (
     consent_of,
     dispute_of,
     episode_of,
     episode_row,
     signal_row,
 )
-from everloop.storage.payloads import payload_sha256
-from everloop.storage.schema import consents, disputes, reward_signals, training_episodes
 
 LARGEST_SKEW = timedelta(minutes=5)
 """How far ahead of the ingest clock an episode may be dated."""
@@ -48,7 +48,7 @@ _CHUNK = 1000
 _Record = TypeVar("_Record", Episode, RewardSignal)
 
 
-class SqliteEventLog:
+class SqlEventLog:
     """The log of one workspace.
 
     Args:

@@ -19,13 +19,13 @@ from everloop.storage.ledger_tables import (
     privacy_people,
     privacy_releases,
 )
-from everloop.storage.local.engine import writing
+from everloop.storage.sql.engine import writing
 
 _BATCH = 500
 """Values per IN list; SQLite before 3.32 allows 999 in a statement."""
 
 
-class SqliteLedgerStore:
+class SqlLedgerStore:
     """The ledger's tables behind an engine of ``open_workspace_database``."""
 
     def __init__(self, engine: Engine) -> None:

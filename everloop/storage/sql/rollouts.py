@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Engine, RowMapping, insert, select
 from sqlalchemy.sql import ColumnElement
 
 from everloop.contracts.models import RolloutRecord
-from everloop.storage.local.engine import reading, writing
 from everloop.storage.schema import rollouts
+from everloop.storage.sql.engine import reading, writing
 
 
 class SqlRolloutStore:

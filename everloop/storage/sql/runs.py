@@ -10,8 +10,8 @@ from sqlalchemy.dialects.sqlite import insert
 from everloop.contracts.documents import from_json, to_json
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.models import RunRecord
-from everloop.storage.local.engine import reading, writing
 from everloop.storage.schema import runs
+from everloop.storage.sql.engine import reading, writing
 
 _NEAREST = 3
 _RECENT = 1000

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine, RowMapping, func, insert, select
 from everloop.contracts.errors import ShouldResolveConflict
 from everloop.contracts.models import ProfileSource, SyntheticProfile
 from everloop.contracts.ports import Appended
-from everloop.storage.local.engine import reading, writing
 from everloop.storage.payloads import payload_sha256
 from everloop.storage.schema import synthetic_profiles
+from everloop.storage.sql.engine import reading, writing
 
 _CHUNK = 500
 
