@@ -7,9 +7,16 @@
     ├── ShouldFixInput             a record or a file is malformed
     │   ├── ShouldFixEpisode
     │   ├── ShouldFixSignal
+    │   ├── ShouldFixFeedback
     │   └── ShouldFixMapping
     ├── ShouldFixArgument          a parameter of a run, a command or a call is wrong
     ├── ShouldProvideKey           a secret is missing from the environment
+    ├── ShouldAuthenticate         the caller is unknown (401)
+    ├── ShouldAskForScope          the caller may not do this, or the row is another tenant's (403)
+    ├── ShouldRespectConsent       the person withdrew from this purpose (403)
+    ├── ShouldNameKnownId          nothing has this id (404)
+    ├── ShouldSlowDown             a rate limit was met (429)
+    ├── ShouldRetryLater           the service is full or starting (503)
     ├── ShouldInitWorkspace        no workspace here, or one of another version
     ├── ShouldFreeDisk             a write did not fit
     ├── ShouldResolveConflict      the same id with another payload, or a lost compare-and-set
@@ -38,7 +45,7 @@ class EverloopError(Exception):
         self.message = message
         self.remedy = remedy
 
-    def __reduce__(self) -> tuple[type[EverloopError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[EverloopError], tuple[str | float, ...]]:
         return type(self), (self.message, self.remedy)
 
 
@@ -58,6 +65,10 @@ class ShouldFixSignal(ShouldFixInput):
     """A reward signal violates its schema or its loop's specification."""
 
 
+class ShouldFixFeedback(ShouldFixInput):
+    """An interaction or a feedback violates its schema, or speaks of an unknown interaction."""
+
+
 class ShouldFixMapping(ShouldFixInput):
     """An import mapping names columns or fields that do not exist."""
 
@@ -68,6 +79,45 @@ class ShouldFixArgument(EverloopError):
 
 class ShouldProvideKey(EverloopError):
     """A secret that the environment must hold is missing or too short."""
+
+
+class ShouldAuthenticate(EverloopError):
+    """The request carries no credential, or one that is unknown, expired or revoked."""
+
+
+class ShouldAskForScope(EverloopError):
+    """The caller lacks the scope, or the row belongs to another tenant."""
+
+
+class ShouldRespectConsent(EverloopError):
+    """The person withdrew from the purpose that the request serves."""
+
+
+class ShouldNameKnownId(EverloopError):
+    """Nothing of the caller's tenant has this id."""
+
+
+class ShouldWait(EverloopError):
+    """The same request may succeed later.
+
+    Args:
+        retry_after: seconds to wait before it is sent again, > 0.
+    """
+
+    def __init__(self, message: str, remedy: str = "", retry_after: float = 1.0) -> None:
+        super().__init__(message, remedy)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[type[EverloopError], tuple[str | float, ...]]:
+        return type(self), (self.message, self.remedy, self.retry_after)
+
+
+class ShouldSlowDown(ShouldWait):
+    """A rate limit was met."""
+
+
+class ShouldRetryLater(ShouldWait):
+    """The service is full, or a part that the request needs isn't ready."""
 
 
 class ShouldInitWorkspace(EverloopError):

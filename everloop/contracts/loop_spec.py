@@ -234,6 +234,30 @@ class TrainingSpec(_Value):
     seed: Annotated[int, Field(ge=0)] = 7
 
 
+class FeedbackSpec(_Value):
+    """Which signal types people's feedback on a decision's output becomes; none: only the voice learns.
+
+    ``explicit``: ratings, thumbs, categories, corrections, comparisons and free text.
+    ``implicit``: conversion, click, scroll and dwell. ``dwell_seconds``: the dwell time that counts as 1.
+    """
+
+    explicit: str | None = None
+    implicit: str | None = None
+    dwell_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+
+class ServingSpec(_Value):
+    """How the service decides and when it trains.
+
+    ``exploration_halves_after``: logged episodes after which the excess of exploration over its
+    serving floor has halved. ``train_after_episodes``, ``train_after_hours``: whichever comes first.
+    """
+
+    exploration_halves_after: Annotated[int, Field(ge=1)] = 10_000
+    train_after_episodes: Annotated[int, Field(ge=1)] = 1000
+    train_after_hours: Annotated[float, Field(gt=0)] = 24.0
+
+
 class ThresholdSpec(_Value):
     """What validation and the gate ask for. Each is a named check with a reason."""
 
@@ -287,6 +311,8 @@ class LoopSpec(_Value):
     protected: tuple[str, ...] = ()
     """Context fields of kind category whose groups the fairness check compares."""
     exploration: ExplorationSpec = ExplorationSpec()
+    feedback: FeedbackSpec = FeedbackSpec()
+    serving: ServingSpec = ServingSpec()
     privacy: PrivacySpec = PrivacySpec()
     training: TrainingSpec = TrainingSpec()
     thresholds: ThresholdSpec = ThresholdSpec()
@@ -315,6 +341,9 @@ class LoopSpec(_Value):
         if len(widths) != 1:
             raise ValueError(f"actions have feature vectors of different widths {sorted(widths)}")
         known = {s.name for s in self.signals} | {f.name for f in self.context}
+        for name in (self.feedback.explicit, self.feedback.implicit):
+            if name is not None and name not in {s.name for s in self.signals}:
+                raise ValueError(f"feedback becomes signal {name!r}, which is not declared")
         for metric in self.success_metrics:
             if metric.signal is not None and metric.signal not in known:
                 raise ValueError(f"success metric {metric.name!r} reads unknown {metric.signal!r}")

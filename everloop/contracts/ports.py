@@ -7,14 +7,22 @@ port against every adapter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
+from everloop.contracts.access import ApiKey, AuditEntry
 from everloop.contracts.datasets import DatasetVersion
-from everloop.contracts.episodes import Consent, Dispute, Episode, RewardSignal
+from everloop.contracts.episodes import Consent, Dispute, Episode, Json, RewardSignal
+from everloop.contracts.feedback import (
+    FeedbackInstance,
+    FeedbackReview,
+    Interaction,
+    TrustFigures,
+)
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import (
     ModelCheckpoint,
@@ -23,7 +31,15 @@ from everloop.contracts.models import (
     RunRecord,
     States,
 )
-from everloop.contracts.privacy import BudgetStatus, GaussianMechanism, LedgerRow, ReleaseRequest
+from everloop.contracts.privacy import (
+    BudgetStatus,
+    ErasureMark,
+    ErasureRecord,
+    GaussianMechanism,
+    LedgerRow,
+    ReleaseRequest,
+)
+from everloop.contracts.serving import Decision, Receipt, Submission, TrainingJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +55,8 @@ class Extraction:
     """Which part of the log a dataset version is made from.
 
     The window is the ``window_days`` days that end with ``logical_date`` (UTC). What was not known
-    at the end of that day is left out. ``refresh`` reads anew instead of at the watermark that the
-    first extraction of this date pinned.
+    at the end of that day is left out; a day that has not ended is cut off when it is pinned.
+    ``refresh`` reads anew instead of at the watermark that the first extraction of this date pinned.
     """
 
     spec: LoopSpec
@@ -84,6 +100,162 @@ class EventLog(Protocol):
 
     def counts(self, loop: str, tenant: str = "default") -> tuple[int, int]:
         """(episodes, signals) stored for a loop."""
+
+
+class IngestQueue(Protocol):
+    """The durable door of the service: many requests, few commits.
+
+    Constraints: a submission is stored whole or not at all; its future resolves only once the rows
+    are durable, and never before; a replay (same id, same payload) resolves as the first one did; a
+    conflict is ``ShouldResolveConflict``, a signal or feedback without its parent ``ShouldFixSignal``
+    or ``ShouldFixFeedback``, and neither fails another submission of the same commit. Every commit
+    appends an audit entry per tenant, actor and kind with the range of ingest numbers.
+    """
+
+    def submit(self, submission: Submission) -> Future[Receipt]:
+        """Queue a submission. Raises ``ShouldRetryLater`` when the queue is full."""
+
+    def close(self) -> None:
+        """Store what is queued and stop; a later ``submit`` is ``ShouldRetryLater``."""
+
+
+class DecisionStore(Protocol):
+    """Decisions that the service made; ``IngestQueue`` writes them."""
+
+    def decision(self, decision_id: str, tenant: str = "default") -> Decision:
+        """``ShouldNameKnownId`` when the tenant has none of it."""
+
+    def forget_unconfirmed(self, before: datetime, tenant: str | None = None) -> int:
+        """Delete decisions older than ``before``; how many. Episodes made from them stay."""
+
+
+class FeedbackStore(Protocol):
+    """Interactions, feedback and reviews; ``IngestQueue`` writes the first two."""
+
+    def interaction(self, log_id: str, tenant: str = "default") -> Interaction:
+        """``ShouldNameKnownId`` when the tenant has none of it."""
+
+    def feedback(self, feedback_id: str, tenant: str = "default") -> FeedbackInstance:
+        """With its newest status. ``ShouldNameKnownId`` when the tenant has none of it."""
+
+    def session_history(
+        self, session_id: str, limit: int, tenant: str = "default"
+    ) -> tuple[FeedbackInstance, ...]:
+        """A session's newest feedback by arrival, newest first."""
+
+    def quarantined(
+        self, limit: int = 100, tenant: str = "default"
+    ) -> tuple[FeedbackInstance, ...]:
+        """Feedback that waits for a person, oldest first."""
+
+    def review(self, review: FeedbackReview, signals: Sequence[RewardSignal], actor: str) -> None:
+        """Append a review and, in the same transaction, the signals that a release lets through.
+
+        Rejecting feedback whose signals are stored opens a dispute of each (``upheld``), so that no
+        dataset holds them from now on. Constraints: idempotent; audited.
+        """
+
+    def reviews(self, feedback_id: str, tenant: str = "default") -> tuple[FeedbackReview, ...]:
+        """Newest first."""
+
+    def analysis(
+        self, since: datetime, until: datetime, tenant: str = "default"
+    ) -> Iterator[FeedbackInstance]:
+        """Feedback dated in [since, until), oldest first, streamed."""
+
+    def trust(self, until: datetime, tenant: str | None = None) -> TrustFigures:
+        """Trust and opt-outs as known at ``until``; ``None``: over all tenants."""
+
+
+class KeyStore(Protocol):
+    """API keys, by id."""
+
+    def add(self, key: ApiKey, actor: str) -> None:
+        """Constraints: audited; a repeated ``key_id`` is ``ShouldResolveConflict``."""
+
+    def key(self, key_id: str) -> ApiKey | None: ...
+
+    def keys(self, tenant: str | None = None) -> tuple[ApiKey, ...]:
+        """Newest first; ``None``: of every tenant."""
+
+    def revoke(self, key_id: str, at: datetime, actor: str) -> None:
+        """Constraints: idempotent, audited; an unknown id is ``ShouldNameKnownId``."""
+
+
+class AuditLog(Protocol):
+    """Append-only record of mutations and of reads of health data."""
+
+    def append(
+        self,
+        tenant: str,
+        actor: str,
+        action: str,
+        resource: str,
+        rows: int = 1,
+        detail: Mapping[str, Json] | None = None,
+    ) -> AuditEntry:
+        """Constraints: durable before it returns; never updated or deleted."""
+
+    def entries(self, tenant: str, after: int = 0, limit: int = 100) -> tuple[AuditEntry, ...]:
+        """Entries with a larger sequence, oldest first."""
+
+
+class JobStore(Protocol):
+    """Training jobs of the service: at most one queued or running per tenant and loop."""
+
+    def request(self, job: TrainingJob) -> TrainingJob:
+        """Store a queued job. Constraints: atomic; where one is queued or running, that one is
+        returned instead; audited."""
+
+    def claim(self, worker: str, now: datetime, stale_after_s: float) -> TrainingJob | None:
+        """Take a queued job, or a running one whose heart stopped; exactly one worker gets it."""
+
+    def heartbeat(self, job_id: str, worker: str, now: datetime) -> bool:
+        """False when the job is no longer this worker's."""
+
+    def finish(self, job: TrainingJob, worker: str) -> bool:
+        """Store the end of a job; False when it is no longer this worker's."""
+
+    def job(self, job_id: str, tenant: str = "default") -> TrainingJob:
+        """``ShouldNameKnownId`` when the tenant has none of it."""
+
+    def jobs(
+        self, loop: str | None = None, limit: int = 50, tenant: str = "default"
+    ) -> tuple[TrainingJob, ...]:
+        """Newest first."""
+
+    def new_episodes(self, loop: str, after: int, at_most: int, tenant: str = "default") -> int:
+        """How many episodes of a loop have an ingest number above ``after``, counted to ``at_most``."""
+
+    def last_episode(self, tenant: str = "default") -> int:
+        """The largest ingest number of an episode."""
+
+
+class PersonStore(Protocol):
+    """Everything of one person, for export and erasure."""
+
+    def export(
+        self, user_id: str, tenant: str = "default"
+    ) -> Iterator[tuple[str, Mapping[str, Json]]]:
+        """(table, row) of every row that speaks of the person, streamed."""
+
+    def erase(
+        self, user_id: str, actor: str, now: datetime, tenant: str = "default"
+    ) -> ErasureRecord:
+        """Delete the person's rows from every table and mark what their data fed, in one transaction.
+
+        Constraints: idempotent; audited without naming the person; the privacy ledger keeps its totals.
+        """
+
+    def marks(self, tenant: str = "default") -> tuple[ErasureMark, ...]:
+        """Datasets and checkpoints that erased people's data fed, newest first."""
+
+
+class Tenancy(Protocol):
+    """Whose row is it? Answers only after the caller's own tenant was found to have none."""
+
+    def owner(self, kind: str, row_id: str) -> str | None:
+        """Tenant of an episode, signal, decision, interaction, feedback, checkpoint or job, if any."""
 
 
 class DatasetStore(Protocol):

@@ -137,3 +137,29 @@ class ReleaseNote:
     budget: BudgetStatus
     metrics: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureRecord:
+    """One person's erasure: rows deleted by table, and the artefacts that were marked."""
+
+    erasure_id: str
+    tenant: str
+    recorded_at: datetime
+    deleted: Mapping[str, int]
+    datasets: tuple[str, ...]
+    checkpoints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureMark:
+    """A dataset version or a checkpoint that an erased person's data fed.
+
+    ``kind`` is ``dataset`` or ``checkpoint``. A marked dataset is never used again.
+    """
+
+    kind: str
+    artefact_id: str
+    erasure_id: str
+    recorded_at: datetime
+    tenant: str = "default"

@@ -16,11 +16,13 @@ from everloop.contracts.errors import ShouldFixLoopSpec
 from everloop.contracts.loop_spec import LoopSpec
 
 TUNABLE = ("privacy", "training", "thresholds")
+NOT_LEARNED_FROM = "serving"
+"""No stage reads it: how the service decides must not make yesterday's results stale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """JSON texts: ``product`` is everything but the three tunable sections."""
+    """JSON texts: ``product`` is everything but the three tunable sections and ``serving``."""
 
     product: str
     privacy: str
@@ -32,7 +34,9 @@ def split(spec: LoopSpec) -> Sections:
     """Split a specification; canonical, so that equal specifications give equal texts."""
     whole: dict[str, Any] = spec.model_dump(mode="json", exclude_defaults=True)
     parts = {name: _text(getattr(spec, name).model_dump(mode="json")) for name in TUNABLE}
-    product = {key: value for key, value in whole.items() if key not in TUNABLE}
+    product = {
+        key: value for key, value in whole.items() if key not in {*TUNABLE, NOT_LEARNED_FROM}
+    }
     return Sections(product=_text(product), **parts)
 
 

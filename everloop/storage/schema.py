@@ -152,6 +152,7 @@ dataset_pins = Table(
     Column("window_days", Integer, nullable=True),
     Column("spec_sha256", SHA256, nullable=True),
     Column("dataset_id", SHA256, nullable=True),
+    Column("cutoff", UtcTime, nullable=True),
     PrimaryKeyConstraint("tenant", "loop", "logical_date"),
 )
 

@@ -27,7 +27,7 @@ from everloop.contracts.errors import (
 BUSY_SECONDS = 60.0
 """How long a writer waits for another to finish."""
 
-SCHEMA_HEAD = "0002_ledger"
+SCHEMA_HEAD = "0003_service"
 """Newest revision of ``everloop/storage/migrations``."""
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _CACHE_KIB = 64 * 1024

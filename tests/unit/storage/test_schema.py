@@ -17,6 +17,7 @@ from sqlalchemy.schema import CreateTable
 from everloop.storage import (
     ledger_tables,  # noqa: F401  (its tables join the metadata)
     migrations,
+    service_tables,  # noqa: F401
 )
 from everloop.storage.append_only import append_only_triggers
 from everloop.storage.schema import metadata

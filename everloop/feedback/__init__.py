@@ -1,0 +1,1 @@
+"""What people say of outputs, turned into learning signals."""
