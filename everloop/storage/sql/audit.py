@@ -12,7 +12,7 @@ from everloop.contracts.access import AuditEntry
 from everloop.contracts.episodes import Json
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.ports import Clock
-from everloop.storage.schema import audit_log
+from everloop.storage.service_tables import audit_log
 from everloop.storage.sql import ingest_counters as counters
 from everloop.storage.sql.engine import reading, writing
 
