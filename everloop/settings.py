@@ -4,19 +4,23 @@
 ``EVERLOOP_HOME``         the workspace folder (default ``.everloop`` in the working directory)
 ``EVERLOOP_PSEUDONYM_KEY``  at least 32 bytes as hex; people's ids are hashed with it
 ``EVERLOOP_LEDGER_KEY``   at least 32 bytes as hex; commits the privacy ledger to its people
+``EVERLOOP_HEALTH_KEY``   at least 32 bytes as hex; health fields are stored encrypted under it
 ========================  =====================================================================
 
-On a laptop ``everloop init`` writes the two keys to ``secrets.env`` in the workspace, readable by its
-owner alone; variables of the environment win over that file. ``keys.sha256`` beside it tells whether the
-keys are still the ones that the workspace's people and budgets were recorded with.
+On a laptop ``everloop init`` writes the keys to ``secrets.env`` in the workspace, readable by its owner
+alone; variables of the environment win over that file. ``keys.sha256`` beside it tells whether the keys
+are still the ones that the workspace's people, budgets and health fields were recorded with. A workspace
+that knows no health key gets one from ``everloop init``.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
-import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,10 +30,18 @@ from everloop.contracts.errors import ShouldInitWorkspace, ShouldProvideKey
 HOME_VARIABLE = "EVERLOOP_HOME"
 PSEUDONYM_KEY = "EVERLOOP_PSEUDONYM_KEY"
 LEDGER_KEY = "EVERLOOP_LEDGER_KEY"
+HEALTH_KEY = "EVERLOOP_HEALTH_KEY"
+KEYS = (PSEUDONYM_KEY, LEDGER_KEY, HEALTH_KEY)
 SECRETS_FILE = "secrets.env"
 FINGERPRINT_FILE = "keys.sha256"
 DATABASE_FILE = "state.db"
 MIN_KEY_BYTES = 32
+
+_LOST = {
+    PSEUDONYM_KEY: "another would make everyone a new person with an unspent budget",
+    LEDGER_KEY: "another would make everyone a new person with an unspent budget",
+    HEALTH_KEY: "another cannot read the health fields that are stored",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,7 @@ class Settings:
     home: Path
     pseudonym_key: bytes = field(repr=False)
     ledger_key: bytes = field(repr=False)
+    health_key: bytes = field(repr=False)
 
 
 def default_home() -> Path:
@@ -59,13 +72,7 @@ def read(home: Path | str | None = None) -> Settings:
         raise ShouldInitWorkspace(
             f"There is no workspace at {folder}.", "Run `everloop init`, or set EVERLOOP_HOME."
         )
-    stored = _read_secrets(folder / SECRETS_FILE)
-    used = (folder / DATABASE_FILE).exists()
-    found = Settings(
-        home=folder,
-        pseudonym_key=_key(PSEUDONYM_KEY, stored, used),
-        ledger_key=_key(LEDGER_KEY, stored, used),
-    )
+    found = _settings(folder, _read_secrets(folder / SECRETS_FILE))
     _check_fingerprints(found)
     return found
 
@@ -75,55 +82,102 @@ def initialise(home: Path | str | None = None) -> tuple[Settings, bool]:
 
     Raises:
         ShouldProvideKey: the workspace has data and its keys are missing, or as ``read`` does.
+        ShouldFreeDisk: the keys did not fit; nothing was changed.
     """
     folder = Path(home).absolute() if home else default_home()
-    new = not (folder / SECRETS_FILE).exists()
-    if new and (folder / DATABASE_FILE).exists():
-        if not all(os.environ.get(name) for name in (PSEUDONYM_KEY, LEDGER_KEY)):
-            raise ShouldProvideKey(
-                f"The workspace {folder} has data but no keys.",
-                f"Restore {SECRETS_FILE} from a backup: new keys would make everyone a new person "
-                "with an unspent budget.",
-            )
-        read(folder)  # keys of the environment that are not the workspace's are not stored
     folder.mkdir(parents=True, exist_ok=True)
-    if new:
-        if not (folder / DATABASE_FILE).exists():
+    with _exclusive(folder):
+        path, used = folder / SECRETS_FILE, (folder / DATABASE_FILE).exists()
+        new = not path.exists()
+        if new and not used:
             (folder / FINGERPRINT_FILE).unlink(missing_ok=True)
-        lines = [
-            f"{name}={os.environ.get(name) or secrets.token_hex(MIN_KEY_BYTES)}\n"
-            for name in (PSEUDONYM_KEY, LEDGER_KEY)
-        ]
-        handle = os.open(
-            folder / SECRETS_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR
+        stored = _read_secrets(path)
+        missing = [name for name in KEYS if name not in stored]
+        made = _missing_keys(folder, missing, new, used)
+        found = _settings(folder, stored | made)
+        _check_fingerprints(found)
+        if made:
+            kept = path.read_text() if not new else ""
+            lines = "".join(f"{name}={text}\n" for name, text in made.items())
+            newline = "\n" if kept and not kept.endswith("\n") else ""
+            documents.write_atomically(f"{kept}{newline}{lines}".encode(), path)
+        if _known_fingerprints(folder).keys() != set(KEYS):
+            documents.write(_fingerprints(found), folder / FINGERPRINT_FILE)
+        _sync(folder)
+    return found, new
+
+
+def _missing_keys(folder: Path, missing: list[str], new: bool, used: bool) -> dict[str, str]:
+    """Keys to add to the secrets file: the environment's, or new ones where nothing depends on them."""
+    known = _known_fingerprints(folder)
+    given = {name: os.environ[name] for name in missing if os.environ.get(name)}
+    absent = [name for name in missing if name not in given]
+    lost = [name for name in absent if name in known or (used and name != HEALTH_KEY)]
+    if new and lost:
+        raise ShouldProvideKey(
+            f"The workspace {folder} has data but no keys.",
+            f"Restore {SECRETS_FILE} from a backup: new keys would make everyone a new person "
+            "with an unspent budget, and stored health fields unreadable.",
         )
-        with os.fdopen(handle, "w") as stream:
-            stream.writelines(lines)
-    made = read(folder)
-    if not (folder / FINGERPRINT_FILE).exists():
-        documents.write(_fingerprints(made), folder / FINGERPRINT_FILE)
-    return made, new
+    if not new:  # of a file that exists, only what it could not know may be added
+        given = {name: text for name, text in given.items() if name == HEALTH_KEY}
+        absent = [name for name in absent if name == HEALTH_KEY and name not in known]
+    return given | {name: secrets.token_hex(MIN_KEY_BYTES) for name in absent}
+
+
+def _settings(folder: Path, stored: Mapping[str, str]) -> Settings:
+    used = (folder / DATABASE_FILE).exists()
+    return Settings(
+        home=folder,
+        pseudonym_key=_key(PSEUDONYM_KEY, stored, used),
+        ledger_key=_key(LEDGER_KEY, stored, used),
+        health_key=_key(HEALTH_KEY, stored, used and HEALTH_KEY in _known_fingerprints(folder)),
+    )
+
+
+@contextmanager
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Two that initialise at once must not each keep keys of their own."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _fingerprints(found: Settings) -> dict[str, str]:
-    keys = {PSEUDONYM_KEY: found.pseudonym_key, LEDGER_KEY: found.ledger_key}
+    keys = {
+        PSEUDONYM_KEY: found.pseudonym_key,
+        LEDGER_KEY: found.ledger_key,
+        HEALTH_KEY: found.health_key,
+    }
     return {
         name: hashlib.sha256(b"everloop key fingerprint" + key).hexdigest()[:16]
         for name, key in keys.items()
     }
 
 
+def _known_fingerprints(folder: Path) -> dict[str, str]:
+    path = folder / FINGERPRINT_FILE
+    return documents.read(dict[str, str], path) if path.exists() else {}
+
+
 def _check_fingerprints(found: Settings) -> None:
-    path = found.home / FINGERPRINT_FILE
-    if not path.exists():
-        return
-    known = documents.read(dict[str, str], path)
+    known = _known_fingerprints(found.home)
     for name, fingerprint in _fingerprints(found).items():
-        if known.get(name) != fingerprint:
+        if known.get(name, fingerprint) != fingerprint:
             raise ShouldProvideKey(
                 f"{name} is not the key that the workspace {found.home} was made with.",
-                f"Restore the old key in {SECRETS_FILE} or in the environment: another would make "
-                "everyone a new person with an unspent budget.",
+                f"Restore the old key in {SECRETS_FILE} or in the environment: {_LOST[name]}.",
             )
 
 
@@ -134,7 +188,7 @@ def _read_secrets(path: Path) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _key(name: str, stored: dict[str, str], used: bool) -> bytes:
+def _key(name: str, stored: Mapping[str, str], used: bool) -> bytes:
     text = os.environ.get(name) or stored.get(name, "")
     remedy = (
         f"Restore {SECRETS_FILE} from a backup, or set {name} to the key the workspace was made with."

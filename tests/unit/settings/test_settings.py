@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from everloop import settings
-from everloop.contracts.errors import ShouldInitWorkspace, ShouldProvideKey
+from everloop.contracts.errors import ShouldFreeDisk, ShouldInitWorkspace, ShouldProvideKey
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (settings.HOME_VARIABLE, settings.PSEUDONYM_KEY, settings.LEDGER_KEY):
+    for name in (settings.HOME_VARIABLE, *settings.KEYS):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -24,7 +26,8 @@ def test_initialise_makes_distinct_keys_once(tmp_path: Path) -> None:
     again, second = settings.initialise(tmp_path / "w")
     assert (new, second) == (True, False)
     assert first.pseudonym_key == again.pseudonym_key
-    assert first.pseudonym_key != first.ledger_key
+    assert len({first.pseudonym_key, first.ledger_key, first.health_key}) == 3
+    assert first == again
     assert stat.S_IMODE((tmp_path / "w" / settings.SECRETS_FILE).stat().st_mode) == 0o600
 
 
@@ -32,11 +35,13 @@ def test_secrets_do_not_show(tmp_path: Path) -> None:
     made, _ = settings.initialise(tmp_path)
     assert made.pseudonym_key.hex() not in repr(made)
     assert repr(made.ledger_key) not in repr(made)
+    assert repr(made.health_key) not in repr(made)
 
 
 def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / settings.SECRETS_FILE).write_text(
         f"{settings.PSEUDONYM_KEY}={'01' * 32}\n{settings.LEDGER_KEY}={'cd' * 32}\n"
+        f"{settings.HEALTH_KEY}={'ef' * 32}\n"
     )
     monkeypatch.setenv(settings.LEDGER_KEY, "ab" * 32)
     assert settings.read(tmp_path).ledger_key == bytes.fromhex("ab" * 32)
@@ -68,6 +73,9 @@ def test_no_new_keys_are_made_for_old_data(tmp_path: Path, monkeypatch: pytest.M
         settings.read(tmp_path)
     assert "init" not in refused.value.remedy
     monkeypatch.setenv(settings.PSEUDONYM_KEY, "ab" * 32)
+    with pytest.raises(ShouldProvideKey, match=r"has data but no keys.*health fields unreadable"):
+        settings.initialise(tmp_path)
+    monkeypatch.setenv(settings.HEALTH_KEY, made.health_key.hex())
     with pytest.raises(ShouldProvideKey, match="PSEUDONYM_KEY is not the key"):
         settings.initialise(tmp_path)
     assert not (tmp_path / settings.SECRETS_FILE).exists()
@@ -84,7 +92,7 @@ def test_a_workspace_without_data_may_get_new_keys(tmp_path: Path) -> None:
     assert settings.read(tmp_path) == again
 
 
-@pytest.mark.parametrize("name", [settings.PSEUDONYM_KEY, settings.LEDGER_KEY])
+@pytest.mark.parametrize("name", settings.KEYS)
 def test_another_key_is_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -102,6 +110,7 @@ def test_fingerprints_are_of_the_keys_and_old_workspaces_get_them(tmp_path: Path
         for name, key in (
             (settings.PSEUDONYM_KEY, made.pseudonym_key),
             (settings.LEDGER_KEY, made.ledger_key),
+            (settings.HEALTH_KEY, made.health_key),
         )
     }
     assert json.loads(path.read_bytes()) == expected
@@ -110,6 +119,80 @@ def test_fingerprints_are_of_the_keys_and_old_workspaces_get_them(tmp_path: Path
     assert not path.exists()
     assert settings.initialise(tmp_path) == (made, False)
     assert json.loads(path.read_bytes()) == expected
+
+
+def _before_health_keys(home: Path) -> settings.Settings:
+    """A workspace with data, as it was when it had two keys."""
+    made, _ = settings.initialise(home)
+    (home / settings.DATABASE_FILE).touch()
+    path = home / settings.SECRETS_FILE
+    kept = [line for line in path.read_text().splitlines() if settings.HEALTH_KEY not in line]
+    path.write_text("\n".join(kept))
+    known = json.loads((home / settings.FINGERPRINT_FILE).read_bytes())
+    del known[settings.HEALTH_KEY]
+    (home / settings.FINGERPRINT_FILE).write_text(json.dumps(known))
+    return made
+
+
+def test_an_older_workspace_gets_a_health_key_from_init_alone(tmp_path: Path) -> None:
+    before = _before_health_keys(tmp_path)
+    with pytest.raises(ShouldProvideKey, match=r"HEALTH_KEY has 0 bytes.*run `everloop init`"):
+        settings.read(tmp_path)
+    made, new = settings.initialise(tmp_path)
+    assert not new
+    assert (made.pseudonym_key, made.ledger_key) == (before.pseudonym_key, before.ledger_key)
+    assert made.health_key != before.health_key
+    assert settings.read(tmp_path) == made == settings.initialise(tmp_path)[0]
+    assert stat.S_IMODE((tmp_path / settings.SECRETS_FILE).stat().st_mode) == 0o600
+
+
+def test_a_lost_health_key_is_not_replaced(tmp_path: Path) -> None:
+    settings.initialise(tmp_path)
+    (tmp_path / settings.DATABASE_FILE).touch()
+    path = tmp_path / settings.SECRETS_FILE
+    path.write_text(
+        "".join(
+            line
+            for line in path.read_text().splitlines(keepends=True)
+            if settings.HEALTH_KEY not in line
+        )
+    )
+    before = path.read_bytes()
+    for attempt in (settings.read, settings.initialise):
+        with pytest.raises(ShouldProvideKey, match="HEALTH_KEY has 0 bytes") as refused:
+            attempt(tmp_path)
+        assert "init" not in refused.value.remedy
+    assert path.read_bytes() == before
+
+
+def test_a_full_disk_leaves_no_half_of_the_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _before_health_keys(tmp_path)
+    path = tmp_path / settings.SECRETS_FILE
+    kept = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ShouldFreeDisk, match=r"secrets\.env"):
+        settings.initialise(tmp_path)
+    monkeypatch.undo()
+    assert path.read_bytes() == kept
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        settings.FINGERPRINT_FILE,
+        settings.SECRETS_FILE,
+        settings.DATABASE_FILE,
+    ]
+    assert settings.initialise(tmp_path)[0].ledger_key == before.ledger_key
+
+
+def test_two_that_initialise_at_once_agree_on_the_keys(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(settings.initialise, [tmp_path] * 16))
+    assert [new for _, new in made].count(True) == 1
+    assert {found.health_key for found, _ in made} == {settings.read(tmp_path).health_key}
 
 
 def test_a_missing_workspace_says_how_to_make_one(
