@@ -5,21 +5,30 @@ Evolution: fields are never removed or given another meaning; new ones are optio
 
 from __future__ import annotations
 
-import json
 import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
+from everloop.contracts.canonical import Json, canonical_json
 from everloop.contracts.errors import ShouldFixEpisode, ShouldFixSignal
 
-SCHEMA_VERSION = 1
+__all__ = [
+    "SCHEMA_VERSION",
+    "Arm",
+    "Consent",
+    "Dispute",
+    "Episode",
+    "Json",
+    "Outcome",
+    "RewardSignal",
+    "canonical_json",
+    "canonical_uuid",
+]
 
-Json = Any
-"""A JSON value. Contexts are products' own; the loop specification says what is in them."""
+SCHEMA_VERSION = 1
 
 
 class Outcome(StrEnum):
@@ -40,11 +49,6 @@ class Arm(StrEnum):
     CANDIDATE = "candidate"
     HOLDOUT = "holdout"
     COMPARISON = "comparison"
-
-
-def canonical_json(value: Json) -> str:
-    """Render JSON with sorted keys and no spaces; refuse NaN and infinity (``ValueError``)."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def canonical_uuid(value: str) -> str:

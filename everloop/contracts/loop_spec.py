@@ -341,9 +341,9 @@ class LoopSpec(_Value):
         if len(widths) != 1:
             raise ValueError(f"actions have feature vectors of different widths {sorted(widths)}")
         known = {s.name for s in self.signals} | {f.name for f in self.context}
-        for name in (self.feedback.explicit, self.feedback.implicit):
-            if name is not None and name not in {s.name for s in self.signals}:
-                raise ValueError(f"feedback becomes signal {name!r}, which is not declared")
+        for signal in (self.feedback.explicit, self.feedback.implicit):
+            if signal is not None and signal not in {s.name for s in self.signals}:
+                raise ValueError(f"feedback becomes signal {signal!r}, which is not declared")
         for metric in self.success_metrics:
             if metric.signal is not None and metric.signal not in known:
                 raise ValueError(f"success metric {metric.name!r} reads unknown {metric.signal!r}")

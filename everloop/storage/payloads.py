@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from datetime import datetime
 from typing import Any, cast
 
+from everloop.contracts.canonical import canonical_bytes
 from everloop.storage.column_types import microseconds
 
 NOT_PAYLOAD = frozenset({"schema_version"})
@@ -31,8 +31,8 @@ def payload_sha256(record: Any, without: frozenset[str] = NOT_PAYLOAD) -> bytes:
         if name not in without:
             value = getattr(record, name)
             if value != default:
-                payload[name] = value
-    return hashlib.sha256(_ENCODER.encode(payload).encode()).digest()
+                payload[name] = microseconds(value) if isinstance(value, datetime) else value
+    return hashlib.sha256(canonical_bytes(payload)).digest()
 
 
 @functools.cache
@@ -46,16 +46,3 @@ def _fields(kind: Hashable) -> tuple[tuple[str, Any], ...]:
         )
         for field in dataclasses.fields(cast("type[Any]", kind))
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return microseconds(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{value!r} is no JSON value")
-
-
-_ENCODER = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain, check_circular=False
-)

@@ -148,7 +148,7 @@ class DatasetStoreSuite(ABC):
                 "action": "left",
                 "propensity": 0.1 + 0.2,
                 "valid_actions": ["left"],
-                "context": json.dumps({"é": [1, 2.5, None]}, separators=(",", ":")),
+                "context": '{"é":[1,2.5,null]}',
                 "action_arguments": f'{{"user_ids":["{BEN}"]}}',
                 "model_version": "v1",
                 "arm": "comparison",

@@ -118,9 +118,8 @@ HUGE = 10**400
 def test_integers_beyond_floats_are_refused_too(
     shop: LoopSpec, episode: Episode, field: str, value: Any
 ) -> None:
-    misfit = replace(episode, context_snapshot={**CONTEXT, field: value})
-    with pytest.raises(ShouldFixEpisode, match=field):
-        conform_episode(shop, misfit)
+    with pytest.raises(ShouldFixEpisode, match=f"{field}.*64-bit"):
+        conform_episode(shop, replace(episode, context_snapshot={**CONTEXT, field: value}))
 
 
 def test_a_missing_field_is_named(shop: LoopSpec, episode: Episode) -> None:
