@@ -207,6 +207,10 @@ class FeedbackInstance:
         quality: how human the sending looked, in [0, 1]; ``quality_reasons`` says what lowered it.
         status: whether it teaches.
         agent_id, task_type, persona, model_version: copied from the interaction.
+        timestamp: when it was given, by the client's clock.
+        received_at: when it arrived, by ours; not part of the payload.
+        shown_at, output_chars: when the interaction's output was shown and how long its text is;
+            what the quality of the feedback was judged by, not part of the payload.
     """
 
     feedback_id: str
@@ -235,6 +239,9 @@ class FeedbackInstance:
     client: Mapping[str, Json] = field(default_factory=dict)
     tenant: str = "default"
     schema_version: int = SCHEMA_VERSION
+    received_at: datetime | None = None
+    shown_at: datetime | None = None
+    output_chars: int | None = None
 
     def __post_init__(self) -> None:
         what = f"Feedback {self.feedback_id}"
@@ -246,6 +253,11 @@ class FeedbackInstance:
                 f"{what} names no interaction.", "Log the interaction and send its log_id."
             )
         _utc(self, "timestamp", what)
+        for name in ("received_at", "shown_at"):
+            if getattr(self, name) is not None:
+                _utc(self, name, what)
+        if self.output_chars is not None and self.output_chars < 0:
+            raise ShouldFixFeedback(f"{what}: output_chars={self.output_chars!r} is below 0.")
         _json(self, ("raw_value", "value", "target", "client"), what)
         for name in ("confidence", "quality"):
             if not 0.0 <= getattr(self, name) <= 1.0:

@@ -120,6 +120,9 @@ def feedback_row(
         "persona": record.persona,
         "model_version": record.model_version,
         "client": canonical_json(dict(record.client)),
+        "received_at": _moment(record.received_at),
+        "shown_at": _moment(record.shown_at),
+        "output_chars": record.output_chars,
         "schema_version": record.schema_version,
         "ingested_at": microseconds(ingested_at),
         "payload_sha256": sha256,
@@ -154,6 +157,9 @@ def feedback_of(row: RowMapping) -> FeedbackInstance:
         client=row["client"],
         tenant=row["tenant"],
         schema_version=row["schema_version"],
+        received_at=row["received_at"],
+        shown_at=row["shown_at"],
+        output_chars=row["output_chars"],
     )
 
 
@@ -167,6 +173,10 @@ def review_of(row: RowMapping) -> FeedbackReview:
         recorded_at=row["recorded_at"],
         tenant=row["tenant"],
     )
+
+
+def _moment(moment: datetime | None) -> int | None:
+    return None if moment is None else microseconds(moment)
 
 
 def _plain(interpretation: AIInterpretation) -> dict[str, Json]:
