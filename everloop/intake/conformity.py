@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from everloop.contracts.episodes import Episode, Json, RewardSignal
@@ -145,9 +145,15 @@ def episode_nonconformities(spec: LoopSpec, episode: Episode) -> Iterator[Noncon
             "is not in the loop's catalogue",
             did_you_mean(action, spec.action_ids),
         )
-    context = episode.context_snapshot
+    yield from context_nonconformities(spec, episode.context_snapshot, "context_snapshot")
+
+
+def context_nonconformities(
+    spec: LoopSpec, context: Mapping[str, Json], named: str
+) -> Iterator[Nonconformity]:
+    """Every way in which a context does not fit its loop; ``named``: what the record calls it."""
     for field in spec.context:
-        name = f"context_snapshot.{field.name}"
+        name = f"{named}.{field.name}"
         if field.name not in context:
             yield Nonconformity(
                 name, None, "is missing", "Log every context field of the specification."
@@ -160,7 +166,7 @@ def episode_nonconformities(spec: LoopSpec, episode: Episode) -> Iterator[Noncon
     for key in context:
         if key not in declared:
             yield Nonconformity(
-                f"context_snapshot.{key}",
+                f"{named}.{key}",
                 context[key],
                 "is not a context field of this loop",
                 did_you_mean(key, declared),
