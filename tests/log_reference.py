@@ -31,9 +31,10 @@ class Expected:
     per_day: dict[str, int]
 
 
-def extract(logged: Logged, wanted: Extraction) -> Expected:
-    cutoff = datetime.combine(wanted.logical_date, time(), tzinfo=UTC) + timedelta(days=1)
-    start = cutoff - timedelta(days=wanted.window_days)
+def extract(logged: Logged, wanted: Extraction, now: datetime) -> Expected:
+    end = datetime.combine(wanted.logical_date, time(), tzinfo=UTC) + timedelta(days=1)
+    start = end - timedelta(days=wanted.window_days)
+    cutoff = min(end, now)
     feedback = timedelta(seconds=wanted.spec.reward.closes_after_seconds)
 
     def refuses(person: str) -> bool:

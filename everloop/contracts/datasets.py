@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,15 @@ class DatasetManifest:
     episodes_per_day: Mapping[str, int] = field(default_factory=dict)
     """ISO date -> episodes that consenting people's decisions logged, open ones included, over the
     window, empty days included."""
+    cutoff: datetime | None = None
+    """When the date was cut off because it had not ended; ``None``: at its end."""
     schema_version: int = 1
+
+    @property
+    def known_until(self) -> datetime:
+        """What was not known by then (UTC) is left out."""
+        end = datetime.combine(self.logical_date, time(), tzinfo=UTC) + timedelta(days=1)
+        return self.cutoff or end
 
     @property
     def episodes(self) -> int:

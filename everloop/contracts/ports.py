@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -64,6 +64,16 @@ class Extraction:
     window_days: int
     tenant: str = "default"
     refresh: bool = False
+
+    @property
+    def starts_at(self) -> datetime:
+        """The first moment of the logical date, UTC."""
+        return datetime.combine(self.logical_date, time(), tzinfo=UTC)
+
+    @property
+    def ends_at(self) -> datetime:
+        """The first moment after the logical date, UTC."""
+        return self.starts_at + timedelta(days=1)
 
 
 class EventLog(Protocol):

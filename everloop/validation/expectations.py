@@ -126,7 +126,7 @@ def _time(spec: LoopSpec, facts: DatasetFacts) -> tuple[Expected, ...]:
             facts.age_hours,
             0.0,
             limits.freshness_hours,
-            f"the newest episode is {facts.age_hours:.1f} h older than the end of the logical date",
+            f"the newest episode is {facts.age_hours:.1f} h older than the cut-off",
             f"at most {limits.freshness_hours:g} h",
         ),
         Expected(
@@ -134,7 +134,7 @@ def _time(spec: LoopSpec, facts: DatasetFacts) -> tuple[Expected, ...]:
             abs(change),
             0.0,
             limits.volume_tolerance,
-            f"{facts.last_day:,} episodes on the logical date, {change:+.0%} against the mean of "
+            f"{facts.last_day:,} episodes on the newest whole day, {change:+.0%} against the mean of "
             f"{facts.days_before} earlier days with any",
             f"within ±{limits.volume_tolerance:.0%}",
             "warning" if facts.days_before < FEW_DAYS else "error",

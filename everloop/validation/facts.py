@@ -36,9 +36,9 @@ class DatasetFacts:
             width of its 99.9 % normal interval; ``comparison_*`` the same for the comparison arm. Its
             expectation is 1 for every true propensity.
         outside_window: episodes of another day than the window's.
-        age_hours: from the newest episode to the end of the logical date, NaN without an episode.
-        last_day: episodes of the logical date; ``mean_before``: mean of the days of the window before
-            it that have any; ``days_before``: how many have.
+        age_hours: from the newest episode to the cut-off, NaN without an episode.
+        last_day: episodes of the newest day that had ended at the cut-off; ``mean_before``: mean of the
+            days of the window before it that have any; ``days_before``: how many have.
         undeclared_signals, out_of_range, negative_latencies, bad_confidences, orphan_signals: signals.
         positive_evidence: signals with weight whose value speaks for a reward above 0.
     """
@@ -93,12 +93,14 @@ def _facts(
     connection: duckdb.DuckDBPyConnection, spec: LoopSpec, dataset: DatasetVersion
 ) -> DatasetFacts:
     manifest = dataset.manifest
-    end = datetime.combine(manifest.logical_date, time(), UTC) + timedelta(days=1)
-    start = end - timedelta(days=manifest.window_days)
+    midnight = datetime.combine(manifest.logical_date, time(), UTC) + timedelta(days=1)
+    start = midnight - timedelta(days=manifest.window_days)
+    end = manifest.known_until
     own = _inverse(connection, OWN_ARMS)
     comparison = _inverse(connection, "arm = 'comparison'")
     newest = _one(connection, "SELECT epoch(max(timestamp)) FROM episodes")[0]
-    days = list(manifest.episodes_per_day.values())
+    ended = slice(None) if manifest.cutoff is None else slice(-1)
+    days = list(manifest.episodes_per_day.values())[ended]
     before = [count for count in days[:-1] if count]
     rows = _one(
         connection,

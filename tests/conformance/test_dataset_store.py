@@ -421,15 +421,61 @@ class DatasetStoreSuite(ABC):
         with pytest.raises(ShouldRestoreArtefact):
             datasets.open(dataset_id)
 
-    def test_a_day_that_is_not_over_is_refused(
+    def test_a_day_that_has_not_begun_is_refused(
         self, datasets: DatasetStore, clock: SetClock
     ) -> None:
-        clock.moment = MIDNIGHT - timedelta(seconds=1)
+        clock.moment = MIDNIGHT - timedelta(days=1, seconds=1)
         with pytest.raises(ShouldFixArgument, match="2026-03-10") as refused:
             datasets.extract(extraction())
         assert "23:59:59" in refused.value.message
-        clock.moment = MIDNIGHT
+        clock.moment += timedelta(seconds=1)
         assert datasets.extract(extraction()).manifest.episodes == 0
+
+    def test_a_day_that_is_not_over_is_cut_off_when_it_is_pinned(
+        self, log: EventLog, datasets: DatasetStore, clock: SetClock
+    ) -> None:
+        instant = timedelta(microseconds=1)
+        clock.moment = now = NOON + timedelta(hours=1, microseconds=250)
+        passed = now - timedelta(seconds=1800)
+        log.append_batch(
+            [
+                episode(1, at=passed),
+                episode(2, at=passed + instant),
+                episode(3, at=now - instant),
+                episode(4, at=now),
+                episode(5, at=NOON - timedelta(days=2)),
+                episode(6, at=NOON - timedelta(days=3)),
+            ],
+            [signal(1, of=1, latency=1800), signal(2, of=1, latency=1801)],
+        )
+        wanted = extraction(spec=loop_spec(closes_after=1800))
+        early = datasets.extract(wanted)
+        assert numbers(early) == [5, 1]
+        assert signal_numbers(early) == {1}
+        assert early.manifest.exclusions == Exclusions(late_signals=1, open_episodes=2)
+        assert early.manifest.episodes_per_day == {
+            "2026-03-08": 1,
+            "2026-03-09": 0,
+            "2026-03-10": 3,
+        }
+        assert early.manifest.cutoff == early.manifest.known_until == now
+        clock.moment = MIDNIGHT
+        assert datasets.extract(wanted) == early
+        late = datasets.extract(dataclasses.replace(wanted, refresh=True))
+        assert numbers(late) == [5, 1, 2, 3, 4]
+        assert (late.manifest.cutoff, late.manifest.known_until) == (None, MIDNIGHT)
+        assert datasets.extract(wanted) == late
+        assert datasets.open(early.manifest.dataset_id) == early
+
+    def test_the_same_rows_cut_off_at_another_moment_are_another_version(
+        self, log: EventLog, datasets: DatasetStore, clock: SetClock
+    ) -> None:
+        clock.moment = NOON
+        one = datasets.extract(extraction(refresh=True)).manifest
+        clock.moment = NOON + timedelta(microseconds=1)
+        two = datasets.extract(extraction(refresh=True)).manifest
+        assert one.dataset_id != two.dataset_id
+        assert datasets.extract(extraction()).manifest == two
 
     def test_a_window_of_no_days_is_refused(self, datasets: DatasetStore) -> None:
         with pytest.raises(ShouldFixArgument, match="window_days=0"):
@@ -456,8 +502,9 @@ class DatasetStoreSuite(ABC):
     )
     @given(st.data())
     def test_extraction_equals_the_rules_applied_one_by_one(
-        self, log: EventLog, datasets: DatasetStore, data: st.DataObject
+        self, log: EventLog, datasets: DatasetStore, clock: SetClock, data: st.DataObject
     ) -> None:
+        clock.moment = SetClock().moment
         tenant = uuid.uuid4().hex
         logged = data.draw(logs(tenant))
         half = len(logged.signals) // 2
@@ -472,7 +519,9 @@ class DatasetStoreSuite(ABC):
             spec=loop_spec(data.draw(st.sampled_from([0, 3600, 40 * 3600]))),
             tenant=tenant,
         )
-        expected = extract(logged, wanted)
+        hours = st.sampled_from([720, 0, -0.5, -1, -24])
+        clock.moment = MIDNIGHT + timedelta(hours=data.draw(hours), microseconds=250)
+        expected = extract(logged, wanted, clock.moment)
         version = datasets.extract(wanted)
         assert [
             (row["episode_id"], row["person"], row["timestamp"], row["propensity"], row["closed"])

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -103,9 +103,15 @@ def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema, size: int) -> 
 
 
 def identity_of(
-    loop: str, tenant: str, logical_date: date, window_days: int, exclusions: Exclusions
+    loop: str,
+    tenant: str,
+    logical_date: date,
+    window_days: int,
+    exclusions: Exclusions,
+    cutoff: datetime | None,
 ) -> bytes:
     """What a version says of itself inside its files."""
+    cut = {} if cutoff is None else {"cutoff": cutoff.isoformat()}
     return canonical_json(
         {
             "loop": loop,
@@ -113,6 +119,7 @@ def identity_of(
             "logical_date": logical_date.isoformat(),
             "window_days": window_days,
             "exclusions": dataclasses.asdict(exclusions),
+            **cut,
         }
     ).encode()
 
@@ -157,6 +164,7 @@ def verified(folder: Path, dataset_id: str) -> DatasetVersion:
         manifest.logical_date,
         manifest.window_days,
         manifest.exclusions,
+        manifest.cutoff,
     )
     stored = pq.read_schema(folder / EPISODES_FILE).metadata or {}
     if stored.get(_IDENTITY) != expected:

@@ -49,7 +49,7 @@ class LocalDatasetStore:
     Args:
         engine: from ``open_workspace_database``.
         root: folder of the versions; made when it does not exist.
-        clock: says whether a logical date has ended.
+        clock: says whether a logical date has begun, and where one that has not ended is cut off.
     """
 
     def __init__(self, engine: Engine, root: Path | str, clock: Clock | None = None) -> None:
@@ -61,12 +61,12 @@ class LocalDatasetStore:
         """See ``DatasetStore``.
 
         Raises:
-            ShouldFixArgument: the window is empty, or the logical date has not ended yet.
+            ShouldFixArgument: the window is empty, or the logical date has not begun yet.
             ShouldFreeDisk: the version did not fit; nothing of it is left.
             ShouldRestoreArtefact: the database is damaged.
         """
         self._check(extraction)
-        pinned = pin(self._engine, extraction)
+        pinned = pin(self._engine, extraction, self._clock.now())
         made = pinned.made(extraction)
         if made is not None:
             try:
@@ -97,11 +97,11 @@ class LocalDatasetStore:
                 f"window_days={extraction.window_days} is not at least 1.", "Give a longer window."
             )
         now = self._clock.now()
-        if now < query.cutoff_of(extraction):
+        if now < extraction.starts_at:
             raise ShouldFixArgument(
-                f"logical_date={extraction.logical_date} has not ended (UTC): it is "
+                f"logical_date={extraction.logical_date} has not begun (UTC): it is "
                 f"{now.isoformat()}.",
-                "Choose an earlier date: what is not over can't be pinned.",
+                "Choose a date that is not ahead.",
             )
 
     def _make(self, bounds: query.Bounds) -> DatasetVersion:
@@ -154,6 +154,7 @@ def _write(folder: Path, bounds: query.Bounds, reader: query.LogReader) -> Datas
         extraction.logical_date,
         extraction.window_days,
         exclusions,
+        pinned.cutoff,
     )
     episode_rows = write_rows(folder, EPISODES_FILE, episodes, identity)
     files = (
@@ -177,6 +178,7 @@ def _write(folder: Path, bounds: query.Bounds, reader: query.LogReader) -> Datas
             (first + timedelta(days=day)).isoformat(): days[day]["logged"] if day in days else 0
             for day in range(extraction.window_days)
         },
+        cutoff=pinned.cutoff,
     )
     documents.write(manifest, folder / MANIFEST_FILE)
     sync_folder(folder)

@@ -1,10 +1,11 @@
 """What an extraction reads from the log, as SQL and as a stream of Arrow batches.
 
-With T the end of the logical date (UTC), an episode of the window counts when its feedback window
-has passed (``timestamp + closes_after <= T``). Counting open ones whose signals happen to be complete
-would tilt the newest day towards engaged people. A signal counts when it arrived (``timestamp +
-latency``) by T and within its episode's feedback window and is not disputed (``open`` or ``upheld``).
-People whose newest ``train`` consent is a refusal are left out.
+T is the end of the logical date (UTC), or the moment at which a date that had not ended was pinned. An
+episode of the window counts when its feedback window has passed (``timestamp + closes_after <= T``).
+Counting open ones whose signals happen to be complete would tilt the newest day towards engaged people.
+A signal counts when it arrived (``timestamp + latency``) by T and within its episode's feedback window
+and is not disputed (``open`` or ``upheld``). People whose newest ``train`` consent is a refusal are left
+out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -89,13 +90,13 @@ class Bounds:
 
     @property
     def cutoff(self) -> datetime:
-        """The end of the logical date, UTC."""
-        return cutoff_of(self.extraction)
+        """What was not known by then is left out."""
+        return self.pin.cutoff or self.extraction.ends_at
 
     @property
     def parameters(self) -> tuple[Any, ...]:
         spec = self.extraction.spec
-        start = self.cutoff - timedelta(days=self.extraction.window_days)
+        start = self.extraction.ends_at - timedelta(days=self.extraction.window_days)
         return (
             self.extraction.tenant,
             spec.name,
@@ -106,11 +107,6 @@ class Bounds:
             self.pin.consent_revision,
             spec.reward.closes_after_seconds,
         )
-
-
-def cutoff_of(extraction: Extraction) -> datetime:
-    """The end of an extraction's logical date, UTC."""
-    return datetime.combine(extraction.logical_date + timedelta(days=1), time(), tzinfo=UTC)
 
 
 class LogReader:

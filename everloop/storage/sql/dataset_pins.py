@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
@@ -19,12 +20,14 @@ from everloop.storage.sql.engine import writing
 class Pin:
     """The largest numbers that an extraction reads, and the version that it made, if it has.
 
-    ``consent_revision`` bounds consents and disputes alike.
+    ``consent_revision`` bounds consents and disputes alike. ``cutoff``: when the date was pinned before
+    it had ended; ``None``: the end of the date.
     """
 
     episode_watermark: int
     signal_watermark: int
     consent_revision: int
+    cutoff: datetime | None = None
     window_days: int | None = None
     spec_sha256: str | None = None
     dataset_id: str | None = None
@@ -38,10 +41,10 @@ class Pin:
         return self.dataset_id if same else None
 
 
-def pin(engine: Engine, extraction: Extraction) -> Pin:
+def pin(engine: Engine, extraction: Extraction, now: datetime) -> Pin:
     """The pin of the extraction's date: the stored one, or the log's end when there is none.
 
-    With ``refresh`` the log's end is pinned anew.
+    With ``refresh`` the log's end is pinned anew. A date that has not ended at ``now`` is cut off there.
     """
     with writing(engine) as connection:
         stored = None if extraction.refresh else _stored(connection, extraction)
@@ -52,6 +55,7 @@ def pin(engine: Engine, extraction: Extraction) -> Pin:
             "episode_watermark": counters.last_number(connection, tenant, counters.EPISODES),
             "signal_watermark": counters.last_number(connection, tenant, counters.SIGNALS),
             "consent_revision": counters.last_number(connection, tenant, counters.REVISIONS),
+            "cutoff": now if now < extraction.ends_at else None,
         }
         statement = insert(dataset_pins).values(
             tenant=tenant,
@@ -78,6 +82,7 @@ def remember(engine: Engine, extraction: Extraction, used: Pin, dataset_id: str)
                 dataset_pins.c.episode_watermark == used.episode_watermark,
                 dataset_pins.c.signal_watermark == used.signal_watermark,
                 dataset_pins.c.consent_revision == used.consent_revision,
+                dataset_pins.c.cutoff.is_not_distinct_from(used.cutoff),
             )
             .values(
                 window_days=extraction.window_days,
@@ -103,6 +108,7 @@ def _stored(connection: Connection, extraction: Extraction) -> Pin | None:
         episode_watermark=row["episode_watermark"],
         signal_watermark=row["signal_watermark"],
         consent_revision=row["consent_revision"],
+        cutoff=row["cutoff"],
         window_days=row["window_days"],
         spec_sha256=row["spec_sha256"],
         dataset_id=row["dataset_id"],

@@ -6,7 +6,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -144,6 +144,29 @@ def test_a_good_version_meets_every_expectation(tmp_path: Path) -> None:
     report = validate(SPEC, Log().version(tmp_path))
     assert [check for check in report.checks if not check.passed] == []
     assert report.passed
+
+
+def test_a_day_that_was_cut_off_has_no_volume_yet_and_is_fresh_to_its_cut_off(
+    tmp_path: Path,
+) -> None:
+    log = Log()
+    morning = datetime(2026, 3, 10, tzinfo=UTC)
+    log.episodes = [e for e in log.episodes if e["timestamp"] < morning]
+    log.episodes.append(log.episodes[0] | {"episode_id": "new", "timestamp": morning})
+    whole = log.version(tmp_path)
+    cut = replace(whole, manifest=replace(whole.manifest, cutoff=morning + timedelta(hours=3)))
+    spec = SPEC.model_copy(update={"thresholds": SPEC.thresholds.model_copy(
+        update={"freshness_hours": 3.0})})  # fmt: skip
+
+    def passed(version: DatasetVersion) -> dict[str, bool]:
+        return {check.name: check.passed for check in validate(spec, version).checks}
+
+    assert not passed(whole)["volume as usual"]
+    assert not passed(whole)["data fresh"]
+    assert passed(cut)["volume as usual"]
+    assert passed(cut)["data fresh"]
+    earlier = replace(whole.manifest, cutoff=morning)
+    assert not passed(replace(whole, manifest=earlier))["timestamps in the window"]
 
 
 def _cut(log: Log, keep: int) -> None:
