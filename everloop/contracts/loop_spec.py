@@ -362,6 +362,11 @@ class LoopSpec(_Value):
     def signal_names(self) -> tuple[str, ...]:
         return tuple(signal.name for signal in self.signals)
 
+    @cached_property
+    def health_fields(self) -> tuple[str, ...]:
+        """Names of the context fields that are stored sealed."""
+        return tuple(f.name for f in self.context if f.sensitivity is Sensitivity.HEALTH)
+
     def field(self, name: str) -> ContextField:
         """The context field of that name; ``KeyError`` if there is none."""
         return {f.name: f for f in self.context}[name]
