@@ -5,6 +5,10 @@
 ``EVERLOOP_PSEUDONYM_KEY``  at least 32 bytes as hex; people's ids are hashed with it
 ``EVERLOOP_LEDGER_KEY``   at least 32 bytes as hex; commits the privacy ledger to its people
 ``EVERLOOP_HEALTH_KEY``   at least 32 bytes as hex; health fields are stored encrypted under it
+``EVERLOOP_OIDC_ISSUER``  ``iss`` of the OpenID provider whose tokens the service takes, if any
+``EVERLOOP_OIDC_AUDIENCE``  ``aud`` of those tokens
+``EVERLOOP_OIDC_JWKS_URL``  where the provider's keys are
+``EVERLOOP_OIDC_TENANT_CLAIM``  the claim that names the caller's tenant (default ``tenant``)
 ========================  =====================================================================
 
 On a laptop ``everloop init`` writes the keys to ``secrets.env`` in the workspace, readable by its owner
@@ -25,7 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from everloop.contracts import documents
-from everloop.contracts.errors import ShouldInitWorkspace, ShouldProvideKey
+from everloop.contracts.access import OidcConfig
+from everloop.contracts.errors import ShouldFixArgument, ShouldInitWorkspace, ShouldProvideKey
 
 HOME_VARIABLE = "EVERLOOP_HOME"
 PSEUDONYM_KEY = "EVERLOOP_PSEUDONYM_KEY"
@@ -36,6 +41,10 @@ SECRETS_FILE = "secrets.env"
 FINGERPRINT_FILE = "keys.sha256"
 DATABASE_FILE = "state.db"
 MIN_KEY_BYTES = 32
+OIDC_ISSUER = "EVERLOOP_OIDC_ISSUER"
+OIDC_AUDIENCE = "EVERLOOP_OIDC_AUDIENCE"
+OIDC_JWKS_URL = "EVERLOOP_OIDC_JWKS_URL"
+OIDC_TENANT_CLAIM = "EVERLOOP_OIDC_TENANT_CLAIM"
 
 _LOST = {
     PSEUDONYM_KEY: "another would make everyone a new person with an unspent budget",
@@ -57,6 +66,25 @@ class Settings:
 def default_home() -> Path:
     """The workspace folder that the environment names, absolute."""
     return Path(os.environ.get(HOME_VARIABLE, ".everloop")).absolute()
+
+
+def oidc() -> OidcConfig | None:
+    """The OpenID provider that the environment names, if any.
+
+    Raises:
+        ShouldFixArgument: it names a part of one, or one that can't be trusted.
+    """
+    names = (OIDC_ISSUER, OIDC_AUDIENCE, OIDC_JWKS_URL)
+    given = [os.environ.get(name, "") for name in names]
+    if not any(given):
+        return None
+    missing = [name for name, value in zip(names, given, strict=True) if not value]
+    if missing:
+        raise ShouldFixArgument(
+            f"The OpenID provider is named without {', '.join(missing)}.",
+            f"Set all of {', '.join(names)}, or none to take API keys alone.",
+        )
+    return OidcConfig(*given, os.environ.get(OIDC_TENANT_CLAIM) or "tenant")
 
 
 def read(home: Path | str | None = None) -> Settings:

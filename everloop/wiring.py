@@ -11,26 +11,33 @@ from pathlib import Path
 
 from everloop import settings
 from everloop.contracts.ports import (
+    AuditLog,
     BlobStore,
     DatasetStore,
     EventLog,
+    KeyStore,
     PrivacyLedger,
     Registry,
     RolloutStore,
     RunStore,
+    Tenancy,
 )
+from everloop.privacy.health import HealthVault
 from everloop.privacy.ledger import Ledger
 from everloop.privacy.pseudonyms import Pseudonyms
 from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.local.clock import SystemClock
 from everloop.storage.local.datasets import LocalDatasetStore
+from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.event_log import SqlEventLog
+from everloop.storage.sql.keys import SqlKeyStore
 from everloop.storage.sql.ledger_store import SqlLedgerStore
 from everloop.storage.sql.profiles import SqlProfileStore
 from everloop.storage.sql.registry import SqlRegistry
 from everloop.storage.sql.rollouts import SqlRolloutStore
 from everloop.storage.sql.runs import SqlRunStore
+from everloop.storage.sql.tenancy import SqlTenancy
 
 DATABASE = settings.DATABASE_FILE
 
@@ -49,6 +56,10 @@ class Workspace:
     ledger: PrivacyLedger
     profiles: SqlProfileStore
     pseudonyms: Pseudonyms
+    vault: HealthVault
+    keys: KeyStore
+    audit: AuditLog
+    tenancy: Tenancy
 
 
 def open_workspace(home: Path | str | None = None) -> Workspace:
@@ -67,4 +78,8 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         ledger=Ledger(SqlLedgerStore(engine), configured.ledger_key, clock),
         profiles=SqlProfileStore(engine),
         pseudonyms=Pseudonyms(configured.pseudonym_key),
+        vault=HealthVault(configured.health_key),
+        keys=SqlKeyStore(engine),
+        audit=SqlAuditLog(engine, clock),
+        tenancy=SqlTenancy(engine),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from everloop.contracts.episodes import Json, canonical_json
 from everloop.contracts.errors import ShouldFixArgument
@@ -19,6 +20,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ACTION = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _PSEUDONYM = re.compile(r"(?<!sha256[:/])(?<![0-9a-fA-F])[0-9a-f]{64}(?![0-9a-fA-F])")
 _LONGEST_ACTION = 63
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
 class Scope(StrEnum):
@@ -116,4 +118,37 @@ class AuditEntry:
             raise ShouldFixArgument(
                 f"The audit entry of {self.action} would name a person.",
                 "Name rows by their ids; write content addresses as sha256:<digits>.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class OidcConfig:
+    """The OpenID provider whose tokens the service takes.
+
+    Attributes:
+        issuer: what ``iss`` must be, exactly.
+        audience: what ``aud`` must be or contain.
+        jwks_url: where the provider's keys are; HTTPS, or HTTP of this machine.
+        tenant_claim: the claim that names the caller's tenant.
+    """
+
+    issuer: str
+    audience: str
+    jwks_url: str
+    tenant_claim: str = "tenant"
+
+    def __post_init__(self) -> None:
+        for name in ("issuer", "audience", "tenant_claim"):
+            if not getattr(self, name).strip():
+                raise ShouldFixArgument(f"The OpenID provider's {name} is empty.")
+        try:
+            parts = urlsplit(self.jwks_url)
+            host = parts.hostname
+        except ValueError:
+            host = None
+        if not host or not (
+            parts.scheme == "https" or (parts.scheme == "http" and host in _THIS_MACHINE)
+        ):
+            raise ShouldFixArgument(
+                f"jwks_url={self.jwks_url!r} can't be trusted with keys.", "Use an https:// URL."
             )
