@@ -23,6 +23,7 @@ from everloop.contracts.ports import (
     Tenancy,
 )
 from everloop.privacy.health import HealthVault
+from everloop.privacy.health import HealthVault
 from everloop.privacy.ledger import Ledger
 from everloop.privacy.pseudonyms import Pseudonyms
 from everloop.storage.local.blobs import LocalBlobStore
@@ -57,6 +58,7 @@ class Workspace:
     profiles: SqlProfileStore
     pseudonyms: Pseudonyms
     vault: HealthVault
+    vault: HealthVault
     keys: KeyStore
     audit: AuditLog
     tenancy: Tenancy
@@ -78,6 +80,7 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         ledger=Ledger(SqlLedgerStore(engine), configured.ledger_key, clock),
         profiles=SqlProfileStore(engine),
         pseudonyms=Pseudonyms(configured.pseudonym_key),
+        vault=HealthVault(configured.health_key),
         vault=HealthVault(configured.health_key),
         keys=SqlKeyStore(engine),
         audit=SqlAuditLog(engine, clock),
