@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Double, LargeBinary, Text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from everloop.contracts.episodes import Json, canonical_json
@@ -54,13 +54,17 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class CanonicalJson(TypeDecorator[Json]):
-    """A JSON value: ``jsonb`` on PostgreSQL, canonical text on SQLite."""
+    """A JSON value, kept as its canonical text: ``json`` on PostgreSQL, ``text`` on SQLite.
+
+    ``jsonb`` would keep the value but not the text (it has no exponents and no negative zero), and
+    refuse the NUL that ``json`` writes as an escape. Equality is not defined: compare a checksum.
+    """
 
     impl = Text
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(JSONB() if dialect.name == "postgresql" else Text())
+        return dialect.type_descriptor(JSON() if dialect.name == "postgresql" else Text())
 
     def process_bind_param(self, value: Json, dialect: Dialect) -> Any:
         return value if dialect.name == "postgresql" else canonical_json(value)

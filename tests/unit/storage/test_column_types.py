@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import BigInteger, DateTime, Double, LargeBinary, Text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
 
 from everloop.storage.column_types import (
     CanonicalJson,
@@ -73,7 +73,7 @@ def test_json_is_canonical_here_and_jsonb_there() -> None:
     kind = CanonicalJson()
     value = {"b": 1, "a": [True]}
     assert kind.process_bind_param(value, SQLITE) == '{"a":[true],"b":1}'
-    assert isinstance(kind.load_dialect_impl(POSTGRESQL), JSONB)
+    assert isinstance(kind.load_dialect_impl(POSTGRESQL), JSON)
     assert kind.process_bind_param(value, POSTGRESQL) is value
     assert kind.process_result_value(value, POSTGRESQL) is value
 

@@ -114,7 +114,7 @@ def test_the_tables_are_portable_to_postgresql(table: Table) -> None:
     assert "BLOB" not in ddl
     for column, kind in (
         ("timestamp", "TIMESTAMP WITH TIME ZONE"),
-        ("context_snapshot", "JSONB"),
+        ("context_snapshot", "JSON"),
         ("persona_vector", "DOUBLE PRECISION[]"),
     ):
         assert column not in table.columns or f"{column} {kind}" in ddl

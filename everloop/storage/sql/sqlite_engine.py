@@ -1,0 +1,174 @@
+"""SQLite: one file in the workspace, durable, with one writer beside its readers.
+
+WAL lets readers work beside the one writer; ``synchronous=FULL`` makes a commit survive a power cut;
+writers begin with ``BEGIN IMMEDIATE``, so that what they read stays true until they commit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from everloop.contracts.documents import is_full_disk
+from everloop.contracts.errors import (
+    EverloopError,
+    ShouldFreeDisk,
+    ShouldInitWorkspace,
+    ShouldRestoreArtefact,
+    ShouldRetryLater,
+)
+from everloop.storage.sql.migrate import is_current, migrate
+
+BUSY_SECONDS = 60.0
+"""How long a writer waits for another to finish."""
+
+_CACHE_KIB = 64 * 1024
+_BEGIN = "everloop_begin"
+_NONE = "none"
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+# A quota or a file size limit shows as a failed write, a full disk as SQLITE_FULL.
+_PRIMARY_CODE = 0xFF  # the rest of an extended code says where it happened
+
+
+def open_workspace_database(path: Path | str, create: bool = True) -> Engine:
+    """Open the SQLite database at ``path`` and bring it to this version's schema.
+
+    Safe when several processes start at once: one migrates, the others wait.
+
+    Args:
+        path: the SQLite file.
+        create: make the file (and its folder) when it does not exist.
+
+    Raises:
+        ShouldInitWorkspace: there is no database and ``create`` is False; the file is no workspace
+            database, or one of a newer version.
+        ShouldFreeDisk: the disk is full.
+        ShouldRestoreArtefact: the file is damaged.
+    """
+    path = Path(path).absolute()
+    if not create and not path.is_file():
+        raise ShouldInitWorkspace(f"There is no workspace database {path}.", "Run everloop init.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = _engine(path)
+    try:
+        if not (path.is_file() and _is_current(engine)):
+            with _locked(path.with_name(f"{path.name}.lock")):
+                _migrate(engine, path)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def prepare_writing(connection: Connection) -> None:
+    """Let the connection's next transaction be exclusive from its beginning."""
+    connection.execution_options(**{_BEGIN: "IMMEDIATE"})
+
+
+def database_path(engine: Engine) -> Path:
+    """The file behind an engine of ``open_workspace_database``."""
+    return Path(str(engine.url.database))
+
+
+def check_pages(connection: Connection, path: Path) -> None:
+    """Read every page of the file; ``ShouldRestoreArtefact`` when one is damaged."""
+    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if found != "ok":
+        raise damaged(path, str(found).splitlines()[-1])
+
+
+def damaged(path: Path, said: object) -> ShouldRestoreArtefact:
+    """The error that names a damaged database and what to do about it."""
+    return ShouldRestoreArtefact(
+        f"{path} is damaged ({said}).",
+        f"Restore {path.name} from a backup; do not delete it, it holds the privacy ledger.",
+    )
+
+
+def _engine(path: Path) -> Engine:
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The driver must not begin transactions of its own: it would begin them deferred, and only
+        # before some statements.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        cursor.execute(f"PRAGMA journal_size_limit={_CACHE_KIB * 1024}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        kind = connection.get_execution_options().get(_BEGIN, "DEFERRED")
+        if kind != _NONE:
+            connection.exec_driver_sql(f"BEGIN {kind}")
+
+    @event.listens_for(engine, "handle_error")
+    def _name_remedy(problem: ExceptionContext) -> EverloopError | None:
+        return _named(problem.original_exception, path)
+
+    return engine
+
+
+def _named(problem: BaseException, path: Path) -> EverloopError | None:
+    code = getattr(problem, "sqlite_errorcode", None)
+    if code is None:
+        return None
+    if code in _FULL:
+        return ShouldFreeDisk(
+            f"No room to write {path} ({problem}).",
+            "Free disk space and repeat: nothing of this was stored.",
+        )
+    if code == sqlite3.SQLITE_NOTADB:
+        return ShouldInitWorkspace(
+            f"{path} is no SQLite database.",
+            "Restore it from a backup; if it never was everloop's, move it away and run "
+            "everloop init.",
+        )
+    if code & _PRIMARY_CODE == sqlite3.SQLITE_CORRUPT:
+        return damaged(path, problem)
+    if code & _PRIMARY_CODE == sqlite3.SQLITE_BUSY:
+        return ShouldRetryLater(
+            f"Another process has been writing to {path} for {BUSY_SECONDS:g} s ({problem}).",
+            "Let it finish, or stop it, and repeat: nothing of this was stored.",
+        )
+    return None
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        lock = path.open("a")
+    except OSError as problem:
+        if is_full_disk(problem):
+            raise ShouldFreeDisk(f"No room to make {path}.", "Free disk space.") from problem
+        raise
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_current(engine: Engine) -> bool:
+    with engine.connect() as connection, connection.begin():
+        return is_current(connection)  # a read, so that opening waits for no writer
+
+
+def _migrate(engine: Engine, path: Path) -> None:
+    with engine.connect() as connection:
+        connection.execution_options(**{_BEGIN: _NONE})  # the mode can't change in a transaction
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    with engine.connect() as connection:
+        prepare_writing(connection)
+        with connection.begin():
+            migrate(connection, str(path))

@@ -1,0 +1,281 @@
+"""A throw-away PostgreSQL for tests: a cluster in a temporary folder, a database for each test.
+
+::
+
+    def test_it(postgresql: PostgresqlServer) -> None:
+        engine = open_database(postgresql.new_database(), Path())
+
+The fixtures are made available by ``tests/conftest.py``. The server starts when a test first asks for
+it and stops with the session; a test that restarts or kills it takes a server of its own, from
+``own_postgresql``. Where no server is installed those tests are skipped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+SUPERUSER = "everloop_test"
+PASSWORD = "throw-away"
+INSTALL = "no PostgreSQL server is installed; run: make postgres"
+
+_PLACES = ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt/postgresql")
+_START_SECONDS = 60.0
+_PR_SET_PDEATHSIG = 1
+_TEMPLATE = "everloop_template"
+
+
+def find_binaries() -> Path | None:
+    """The folder that holds ``initdb`` and ``postgres``: of PATH, or the newest installed version."""
+    found = shutil.which("initdb")
+    if found and shutil.which("postgres"):
+        return Path(found).resolve().parent
+    candidates = [
+        binary.parent
+        for place in _PLACES
+        for binary in Path(place).glob("**/bin/initdb")
+        if (binary.parent / "postgres").exists()
+    ]
+    return max(candidates, key=_version, default=None)
+
+
+def _version(folder: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in folder.parent.name.split(".") if part.isdigit())
+
+
+class PostgresqlServer:
+    """A cluster with ``fsync`` on, reached on 127.0.0.1 with a password.
+
+    Its databases sort by the rules of a language, unlike SQLite: whoever depends on an order of text
+    must say which.
+
+    Args:
+        folder: a new folder for the cluster; belongs to the server's user from then on.
+        binaries: where ``initdb`` and ``postgres`` are.
+    """
+
+    def __init__(self, folder: Path, binaries: Path) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self._binaries = binaries
+        self._databases = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _user():
+            shutil.chown(folder, _user(), _user())
+        password = folder / "password"
+        password.write_text(PASSWORD)
+        if _user():
+            shutil.chown(password, _user())
+        self._run(
+            "initdb",
+            f"--pgdata={self.data}",
+            f"--username={SUPERUSER}",
+            f"--pwfile={password}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale-provider=icu",
+            "--icu-locale=en-US",
+            "--locale=C.UTF-8",
+            "--data-checksums",
+            "--no-sync",
+        )
+
+    @property
+    def data(self) -> Path:
+        """The cluster's data folder."""
+        return self.folder / "data"
+
+    def url(self, database: str) -> str:
+        """The URL of one of its databases, as EVERLOOP_DATABASE_URL takes it."""
+        return f"postgresql://{SUPERUSER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        give_up = time.monotonic() + _START_SECONDS
+        while not self._started(give_up):  # what a killed server left is still being cleared away
+            if time.monotonic() > give_up:
+                raise RuntimeError((self.folder / "log").read_text())
+            time.sleep(0.2)
+
+    def _started(self, give_up: float) -> bool:
+        """Start it once; False when it ended at once or didn't answer in time."""
+        log = (self.folder / "log").open("ab")
+        settings = {
+            "port": self.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "fsync": "on",
+            "shared_buffers": "128MB",
+            "max_connections": 200,
+            "log_min_messages": "warning",
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        with log:
+            self._process = subprocess.Popen(
+                [str(self._binaries / "postgres"), "-D", str(self.data), *options],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509
+                **_as_user(),
+            )
+        while time.monotonic() < give_up and self._process.poll() is None:
+            try:
+                psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+            else:
+                return True
+        return False
+
+    def stop(self) -> None:
+        """Shut down cleanly, sending every session away."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End every process of the server at once, as a power cut would."""
+        if self._process is None:
+            return
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        found = children.read_text().split() if children.exists() else []
+        for number in (self._process.pid, *map(int, found)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def restart(self) -> None:
+        """Stop if it runs, and start on the same port."""
+        self.stop()
+        self.start()
+
+    def new_database(self, migrated: bool = True) -> str:
+        """Make a database and give its URL.
+
+        Args:
+            migrated: copy one that has this version's schema; otherwise it is empty.
+        """
+        self._databases += 1
+        name = f"test_{self._databases}"
+        if not migrated:
+            self._sql(f"CREATE DATABASE {name} TEMPLATE template0")
+            return self.url(name)
+        if not self._sql(f"SELECT 1 FROM pg_database WHERE datname = '{_TEMPLATE}'"):
+            from everloop.storage.sql.engine import open_database
+
+            self._sql(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0")
+            open_database(self.url(_TEMPLATE), Path()).dispose()
+        self._sql(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        return self.url(name)
+
+    def drop_database(self, url: str) -> None:
+        """Send its sessions away and delete it."""
+        self._sql(f"DROP DATABASE IF EXISTS {make_url(url).database} WITH (FORCE)")
+
+    def _sql(self, statement: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [str(self._binaries / program), *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            check=False,
+            **_as_user(),
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr.decode()}")
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        self._process.wait(timeout=_START_SECONDS)
+        self._process = None
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@functools.cache
+def _user() -> str:
+    """Whom to run the server as: it refuses root. Empty: as we are."""
+    if os.getuid():
+        return ""
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _as_user() -> dict[str, object]:
+    user = _user()
+    if not user:
+        return {}
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+
+
+def _die_with_parent() -> None:
+    """A test session that is killed takes its servers with it."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+@contextlib.contextmanager
+def running_server() -> Iterator[PostgresqlServer]:
+    """A started server that is stopped and deleted at the end; skips where none is installed."""
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip(INSTALL)
+    # Beside pytest's folders: those belong to whoever runs the tests, alone.
+    folder = Path(tempfile.mkdtemp(prefix="everloop-postgresql-"))
+    try:
+        server = PostgresqlServer(folder, binaries)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """The session's server. Do not stop it: others use it."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgresqlServer) -> Iterator[str]:
+    """URL of a database of this test's own, with this version's schema and no rows."""
+    url = postgresql.new_database()
+    yield url
+    postgresql.drop_database(url)
+
+
+@pytest.fixture
+def own_postgresql() -> Iterator[PostgresqlServer]:
+    """A server of this test's own, to be restarted and killed."""
+    with running_server() as server:
+        yield server
