@@ -1,7 +1,8 @@
 """The command tree, and how every command ends.
 
 Exit codes: 0 done (a *hold* verdict is a result, not a failure), 1 a run failed, 2 bad input or
-usage, 3 the verdict is not *continue* and ``--fail-on-hold`` was given.
+usage, 3 the verdict is not *continue* and ``--fail-on-hold`` was given, 4 another process runs this loop
+and date.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 import typer
 
 from everloop import __version__
-from everloop.cli import doctor, importing, people, privacy, running, runs, workspace
+from everloop.cli import doctor, importing, keys, people, privacy, running, runs, workspace
 from everloop.cli.output import complain
 from everloop.contracts.documents import is_full_disk
 from everloop.contracts.errors import EverloopError, ShouldFreeDisk
@@ -55,6 +56,8 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(people.consent, name="consent")
 app.add_typer(people.dispute, name="dispute")
+app.add_typer(keys.app, name="keys")
+app.add_typer(keys.audit, name="audit")
 
 
 def main() -> None:

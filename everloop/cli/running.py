@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everloop.cli.output import Home, Json, Tenant, notes, print_json
+from everloop.cli.output import Home, Json, Tenant, complain, notes, print_json
 from everloop.cli.progress import StageDisplay
 from everloop.contracts.documents import to_json
-from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 
 if TYPE_CHECKING:
     from everloop.sdk import OpenedRun
+
+BUSY = 4
+"""Exit code: another process runs this loop and date."""
 
 app = typer.Typer(no_args_is_help=True, help="Run a graph on this machine.", rich_markup_mode=None)
 
@@ -40,6 +43,15 @@ def daily(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Extract the date anew: later rows count too.")
     ] = False,
+    intraday: Annotated[
+        bool, typer.Option("--intraday", help="Allow today: learn from what has happened so far.")
+    ] = False,
+    reading: Annotated[
+        str,
+        typer.Option(
+            help="Name this reading of the log: its first run refreshes, others continue."
+        ),
+    ] = "",
     fail_on_hold: Annotated[
         bool, typer.Option("--fail-on-hold", help="Exit with 3 unless the verdict is continue.")
     ] = False,
@@ -54,20 +66,33 @@ def daily(
     from everloop.sdk import DailyPlan, run_daily, run_range
 
     first, last = _range(day, start, end)
-    plan = DailyPlan(loop, first, tenant, tuple(settings or ()), from_stage or None, refresh)
+    plan = DailyPlan(
+        loop=loop,
+        logical_date=first,
+        tenant=tenant,
+        settings=tuple(settings or ()),
+        from_stage=from_stage or None,
+        refresh=refresh,
+        intraday=intraday,
+        reading=reading,
+    )
     display = StageDisplay(notes)
     finished: list[OpenedRun] = []
     notes.print(f"daily-learning · {loop} · {first}{f' to {last}' if last else ''}")
     results: Iterable[OpenedRun] = (
         run_range(plan, last, home=home, on_event=display)
         if last
-        else [run_daily(plan, home=home, on_event=display)]
+        else (run_daily(one, home=home, on_event=display) for one in (plan,))
     )
-    for opened in results:
-        display.close()
-        finished.append(opened)
-        if not as_json:
-            _say(opened)
+    try:
+        for opened in results:
+            display.close()
+            finished.append(opened)
+            if not as_json:
+                _say(opened)
+    except ShouldResolveConflict as problem:
+        complain(problem)
+        sys.exit(BUSY)
     if as_json:
         print_json([_document(opened) for opened in finished])
     sys.exit(_exit_code(finished, fail_on_hold))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from everloop.contracts.documents import read
+from everloop.contracts.documents import read, write_atomically
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Verdict
 from everloop.contracts.loop_spec import LoopSpec
@@ -24,6 +24,7 @@ from pipelines.daily_learning import NAME, STAGES
 from pipelines.local_run import LocalOutcome, StageEvent, exclusive, run_locally
 from pipelines.source import code_sha256
 
+_INTRADAY = "intraday "
 EARLIER = " — an earlier attempt succeeded: "
 
 EventSink = Callable[[StageEvent], None]
@@ -38,7 +39,9 @@ class DailyPlan:
     """What to run: a loop, a date and how.
 
     ``settings`` are ``section.key=value`` overrides of the specification. ``from_stage`` repeats
-    that stage and all that follow it; ``refresh`` extracts the date anew.
+    that stage and all that follow it; ``refresh`` extracts the date anew. ``reading`` names a reading
+    of the log: its first run refreshes, later ones continue it. ``intraday`` allows today: what has
+    happened so far is learned from; the first run of the date without it reads the whole day.
     """
 
     loop: str
@@ -47,6 +50,8 @@ class DailyPlan:
     settings: tuple[str, ...] = ()
     from_stage: str | None = None
     refresh: bool = False
+    intraday: bool = False
+    reading: str = ""
 
     def __post_init__(self) -> None:
         if self.from_stage is not None and self.from_stage not in STAGES:
@@ -85,12 +90,7 @@ def run_daily(
     workspace = open_workspace(home)
     spec = override(load(plan.loop), plan.settings)
     folder = workspace.home / "runs" / spec.name / plan.tenant / plan.logical_date.isoformat()
-    today = datetime.now(UTC).date()
-    if plan.logical_date >= today:
-        raise ShouldFixArgument(
-            f"{plan.logical_date} has not ended: today is {today} (UTC).",
-            "Run a day once it is over.",
-        )
+    _check_date(plan, datetime.now(UTC).date())
     with exclusive(folder):
         return _run(workspace, spec, plan, folder, on_event)
 
@@ -162,19 +162,44 @@ def _day(value: str | date | None) -> date:
         raise ShouldFixArgument(f"{value!r} is no date.", "Give it as YYYY-MM-DD.") from None
 
 
+def _check_date(plan: DailyPlan, today: date) -> None:
+    if plan.logical_date > today:
+        raise ShouldFixArgument(
+            f"{plan.logical_date} has not begun: today is {today} (UTC).", "Choose an earlier date."
+        )
+    if plan.logical_date == today and not plan.intraday:
+        raise ShouldFixArgument(
+            f"{plan.logical_date} has not ended: today is {today} (UTC).",
+            "Run a day once it is over, or cut it off now with --intraday.",
+        )
+
+
+def _reading(folder: Path, plan: DailyPlan) -> str:
+    """Token of the reading of the log that a run works on; another one extracts the date anew."""
+    token = folder / "refresh.token"
+    known = token.read_text() if token.exists() else ""
+    name = plan.reading or datetime.now(UTC).isoformat()
+    wanted = f"{_INTRADAY if plan.intraday else ''}{name}"
+    if plan.reading:
+        new = known != wanted
+    elif plan.intraday:
+        new = plan.refresh or not known
+    else:
+        new = plan.refresh or known.startswith(_INTRADAY)
+    if new:
+        write_atomically(wanted.encode(), token)
+    return wanted if new else known
+
+
 def _arguments(
     workspace: Workspace, spec: LoopSpec, plan: DailyPlan, folder: Path
 ) -> dict[str, str]:
-    token = folder / "refresh.token"
-    if plan.refresh:
-        folder.mkdir(parents=True, exist_ok=True)
-        token.write_text(datetime.now(UTC).isoformat())
     return asdict(split(spec)) | {
         "workspace": str(workspace.home),
         "logical_date": plan.logical_date.isoformat(),
         "code": code_sha256(),
         "tenant": plan.tenant,
-        "refresh": token.read_text() if token.exists() else "",
+        "refresh": _reading(folder, plan),
     }
 
 
