@@ -102,6 +102,22 @@ class EventLog(Protocol):
     def consents(self, user_id: str, tenant: str = "default") -> tuple[Consent, ...]:
         """Newest first."""
 
+    def consents_changed(
+        self, after: Mapping[str, int]
+    ) -> tuple[Mapping[str, int], tuple[Consent, ...]]:
+        """What people came to allow since some revisions of their tenants.
+
+        Args:
+            after: tenant -> the largest revision that is known.
+
+        Returns:
+            Tenant -> its largest revision now; and the newest consent per purpose of every person
+            with a later one than ``after``'s. Of a tenant that ``after`` lacks, the refusals alone:
+            without any consent, everything is allowed.
+
+        Constraints: one snapshot of the log; cheap when nothing changed.
+        """
+
     def disputes(self, tenant: str = "default") -> tuple[Dispute, ...]:
         """The newest state of each disputed signal, newest first."""
 

@@ -37,6 +37,7 @@ from tests.log_records import (
 )
 
 Opener = Callable[[Clock], EventLog]
+HOUR = timedelta(hours=1)
 
 
 class EventLogSuite(ABC):
@@ -55,6 +56,25 @@ class EventLogSuite(ABC):
     @pytest.fixture
     def log(self, reopen: Opener, clock: SetClock) -> EventLog:
         return reopen(clock)
+
+    def test_tells_whose_consents_changed_and_what_they_are_now(self, log: EventLog) -> None:
+        """Expected states are written by hand; times, not arrival, say which is newest."""
+        assert log.consents_changed({}) == ({}, ())
+        serve = dataclasses.replace(refusal(ANN), purpose="serve")
+        elsewhere = dataclasses.replace(refusal(BEN), tenant="other")
+        for row in (refusal(ANN), refusal(BEN), refusal(BEN, NOON + HOUR, granted=True), serve):
+            log.record_consent(row)
+        log.record_consent(elsewhere)
+        revisions, refused = log.consents_changed({})
+        assert revisions == {"default": 4, "other": 1}
+        assert set(refused) == {refusal(ANN), serve, elsewhere}
+        assert log.consents_changed(revisions) == (revisions, ())
+        late = refusal(BEN, NOON + HOUR / 2)  # arrives last, was said before the newest
+        log.record_consent(late)
+        later, changed = log.consents_changed(revisions)
+        assert later == {"default": 5, "other": 1}
+        assert changed == (refusal(BEN, NOON + HOUR, granted=True),)
+        assert set(log.consents_changed({"default": 5})[1]) == {elsewhere}
 
     def test_starts_empty(self, log: EventLog) -> None:
         assert log.counts("walk") == (0, 0)

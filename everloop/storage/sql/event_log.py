@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby, islice
 from operator import attrgetter
@@ -29,6 +29,7 @@ from everloop.storage.local.clock import SystemClock
 from everloop.storage.payloads import payload_sha256
 from everloop.storage.schema import consents, disputes, reward_signals, training_episodes
 from everloop.storage.sql import ingest_counters as counters
+from everloop.storage.sql.consent_states import consents_changed
 from everloop.storage.sql.engine import reading, writing
 from everloop.storage.sql.event_rows import (
     consent_of,
@@ -118,6 +119,13 @@ class SqlEventLog:
         query = select(consents).where(consents.c.tenant == tenant, consents.c.user_id == user_id)
         with reading(self._engine) as connection:
             return tuple(consent_of(row) for row in _newest_first(connection, query, consents))
+
+    def consents_changed(
+        self, after: Mapping[str, int]
+    ) -> tuple[Mapping[str, int], tuple[Consent, ...]]:
+        """See ``EventLog``."""
+        with reading(self._engine) as connection:
+            return consents_changed(connection, after)
 
     def disputes(self, tenant: str = "default") -> tuple[Dispute, ...]:
         """See ``EventLog``."""
