@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from everloop import settings
 from everloop.contracts.ports import (
     AuditLog,
@@ -23,7 +25,6 @@ from everloop.contracts.ports import (
     Tenancy,
 )
 from everloop.privacy.health import HealthVault
-from everloop.privacy.health import HealthVault
 from everloop.privacy.ledger import Ledger
 from everloop.privacy.pseudonyms import Pseudonyms
 from everloop.storage.local.blobs import LocalBlobStore
@@ -32,6 +33,7 @@ from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.event_log import SqlEventLog
+from everloop.storage.sql.group_commit import GroupCommit
 from everloop.storage.sql.keys import SqlKeyStore
 from everloop.storage.sql.ledger_store import SqlLedgerStore
 from everloop.storage.sql.profiles import SqlProfileStore
@@ -48,6 +50,7 @@ class Workspace:
     """Every port, wired to the adapters of one workspace."""
 
     home: Path
+    engine: Engine
     log: EventLog
     datasets: DatasetStore
     blobs: BlobStore
@@ -57,7 +60,6 @@ class Workspace:
     ledger: PrivacyLedger
     profiles: SqlProfileStore
     pseudonyms: Pseudonyms
-    vault: HealthVault
     vault: HealthVault
     keys: KeyStore
     audit: AuditLog
@@ -71,6 +73,7 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
     clock = SystemClock()
     return Workspace(
         home=configured.home,
+        engine=engine,
         log=SqlEventLog(engine, clock),
         datasets=LocalDatasetStore(engine, configured.home / "datasets"),
         blobs=LocalBlobStore(configured.home / "blobs"),
@@ -81,8 +84,17 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         profiles=SqlProfileStore(engine),
         pseudonyms=Pseudonyms(configured.pseudonym_key),
         vault=HealthVault(configured.health_key),
-        vault=HealthVault(configured.health_key),
         keys=SqlKeyStore(engine),
         audit=SqlAuditLog(engine, clock),
         tenancy=SqlTenancy(engine),
     )
+
+
+def open_ingest(workspace: Workspace, limit: int = 20_000, linger_s: float = 0.001) -> GroupCommit:
+    """Start the thread that stores a service's events in a workspace; the caller closes it.
+
+    Args:
+        limit: records that may wait for a commit.
+        linger_s: how long the first of a commit waits for company, in seconds.
+    """
+    return GroupCommit(workspace.engine, SystemClock(), limit, linger_s)

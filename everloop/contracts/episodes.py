@@ -6,6 +6,7 @@ Evolution: fields are never removed or given another meaning; new ones are optio
 from __future__ import annotations
 
 import math
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,15 +52,19 @@ class Arm(StrEnum):
     COMPARISON = "comparison"
 
 
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_PSEUDONYM = re.compile(r"[0-9a-f]{64}")
+
+
 def canonical_uuid(value: str) -> str:
     """Return the lower-case, hyphenated form of a UUID; ``ValueError`` if it is none."""
-    return str(uuid.UUID(value))
+    return value if _CANONICAL_UUID.fullmatch(value) else str(uuid.UUID(value))
 
 
 def _require_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("has no time zone")
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ class Episode:
             raise refuse(
                 "episode_id", "is not a UUID", "Send a UUID made once per decision."
             ) from None
-        if len(self.user_id) != 64 or not set(self.user_id) <= set("0123456789abcdef"):
+        if not _PSEUDONYM.fullmatch(self.user_id):
             raise refuse(
                 "user_id", "is not a pseudonym", "Pass the product's id through Pseudonyms."
             )

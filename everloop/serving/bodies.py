@@ -1,0 +1,110 @@
+"""What requests to log events carry."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+LARGEST_BATCH = 5_000
+
+Id = Annotated[str, Field(min_length=32, max_length=45, description="a UUID, made once")]
+Person = Annotated[
+    str, Field(min_length=1, max_length=256, description="the product's own id; hashed at once")
+]
+Word = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused, so that a typo is told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EpisodeBody(Body):
+    """A decision that a product made by itself."""
+
+    episode_id: Id
+    user_id: Person
+    context_snapshot: dict[str, Any]
+    action_taken: Word
+    timestamp: datetime
+    """When it was decided, RFC 3339 with an offset."""
+    model_version: Word
+    propensity: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Probability with which the action was chosen, exploration included. Without it the episode is never
+    used to judge a policy."""
+    valid_actions: list[Word] | None = None
+    """What could have been chosen; by default the whole catalogue."""
+    action_arguments: dict[str, Any] = {}
+    arm: Literal["active", "candidate", "holdout", "comparison"] = "active"
+    outcome: Literal["success", "neutral", "failure"] | None = None
+    reward_score: Annotated[float, Field(ge=-1, le=1)] | None = None
+    loop: Word | None = None
+    """The loop; may be left out where the service has one."""
+
+
+class ConfirmedDecision(Body):
+    """``POST /api/ml/decide`` answered, and the product acted on it: the decision becomes an episode."""
+
+    decision_id: Id
+    outcome: Literal["success", "neutral", "failure"] | None = None
+    reward_score: Annotated[float, Field(ge=-1, le=1)] | None = None
+
+
+class RewardBody(Body):
+    """One piece of reward evidence for an episode."""
+
+    signal_id: Id
+    episode_id: Id
+    signal_type: Word
+    value: float
+    """In the range that the loop declares for the type."""
+    latency: Annotated[int, Field(ge=0, le=2**40)]
+    """Seconds from the decision to the signal."""
+    confidence: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+class EpisodesBody(Body):
+    """Many at once: all are stored, or none."""
+
+    episodes: Annotated[
+        list[EpisodeBody | ConfirmedDecision], Field(min_length=1, max_length=LARGEST_BATCH)
+    ]
+
+
+class RewardsBody(Body):
+    """Many at once: all are stored, or none."""
+
+    rewards: Annotated[list[RewardBody], Field(min_length=1, max_length=LARGEST_BATCH)]
+
+
+class EventsBody(Body):
+    """Episodes and their rewards together: all are stored, or none."""
+
+    episodes: Annotated[
+        list[EpisodeBody | ConfirmedDecision], Field(max_length=LARGEST_BATCH)
+    ] = []
+    rewards: Annotated[list[RewardBody], Field(max_length=LARGEST_BATCH)] = []
+
+
+class Stored(BaseModel):
+    """An acknowledged record: it is on disk. A replay is answered like the first time."""
+
+    id: str
+    status: Literal["stored"] = "stored"
+
+
+class StoredMany(BaseModel):
+    """An acknowledged batch."""
+
+    stored: int
+    """Records of the request, all on disk now; replays among them are counted too."""
+
+
+EPISODE = TypeAdapter[EpisodeBody | ConfirmedDecision](EpisodeBody | ConfirmedDecision)
+REWARD = TypeAdapter(RewardBody)
+EPISODES = TypeAdapter(EpisodesBody)
+REWARDS = TypeAdapter(RewardsBody)
+EVENTS = TypeAdapter(EventsBody)
