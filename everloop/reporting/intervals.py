@@ -8,28 +8,12 @@ variance of an estimate is that of the sum over clusters of its influence, times
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 
 from everloop.contracts.datasets import Bool, Float, Int
 from everloop.contracts.evaluation import Estimate
-
-
-def critical(confidence: float, comparisons: int = 1) -> float:
-    """Two-sided standard normal quantile, by Bonferroni over ``comparisons`` intervals."""
-    return NormalDist().inv_cdf(1 - (1 - confidence) / (2 * comparisons))
-
-
-def wilson(share: float, n: float, z: float) -> tuple[float, float]:
-    """Wilson's interval (1927) of a share on ``n`` (effective) trials, within [0, 1].
-
-    centre (p + z²/2n) / (1 + z²/n), half width z/(1 + z²/n) · sqrt(p(1 - p)/n + z²/4n²).
-    """
-    spread = 1 + z * z / n
-    centre = (share + z * z / (2 * n)) / spread
-    half = z / spread * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+from everloop.contracts.intervals import critical, wilson
 
 
 def clustered_variance(influence: Float, cluster: Int) -> float:

@@ -8,26 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from everloop.contracts.intervals import critical, wilson
 from everloop.reporting.intervals import (
     clustered_variance,
-    critical,
     mean_estimate,
     ratio_estimate,
     rmse_estimate,
     share_estimate,
-    wilson,
 )
-
-
-def test_critical_values() -> None:
-    assert critical(0.95) == pytest.approx(1.959964, abs=1e-6)
-    assert critical(0.95, 4) == pytest.approx(stats.norm.ppf(1 - 0.05 / 8))
-
-
-@pytest.mark.parametrize(("hits", "n"), [(0, 20), (3, 20), (38, 10_000), (20, 20)])
-def test_wilson_is_scipys(hits: int, n: int) -> None:
-    theirs = stats.binomtest(hits, n).proportion_ci(0.95, method="wilson")
-    assert wilson(hits / n, n, critical(0.95)) == pytest.approx((theirs.low, theirs.high))
 
 
 def test_variance_sums_within_clusters_before_squaring() -> None:

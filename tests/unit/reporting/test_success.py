@@ -14,8 +14,8 @@ from everloop import loops
 from everloop.contracts.datasets import DatasetManifest, EncodedEpisodes, Exclusions
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.figures import SuccessFigure
+from everloop.contracts.intervals import critical, wilson
 from everloop.contracts.loop_spec import BenchmarkMetric, LoopSpec, ThresholdSpec
-from everloop.reporting.intervals import critical, wilson
 from everloop.reporting.success import success_figures, unmeasured
 
 SPEC = loops.load("companion")
