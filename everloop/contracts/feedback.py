@@ -54,6 +54,10 @@ class FeedbackType(StrEnum):
     """1 to 5: "How much do you trust it?"; needs no interaction."""
 
 
+SURVEY_RANGE = (1.0, 5.0)
+"""Of an answer to the trust survey."""
+
+
 class TargetElement(StrEnum):
     ENTIRE_RESPONSE = "entire_response"
     SPECIFIC_SENTENCE = "specific_sentence"
@@ -107,6 +111,11 @@ def _json(record: object, names: tuple[str, ...], what: str) -> None:
             raise ShouldFixFeedback(
                 f"{what}: {name} is not finite JSON ({problem}).", "Send a JSON value."
             ) from None
+
+
+def _is_survey_answer(value: Json) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and SURVEY_RANGE[0] <= value <= SURVEY_RANGE[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +273,11 @@ class FeedbackInstance:
                 raise ShouldFixFeedback(f"{what}: {name}={getattr(self, name)!r} leaves [0, 1].")
         if not 0.0 < self.weight <= 1.0:
             raise ShouldFixFeedback(f"{what}: weight={self.weight!r} leaves (0, 1].")
+        if self.feedback_type is FeedbackType.TRUST_SURVEY and not _is_survey_answer(self.value):
+            raise ShouldFixFeedback(
+                f"{what}: value={self.value!r} is no number from 1 to 5.",
+                "Send the answer to the trust survey, clamped.",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,15 @@ consents = Table(
     Column("granted", Boolean, nullable=False),
     Column("recorded_at", UtcTime, nullable=False),
     PrimaryKeyConstraint("tenant", "revision"),
-    Index(None, "tenant", "user_id", "purpose"),
+    Index(None, "tenant", "user_id", "purpose", "recorded_at"),
+    Index(
+        "ix_consents_refusals",
+        "tenant",
+        "purpose",
+        "user_id",
+        sqlite_where=text("granted = 0"),
+        postgresql_where=text("NOT granted"),
+    ),
 )
 
 disputes = Table(

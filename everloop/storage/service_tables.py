@@ -85,7 +85,7 @@ interactions = Table(
     Column("ingested_at", UtcTime, nullable=False),
     Column("payload_sha256", LargeBinary(32), nullable=False),
     PrimaryKeyConstraint("tenant", "log_id"),
-    Index(None, "tenant", "user_id"),
+    Index(None, "tenant", "user_id", "timestamp"),
     Index(None, "tenant", "timestamp"),
 )
 
@@ -129,7 +129,18 @@ feedback = Table(
     Index(None, "tenant", "user_id"),
     Index(None, "tenant", "session_id", "seq"),
     Index(None, "tenant", "timestamp"),
-    Index(None, "tenant", "status"),
+    Index(None, "tenant", "status", "seq"),
+    Index(
+        "ix_feedback_trust_surveys",
+        "tenant",
+        "user_id",
+        "timestamp",
+        "seq",
+        "status",
+        "value",
+        sqlite_where=text("feedback_type = 'trust_survey'"),
+        postgresql_where=text("feedback_type = 'trust_survey'"),
+    ),
 )
 
 feedback_reviews = Table(

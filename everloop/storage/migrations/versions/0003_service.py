@@ -116,7 +116,10 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        op.f("ix_interactions_tenant_user_id"), "interactions", ["tenant", "user_id"], unique=False
+        op.f("ix_interactions_tenant_user_id_timestamp"),
+        "interactions",
+        ["tenant", "user_id", "timestamp"],
+        unique=False,
     )
     op.create_table(
         "training_jobs",
@@ -219,7 +222,18 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        op.f("ix_feedback_tenant_status"), "feedback", ["tenant", "status"], unique=False
+        op.f("ix_feedback_tenant_status_seq"),
+        "feedback",
+        ["tenant", "status", "seq"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_feedback_trust_surveys",
+        "feedback",
+        ["tenant", "user_id", "timestamp", "seq", "status", "value"],
+        unique=False,
+        sqlite_where=sa.text("feedback_type = 'trust_survey'"),
+        postgresql_where=sa.text("feedback_type = 'trust_survey'"),
     )
     op.create_index(
         op.f("ix_feedback_tenant_timestamp"), "feedback", ["tenant", "timestamp"], unique=False
@@ -248,6 +262,21 @@ def upgrade() -> None:
         "feedback_reviews",
         ["tenant", "feedback_id"],
         unique=False,
+    )
+    op.drop_index("ix_consents_tenant_user_id_purpose", "consents")
+    op.create_index(
+        op.f("ix_consents_tenant_user_id_purpose_recorded_at"),
+        "consents",
+        ["tenant", "user_id", "purpose", "recorded_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_consents_refusals",
+        "consents",
+        ["tenant", "purpose", "user_id"],
+        unique=False,
+        sqlite_where=sa.text("granted = 0"),
+        postgresql_where=sa.text("NOT granted"),
     )
     op.add_column("dataset_pins", sa.Column("cutoff", UtcTime(), nullable=True))
     for statement in append_only_triggers("audit_log", op.get_context().dialect.name):
