@@ -2,6 +2,8 @@
 
 ========================  =====================================================================
 ``EVERLOOP_HOME``         the workspace folder (default ``.everloop`` in the working directory)
+``EVERLOOP_DATABASE_URL``  ``postgresql://user:password@host:port/database``; empty (the default): SQLite
+                          in the workspace folder
 ``EVERLOOP_PSEUDONYM_KEY``  at least 32 bytes as hex; people's ids are hashed with it
 ``EVERLOOP_LEDGER_KEY``   at least 32 bytes as hex; commits the privacy ledger to its people
 ``EVERLOOP_HEALTH_KEY``   at least 32 bytes as hex; health fields are stored encrypted under it
@@ -12,9 +14,10 @@
 ========================  =====================================================================
 
 On a laptop ``everloop init`` writes the keys to ``secrets.env`` in the workspace, readable by its owner
-alone; variables of the environment win over that file. ``keys.sha256`` beside it tells whether the keys
-are still the ones that the workspace's people, budgets and health fields were recorded with. A workspace
-that knows no health key gets one from ``everloop init``.
+alone; the database URL may stand there, too, and variables of the environment win over that file.
+``keys.sha256`` beside it tells whether the keys are still the ones that the workspace's people, budgets
+and health fields were recorded with. A workspace that knows no health key gets one from
+``everloop init``.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from everloop.contracts.access import OidcConfig
 from everloop.contracts.errors import ShouldFixArgument, ShouldInitWorkspace, ShouldProvideKey
 
 HOME_VARIABLE = "EVERLOOP_HOME"
+DATABASE_URL = "EVERLOOP_DATABASE_URL"
 PSEUDONYM_KEY = "EVERLOOP_PSEUDONYM_KEY"
 LEDGER_KEY = "EVERLOOP_LEDGER_KEY"
 HEALTH_KEY = "EVERLOOP_HEALTH_KEY"
@@ -61,6 +65,12 @@ class Settings:
     pseudonym_key: bytes = field(repr=False)
     ledger_key: bytes = field(repr=False)
     health_key: bytes = field(repr=False)
+    database_url: str = field(default="", repr=False)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What tells whether the keys are the same ones, and nothing else about them."""
+        return _fingerprints(self)
 
 
 def default_home() -> Path:
@@ -115,8 +125,8 @@ def initialise(home: Path | str | None = None) -> tuple[Settings, bool]:
     folder = Path(home).absolute() if home else default_home()
     folder.mkdir(parents=True, exist_ok=True)
     with _exclusive(folder):
-        path, used = folder / SECRETS_FILE, (folder / DATABASE_FILE).exists()
-        new = not path.exists()
+        path = folder / SECRETS_FILE
+        used, new = _used(folder), not path.exists()
         if new and not used:
             (folder / FINGERPRINT_FILE).unlink(missing_ok=True)
         stored = _read_secrets(path)
@@ -154,13 +164,21 @@ def _missing_keys(folder: Path, missing: list[str], new: bool, used: bool) -> di
 
 
 def _settings(folder: Path, stored: Mapping[str, str]) -> Settings:
-    used = (folder / DATABASE_FILE).exists()
+    used = _used(folder)
     return Settings(
         home=folder,
         pseudonym_key=_key(PSEUDONYM_KEY, stored, used),
         ledger_key=_key(LEDGER_KEY, stored, used),
         health_key=_key(HEALTH_KEY, stored, used and HEALTH_KEY in _known_fingerprints(folder)),
+        database_url=os.environ.get(DATABASE_URL) or stored.get(DATABASE_URL, ""),
     )
+
+
+def _used(folder: Path) -> bool:
+    """Whether something was recorded with the workspace's keys, here or on a server."""
+    if (folder / DATABASE_FILE).exists():
+        return True
+    return bool(os.environ.get(DATABASE_URL)) and (folder / FINGERPRINT_FILE).exists()
 
 
 @contextmanager

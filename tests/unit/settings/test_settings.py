@@ -17,7 +17,7 @@ from everloop.contracts.errors import ShouldFreeDisk, ShouldInitWorkspace, Shoul
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (settings.HOME_VARIABLE, *settings.KEYS):
+    for name in (settings.HOME_VARIABLE, settings.DATABASE_URL, *settings.KEYS):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -201,3 +201,37 @@ def test_a_missing_workspace_says_how_to_make_one(
     monkeypatch.setenv(settings.HOME_VARIABLE, str(tmp_path / "nowhere"))
     with pytest.raises(ShouldInitWorkspace, match="everloop init"):
         settings.read()
+
+
+URL = "postgresql://ann:geheim@db.example/everloop"
+
+
+def test_the_database_is_the_folders_unless_a_url_names_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert settings.initialise(tmp_path)[0].database_url == ""
+    with (tmp_path / settings.SECRETS_FILE).open("a") as stream:
+        stream.write(f"{settings.DATABASE_URL}={URL}\n")
+    assert settings.read(tmp_path).database_url == URL
+    monkeypatch.setenv(settings.DATABASE_URL, "postgresql://elsewhere/everloop")
+    assert settings.read(tmp_path).database_url == "postgresql://elsewhere/everloop"
+
+
+def test_the_databases_password_never_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(settings.DATABASE_URL, URL)
+    found, _ = settings.initialise(tmp_path)
+    assert found.database_url == URL
+    assert "geheim" not in repr(found)
+    assert "geheim" not in (tmp_path / settings.SECRETS_FILE).read_text()
+
+
+def test_a_folder_whose_rows_are_on_a_server_gets_no_new_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(settings.DATABASE_URL, URL)
+    settings.initialise(tmp_path)
+    (tmp_path / settings.SECRETS_FILE).unlink()
+    with pytest.raises(ShouldProvideKey, match="has data but no keys"):
+        settings.initialise(tmp_path)
