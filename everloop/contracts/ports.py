@@ -124,6 +124,14 @@ class EventLog(Protocol):
     def episodes_of(self, user_id: str, tenant: str = "default") -> Iterator[Episode]:
         """A person's episodes, oldest first."""
 
+    def loops_of(self, episode_ids: Sequence[str], tenant: str = "default") -> Mapping[str, str]:
+        """Episode id -> its loop, of the ids that the tenant has."""
+
+    def signals_of(
+        self, episode_ids: Sequence[str], tenant: str = "default"
+    ) -> Mapping[str, tuple[RewardSignal, ...]]:
+        """Episode id -> its signals in order of arrival; an episode without any is absent."""
+
     def counts(self, loop: str, tenant: str = "default") -> tuple[int, int]:
         """(episodes, signals) stored for a loop."""
 
@@ -229,18 +237,27 @@ class AuditLog(Protocol):
 class JobStore(Protocol):
     """Training jobs of the service: at most one queued or running per tenant and loop."""
 
-    def request(self, job: TrainingJob) -> TrainingJob:
+    def request(self, job: TrainingJob, last_seen: str | None = None) -> TrainingJob:
         """Store a queued job. Constraints: atomic; where one is queued or running, that one is
-        returned instead; audited."""
+        returned instead; audited. ``last_seen``: the id of the ``last`` job that made the asker ask
+        ("" for none); where that is another by now, it is returned instead."""
 
-    def claim(self, worker: str, now: datetime, stale_after_s: float) -> TrainingJob | None:
-        """Take a queued job, or a running one whose heart stopped; exactly one worker gets it."""
+    def claim(
+        self, worker: str, now: datetime, stale_after_s: float, loops: Sequence[str] | None = None
+    ) -> TrainingJob | None:
+        """Take a queued job (of some loops), or a running one whose heart stopped, oldest first.
+
+        Constraints: exactly one worker gets it; every claim counts an attempt.
+        """
 
     def heartbeat(self, job_id: str, worker: str, now: datetime) -> bool:
         """False when the job is no longer this worker's."""
 
     def finish(self, job: TrainingJob, worker: str) -> bool:
-        """Store the end of a job; False when it is no longer this worker's."""
+        """Store how a worker left a job: its end, or ``queued`` to give it back.
+
+        False, with nothing stored, when it is no longer this worker's. Constraints: an end is audited.
+        """
 
     def job(self, job_id: str, tenant: str = "default") -> TrainingJob:
         """``ShouldNameKnownId`` when the tenant has none of it."""
@@ -250,11 +267,22 @@ class JobStore(Protocol):
     ) -> tuple[TrainingJob, ...]:
         """Newest first."""
 
-    def new_episodes(self, loop: str, after: int, at_most: int, tenant: str = "default") -> int:
-        """How many episodes of a loop have an ingest number above ``after``, counted to ``at_most``."""
+    def last(self, loop: str, tenant: str = "default") -> TrainingJob | None:
+        """The job with the largest watermark, the newest of several: the next thousand count from it."""
+
+    def new_episodes(self, loop: str, after: int, until: int, tenant: str = "default") -> int:
+        """How many episodes of a loop have an ingest number in (after, until]."""
+
+    def waiting_since(
+        self, loop: str, after: int, until: int, tenant: str = "default"
+    ) -> datetime | None:
+        """When the first episode of a loop with an ingest number in (after, until] came in."""
 
     def last_episode(self, tenant: str = "default") -> int:
         """The largest ingest number of an episode."""
+
+    def tenants(self) -> tuple[str, ...]:
+        """Tenants that have logged an episode, sorted."""
 
 
 class PersonStore(Protocol):

@@ -80,15 +80,6 @@ class RewardsBody(Body):
     rewards: Annotated[list[RewardBody], Field(min_length=1, max_length=LARGEST_BATCH)]
 
 
-class EventsBody(Body):
-    """Episodes and their rewards together: all are stored, or none."""
-
-    episodes: Annotated[
-        list[EpisodeBody | ConfirmedDecision], Field(max_length=LARGEST_BATCH)
-    ] = []
-    rewards: Annotated[list[RewardBody], Field(max_length=LARGEST_BATCH)] = []
-
-
 class Stored(BaseModel):
     """An acknowledged record: it is on disk. A replay is answered like the first time."""
 
@@ -107,4 +98,3 @@ EPISODE = TypeAdapter[EpisodeBody | ConfirmedDecision](EpisodeBody | ConfirmedDe
 REWARD = TypeAdapter(RewardBody)
 EPISODES = TypeAdapter(EpisodesBody)
 REWARDS = TypeAdapter(RewardsBody)
-EVENTS = TypeAdapter(EventsBody)

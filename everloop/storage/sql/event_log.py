@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import groupby, islice
 from operator import attrgetter
@@ -17,6 +18,7 @@ from everloop.contracts.episodes import (
     Episode,
     RewardSignal,
     canonical_json,
+    canonical_uuid,
 )
 from everloop.contracts.errors import (
     ShouldFixEpisode,
@@ -36,6 +38,7 @@ from everloop.storage.sql.event_rows import (
     dispute_of,
     episode_of,
     episode_row,
+    signal_of,
     signal_row,
 )
 
@@ -46,6 +49,7 @@ PURPOSES = ("serve", "train")
 STATUSES = ("open", "upheld", "rejected")
 
 _CHUNK = 1000
+_IDS = 500
 _Record = TypeVar("_Record", Episode, RewardSignal)
 
 
@@ -148,6 +152,35 @@ class SqlEventLog:
             for row in result.mappings():
                 yield episode_of(row)
 
+    def loops_of(self, episode_ids: Sequence[str], tenant: str = "default") -> Mapping[str, str]:
+        """See ``EventLog``."""
+        columns = training_episodes.c
+        found: dict[str, str] = {}
+        with reading(self._engine) as connection:
+            for some in batched_ids(episode_ids):
+                query = select(columns.episode_id, columns.loop).where(
+                    columns.tenant == tenant, columns.episode_id.in_(some)
+                )
+                found.update({row[0]: row[1] for row in connection.execute(query)})
+        return found
+
+    def signals_of(
+        self, episode_ids: Sequence[str], tenant: str = "default"
+    ) -> Mapping[str, tuple[RewardSignal, ...]]:
+        """See ``EventLog``."""
+        columns = reward_signals.c
+        found: dict[str, list[RewardSignal]] = {}
+        with reading(self._engine) as connection:
+            for some in batched_ids(episode_ids):
+                query = (
+                    select(reward_signals)
+                    .where(columns.tenant == tenant, columns.episode_id.in_(some))
+                    .order_by(columns.seq)
+                )
+                for row in connection.execute(query).mappings():
+                    found.setdefault(row["episode_id"], []).append(signal_of(row))
+        return {episode_id: tuple(signals) for episode_id, signals in found.items()}
+
     def counts(self, loop: str, tenant: str = "default") -> tuple[int, int]:
         """See ``EventLog``."""
         of_loop = (training_episodes.c.tenant == tenant, training_episodes.c.loop == loop)
@@ -246,6 +279,16 @@ class _Append:
                     f"tenant {tenant!r}.",
                     "Log the episode first.",
                 )
+
+
+def batched_ids(ids: Sequence[str]) -> Iterator[list[str]]:
+    """The ids in canonical form, in lists that fit a statement; what is no UUID is left out."""
+    canonical: list[str] = []
+    for row_id in ids:
+        with suppress(ValueError, AttributeError, TypeError):
+            canonical.append(canonical_uuid(row_id))
+    for start in range(0, len(canonical), _IDS):
+        yield canonical[start : start + _IDS]
 
 
 def _chunks(records: Iterable[_Record]) -> Iterator[tuple[str, list[_Record]]]:

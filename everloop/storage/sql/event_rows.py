@@ -87,6 +87,20 @@ def episode_of(row: RowMapping) -> Episode:
     )
 
 
+def signal_of(row: RowMapping) -> RewardSignal:
+    """The record that ``signal_row`` stored."""
+    return RewardSignal(
+        signal_id=row["signal_id"],
+        episode_id=row["episode_id"],
+        signal_type=row["signal_type"],
+        value=row["value"],
+        latency=row["latency"],
+        confidence=row["confidence"],
+        tenant=row["tenant"],
+        schema_version=row["schema_version"],
+    )
+
+
 def consent_of(row: RowMapping) -> Consent:
     """The record of a row of ``consents``."""
     return Consent(
