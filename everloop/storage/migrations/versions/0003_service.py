@@ -279,5 +279,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("NOT granted"),
     )
     op.add_column("dataset_pins", sa.Column("cutoff", UtcTime(), nullable=True))
-    for statement in append_only_triggers("audit_log", op.get_context().dialect.name):
+    dialect = op.get_context().dialect.name
+    for statement in append_only_triggers("audit_log", dialect, ("tenant", "sequence")):
         op.execute(statement)
