@@ -17,6 +17,7 @@ from everloop.contracts.ports import (
     BlobStore,
     DatasetStore,
     EventLog,
+    JobStore,
     KeyStore,
     PrivacyLedger,
     Registry,
@@ -34,6 +35,7 @@ from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.event_log import SqlEventLog
 from everloop.storage.sql.group_commit import GroupCommit
+from everloop.storage.sql.jobs import SqlJobStore
 from everloop.storage.sql.keys import SqlKeyStore
 from everloop.storage.sql.ledger_store import SqlLedgerStore
 from everloop.storage.sql.profiles import SqlProfileStore
@@ -64,6 +66,7 @@ class Workspace:
     keys: KeyStore
     audit: AuditLog
     tenancy: Tenancy
+    jobs: JobStore
 
 
 def open_workspace(home: Path | str | None = None) -> Workspace:
@@ -87,6 +90,7 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         keys=SqlKeyStore(engine),
         audit=SqlAuditLog(engine, clock),
         tenancy=SqlTenancy(engine),
+        jobs=SqlJobStore(engine, clock),
     )
 
 

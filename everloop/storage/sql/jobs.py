@@ -1,0 +1,265 @@
+"""``JobStore`` in the workspace database: who trains what is decided in one exclusive transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    RowMapping,
+    Select,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.sql import ColumnElement
+
+from everloop.contracts.errors import ShouldFixArgument, ShouldNameKnownId
+from everloop.contracts.ports import Clock
+from everloop.contracts.serving import JobCause, JobState, TrainingJob
+from everloop.storage.local.clock import SystemClock
+from everloop.storage.schema import ingest_counters, training_episodes
+from everloop.storage.service_tables import training_jobs
+from everloop.storage.sql import ingest_counters as counters
+from everloop.storage.sql.audit import append_audit
+from everloop.storage.sql.engine import reading, writing
+
+_OPEN = (JobState.QUEUED.value, JobState.RUNNING.value)
+_NOBODY = ""
+
+
+class SqlJobStore:
+    """Training jobs of one workspace.
+
+    Args:
+        engine: from ``open_workspace_database``.
+        clock: dates the audit log.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock | None = None) -> None:
+        self._engine = engine
+        self._clock = clock or SystemClock()
+
+    def request(self, job: TrainingJob, last_seen: str | None = None) -> TrainingJob:
+        """See ``JobStore``; ``ShouldFixArgument`` unless the job is queued."""
+        if job.state is not JobState.QUEUED:
+            raise ShouldFixArgument(f"Job {job.job_id} is {job.state}.", "Request a queued one.")
+        of_loop = _of_loop(job.loop, job.tenant)
+        open_one = select(training_jobs).where(*of_loop, training_jobs.c.state.in_(_OPEN))
+        with writing(self._engine) as connection:
+            found = connection.execute(open_one).mappings().first()
+            if found is None and last_seen is not None:
+                newest = connection.execute(_last(job.loop, job.tenant)).mappings().first()
+                if newest is not None and newest["job_id"] != last_seen:
+                    found = newest
+            if found is not None:
+                return _job(found)
+            connection.execute(insert(training_jobs).values(worker=_NOBODY, **_values(job)))
+            self._audit(connection, job, "training.request", job.requested_by)
+        return job
+
+    def claim(
+        self, worker: str, now: datetime, stale_after_s: float, loops: Sequence[str] | None = None
+    ) -> TrainingJob | None:
+        """See ``JobStore``. A heartbeat from the future is a stopped heart too: the clock stepped back."""
+        query = _claimable(now, timedelta(seconds=stale_after_s), loops)
+        with reading(
+            self._engine
+        ) as connection:  # most polls find nothing and must not exclude writers
+            if connection.execute(query).first() is None:
+                return None
+        with writing(self._engine) as connection:
+            row = connection.execute(query).mappings().first()
+            if row is None:
+                return None
+            taken = {
+                "state": JobState.RUNNING.value,
+                "worker": worker,
+                "heartbeat_at": now,
+                "started_at": row["started_at"] or now,
+                "attempts": row["attempts"] + 1,
+            }
+            connection.execute(
+                update(training_jobs).where(training_jobs.c.job_id == row["job_id"]).values(taken)
+            )
+            return _job({**row, **taken})
+
+    def heartbeat(self, job_id: str, worker: str, now: datetime) -> bool:
+        """See ``JobStore``."""
+        beat = update(training_jobs).where(*_held(job_id, worker)).values(heartbeat_at=now)
+        with writing(self._engine) as connection:
+            return connection.execute(beat).rowcount == 1
+
+    def finish(self, job: TrainingJob, worker: str) -> bool:
+        """See ``JobStore``; ``ShouldFixArgument`` for a job that is still running."""
+        if job.state is JobState.RUNNING:
+            raise ShouldFixArgument(f"Job {job.job_id} is running.", "Say how it ended.")
+        left = {
+            "state": job.state.value,
+            "finished_at": job.finished_at,
+            "attempts": job.attempts,
+            "run_id": job.run_id,
+            "error": job.error,
+            "worker": _NOBODY if job.state is JobState.QUEUED else worker,
+        }
+        with writing(self._engine) as connection:
+            held = update(training_jobs).where(*_held(job.job_id, worker)).values(left)
+            if connection.execute(held).rowcount != 1:
+                return False
+            if job.state is not JobState.QUEUED:
+                self._audit(connection, job, "training.finish", f"worker:{worker}")
+        return True
+
+    def job(self, job_id: str, tenant: str = "default") -> TrainingJob:
+        """See ``JobStore``."""
+        query = select(training_jobs).where(
+            training_jobs.c.tenant == tenant, training_jobs.c.job_id == job_id
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise ShouldNameKnownId(f"There is no training job {job_id!r}.", "List the jobs.")
+        return _job(row)
+
+    def jobs(
+        self, loop: str | None = None, limit: int = 50, tenant: str = "default"
+    ) -> tuple[TrainingJob, ...]:
+        """See ``JobStore``."""
+        table = training_jobs.c
+        query = (
+            select(training_jobs)
+            .where(table.tenant == tenant)
+            .order_by(table.created_at.desc(), table.job_id)
+            .limit(limit)
+        )
+        if loop is not None:
+            query = query.where(table.loop == loop)
+        with reading(self._engine) as connection:
+            return tuple(_job(row) for row in connection.execute(query).mappings())
+
+    def last(self, loop: str, tenant: str = "default") -> TrainingJob | None:
+        """See ``JobStore``. By watermark, because it never steps back and a clock does."""
+        with reading(self._engine) as connection:
+            row = connection.execute(_last(loop, tenant)).mappings().first()
+        return None if row is None else _job(row)
+
+    def new_episodes(self, loop: str, after: int, until: int, tenant: str = "default") -> int:
+        """See ``JobStore``."""
+        query = select(func.count()).where(*_between(loop, after, until, tenant))
+        with reading(self._engine) as connection:
+            return int(connection.scalar(query) or 0)
+
+    def waiting_since(
+        self, loop: str, after: int, until: int, tenant: str = "default"
+    ) -> datetime | None:
+        """See ``JobStore``."""
+        table = training_episodes.c
+        query = (
+            select(table.ingested_at)
+            .where(*_between(loop, after, until, tenant))
+            .order_by(table.seq)
+            .limit(1)
+        )
+        with reading(self._engine) as connection:
+            return connection.scalar(query)
+
+    def last_episode(self, tenant: str = "default") -> int:
+        """See ``JobStore``."""
+        with reading(self._engine) as connection:
+            return counters.last_number(connection, tenant, counters.EPISODES)
+
+    def tenants(self) -> tuple[str, ...]:
+        """See ``JobStore``."""
+        table = ingest_counters.c
+        query = select(table.tenant).where(table.counter == counters.EPISODES)
+        with reading(self._engine) as connection:
+            return tuple(sorted(connection.scalars(query)))
+
+    def _audit(self, connection: Connection, job: TrainingJob, action: str, actor: str) -> None:
+        detail = {
+            "loop": job.loop,
+            "logical_date": job.logical_date.isoformat(),
+            "cause": job.cause.value,
+            "state": job.state.value,
+            "run_id": job.run_id,
+        }
+        now = self._clock.now()
+        append_audit(connection, job.tenant, actor, action, job.job_id, 1, detail, now)
+
+
+def _of_loop(loop: str, tenant: str) -> tuple[ColumnElement[bool], ...]:
+    return training_jobs.c.tenant == tenant, training_jobs.c.loop == loop
+
+
+def _last(loop: str, tenant: str) -> Select[Any]:
+    table = training_jobs.c
+    newest = (table.watermark.desc(), table.created_at.desc(), table.job_id)
+    return select(training_jobs).where(*_of_loop(loop, tenant)).order_by(*newest).limit(1)
+
+
+def _claimable(now: datetime, stale: timedelta, loops: Sequence[str] | None) -> Select[Any]:
+    table = training_jobs.c
+    stopped = or_(table.heartbeat_at < now - stale, table.heartbeat_at > now + stale)
+    waiting = table.state == JobState.QUEUED.value
+    abandoned = and_(table.state == JobState.RUNNING.value, stopped)
+    query = select(training_jobs).where(or_(waiting, abandoned))
+    if loops is not None:
+        query = query.where(table.loop.in_(loops))
+    return query.order_by(table.created_at, table.job_id).limit(1)
+
+
+def _held(job_id: str, worker: str) -> tuple[ColumnElement[bool], ...]:
+    table = training_jobs.c
+    return table.job_id == job_id, table.worker == worker, table.state == JobState.RUNNING.value
+
+
+def _between(loop: str, after: int, until: int, tenant: str) -> tuple[ColumnElement[bool], ...]:
+    table = training_episodes.c
+    # Both databases take the index of the ingest numbers: the cost is what is new, not the log's size.
+    return table.tenant == tenant, table.seq > after, table.seq <= until, table.loop == loop
+
+
+def _values(job: TrainingJob) -> dict[str, Any]:
+    return {
+        "tenant": job.tenant,
+        "job_id": job.job_id,
+        "loop": job.loop,
+        "logical_date": job.logical_date,
+        "cause": job.cause.value,
+        "state": job.state.value,
+        "requested_by": job.requested_by,
+        "watermark": job.watermark,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "heartbeat_at": job.heartbeat_at,
+        "attempts": job.attempts,
+        "run_id": job.run_id,
+        "error": job.error,
+    }
+
+
+def _job(row: RowMapping | dict[str, Any]) -> TrainingJob:
+    return TrainingJob(
+        job_id=row["job_id"],
+        tenant=row["tenant"],
+        loop=row["loop"],
+        logical_date=row["logical_date"],
+        cause=JobCause(row["cause"]),
+        state=JobState(row["state"]),
+        requested_by=row["requested_by"],
+        watermark=row["watermark"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        heartbeat_at=row["heartbeat_at"],
+        attempts=row["attempts"],
+        run_id=row["run_id"],
+        error=row["error"],
+    )
