@@ -291,6 +291,11 @@ class FeedbackReview:
     recorded_at: datetime
     tenant: str = "default"
 
+    def __post_init__(self) -> None:
+        what = f"Review of feedback {self.feedback_id}"
+        _canonical(self, "feedback_id", what)
+        _utc(self, "recorded_at", what)
+
 
 @dataclass(frozen=True, slots=True)
 class TrustFigures:

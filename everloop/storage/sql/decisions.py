@@ -1,0 +1,62 @@
+"""``DecisionStore`` in the workspace database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Engine, delete, select, tuple_
+
+from everloop.contracts.episodes import canonical_uuid
+from everloop.contracts.errors import ShouldNameKnownId
+from everloop.contracts.serving import Decision
+from everloop.storage.service_tables import decisions
+from everloop.storage.sql.decision_rows import decision_of
+from everloop.storage.sql.engine import reading, writing
+
+_AT_ONCE = 2_000
+"""Decisions deleted in one transaction: who stores events waits no longer than that takes."""
+
+
+class SqlDecisionStore:
+    """The decisions of one workspace; the ingest queue writes them.
+
+    Args:
+        engine: from ``open_database``.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def decision(self, decision_id: str, tenant: str = "default") -> Decision:
+        """See ``DecisionStore``."""
+        unknown = ShouldNameKnownId(
+            f"Tenant {tenant!r} has no decision {decision_id!r}.",
+            "Give an id that decide answered.",
+        )
+        try:
+            wanted = canonical_uuid(decision_id)
+        except ValueError:
+            raise unknown from None
+        query = select(decisions).where(
+            decisions.c.tenant == tenant, decisions.c.decision_id == wanted
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        if row is None:
+            raise unknown
+        return decision_of(row)
+
+    def forget_unconfirmed(self, before: datetime, tenant: str | None = None) -> int:
+        """See ``DecisionStore``; a few thousand a transaction, so that ingest goes on meanwhile."""
+        key = (decisions.c.tenant, decisions.c.decision_id)
+        old = select(*key).where(decisions.c.timestamp < before)
+        if tenant is not None:
+            old = old.where(decisions.c.tenant == tenant)
+        forget = delete(decisions).where(tuple_(*key).in_(old.limit(_AT_ONCE)))
+        forgotten = 0
+        while True:
+            with writing(self._engine) as connection:
+                deleted = connection.execute(forget).rowcount
+            forgotten += deleted
+            if deleted < _AT_ONCE:
+                return forgotten
