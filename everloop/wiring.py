@@ -16,7 +16,9 @@ from everloop.contracts.ports import (
     AuditLog,
     BlobStore,
     DatasetStore,
+    DecisionStore,
     EventLog,
+    FeedbackStore,
     JobStore,
     KeyStore,
     PrivacyLedger,
@@ -32,8 +34,10 @@ from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.local.clock import SystemClock
 from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.sql.audit import SqlAuditLog
+from everloop.storage.sql.decisions import SqlDecisionStore
 from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.event_log import SqlEventLog
+from everloop.storage.sql.feedback import SqlFeedbackStore
 from everloop.storage.sql.group_commit import GroupCommit
 from everloop.storage.sql.jobs import SqlJobStore
 from everloop.storage.sql.keys import SqlKeyStore
@@ -67,6 +71,8 @@ class Workspace:
     audit: AuditLog
     tenancy: Tenancy
     jobs: JobStore
+    feedback: FeedbackStore
+    decisions: DecisionStore
 
 
 def open_workspace(home: Path | str | None = None) -> Workspace:
@@ -91,6 +97,8 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         audit=SqlAuditLog(engine, clock),
         tenancy=SqlTenancy(engine),
         jobs=SqlJobStore(engine, clock),
+        feedback=SqlFeedbackStore(engine, clock),
+        decisions=SqlDecisionStore(engine),
     )
 
 
