@@ -90,6 +90,18 @@ def invalid(problem: ValidationError | RequestValidationError) -> Response:
     )
 
 
+def too_large(largest: int) -> Response:
+    """A body beyond the limit, as 413."""
+    return _document(
+        "BodyTooLarge",
+        413,
+        f"The body has more than {largest // 2**20} MiB.",
+        "Send it in several requests.",
+        (),
+        {},
+    )
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem document."""
 
@@ -109,6 +121,17 @@ def install(app: FastAPI) -> None:
         headers = dict(problem.headers or {})
         return _document("HttpError", problem.status_code, str(problem.detail), "", (), headers)
 
+    async def unexpected(_: Request, __: Exception) -> Response:
+        return _document(
+            "InternalError",
+            500,
+            "The service failed; nothing of this request may be assumed to be stored.",
+            "Send it again with the same ids, and report the trace in the service's log.",
+            (),
+            {},
+        )
+
+    app.add_exception_handler(Exception, unexpected)
     app.add_exception_handler(errors.EverloopError, ours)
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(ValidationError, malformed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,18 @@ from fastapi import Request
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldNameKnownId
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.ports import IngestQueue
+from everloop.privacy.health import HealthVault
+from everloop.storage.sql.group_commit import GroupCommit
 from everloop.wiring import Workspace
 
 if TYPE_CHECKING:
-    from everloop.privacy.health import HealthVault
     from everloop.serving.access.admission import Access
     from everloop.serving.consents import ConsentView
     from everloop.serving.decisions.engine import DecisionEngine
+    from everloop.serving.door import Door
     from everloop.serving.limits import RateLimits
+    from everloop.serving.metrics import RequestFigures
+    from everloop.serving.metrics_exchange import MetricsExchange
     from everloop.serving.training.trigger import TrainingTrigger
 
 
@@ -32,20 +35,26 @@ class ServiceConfig:
         loops: shipped names or YAML files of the loops that it serves, at least one.
         queue_limit: records that may wait for a commit; beyond it requests are told to come back.
         linger_ms: how long a commit waits for company.
-        requests_per_second, request_burst: token bucket of each tenant, in this process.
+        requests_per_second, request_burst: token bucket of each tenant's records, in this process.
         session_per_second, session_burst: token bucket of each session's feedback.
         train: whether this process starts training by itself.
+        workers: how many processes serve together.
+        worker: the number of this one, from 0.
+        metrics_folder: where several workers leave their figures for one another.
     """
 
     home: Path | str | None = None
     loops: tuple[str, ...] = ("companion",)
     queue_limit: int = 20_000
     linger_ms: float = 1.0
-    requests_per_second: float = 20_000.0
-    request_burst: float = 40_000.0
+    requests_per_second: float = 50_000.0
+    request_burst: float = 100_000.0
     session_per_second: float = 2.0
     session_burst: float = 20.0
     train: bool = True
+    workers: int = 1
+    worker: int = 0
+    metrics_folder: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.loops:
@@ -70,14 +79,16 @@ class Service:
     loops: Mapping[str, LoopSpec]
     sources: Mapping[str, str]
     """Loop name -> what ``--loop`` named: a shipped name or the path of a YAML file."""
-    queue: IngestQueue
+    queue: GroupCommit
+    door: Door
     access: Access
     limits: RateLimits
     consents: ConsentView
     vault: HealthVault
     decisions: DecisionEngine
     training: TrainingTrigger
-    closers: list[object] = field(default_factory=list)
+    requests: RequestFigures
+    exchange: MetricsExchange
 
     def loop(self, name: str | None) -> LoopSpec:
         """The loop of that name; the only one when none is named."""

@@ -1,1 +1,11 @@
-"""Routes, one module per resource; each exposes ``router``."""
+"""Routes, one module per resource; each exposes ``router``, and ``BODIES`` that it reads by itself."""
+
+from everloop.serving.api import (
+    audit,
+    episodes,
+    observability,
+    rewards,
+)
+
+RESOURCES = (episodes, rewards, audit, observability)
+"""In the order in which the documentation shows them."""

@@ -92,6 +92,11 @@ class GroupCommit:
         return self._waiting
 
     @property
+    def wal_bytes(self) -> int:
+        """Size of SQLite's write-ahead log; 0 on another database."""
+        return self._wal.size
+
+    @property
     def alive(self) -> bool:
         """Whether submissions are still taken and the writer runs."""
         return self._open and self._thread.is_alive()

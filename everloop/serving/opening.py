@@ -1,0 +1,104 @@
+"""Opens the parts of the service in their order, and closes them in the other."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry
+
+from everloop import settings
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.loops import load
+from everloop.serving.access.admission import Access
+from everloop.serving.consents import ConsentView
+from everloop.serving.decisions.engine import DecisionEngine
+from everloop.serving.door import Door
+from everloop.serving.limits import RateLimits
+from everloop.serving.metrics import RequestFigures, ServiceCollector
+from everloop.serving.metrics_exchange import MetricsExchange
+from everloop.serving.service import Service, ServiceConfig
+from everloop.serving.training.trigger import TrainingTrigger
+from everloop.storage.local.clock import SystemClock
+from everloop.wiring import open_ingest, open_workspace
+
+_PUBLISH_S = 1.0
+
+
+@contextlib.contextmanager
+def opened(config: ServiceConfig) -> Iterator[Service]:
+    """A running service; what was acknowledged is stored before this returns.
+
+    Raises:
+        ShouldInitWorkspace, ShouldProvideKey: there is no workspace, or its keys are missing.
+        ShouldFixLoopSpec, ShouldFixArgument: a loop is malformed or named twice.
+    """
+    workspace = open_workspace(config.home)
+    loops, sources = _loops(config)
+    clock = SystemClock()
+    with contextlib.ExitStack() as closing:
+        queue = open_ingest(workspace, config.queue_limit, config.linger_ms / 1000)
+        closing.callback(queue.close)
+        consents = closing.enter_context(ConsentView(workspace.log))
+        decisions = DecisionEngine(workspace, loops, clock)
+        decisions.start()
+        closing.callback(decisions.close)
+        training = TrainingTrigger(workspace, loops, sources, clock)
+        if config.train:
+            training.start()
+            closing.callback(training.close)
+        registry = CollectorRegistry()
+        service = Service(
+            config=config,
+            workspace=workspace,
+            loops=loops,
+            sources=sources,
+            queue=queue,
+            door=Door(queue),
+            access=Access(workspace.keys, settings.oidc(), clock),
+            limits=RateLimits(config),
+            consents=consents,
+            vault=workspace.vault,
+            decisions=decisions,
+            training=training,
+            requests=RequestFigures(registry),
+            exchange=MetricsExchange(registry, config.metrics_folder, config.worker),
+        )
+        registry.register(ServiceCollector(service))
+        closing.enter_context(_publishing(service))
+        yield service
+
+
+def _loops(config: ServiceConfig) -> tuple[Mapping[str, LoopSpec], Mapping[str, str]]:
+    loops: dict[str, LoopSpec] = {}
+    sources: dict[str, str] = {}
+    for source in config.loops:
+        spec = load(source)
+        if spec.name in loops:
+            raise ShouldFixArgument(
+                f"Loop {spec.name!r} is named twice ({sources[spec.name]}, {source}).",
+                "Give each loop its own name.",
+            )
+        loops[spec.name], sources[spec.name] = spec, source
+    return loops, sources
+
+
+@contextlib.contextmanager
+def _publishing(service: Service) -> Iterator[None]:
+    """Keep this worker's page of metrics fresh for the others."""
+    if service.config.metrics_folder is None:
+        yield
+        return
+    stop = threading.Event()
+
+    def publish() -> None:
+        while not stop.wait(_PUBLISH_S):
+            service.exchange.publish()
+
+    thread = threading.Thread(target=publish, name="everloop-metrics", daemon=True)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
