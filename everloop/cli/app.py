@@ -12,7 +12,17 @@ import sys
 import typer
 
 from everloop import __version__
-from everloop.cli import doctor, importing, keys, people, privacy, running, runs, workspace
+from everloop.cli import (
+    doctor,
+    importing,
+    keys,
+    people,
+    privacy,
+    running,
+    runs,
+    serving,
+    workspace,
+)
 from everloop.cli.output import complain
 from everloop.contracts.documents import is_full_disk
 from everloop.contracts.errors import EverloopError, ShouldFreeDisk
@@ -47,6 +57,7 @@ def everloop(
 
 
 app.command("init")(workspace.init)
+app.command("serve")(serving.serve)
 app.command("compile")(workspace.compile_graphs)
 app.command("loops")(workspace.loops)
 app.command("doctor")(doctor.doctor)

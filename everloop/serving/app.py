@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,8 +13,7 @@ from everloop.serving import api, problems
 from everloop.serving.body_limit import BodyLimit
 from everloop.serving.metrics import RequestMetrics
 from everloop.serving.openapi import add_schemas
-from everloop.serving.opening import opened
-from everloop.serving.service import Service, ServiceConfig
+from everloop.serving.service import Service
 
 _ABOUT = """Products log what happened and ask what to do.
 
@@ -30,22 +27,7 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(title="everloop", version=__version__, description=_ABOUT)
     _furnish(app)
     app.state.service = service
-    app.add_middleware(RequestMetrics, figures=lambda: service.requests)
-    return app
-
-
-def serve_app(config: ServiceConfig) -> FastAPI:
-    """The application that opens its service when the server starts and closes it when it stops."""
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with opened(config) as service:
-            app.state.service = service
-            yield
-
-    app = FastAPI(title="everloop", version=__version__, description=_ABOUT, lifespan=lifespan)
-    _furnish(app)
-    app.add_middleware(RequestMetrics, figures=lambda: app.state.service.requests)
+    app.add_middleware(RequestMetrics, figures=service.requests)
     return app
 
 

@@ -6,7 +6,7 @@ Nothing here is of one tenant: the page is open to whoever reaches the port.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -50,9 +50,9 @@ class RequestFigures:
 
 
 class RequestMetrics:
-    """ASGI middleware that feeds the figures, which exist once the service is open."""
+    """ASGI middleware that feeds ``RequestFigures``."""
 
-    def __init__(self, app: ASGIApp, figures: Callable[[], RequestFigures]) -> None:
+    def __init__(self, app: ASGIApp, figures: RequestFigures) -> None:
         self._app = app
         self._figures = figures
 
@@ -60,7 +60,7 @@ class RequestMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        figures = self._figures()
+        figures = self._figures
         started = time.perf_counter()
         status = 500
 
