@@ -106,12 +106,11 @@ def _presented(request: Request) -> tuple[str, bool, list[str]]:
             found.append((value.decode("latin-1").strip(), False))
         elif name == TENANT_HEADER:
             tenants.append(value.decode("latin-1").strip())
-    if len({text for text, _ in found}) != 1 or not found[0][0]:
+    different = {text for text, _ in found}
+    if len(different) != 1 or "" in different:
         raise ShouldAuthenticate(
-            "The request carries no credential." if not found else "Which credential is meant?",
+            f"The request carries {'two credentials' if len(different) > 1 else 'no credential'}.",
             "Send one: Authorization: Bearer <key>, or X-API-Key: <key>.",
         )
     credential, bearer = found[0]
-    if len(credential) > _LONGEST_CREDENTIAL:
-        credential = ""
-    return credential, bearer, tenants
+    return (credential if len(credential) <= _LONGEST_CREDENTIAL else ""), bearer, tenants
