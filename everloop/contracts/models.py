@@ -98,7 +98,7 @@ class States:
     mask: Bool
 
 
-RolloutState = Literal["started", "refused", "waiting"]
+RolloutState = Literal["started", "refused", "waiting", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class RolloutRecord:
     """A trial of a candidate, or the refusal to start one.
 
     ``state``: ``started`` at ``traffic_percent``; ``waiting`` behind the candidate on trial;
-    ``refused`` with the reasons.
+    ``refused`` with the reasons; ``ended`` without traffic, the first reason says how.
     """
 
     rollout_id: str

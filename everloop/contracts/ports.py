@@ -378,6 +378,12 @@ class RolloutStore(Protocol):
         """Store a record. Constraints: idempotent by ``rollout_id`` (the stored one is returned); at
         most one ``started`` per loop and tenant, a second becomes ``waiting``, atomically."""
 
+    def end(self, rollout_id: str, reason: str, tenant: str = "default") -> RolloutRecord:
+        """End a trial that was started or waits: no traffic, and another may start.
+
+        Constraints: idempotent; a refused one stays refused; an unknown one is ``ShouldNameKnownId``.
+        """
+
     def rollouts(self, loop: str, tenant: str = "default") -> tuple[RolloutRecord, ...]:
         """Newest first."""
 

@@ -75,6 +75,8 @@ def rollout_sentence(rollout: RolloutRecord | None, told: Sequence[str] = ()) ->
             f"The rollout has started: {rollout.candidate} gets "
             f"{number(rollout.traffic_percent)} % of traffic, against {against}."
         )
-    says = "The rollout waits" if rollout.state == "waiting" else "No rollout was started"
+    says = {"waiting": "The rollout waits", "ended": "The rollout has ended"}.get(
+        rollout.state, "No rollout was started"
+    )
     why = "; ".join(reason for reason in rollout.reasons if reason not in told)
     return sentence(f"{says}: {why}" if why else says)

@@ -11,10 +11,10 @@ from everloop.contracts.evaluation import Decision, Verdict
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import Provenance, RolloutRecord, RolloutState
 from everloop.contracts.ports import Registry, RolloutStore
+from everloop.rollout.end import ACTIVE, CANDIDATE, end_trial
 
 RAMP = (1, 5, 25, 50, 100)
 """Percent of people who meet the candidate, step by step."""
-ACTIVE, CANDIDATE = "active", "candidate"
 _NAMESPACE = uuid.UUID("6e1c3a52-6d3f-5a0b-9d43-0b6c8f1f7a11")
 _ATTEMPTS = 5
 
@@ -30,9 +30,10 @@ def start_rollout(
 ) -> RolloutRecord:
     """Act on a verdict: start the candidate's trial at the first ramp step, queue it, or refuse it.
 
-    One candidate is on trial at a time; later ones wait. The same checkpoint is tried once, however
-    often this is called, and the same refusal is recorded once. A started trial owns the alias
-    ``candidate``; where a run died between record and alias, the next call sets it.
+    One candidate is on trial at a time; later ones wait. A trial of what serves by now is over. The same
+    checkpoint is tried once, however often this is called, and the same refusal is recorded once. A
+    started trial owns the alias ``candidate``; where a run died between record and alias, the next call
+    sets it.
 
     Raises:
         ShouldRestoreArtefact: there is no such checkpoint.
@@ -58,6 +59,9 @@ def start_rollout(
     rollout_id, reasons = trial, verdict.reasons
     state: RolloutState = "started"
     on_trial = next((r for r in known.values() if r.state == "started"), None)
+    if on_trial is not None and on_trial.candidate == active != checkpoint_id:
+        end_trial(on_trial, registry, store)
+        on_trial = None
     if refusals:
         digest = hashlib.sha256("\0".join(refusals).encode()).hexdigest()
         rollout_id = rollout_id_of(spec.name, tenant, checkpoint_id, f"refused {digest}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.models import RolloutRecord
 from everloop.contracts.ports import RolloutStore
 from everloop.storage.sql.engine import open_workspace_database
@@ -72,6 +73,25 @@ class RolloutStoreSuite(ABC):
         assert store.start(rollout(1, state=state, traffic_percent=0.0)).state == state
         assert store.start(rollout(2)).state == "started"
         assert store.start(rollout(3, state=state)) == rollout(3, state=state)
+
+    def test_an_ended_trial_makes_room_for_the_next(
+        self, store: RolloutStore, reopen: Opener
+    ) -> None:
+        store.start(rollout(1))
+        ended = store.end("r1", "it serves")
+        assert (ended.state, ended.traffic_percent) == ("ended", 0.0)
+        assert ended.reasons == ("it serves", *rollout(1).reasons)
+        assert reopen().rollouts("walk") == (ended,)
+        assert store.end("r1", "again") == ended
+        assert store.start(rollout(1)) == ended
+        assert store.start(rollout(2)) == rollout(2)
+        refused = store.start(rollout(3, state="refused", traffic_percent=0.0))
+        assert store.end("r3", "no") == refused
+        waiting = store.start(rollout(4))
+        assert store.end("r4", "no more").reasons == ("no more", *waiting.reasons)
+        for known, tenant in (("r9", "default"), ("r2", "other")):
+            with pytest.raises(ShouldNameKnownId, match=known):
+                store.end(known, "no", tenant)
 
     def test_loops_and_tenants_have_trials_of_their_own(self, store: RolloutStore) -> None:
         for record in (rollout(1), rollout(2, loop="run"), rollout(1, tenant="other")):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select
+from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
+from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.models import RolloutRecord
 from everloop.storage.schema import rollouts
 from everloop.storage.sql.engine import reading, writing
@@ -60,6 +61,27 @@ class SqlRolloutStore:
                 )
             )
             return record
+
+    def end(self, rollout_id: str, reason: str, tenant: str = "default") -> RolloutRecord:
+        """See ``RolloutStore``. The reason goes before those of its start."""
+        key = (rollouts.c.tenant == tenant, rollouts.c.rollout_id == rollout_id)
+        with writing(self._engine) as connection:
+            stored = _first(connection, *key)
+            if stored is None:
+                raise ShouldNameKnownId(
+                    f"There is no rollout {rollout_id!r}.", "List the rollouts."
+                )
+            if stored.state not in ("started", "waiting"):
+                return stored
+            ended = replace(
+                stored, state="ended", traffic_percent=0.0, reasons=(reason, *stored.reasons)
+            )
+            connection.execute(
+                update(rollouts)
+                .where(*key)
+                .values(state=ended.state, traffic_percent=0.0, reasons=ended.reasons)
+            )
+            return ended
 
     def rollouts(self, loop: str, tenant: str = "default") -> tuple[RolloutRecord, ...]:
         """See ``RolloutStore``."""

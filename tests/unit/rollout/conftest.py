@@ -98,6 +98,14 @@ class MemoryRollouts:
         self.records.append(record)
         return record
 
+    def end(self, rollout_id: str, reason: str, tenant: str = "default") -> RolloutRecord:
+        for index, known in enumerate(self.records):
+            if (known.rollout_id, known.tenant) == (rollout_id, tenant):
+                ended = replace(known, state="ended", reasons=(reason, *known.reasons))
+                self.records[index] = replace(ended, traffic_percent=0.0)
+                return self.records[index]
+        raise KeyError(rollout_id)
+
     def rollouts(self, loop: str, tenant: str = "default") -> tuple[RolloutRecord, ...]:
         mine = [r for r in self.records if (r.loop, r.tenant) == (loop, tenant)]
         return tuple(reversed(mine))

@@ -15,6 +15,7 @@ from everloop.contracts.errors import (
 from everloop.contracts.evaluation import Check, CheckStatus, Decision, Verdict
 from everloop.contracts.models import Provenance
 from everloop.loops import load
+from everloop.rollout.end import DEPLOYED, end_trial_of
 from everloop.rollout.start import RAMP, rollout_id_of, start_rollout
 
 SPEC = load("companion")
@@ -148,6 +149,36 @@ def test_a_promoted_candidates_run_can_be_repeated(registry: Any, store: Any) ->
     first = start_rollout(SPEC, GO, "one", registry, store, NOW)
     registry.aliases["companion", "active", "default"] = ("one", 1)
     assert start_rollout(SPEC, GO, "one", registry, store, NOW) == first
+
+
+def test_a_trial_whose_candidate_serves_by_now_makes_nobody_wait(registry: Any, store: Any) -> None:
+    start_rollout(SPEC, GO, "one", registry, store, NOW)
+    registry.set_alias("companion", "active", "one", 0, "deployed by hand")
+    record = start_rollout(SPEC, GO, "two", registry, store, NOW)
+    assert (record.state, record.active) == ("started", "one")
+    assert registry.alias("companion", "candidate")[0] == "two"
+    over = next(r for r in store.records if r.candidate == "one")
+    assert (over.state, over.traffic_percent) == ("ended", 0.0)
+    assert over.reasons == (DEPLOYED, "Enough overlap.")
+    assert start_rollout(SPEC, GO, "one", registry, store, NOW).state == "ended"
+
+
+def test_deploying_a_candidate_ends_its_trial_once(registry: Any, store: Any) -> None:
+    start_rollout(SPEC, GO, "one", registry, store, NOW)
+    registry.set_alias("companion", "active", "one", 0, "deployed by hand")
+    assert end_trial_of("two", "companion", "default", registry, store) is None
+    over = end_trial_of("one", "companion", "default", registry, store)
+    assert over is not None
+    assert over.state == "ended"
+    assert registry.alias("companion", "candidate") == (None, 2)
+    assert end_trial_of("one", "companion", "default", registry, store) is None
+
+
+def test_an_alias_that_moved_on_is_left_alone(registry: Any, store: Any) -> None:
+    start_rollout(SPEC, GO, "one", registry, store, NOW)
+    registry.set_alias("companion", "candidate", "two", 1, "by hand")
+    assert end_trial_of("one", "companion", "default", registry, store) is not None
+    assert registry.alias("companion", "candidate")[0] == "two"
 
 
 def test_tenants_have_their_own_trials(registry: Any, store: Any, make_checkpoint: Any) -> None:
