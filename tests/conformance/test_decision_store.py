@@ -1,0 +1,128 @@
+"""What every ``DecisionStore`` must do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from everloop.contracts.episodes import Arm
+from everloop.contracts.errors import ShouldNameKnownId
+from everloop.contracts.ports import DecisionStore, EventLog
+from everloop.storage.service_tables import decisions
+from everloop.storage.sql.decisions import SqlDecisionStore
+from everloop.storage.sql.engine import open_database, reading
+from everloop.storage.sql.event_log import SqlEventLog
+from tests.feedback_records import decision, put
+from tests.log_records import ANN, NOON, SetClock, episode, uuid_of
+
+
+@dataclass(frozen=True)
+class Opened:
+    engine: Engine
+    decisions: DecisionStore
+    log: EventLog
+
+    def stored(self) -> int:
+        with reading(self.engine) as connection:
+            return connection.scalar(select(func.count()).select_from(decisions)) or 0
+
+
+Opener = Callable[[], Opened]
+
+
+def opened(engine: Engine) -> Opened:
+    return Opened(engine, SqlDecisionStore(engine), SqlEventLog(engine, SetClock()))
+
+
+class DecisionStoreSuite(ABC):
+    @abstractmethod
+    def connector(self, folder: Path, request: pytest.FixtureRequest) -> Callable[[], Engine]:
+        """A function that opens the same database again and again."""
+
+    @pytest.fixture
+    def reopen(self, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Opener]:
+        connect = self.connector(tmp_path, request)
+        with ExitStack() as closing:
+
+            def reopen() -> Opened:
+                engine = connect()
+                closing.callback(engine.dispose)
+                return opened(engine)
+
+            yield reopen
+
+    @pytest.fixture
+    def store(self, reopen: Opener) -> Opened:
+        return reopen()
+
+    def test_what_was_decided_is_read_as_it_was(self, store: Opened, reopen: Opener) -> None:
+        full = decision(
+            1,
+            at=datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=timezone(timedelta(hours=5))),
+            propensity=0.1 + 0.2,
+            context_snapshot={"é": [1, 2.5, None], "nested": {"b": True}},
+            action_arguments={"user_ids": ["b" * 64]},
+            arm=Arm.HOLDOUT,
+            fallback="checksum differs",
+            epsilon=1 / 3,
+            request_sha256="ab" * 32,
+        )
+        put(store.engine, full, decision(2))
+        again = reopen().decisions
+        assert again.decision(uuid_of(1)) == full
+        assert again.decision(uuid_of(1).upper()) == full
+        assert again.decision(uuid_of(2)) == decision(2)
+
+    @pytest.mark.parametrize("wanted", [uuid_of(2), "no-uuid", ""])
+    def test_what_was_not_decided_is_unknown(self, store: Opened, wanted: str) -> None:
+        put(store.engine, decision(1))
+        with pytest.raises(ShouldNameKnownId, match="default"):
+            store.decisions.decision(wanted)
+
+    def test_tenants_do_not_see_each_others(self, store: Opened) -> None:
+        put(store.engine, decision(1, tenant="acme"), decision(1, tenant="bolt", epsilon=0.5))
+        assert store.decisions.decision(uuid_of(1), "acme").epsilon == 0.05
+        assert store.decisions.decision(uuid_of(1), "bolt").epsilon == 0.5
+        with pytest.raises(ShouldNameKnownId):
+            store.decisions.decision(uuid_of(1))
+
+    def test_old_ones_are_forgotten_and_their_episodes_stay(self, store: Opened) -> None:
+        moment = timedelta(microseconds=1)
+        put(store.engine, decision(1, NOON - moment), decision(2, NOON), decision(3, NOON - moment))
+        put(store.engine, episode(1, at=NOON - moment))
+        assert store.decisions.forget_unconfirmed(NOON) == 2
+        assert store.decisions.decision(uuid_of(2)) == decision(2)
+        assert store.stored() == 1
+        assert [e.episode_id for e in store.log.episodes_of(ANN)] == [uuid_of(1)]
+        assert store.decisions.forget_unconfirmed(NOON) == 0
+
+    def test_forgets_of_one_tenant_alone(self, store: Opened) -> None:
+        put(store.engine, decision(1, tenant="acme"), decision(1, tenant="bolt"))
+        assert store.decisions.forget_unconfirmed(NOON + timedelta(days=1), "acme") == 1
+        assert store.decisions.decision(uuid_of(1), "bolt").tenant == "bolt"
+        assert store.decisions.forget_unconfirmed(NOON + timedelta(days=1)) == 1
+
+    @pytest.mark.parametrize("old", [2000, 4001])
+    def test_forgets_more_than_one_transaction_holds(self, store: Opened, old: int) -> None:
+        put(store.engine, *(decision(n) for n in range(old)))
+        put(store.engine, decision(old, NOON + timedelta(hours=1)))
+        assert store.decisions.forget_unconfirmed(NOON + timedelta(minutes=1)) == old
+        assert store.stored() == 1
+
+
+class TestOnSqlite(DecisionStoreSuite):
+    def connector(self, folder: Path, request: pytest.FixtureRequest) -> Callable[[], Engine]:
+        return lambda: open_database("", folder / "state.db")
+
+
+class TestOnPostgresql(DecisionStoreSuite):
+    def connector(self, folder: Path, request: pytest.FixtureRequest) -> Callable[[], Engine]:
+        url = request.getfixturevalue("postgresql_url")
+        return lambda: open_database(url, folder)
