@@ -127,6 +127,11 @@ class EventLog(Protocol):
     def loops_of(self, episode_ids: Sequence[str], tenant: str = "default") -> Mapping[str, str]:
         """Episode id -> its loop, of the ids that the tenant has."""
 
+    def decided_at(
+        self, episode_ids: Sequence[str], tenant: str = "default"
+    ) -> Mapping[str, tuple[str, datetime]]:
+        """Episode id -> (its loop, when it was decided), of the ids that the tenant has."""
+
     def signals_of(
         self, episode_ids: Sequence[str], tenant: str = "default"
     ) -> Mapping[str, tuple[RewardSignal, ...]]:

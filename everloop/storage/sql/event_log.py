@@ -164,6 +164,20 @@ class SqlEventLog:
                 found.update({row[0]: row[1] for row in connection.execute(query)})
         return found
 
+    def decided_at(
+        self, episode_ids: Sequence[str], tenant: str = "default"
+    ) -> Mapping[str, tuple[str, datetime]]:
+        """See ``EventLog``."""
+        columns = training_episodes.c
+        found: dict[str, tuple[str, datetime]] = {}
+        with reading(self._engine) as connection:
+            for some in batched_ids(episode_ids):
+                query = select(columns.episode_id, columns.loop, columns.timestamp).where(
+                    columns.tenant == tenant, columns.episode_id.in_(some)
+                )
+                found.update({row[0]: (row[1], row[2]) for row in connection.execute(query)})
+        return found
+
     def signals_of(
         self, episode_ids: Sequence[str], tenant: str = "default"
     ) -> Mapping[str, tuple[RewardSignal, ...]]:
