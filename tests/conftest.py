@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.postgresql_server import own_postgresql, postgresql, postgresql_url
+from tests.postgresql_server import open_engine, own_postgresql, postgresql, postgresql_url
 
-__all__ = ["own_postgresql", "postgresql", "postgresql_url"]
+__all__ = ["open_engine", "own_postgresql", "postgresql", "postgresql_url"]

@@ -23,12 +23,17 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import Pool
+
+from everloop.storage.sql.engine import open_database, open_workspace_database
 
 SUPERUSER = "everloop_test"
 PASSWORD = "throw-away"
@@ -177,8 +182,6 @@ class PostgresqlServer:
             self._sql(f"CREATE DATABASE {name} TEMPLATE template0")
             return self.url(name)
         if not self._sql(f"SELECT 1 FROM pg_database WHERE datname = '{_TEMPLATE}'"):
-            from everloop.storage.sql.engine import open_database
-
             self._sql(f"CREATE DATABASE {_TEMPLATE} TEMPLATE template0")
             open_database(self.url(_TEMPLATE), Path()).dispose()
         self._sql(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
@@ -259,6 +262,21 @@ def running_server() -> Iterator[PostgresqlServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+_opened: list[psycopg.Connection[Any]] = []
+
+
+@event.listens_for(Pool, "connect")
+def _remember(connection: Any, _: object) -> None:
+    if isinstance(connection, psycopg.Connection):
+        _opened.append(connection)
+
+
+def close_connections() -> None:
+    """Close what engines that a test let go of have left open."""
+    while _opened:
+        _opened.pop().close()
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgresqlServer]:
     """The session's server. Do not stop it: others use it."""
@@ -271,6 +289,7 @@ def postgresql_url(postgresql: PostgresqlServer) -> Iterator[str]:
     """URL of a database of this test's own, with this version's schema and no rows."""
     url = postgresql.new_database()
     yield url
+    close_connections()
     postgresql.drop_database(url)
 
 
@@ -279,3 +298,13 @@ def own_postgresql() -> Iterator[PostgresqlServer]:
     """A server of this test's own, to be restarted and killed."""
     with running_server() as server:
         yield server
+        close_connections()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Engine]:
+    """Opens the same database again and again; the test runs on each kind of it."""
+    if request.param == "sqlite":
+        return lambda: open_workspace_database(tmp_path / "state.db")
+    url = request.getfixturevalue("postgresql_url")
+    return lambda: open_database(url, tmp_path)

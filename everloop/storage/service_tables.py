@@ -137,7 +137,7 @@ feedback = Table(
         "timestamp",
         "seq",
         "status",
-        "value",
+        postgresql_include=["value"],
         sqlite_where=text("feedback_type = 'trust_survey'"),
         postgresql_where=text("feedback_type = 'trust_survey'"),
     ),

@@ -1,6 +1,7 @@
 """The few statements of the ingest path, below SQLAlchemy: they run thousands of times a second.
 
-Rows are those of the ``*_row`` functions: what the SQLite driver stores as it is.
+Rows are those of the ``*_row`` functions: what the SQLite driver stores as it is. On PostgreSQL they are
+dated where they are written.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from everloop.contracts.access import AuditEntry
 from everloop.contracts.canonical import canonical_json
 from everloop.storage.column_types import microseconds
 from everloop.storage.sql.audit import AUDIT
+from everloop.storage.sql.postgresql_bulk import PostgresqlBulk
 
 
 class Bulk(Protocol):
@@ -35,6 +37,13 @@ class Bulk(Protocol):
 
     def audit(self, entry: AuditEntry) -> None:
         """Append an entry under the tenant's next number."""
+
+
+def bulk_of(connection: Connection) -> Bulk:
+    """The statements of a write transaction on its database."""
+    if connection.dialect.name == "postgresql":
+        return PostgresqlBulk(connection)
+    return SqliteBulk(connection)
 
 
 class SqliteBulk:

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql import ColumnElement
 
 from everloop.contracts.ports import Extraction
 from everloop.storage.schema import dataset_pins
 from everloop.storage.sql import ingest_counters as counters
 from everloop.storage.sql.engine import writing
+from everloop.storage.sql.upsert import upsert
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +57,13 @@ def pin(engine: Engine, extraction: Extraction, now: datetime) -> Pin:
             "consent_revision": counters.last_number(connection, tenant, counters.REVISIONS),
             "cutoff": now if now < extraction.ends_at else None,
         }
-        statement = insert(dataset_pins).values(
-            tenant=tenant,
-            loop=extraction.spec.name,
-            logical_date=extraction.logical_date,
-            **fresh,
-        )
+        key = {
+            "tenant": tenant,
+            "loop": extraction.spec.name,
+            "logical_date": extraction.logical_date,
+        }
         forgotten = {"window_days": None, "spec_sha256": None, "dataset_id": None}
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["tenant", "loop", "logical_date"], set_=fresh | forgotten
-            )
-        )
+        upsert(connection, dataset_pins, key, fresh | forgotten)
         return Pin(**fresh)
 
 

@@ -6,13 +6,15 @@ exclusive among all processes and durable once it exits.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import Connection, Engine
 
-from everloop.storage.sql import postgresql_engine, sqlite_engine
+from everloop.storage.sql import postgresql_engine, postgresql_errors, sqlite_engine
 from everloop.storage.sql.migrate import SCHEMA_HEAD
 from everloop.storage.sql.sqlite_engine import (
     BUSY_SECONDS,
@@ -64,7 +66,7 @@ def is_postgresql(engine: Engine) -> bool:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A read transaction: every query in it sees the same state."""
-    with engine.connect() as connection:
+    with _named(engine), engine.connect() as connection:
         if is_postgresql(engine):
             postgresql_engine.prepare_reading(connection)
         with connection.begin():
@@ -80,7 +82,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
         ShouldRetryLater: PostgreSQL went away or another writer took too long. When it went away
             during the commit, whether that was stored is not known: send the same again.
     """
-    with engine.connect() as connection:
+    with _named(engine), engine.connect() as connection:
         if is_postgresql(engine):
             with connection.begin():
                 postgresql_engine.exclude_writers(connection)
@@ -89,6 +91,21 @@ def writing(engine: Engine) -> Iterator[Connection]:
             sqlite_engine.prepare_writing(connection)
             with connection.begin():
                 yield connection
+
+
+@contextmanager
+def _named(engine: Engine) -> Iterator[None]:
+    """Give errors of statements on the driver's own cursor the names that SQLAlchemy's get."""
+    try:
+        yield
+    except (sqlite3.Error, psycopg.Error) as problem:
+        if is_postgresql(engine):
+            error = postgresql_errors.named(problem, database_name(engine))
+        else:
+            error = sqlite_engine.named(problem, database_path(engine))
+        if error is None:
+            raise
+        raise error from problem
 
 
 def database_name(engine: Engine) -> str:

@@ -1,4 +1,4 @@
-"""``EventLog`` on SQLite: durable, idempotent, in constant memory."""
+"""``EventLog`` in the workspace database: durable, idempotent, in constant memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, func, insert, select, text
+from sqlalchemy import Connection, Engine, Table, func, insert, select
 from sqlalchemy.sql import Select
 
 from everloop.contracts.episodes import (
@@ -17,7 +17,6 @@ from everloop.contracts.episodes import (
     Dispute,
     Episode,
     RewardSignal,
-    canonical_json,
     canonical_uuid,
 )
 from everloop.contracts.errors import (
@@ -31,6 +30,7 @@ from everloop.storage.local.clock import SystemClock
 from everloop.storage.payloads import payload_sha256
 from everloop.storage.schema import consents, disputes, reward_signals, training_episodes
 from everloop.storage.sql import ingest_counters as counters
+from everloop.storage.sql.bulk import bulk_of
 from everloop.storage.sql.consent_states import consents_changed
 from everloop.storage.sql.engine import reading, writing
 from everloop.storage.sql.event_rows import (
@@ -41,6 +41,7 @@ from everloop.storage.sql.event_rows import (
     signal_of,
     signal_row,
 )
+from everloop.storage.sql.storable import refuse_unstorable
 
 LARGEST_SKEW = timedelta(minutes=5)
 """How far ahead of the ingest clock an episode may be dated."""
@@ -92,6 +93,7 @@ class SqlEventLog:
             "granted": consent.granted,
             "recorded_at": consent.recorded_at,
         }
+        refuse_unstorable(consents, row, f"Consent of {consent.user_id}")
         with writing(self._engine) as connection:
             _append_revision(connection, consents, row)
 
@@ -110,8 +112,12 @@ class SqlEventLog:
             "reason": dispute.reason,
             "recorded_at": dispute.recorded_at,
         }
+        refuse_unstorable(disputes, row, f"Dispute of signal {dispute.signal_id}")
         with writing(self._engine) as connection:
-            if not _stored(connection, reward_signals, dispute.tenant, [dispute.signal_id]):
+            wanted = [dispute.signal_id]
+            if not bulk_of(connection).stored(
+                reward_signals, "signal_id", (), dispute.tenant, wanted
+            ):
                 raise ShouldFixSignal(
                     f"Signal {dispute.signal_id} is unknown to tenant {dispute.tenant!r}.",
                     "Dispute a signal that was logged.",
@@ -211,7 +217,7 @@ class _Append:
     """One append within its transaction."""
 
     def __init__(self, connection: Connection, now: datetime) -> None:
-        self._connection = connection
+        self._bulk = bulk_of(connection)
         self._now = now
 
     def episodes(self, episodes: Iterable[Episode]) -> Appended:
@@ -219,9 +225,10 @@ class _Append:
             episodes,
             training_episodes,
             counters.EPISODES,
-            attrgetter("episode_id"),
+            "episode_id",
             episode_row,
             self._refuse_future,
+            ShouldFixEpisode,
         )
 
     def signals(self, signals: Iterable[RewardSignal]) -> Appended:
@@ -229,9 +236,10 @@ class _Append:
             signals,
             reward_signals,
             counters.SIGNALS,
-            attrgetter("signal_id"),
+            "signal_id",
             signal_row,
             self._refuse_orphans,
+            ShouldFixSignal,
         )
 
     def _append(
@@ -239,36 +247,39 @@ class _Append:
         records: Iterable[_Record],
         table: Table,
         counter: str,
-        identity: Callable[[_Record], str],
+        key: str,
         to_row: Callable[[_Record, int, datetime, bytes], dict[str, Any]],
         refuse: Callable[[str, Sequence[_Record]], None],
+        error: type[ShouldFixInput],
     ) -> Appended:
         new = replayed = 0
-        statement = _INSERT[table.name]
         for tenant, chunk in _chunks(records):
             refuse(tenant, chunk)
-            known = _stored(self._connection, table, tenant, [identity(r) for r in chunk])
+            stored = self._bulk.stored(
+                table, key, ("payload_sha256",), tenant, [getattr(r, key) for r in chunk]
+            )
+            known = {row_id: bytes(sha256) for row_id, (sha256,) in stored.items()}
             fresh: list[tuple[_Record, bytes]] = []
             for record in chunk:
                 sha256 = payload_sha256(record)
-                stored = known.setdefault(identity(record), sha256)
-                if stored is sha256:
+                before = known.setdefault(getattr(record, key), sha256)
+                if before is sha256:
                     fresh.append((record, sha256))
-                elif stored != sha256:
+                elif before != sha256:
                     raise ShouldResolveConflict(
-                        f"{type(record).__name__} {identity(record)} was logged before with "
+                        f"{type(record).__name__} {getattr(record, key)} was logged before with "
                         "another payload.",
                         "Send a new id for a new record, and a replay unchanged.",
                     )
             if fresh:
-                first = counters.advance(self._connection, tenant, counter, len(fresh))
-                self._connection.exec_driver_sql(
-                    statement,
-                    [
-                        to_row(record, seq, self._now, sha256)
-                        for seq, (record, sha256) in enumerate(fresh, first)
-                    ],
-                )
+                first = self._bulk.advance(tenant, counter, len(fresh))
+                rows = [
+                    to_row(record, seq, self._now, sha256)
+                    for seq, (record, sha256) in enumerate(fresh, first)
+                ]
+                for row in rows:
+                    refuse_unstorable(table, row, f"{key} {row[key]}", error)
+                self._bulk.insert(table, rows)
             new += len(fresh)
             replayed += len(chunk) - len(fresh)
         return Appended(new=new, replayed=replayed)
@@ -285,7 +296,7 @@ class _Append:
 
     def _refuse_orphans(self, tenant: str, chunk: Sequence[RewardSignal]) -> None:
         wanted = list({signal.episode_id for signal in chunk})
-        known = _stored(self._connection, training_episodes, tenant, wanted)
+        known = self._bulk.stored(training_episodes, "episode_id", (), tenant, wanted)
         for signal in chunk:
             if signal.episode_id not in known:
                 raise ShouldFixSignal(
@@ -311,31 +322,6 @@ def _chunks(records: Iterable[_Record]) -> Iterator[tuple[str, list[_Record]]]:
         chunk.sort(key=attrgetter("tenant"))
         for tenant, group in groupby(chunk, key=attrgetter("tenant")):
             yield tenant, list(group)
-
-
-_INSERT = {
-    table.name: f"INSERT INTO {table.name} ({', '.join(table.c.keys())}) "  # noqa: S608
-    f"VALUES ({', '.join(f':{name}' for name in names)})"
-    for table, names in (
-        (table, [column.name for column in table.columns])
-        for table in (training_episodes, reward_signals)
-    )
-}
-_STORED = {
-    table.name: text(
-        f"SELECT {key}, payload_sha256 FROM {table.name} "  # noqa: S608
-        f"WHERE tenant = :tenant AND {key} IN (SELECT value FROM json_each(:ids))"
-    )
-    for table, key in ((training_episodes, "episode_id"), (reward_signals, "signal_id"))
-}
-
-
-def _stored(
-    connection: Connection, table: Table, tenant: str, ids: Sequence[str]
-) -> dict[str, bytes]:
-    """Payload checksums of the ids that are stored."""
-    rows = connection.execute(_STORED[table.name], {"tenant": tenant, "ids": canonical_json(ids)})
-    return {row[0]: row[1] for row in rows}
 
 
 def _append_revision(connection: Connection, table: Table, row: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from everloop.contracts.errors import EverloopError, ShouldFixEpisode, ShouldRes
 from everloop.contracts.serving import Decision, Receipt, Submission
 from everloop.storage.column_types import microseconds
 from everloop.storage.service_tables import decisions as decisions_table
-from everloop.storage.sql.bulk import Bulk, SqliteBulk, append_ingest_audit
+from everloop.storage.sql.bulk import Bulk, append_ingest_audit, bulk_of
 from everloop.storage.sql.decision_rows import decision_of
 from everloop.storage.sql.ingest_kinds import DECISIONS, EPISODES, KINDS, Kind
 
@@ -68,7 +68,7 @@ def store(
         batch: prepared submissions, oldest first; a later one sees the earlier ones' rows.
         now: the ingest clock.
     """
-    return _Batch(connection, SqliteBulk(connection), batch, now).run()
+    return _Batch(connection, bulk_of(connection), batch, now).run()
 
 
 class _Batch:

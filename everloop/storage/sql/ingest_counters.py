@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, insert, select, update
 
 from everloop.storage.schema import ingest_counters
 
@@ -15,13 +14,17 @@ REVISIONS = "revisions"
 
 def advance(connection: Connection, tenant: str, counter: str, rows: int) -> int:
     """Take the next ``rows`` numbers (from 1); returns the first. Needs a write transaction."""
-    statement = insert(ingest_counters).values(tenant=tenant, counter=counter, last=rows)
-    last = connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["tenant", "counter"], set_={"last": ingest_counters.c.last + rows}
-        ).returning(ingest_counters.c.last)
-    ).scalar_one()
-    return int(last) - rows + 1
+    table = ingest_counters
+    counted = connection.execute(
+        update(table)
+        .where(table.c.tenant == tenant, table.c.counter == counter)
+        .values(last=table.c.last + rows)
+        .returning(table.c.last)
+    ).scalar()
+    if counted is None:
+        connection.execute(insert(table).values(tenant=tenant, counter=counter, last=rows))
+        return 1
+    return int(counted) - rows + 1
 
 
 def last_number(connection: Connection, tenant: str, counter: str) -> int:

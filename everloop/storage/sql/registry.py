@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefact
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
@@ -16,6 +15,7 @@ from everloop.storage.local.clock import SystemClock
 from everloop.storage.payloads import NOT_PAYLOAD, payload_sha256
 from everloop.storage.schema import deployment_log, model_aliases, model_checkpoints
 from everloop.storage.sql.engine import reading, writing
+from everloop.storage.sql.upsert import upsert
 
 ACTIVE = "active"
 """The alias that ``ModelCheckpoint.active`` follows."""
@@ -100,11 +100,7 @@ class SqlRegistry:
                     )
             key = {"tenant": tenant, "loop": loop, "alias": alias}
             new = {"checkpoint_id": checkpoint_id, "generation": generation + 1}
-            connection.execute(
-                upsert(model_aliases)
-                .values(**key, **new)
-                .on_conflict_do_update(index_elements=list(key), set_=new)
-            )
+            upsert(connection, model_aliases, key, new)
             connection.execute(
                 insert(deployment_log).values(
                     **key,

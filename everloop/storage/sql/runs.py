@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 
 from sqlalchemy import Engine, select
-from sqlalchemy.dialects.sqlite import insert
 
 from everloop.contracts.documents import from_json, to_json
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.models import RunRecord
 from everloop.storage.schema import runs
 from everloop.storage.sql.engine import reading, writing
+from everloop.storage.sql.upsert import upsert
 
 _NEAREST = 3
 _RECENT = 1000
@@ -37,11 +37,8 @@ class SqlRunStore:
             "started_at": run.started_at,
             "record": to_json(run).decode(),
         }
-        statement = insert(runs).values(tenant=run.tenant, run_id=run.run_id, **values)
         with writing(self._engine) as connection:
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["tenant", "run_id"], set_=values)
-            )
+            upsert(connection, runs, {"tenant": run.tenant, "run_id": run.run_id}, values)
 
     def run(self, run_id: str) -> RunRecord:
         """See ``RunStore``. Of two tenants' runs with this id, the newest."""

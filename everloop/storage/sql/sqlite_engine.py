@@ -116,12 +116,13 @@ def _engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "handle_error")
     def _name_remedy(problem: ExceptionContext) -> EverloopError | None:
-        return _named(problem.original_exception, path)
+        return named(problem.original_exception, path)
 
     return engine
 
 
-def _named(problem: BaseException, path: Path) -> EverloopError | None:
+def named(problem: BaseException, path: Path) -> EverloopError | None:
+    """The error of ours that says what to do, or ``None`` where the statement itself was wrong."""
     code = getattr(problem, "sqlite_errorcode", None)
     if code is None:
         return None

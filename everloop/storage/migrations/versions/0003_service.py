@@ -230,8 +230,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_feedback_trust_surveys",
         "feedback",
-        ["tenant", "user_id", "timestamp", "seq", "status", "value"],
+        ["tenant", "user_id", "timestamp", "seq", "status"],
         unique=False,
+        postgresql_include=["value"],
         sqlite_where=sa.text("feedback_type = 'trust_survey'"),
         postgresql_where=sa.text("feedback_type = 'trust_survey'"),
     )
