@@ -286,8 +286,8 @@ class JobStore(Protocol):
     def last_episode(self, tenant: str = "default") -> int:
         """The largest ingest number of an episode."""
 
-    def tenants(self) -> tuple[str, ...]:
-        """Tenants that have logged an episode, sorted."""
+    def last_episodes(self) -> Mapping[str, int]:
+        """Tenant -> ``last_episode``, of every tenant that has logged one."""
 
 
 class PersonStore(Protocol):

@@ -218,7 +218,7 @@ class JobStoreSuite(ABC):
 
     def test_new_episodes_are_counted_by_loop_and_ingest_number(self, opened: Opened) -> None:
         jobs = opened.jobs
-        assert (jobs.last_episode(), jobs.tenants()) == (0, ())
+        assert (jobs.last_episode(), jobs.last_episodes()) == (0, {})
         opened.log.append_episodes([episode(n) for n in range(3)])
         opened.log.append_episodes([episode(n, loop="run") for n in range(3, 5)])
         opened.log.append_episodes([episode(2), episode(5)])
@@ -231,7 +231,7 @@ class JobStoreSuite(ABC):
         assert jobs.new_episodes("run", 0, 6) == 2
         assert jobs.new_episodes("walk", 6, 9) == 0
         assert jobs.new_episodes("walk", 0, 9, tenant="other") == 1
-        assert jobs.tenants() == ("default", "other")
+        assert jobs.last_episodes() == {"default": 6, "other": 1}
 
     def test_it_is_known_since_when_episodes_wait(self, reopen: Opener) -> None:
         clock = SetClock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -174,12 +174,12 @@ class SqlJobStore:
         with reading(self._engine) as connection:
             return counters.last_number(connection, tenant, counters.EPISODES)
 
-    def tenants(self) -> tuple[str, ...]:
+    def last_episodes(self) -> Mapping[str, int]:
         """See ``JobStore``."""
         table = ingest_counters.c
-        query = select(table.tenant).where(table.counter == counters.EPISODES)
+        query = select(table.tenant, table.last).where(table.counter == counters.EPISODES)
         with reading(self._engine) as connection:
-            return tuple(sorted(connection.scalars(query)))
+            return {tenant: int(last) for tenant, last in connection.execute(query)}
 
     def _audit(self, connection: Connection, job: TrainingJob, action: str, actor: str) -> None:
         detail = {
