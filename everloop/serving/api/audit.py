@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from everloop.contracts.access import AuditEntry, Scope
-from everloop.serving.problems import Problem
+from everloop.serving.openapi import problems
 from everloop.serving.service import service_of
 
 router = APIRouter(tags=["admin"])
@@ -45,7 +45,7 @@ class AuditPage(BaseModel):
     "/api/admin/audit",
     response_model=AuditPage,
     summary="Read the audit log",
-    responses={status: {"model": Problem} for status in (401, 403, 422, 429, 503)},
+    responses=problems(),
 )
 async def read_audit(
     request: Request,
