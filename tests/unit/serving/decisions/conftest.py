@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance, RolloutRecord
 from everloop.registry.loading import ACTIVE
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
-from everloop.rollout.start import CANDIDATE
+from everloop.rollout.end import CANDIDATE
 from everloop.serving.decisions.engine import DecisionEngine
 from everloop.serving.decisions.question import Question
 from everloop.storage.local.blobs import LocalBlobStore
@@ -202,8 +203,17 @@ class World:
         return made
 
 
+@pytest.fixture(scope="package")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database: copying it is faster than migrating one for every test."""
+    path = tmp_path_factory.mktemp("empty") / "state.db"
+    open_workspace_database(path).dispose()
+    return path
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, migrated: Path) -> Iterator[World]:
+    shutil.copy(migrated, tmp_path / "state.db")
     database = open_workspace_database(tmp_path / "state.db")
     made = World(
         tmp_path,

@@ -1,0 +1,242 @@
+"""``POST /api/ml/decide``: what to do now, written down before the answer leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+from pydantic import BaseModel, Field, TypeAdapter
+
+from everloop.contracts.access import Caller, Scope
+from everloop.contracts.episodes import canonical_json, canonical_uuid
+from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput
+from everloop.contracts.loop_spec import ActionKind
+from everloop.contracts.serving import Decision, Submission
+from everloop.serving.bodies import Body, Id, Person, Word
+from everloop.serving.decisions.question import Question
+from everloop.serving.openapi import body_of, problems
+from everloop.serving.service import Service, service_of
+
+router = APIRouter(tags=["decisions"])
+
+LARGEST_BATCH = 1000
+SERVE = "serve"
+"""The purpose that a person must not have withdrawn from."""
+_INLINE_BYTES = 32 * 1024
+"""Larger bodies are worked on by a thread, so that nobody else's request waits for them."""
+
+
+class DecideBody(Body):
+    """Who it is about, the state they are in, and what could be done."""
+
+    user_id: Person
+    context: dict[str, Any]
+    """Every context field of the loop's specification, by name."""
+    loop: Word | None = None
+    """The loop; may be left out where the service has one."""
+    valid_actions: list[Word] | None = None
+    """What could be done now; by default the whole catalogue."""
+    decision_id: Id | None = None
+    """Asking again under the same id gives the same answer; made by the service when left out."""
+    action_arguments: dict[str, Any] = Field(default_factory=dict)
+    """Whom or what the action would be about; comes back with the answer."""
+
+
+class DecideManyBody(Body):
+    """Many questions at once: all are decided and stored, or none."""
+
+    decisions: Annotated[list[DecideBody], Field(min_length=1, max_length=LARGEST_BATCH)]
+
+
+class DecisionAnswer(BaseModel):
+    """What to do, and how it was chosen."""
+
+    decision_id: str
+    """Confirm what was done with ``POST /api/ml/episode`` under this id."""
+    loop: str
+    action: str
+    kind: ActionKind | None
+    """``null`` only where a stored decision's action has left the catalogue."""
+    people: int | None = None
+    """Slate size of a pairing."""
+    event_id: str | None = None
+    """Event of a recommendation."""
+    tone: str | None = None
+    message: str | None = None
+    """How to step in, and with which words."""
+    arguments: dict[str, Any]
+    propensity: Annotated[float, Field(gt=0, le=1)]
+    """Probability with which this action was chosen, exploration included."""
+    valid_actions: list[str]
+    """What could have been chosen."""
+    model_version: str
+    arm: str
+    epsilon: float
+    """Exploration share that the propensity holds."""
+    fallback: str
+    """Why neither assigned model decided; empty when it did."""
+
+
+class DecisionAnswers(BaseModel):
+    """One answer per question, in order."""
+
+    decisions: list[DecisionAnswer]
+
+
+BODIES = (DecideBody, DecideManyBody)
+ONE = TypeAdapter(DecideBody)
+MANY = TypeAdapter(DecideManyBody)
+
+
+@router.post(
+    "/api/ml/decide",
+    response_model=DecisionAnswer,
+    responses=problems(404, 409),
+    summary="Decide for one person",
+    openapi_extra=body_of(DecideBody),
+)
+async def decide(request: Request) -> Response:
+    """What to do for one person now. Scope: decide.
+
+    The decision is on disk when the answer leaves. The same ``decision_id`` with the same question is
+    answered as before, with another question it is a conflict. A decision that nobody confirms is never
+    learned from.
+    """
+    service = service_of(request)
+    caller = await service.access.admit(request, Scope.DECIDE)
+    service.limits.admit(caller.tenant)
+    body = ONE.validate_json(await request.body())
+    loop = service.loop(body.loop).name
+    if not service.decisions.is_ready(caller.tenant, loop):
+        await run_in_threadpool(service.decisions.prepare, caller.tenant, loop)
+    question = _question(service, caller, body)
+    decision = service.decisions.decide(caller.tenant, question[0])
+    stored = await _stored(service, caller, (_recorded(decision, question),))
+    return _json(_answer(service, stored[0]))
+
+
+@router.post(
+    "/api/ml/decide/batch",
+    response_model=DecisionAnswers,
+    responses=problems(404, 409),
+    summary="Decide for many people",
+    openapi_extra=body_of(DecideManyBody),
+)
+async def decide_many(request: Request) -> Response:
+    """``decide`` for up to 1,000 people at once: all are decided and stored, or none. Scope: decide."""
+    service = service_of(request)
+    caller = await service.access.admit(request, Scope.DECIDE)
+    raw = await request.body()
+    if len(raw) > _INLINE_BYTES:
+        decisions = await run_in_threadpool(_decided, service, caller, raw)
+    else:
+        decisions = _decided(service, caller, raw)
+    stored = await _stored(service, caller, decisions)
+    return _json({"decisions": [_answer(service, decision) for decision in stored]})
+
+
+Asked = tuple[Question, dict[str, Any]]
+"""A question, and its context as it is stored."""
+
+
+def _decided(service: Service, caller: Caller, raw: bytes) -> tuple[Decision, ...]:
+    bodies = MANY.validate_json(raw).decisions
+    service.limits.admit(caller.tenant, len(bodies))
+    asked = [_named(service, caller, body, place) for place, body in enumerate(bodies)]
+    decisions = service.decisions.decide_many(caller.tenant, [question for question, _ in asked])
+    return tuple(map(_recorded, decisions, asked))
+
+
+def _named(service: Service, caller: Caller, body: DecideBody, place: int) -> Asked:
+    try:
+        return _question(service, caller, body)
+    except (ShouldFixArgument, ShouldFixInput) as problem:
+        raise type(problem)(f"decisions[{place}]: {problem.message}", problem.remedy) from None
+
+
+def _question(service: Service, caller: Caller, body: DecideBody) -> Asked:
+    """The checked question; what it stores knows people and health by keyed forms alone.
+
+    The checksum is taken of the stored form: a plain one would let whoever reads the table test
+    guesses of a pulse.
+    """
+    spec = service.loop(body.loop)
+    person = service.workspace.pseudonyms.of(body.user_id, caller.tenant)
+    service.consents.require(caller.tenant, person, SERVE)
+    decision_id = _decision_id(body)
+    stored = dict(service.vault.seal(spec, caller.tenant, decision_id, body.context))
+    try:
+        asked = canonical_json(
+            [person, spec.name, stored, body.valid_actions, body.action_arguments]
+        )
+    except (ValueError, TypeError) as problem:
+        raise ShouldFixArgument(
+            f"The question is not finite JSON ({problem}).", "Send finite numbers and plain text."
+        ) from None
+    question = Question(
+        decision_id=decision_id,
+        spec=spec,
+        user_id=person,
+        context=body.context,
+        request_sha256=hashlib.sha256(asked.encode()).hexdigest(),
+        valid_actions=None if body.valid_actions is None else tuple(body.valid_actions),
+        action_arguments=body.action_arguments,
+    )
+    return question, stored
+
+
+def _decision_id(body: DecideBody) -> str:
+    if body.decision_id is None:
+        return str(uuid.uuid4())
+    try:
+        return canonical_uuid(body.decision_id)
+    except ValueError:
+        raise ShouldFixArgument(
+            f"decision_id={body.decision_id!r} is not a UUID.",
+            "Send a UUID made once per decision, or none.",
+        ) from None
+
+
+def _recorded(decision: Decision, asked: Asked) -> Decision:
+    return replace(decision, context_snapshot=asked[1])
+
+
+async def _stored(
+    service: Service, caller: Caller, decisions: Sequence[Decision]
+) -> tuple[Decision, ...]:
+    submission = Submission(caller.tenant, caller.actor, decisions=tuple(decisions))
+    return (await service.door.store(submission)).decisions
+
+
+def _answer(service: Service, decision: Decision) -> dict[str, Any]:
+    spec = service.loops.get(decision.loop)
+    index = None if spec is None else spec.action_index.get(decision.action_taken)
+    action = None if spec is None or index is None else spec.actions[index]
+    return {
+        "decision_id": decision.decision_id,
+        "loop": decision.loop,
+        "action": decision.action_taken,
+        "kind": action and action.kind,
+        "people": action and action.people,
+        "event_id": action and action.event_id,
+        "tone": action and action.tone,
+        "message": action and action.message,
+        "arguments": dict(decision.action_arguments),
+        "propensity": decision.propensity,
+        "valid_actions": decision.valid_actions,
+        "model_version": decision.model_version,
+        "arm": decision.arm,
+        "epsilon": decision.epsilon,
+        "fallback": decision.fallback,
+    }
+
+
+def _json(value: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")

@@ -1,0 +1,58 @@
+"""How much the service explores, and the draw of an action."""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Protocol
+
+from everloop.contracts.loop_spec import LoopSpec
+
+NEGLIGIBLE_HALVINGS = 20
+"""After so many halvings less than a millionth of the excess is left: nobody needs to count on."""
+
+
+class Uniform(Protocol):
+    """A source of uniform numbers; must be safe to use from several threads."""
+
+    def random(self) -> float:
+        """A number in [0, 1)."""
+
+
+def operating_system() -> Uniform:
+    """The kernel's random numbers: no request can tell from its answers what the next one draws."""
+    return random.SystemRandom()
+
+
+def serving_epsilon(spec: LoopSpec, episodes: int) -> float:
+    """Exploration share in [0, 1] after that many logged episodes of the loop.
+
+    serving_floor + (start - serving_floor) 2^(-episodes / exploration_halves_after); a ``start`` below
+    the floor stays where it is.
+    """
+    floor, start = spec.exploration.serving_floor, spec.exploration.start
+    if start <= floor:
+        return start
+    halvings = episodes / spec.serving.exploration_halves_after
+    return floor + (start - floor) * math.exp2(-halvings)
+
+
+def enough_episodes(spec: LoopSpec) -> int:
+    """The number of episodes beyond which ``serving_epsilon`` no longer changes noticeably."""
+    return NEGLIGIBLE_HALVINGS * spec.serving.exploration_halves_after
+
+
+def draw(propensity: Sequence[float], uniform: float) -> int:
+    """Index of the action that a uniform number of [0, 1) picks.
+
+    Index i is picked with probability ``propensity[i]`` (to the last bits of the running sum), never
+    one whose propensity is 0. ``propensity`` is >= 0 and sums to 1.
+    """
+    edges = list(accumulate(propensity))
+    index = min(bisect_right(edges, uniform * edges[-1]), len(edges) - 1)
+    while propensity[index] <= 0.0:  # rounding at the very end of the sum
+        index -= 1
+    return index
