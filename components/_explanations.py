@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow.parquet as pq
 
+from components._contexts import audited_contexts
 from components._pages import Told
 from components._private import released_file
+from everloop.contracts.contexts import ContextOpener
 from everloop.contracts.datasets import DatasetManifest, DatasetVersion, EncodedEpisodes
 from everloop.contracts.documents import read, write
+from everloop.contracts.episodes import Json
 from everloop.contracts.evaluation import TrainingExplanation
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import States
@@ -52,7 +55,8 @@ def explain_dataset(
     model = load_user_model(released_file(user_model), spec)
     candidate = load_policy(Path(policy) / "policy.onnx", spec=spec)
     explanations: list[TrainingExplanation] = []
-    for rows, contexts in _contexts(version, learned):
+    opened = audited_contexts(workspace, version.manifest, "explain")
+    for rows, contexts in _contexts(version, learned, opened):
         part = learned.where(rows)
         chances = candidate.act(States(part.context, part.mask), spec.exploration.serving_floor)
         explanations += explain(
@@ -88,16 +92,16 @@ def explanations_total(folder: str) -> int:
 
 
 def _contexts(
-    version: DatasetVersion, learned: EncodedEpisodes
-) -> Iterator[tuple[np.ndarray[Any, np.dtype[np.bool_]], list[dict[str, Any]]]]:
+    version: DatasetVersion, learned: EncodedEpisodes, opened: ContextOpener
+) -> Iterator[tuple[np.ndarray[Any, np.dtype[np.bool_]], list[Mapping[str, Json]]]]:
     """Batches of (rows of ``learned``, their contexts as logged); both are in dataset order."""
     position = {name: row for row, name in enumerate(learned.episode_id.tolist())}
     table = pq.ParquetFile(version.episodes_path)
     for batch in table.iter_batches(_BATCH, columns=["episode_id", "context"]):
         pairs = zip(*(batch.column(i).to_pylist() for i in range(2)), strict=True)
-        found = [(position[name], text) for name, text in pairs if name in position]
+        found = [(position[name], name, text) for name, text in pairs if name in position]
         if not found:
             continue
         rows = np.zeros(len(learned), dtype=np.bool_)
-        rows[[row for row, _ in found]] = True
-        yield rows, [json.loads(text) for _, text in found]
+        rows[[row for row, _, _ in found]] = True
+        yield rows, [opened(name, orjson.loads(text)) for _, name, text in found]

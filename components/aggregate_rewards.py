@@ -33,6 +33,7 @@ def aggregate_rewards(
     """
     from pathlib import Path
 
+    from components._contexts import audited_contexts
     from components._pages import reward_rows
     from components._stage import stage
     from everloop.contracts.datasets import DatasetManifest
@@ -49,8 +50,10 @@ def aggregate_rewards(
             Path(rewards.path) / "rewards.parquet",
         )
         manifest = read(DatasetManifest, dataset.path)
-        version = open_workspace(workspace).datasets.open(manifest.dataset_id)
+        place = open_workspace(workspace)
+        version = place.datasets.open(manifest.dataset_id)
         figures = aggregate(spec, version, table)
         write(figures, Path(rewards.path) / "figures.json")
-        save_encoded(encode(spec, version, table), episodes.path)
+        contexts = audited_contexts(place, manifest, "aggregate_rewards")
+        save_encoded(encode(spec, version, table, contexts), episodes.path)
         told.says(*reward_rows(figures))

@@ -32,6 +32,7 @@ def validate_episodes(
     Returns:
         Whether the run may go on.
     """
+    from components._contexts import audited_contexts
     from components._stage import stage
     from everloop.contracts.datasets import DatasetManifest
     from everloop.contracts.documents import read, write
@@ -43,7 +44,9 @@ def validate_episodes(
     with stage("validate_episodes", validation, page, metrics) as told:
         spec = assemble(product, thresholds=thresholds)
         manifest = read(DatasetManifest, dataset.path)
-        report = validate(spec, open_workspace(workspace).datasets.open(manifest.dataset_id))
+        place = open_workspace(workspace)
+        contexts = audited_contexts(place, manifest, "validate_episodes")
+        report = validate(spec, place.datasets.open(manifest.dataset_id), contexts)
         write(report, validation.path)
         failed = [c for c in report.checks if not c.passed and c.severity == "error"]
         warned = sum(not c.passed for c in report.checks) - len(failed)

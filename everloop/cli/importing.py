@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,7 +15,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from everloop.cli.output import Home, Json, Tenant, notes, print_json
 
 if TYPE_CHECKING:
-    from everloop.intake.records import ImportSummary
+    from everloop.contracts.episodes import Episode
+    from everloop.contracts.loop_spec import LoopSpec
+    from everloop.intake.records import ImportSummary, Seal
+    from everloop.wiring import Workspace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -91,14 +95,18 @@ def example(home: Home = None, as_json: Json = False) -> None:
     from everloop.loops import load
     from everloop.wiring import open_workspace
 
-    place = open_workspace(home)
+    place, spec = open_workspace(home), load("companion")
     with _progress("example") as advance:
         summary = import_once(
             place,
             "example",
             "default",
             lambda: import_example(
-                place.log, load("companion"), place.pseudonyms.of, progress=advance
+                place.log,
+                spec,
+                place.pseudonyms.of,
+                progress=advance,
+                seal=_sealing(place, spec),
             ),
         )
     _say(summary, as_json)
@@ -158,8 +166,25 @@ def _import_file(
             kind=FileKind(kind),
             max_reject_share=max_reject_share,
             progress=advance,
+            seal=_sealing(place, spec),
         )
     _say(summary, as_json)
+
+
+def _sealing(place: Workspace, spec: LoopSpec) -> Seal:
+    """Episodes of a loop with their health fields sealed under the workspace's key."""
+    from everloop.intake.records import as_it_is
+
+    if not spec.health_fields:
+        return as_it_is
+
+    def seal(episode: Episode) -> Episode:
+        context = place.vault.seal(
+            spec, episode.tenant, episode.episode_id, episode.context_snapshot
+        )
+        return replace(episode, context_snapshot=context)
+
+    return seal
 
 
 for _kind in ("parquet", "csv", "jsonl"):

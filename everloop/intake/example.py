@@ -26,7 +26,9 @@ from everloop.intake.records import (
     ImportSummary,
     Progress,
     Pseudonym,
+    Seal,
     append_whole,
+    as_it_is,
     stable_uuid,
 )
 
@@ -160,8 +162,12 @@ def import_example(
     seed: int = SEED,
     tenant: str = "default",
     progress: Progress | None = None,
+    seal: Seal = as_it_is,
 ) -> ImportSummary:
     """Import the example log, whole or not at all; again, it is a replay.
+
+    Args:
+        seal: seals health fields.
 
     Raises:
         ShouldFixArgument: the loop is not the companion, or people, days or seed cannot be used.
@@ -173,7 +179,7 @@ def import_example(
         log,
         spec,
         tenant,
-        _episodes(made, spec, pseudonym, tenant, ids),
+        map(seal, _episodes(made, spec, pseudonym, tenant, ids)),
         _signals(made, spec, tenant, ids),
         NOTE,
         progress,

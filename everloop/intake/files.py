@@ -18,7 +18,9 @@ from everloop.intake.records import (
     ImportSummary,
     Progress,
     Pseudonym,
+    Seal,
     append_whole,
+    as_it_is,
 )
 from everloop.intake.rejects import Rejects
 from everloop.intake.rows import FileKind, Malformed, Row, columns_of, kind_of, read_rows
@@ -31,9 +33,12 @@ _TOP_REASONS = 3
 class _Check:
     """Reads a whole file: good rows into the spool, the others into the rejects."""
 
-    def __init__(self, translation: Translation, spool: Spool, rejects: Rejects) -> None:
+    def __init__(
+        self, translation: Translation, seal: Seal, spool: Spool, rejects: Rejects
+    ) -> None:
         self.rows = 0
         self._translation = translation
+        self._seal = seal
         self._spool = spool
         self._rejects = rejects
         self._seen: dict[int, tuple[int, bytes]] = {}
@@ -52,7 +57,8 @@ class _Check:
 
     def _keep(self, row: Row) -> None:
         episode = self._translation.episode(row.cells)
-        decision = SerialisedDecision.of(episode, self._translation.signals(row.cells, episode))
+        signals = self._translation.signals(row.cells, episode)
+        decision = SerialisedDecision.of(self._seal(episode), signals)
         digest = decision.digest
         identity = uuid.UUID(episode.episode_id).int
         first, stored = self._seen.setdefault(identity, (row.line, digest))
@@ -116,6 +122,7 @@ def import_file(
     kind: FileKind | None = None,
     max_reject_share: float = 0.01,
     now: datetime | None = None,
+    seal: Seal = as_it_is,
 ) -> ImportSummary:
     """Import a log file, whole or not at all; again, it is a replay.
 
@@ -128,6 +135,7 @@ def import_file(
         kind: format of the file; None reads it off the name.
         max_reject_share: largest share of refused rows at which the rest is still imported.
         now: what counts as the present, UTC; None is the machine's clock.
+        seal: seals health fields, before anything is written to disk.
 
     Raises:
         ShouldFixInput: the file cannot be read to its end, or too many rows were refused.
@@ -144,7 +152,7 @@ def import_file(
     if present is not None:
         translation.require(present)
     with Spool() as spool, Rejects() as rejects:
-        check = _Check(translation, spool, rejects)
+        check = _Check(translation, seal, spool, rejects)
         for row in read_rows(path, kind, set(translation.columns)):
             check.take(row)
             if progress is not None and check.rows % PROGRESS_EVERY == 0:

@@ -17,6 +17,9 @@ Pseudonym = Callable[[str], str]
 Progress = Callable[[int], None]
 """Called with the number of rows done so far, about every ``PROGRESS_EVERY`` rows and at the end."""
 
+Seal = Callable[[Episode], Episode]
+"""A checked episode -> the same with its health fields sealed, as the log stores it."""
+
 PROGRESS_EVERY = 1000
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_OID, "everloop.intake")
 
@@ -27,6 +30,11 @@ def stable_uuid(*parts: str) -> str:
     Parts are joined by their length, so ("a", "bc") and ("ab", "c") differ.
     """
     return str(uuid.uuid5(_NAMESPACE, "".join(f"{len(part)}:{part}" for part in parts)))
+
+
+def as_it_is(episode: Episode) -> Episode:
+    """``Seal`` of logs without health fields."""
+    return episode
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from everloop.contracts.contexts import ContextOpener, plain
 from everloop.contracts.datasets import DatasetVersion
 from everloop.contracts.loop_spec import ContextField, FieldKind, LoopSpec
 
@@ -46,13 +47,19 @@ class ContextFacts:
     fields: tuple[FieldFacts, ...]
 
 
-def look_into(spec: LoopSpec, dataset: DatasetVersion) -> ContextFacts:
-    """Look at every context, or at an even sample of a large version's."""
+def look_into(
+    spec: LoopSpec, dataset: DatasetVersion, contexts: ContextOpener = plain
+) -> ContextFacts:
+    """Look at every context, or at an even sample of a large version's.
+
+    Args:
+        contexts: opens sealed health fields.
+    """
     missing = dict.fromkeys((field.name for field in spec.context), 0)
     malformed = dict(missing)
     example = dict.fromkeys(missing, "")
     rows = unreadable = 0
-    for context in _contexts(dataset):
+    for context in _contexts(dataset, contexts):
         rows += 1
         if context is None:
             unreadable += 1
@@ -70,14 +77,16 @@ def look_into(spec: LoopSpec, dataset: DatasetVersion) -> ContextFacts:
     return ContextFacts(rows, unreadable, fields)
 
 
-def _contexts(dataset: DatasetVersion) -> Iterator[dict[str, Any] | None]:
+def _contexts(dataset: DatasetVersion, opened: ContextOpener) -> Iterator[Mapping[str, Any] | None]:
     every = max(1, math.ceil(dataset.manifest.episodes / MOST_ROWS))
     position = 0
     file = pq.ParquetFile(dataset.episodes_path)
-    for batch in file.iter_batches(_BATCH, columns=["context"]):
-        for text in batch.column(0).to_pylist():
+    for batch in file.iter_batches(_BATCH, columns=["episode_id", "context"]):
+        rows = zip(batch["episode_id"].to_pylist(), batch["context"].to_pylist(), strict=True)
+        for episode_id, text in rows:
             if position % every == 0:
-                yield _object(text)
+                context = _object(text)
+                yield None if context is None else opened(episode_id, context)
             position += 1
 
 

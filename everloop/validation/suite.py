@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from everloop.contracts.contexts import ContextOpener, plain
 from everloop.contracts.datasets import DatasetVersion
 from everloop.contracts.evaluation import ValidationCheck, ValidationReport
 from everloop.contracts.loop_spec import LoopSpec
@@ -21,18 +22,23 @@ with warnings.catch_warnings():
     gx: Any = import_module("great_expectations")
 
 
-def validate(spec: LoopSpec, dataset: DatasetVersion) -> ValidationReport:
+def validate(
+    spec: LoopSpec, dataset: DatasetVersion, contexts: ContextOpener = plain
+) -> ValidationReport:
     """Validate a version: schema, ids, actions, propensities, time, signals and contexts.
 
     Freshness and volume are taken relative to the logical date, so that a log of the past is as
     valid today as it was then. An empty version is a report that says no, never an error.
 
+    Args:
+        contexts: opens sealed health fields.
+
     Raises:
         ShouldRestoreArtefact: a file of the version is missing or damaged.
     """
     facts = measure(spec, dataset)
-    contexts = look_into(spec, dataset) if facts.episodes else None
-    wanted = expectations(spec, facts, contexts)
+    found = look_into(spec, dataset, contexts) if facts.episodes else None
+    wanted = expectations(spec, facts, found)
     passed = _ask(wanted)
     return ValidationReport(
         dataset_id=dataset.manifest.dataset_id,

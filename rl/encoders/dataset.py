@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from everloop.contracts.contexts import ContextOpener, plain
 from everloop.contracts.datasets import Bool, DatasetVersion, EncodedEpisodes, Float, Int
 from everloop.contracts.episodes import Arm
 from everloop.contracts.errors import (
@@ -41,13 +42,19 @@ def in_holdout(pseudonym: str, holdout_share: float) -> bool:
     return int(pseudonym[:8], 16) % 10_000 < holdout_share * 10_000
 
 
-def encode(spec: LoopSpec, dataset: DatasetVersion, rewards_path: Path) -> EncodedEpisodes:
+def encode(
+    spec: LoopSpec,
+    dataset: DatasetVersion,
+    rewards_path: Path,
+    contexts: ContextOpener = plain,
+) -> EncodedEpisodes:
     """Encode every episode of a dataset version with its aggregated reward.
 
     Args:
         spec: the loop; its catalogue orders the actions, its signals the signal columns.
         dataset: the episodes.
         rewards_path: the reward table of that dataset, in the same order.
+        contexts: opens sealed health fields.
 
     Raises:
         ShouldFixEpisode: an episode that the specification does not allow, by id.
@@ -63,7 +70,7 @@ def encode(spec: LoopSpec, dataset: DatasetVersion, rewards_path: Path) -> Encod
     encoder = encoder_of(spec)
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in (*_COLUMNS, "mask")}
     for batch in _batches(dataset.episodes_path, _COLUMNS):
-        _append(spec, encoder, batch, columns)
+        _append(spec, encoder, contexts, batch, columns)
     joined = {name: _join(name, parts, spec, encoder) for name, parts in columns.items()}
     people, person = np.unique(joined["person"], return_inverse=True)
     kept = np.array(
@@ -106,6 +113,7 @@ def _batches(path: Path, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
 def _append(
     spec: LoopSpec,
     encoder: ContextEncoder,
+    contexts: ContextOpener,
     batch: pa.RecordBatch,
     columns: dict[str, list[NDArray[Any]]],
 ) -> None:
@@ -129,7 +137,7 @@ def _append(
     columns["action"].append(action)
     columns["propensity"].append(propensity)
     columns["mask"].append(_masks(batch["valid_actions"], spec, action, name))
-    columns["context"].append(encoder.encode(_contexts(batch["context"], name), name))
+    columns["context"].append(encoder.encode(_opened(batch, contexts, name), name))
     columns["arm"].append(
         np.array([arm == Arm.COMPARISON for arm in batch["arm"].to_pylist()], dtype=np.bool_)
     )
@@ -194,16 +202,18 @@ def _masks(column: pa.ListArray, spec: LoopSpec, action: Int, name: Any) -> Bool
     return mask
 
 
-def _contexts(column: pa.Array, name: Any) -> list[Any]:
-    contexts = []
-    for row, text in enumerate(column.to_pylist()):
+def _opened(batch: pa.RecordBatch, contexts: ContextOpener, name: Any) -> list[Any]:
+    opened = []
+    pairs = zip(batch["episode_id"].to_pylist(), batch["context"].to_pylist(), strict=True)
+    for row, (episode_id, text) in enumerate(pairs):
         try:
-            contexts.append(json.loads(text))
+            context = orjson.loads(text)
         except (TypeError, ValueError) as problem:
             raise ShouldFixEpisode(
                 f"{name(row)}: the context is not JSON ({problem}).", "Log an object."
             ) from None
-    return contexts
+        opened.append(contexts(episode_id, context) if isinstance(context, dict) else context)
+    return opened
 
 
 def _rewards(spec: LoopSpec, path: Path, episode_id: NDArray[np.str_]) -> tuple[Float, Float]:

@@ -184,7 +184,7 @@ def test_an_empty_dataset_is_empty_arrays(spec: LoopSpec, write: Write) -> None:
         ({"propensity": float("inf")}, "propensity=inf is outside"),
         ({"context": "{"}, "is not JSON"),
         ({"context": "[1]"}, "is not an object"),
-        ({"context": '{"heart_rate": NaN}'}, "is not finite"),
+        ({"context": '{"heart_rate": NaN}'}, "is not JSON"),
         ({"context": '{"heart_rate": 500}'}, "outside 40..180"),
     ],
 )
