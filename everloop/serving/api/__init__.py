@@ -2,10 +2,11 @@
 
 from everloop.serving.api import (
     audit,
+    decide,
     episodes,
     observability,
     rewards,
 )
 
-RESOURCES = (episodes, rewards, audit, observability)
+RESOURCES = (episodes, rewards, decide, audit, observability)
 """In the order in which the documentation shows them."""
