@@ -93,5 +93,6 @@ def _times(table: Table, names: tuple[str, ...]) -> tuple[int, ...]:
 def _values(row: dict[str, Any], times: tuple[int, ...]) -> list[Any]:
     values = list(row.values())
     for place in times:
-        values[place] = moment_of(values[place])
+        if values[place] is not None:
+            values[place] = moment_of(values[place])
     return values
