@@ -20,7 +20,7 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput
 from everloop.contracts.loop_spec import ActionKind
 from everloop.contracts.serving import Decision, Submission
 from everloop.serving.bodies import Body, Id, Person, Word
-from everloop.serving.decisions.question import Question
+from everloop.serving.decisions.question import Question, check_context
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.service import Service, service_of
 
@@ -109,17 +109,24 @@ async def decide(request: Request) -> Response:
     answered as before, with another question it is a conflict. A decision that nobody confirms is never
     learned from.
     """
-    service = service_of(request)
+    content = await answer_decide(service_of(request), request, await request.body())
+    return Response(content, media_type="application/json")
+
+
+async def answer_decide(service: Service, request: Request, raw: bytes) -> bytes:
     caller = await service.access.admit(request, Scope.DECIDE)
     service.limits.admit(caller.tenant)
-    body = ONE.validate_json(await request.body())
+    body = ONE.validate_json(raw)
     loop = service.loop(body.loop).name
     if not service.decisions.is_ready(caller.tenant, loop):
         await run_in_threadpool(service.decisions.prepare, caller.tenant, loop)
     question = _question(service, caller, body)
     decision = service.decisions.decide(caller.tenant, question[0])
     stored = await _stored(service, caller, (_recorded(decision, question),))
-    return _json(_answer(service, stored[0]))
+    return orjson.dumps(_answer(service, stored[0]))
+
+
+FAST = {"/api/ml/decide": (200, answer_decide)}
 
 
 @router.post(
@@ -171,12 +178,13 @@ def _question(service: Service, caller: Caller, body: DecideBody) -> Asked:
     person = service.workspace.pseudonyms.of(body.user_id, caller.tenant)
     service.consents.require(caller.tenant, person, SERVE)
     decision_id = _decision_id(body)
-    stored = dict(service.vault.seal(spec, caller.tenant, decision_id, body.context))
     try:
+        stored = dict(service.vault.seal(spec, caller.tenant, decision_id, body.context))
         asked = canonical_json(
             [person, spec.name, stored, body.valid_actions, body.action_arguments]
         )
-    except (ValueError, TypeError) as problem:
+    except (ShouldFixInput, ValueError, TypeError) as problem:
+        check_context(spec, body.context)  # says which field, where one of them is the reason
         raise ShouldFixArgument(
             f"The question is not finite JSON ({problem}).", "Send finite numbers and plain text."
         ) from None

@@ -116,6 +116,16 @@ class Catalogue:
         return mask
 
 
+def check_context(spec: LoopSpec, context: Mapping[str, Json]) -> None:
+    """Refuse a context that could not become an episode.
+
+    Raises:
+        ShouldFixArgument: naming the first field that does not fit, its value and the fix.
+    """
+    for wrong in context_nonconformities(spec, context, "context"):
+        raise ShouldFixArgument(str(wrong), wrong.fix)
+
+
 def states_of(
     catalogue: Catalogue, questions: Sequence[Question], named: Callable[[int], str]
 ) -> States:
@@ -129,9 +139,8 @@ def states_of(
     """
     mask = np.empty((len(questions), len(catalogue.everything)), dtype=np.bool_)
     for row, question in enumerate(questions):
-        for wrong in context_nonconformities(catalogue.spec, question.context, "context"):
-            raise ShouldFixArgument(f"{named(row)}{wrong}", wrong.fix)
         try:
+            check_context(catalogue.spec, question.context)
             mask[row] = catalogue.mask(question.valid_actions)
         except ShouldFixArgument as problem:
             raise ShouldFixArgument(f"{named(row)}{problem.message}", problem.remedy) from None
