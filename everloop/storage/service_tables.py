@@ -133,6 +133,7 @@ feedback = Table(
     Index(
         "ix_feedback_trust_surveys",
         "tenant",
+        "feedback_type",
         "user_id",
         "timestamp",
         "seq",

@@ -12,8 +12,10 @@ from datetime import datetime
 
 from sqlalchemy import (
     Connection,
+    Text,
     and_,
     case,
+    cast,
     false,
     func,
     literal_column,
@@ -88,7 +90,7 @@ def _answers(connection: Connection, until: datetime, tenant: str) -> Counter[fl
         order_by=(feedback.c.timestamp.desc(), feedback.c.seq.desc()),
     )
     given = (
-        select(feedback.c.value, age.label("age"))
+        select(cast(feedback.c.value, Text).label("value"), age.label("age"))
         .where(
             feedback.c.tenant == tenant,
             _IS_SURVEY,
@@ -101,7 +103,7 @@ def _answers(connection: Connection, until: datetime, tenant: str) -> Counter[fl
     newest = select(given.c.value, func.count()).where(given.c.age == 1).group_by(given.c.value)
     answers: Counter[float] = Counter()
     for value, times in connection.execute(newest):
-        answers[float(value)] += times
+        answers[float(value)] += times  # 3 and 3.0 are two texts and one number
     return answers
 
 

@@ -230,7 +230,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_feedback_trust_surveys",
         "feedback",
-        ["tenant", "user_id", "timestamp", "seq", "status"],
+        ["tenant", "feedback_type", "user_id", "timestamp", "seq", "status"],
         unique=False,
         postgresql_include=["value"],
         sqlite_where=sa.text("feedback_type = 'trust_survey'"),
