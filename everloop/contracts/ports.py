@@ -275,8 +275,16 @@ class JobStore(Protocol):
     def last(self, loop: str, tenant: str = "default") -> TrainingJob | None:
         """The job with the largest watermark, the newest of several: the next thousand count from it."""
 
-    def new_episodes(self, loop: str, after: int, until: int, tenant: str = "default") -> int:
-        """How many episodes of a loop have an ingest number in (after, until]."""
+    def new_episodes(
+        self,
+        loop: str,
+        after: int,
+        at_most: int,
+        tenant: str = "default",
+        until: int | None = None,
+    ) -> int:
+        """How many episodes of a loop have an ingest number above ``after``, counted to ``at_most``;
+        with ``until`` those up to it alone."""
 
     def waiting_since(
         self, loop: str, after: int, until: int, tenant: str = "default"

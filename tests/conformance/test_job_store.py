@@ -225,12 +225,13 @@ class JobStoreSuite(ABC):
         opened.log.append_episodes([episode(1, tenant="other")])
         assert (jobs.last_episode(), jobs.last_episode("other")) == (6, 1)
         assert jobs.last_episode("nobody") == 0
-        assert jobs.new_episodes("walk", 0, 6) == 4
-        assert jobs.new_episodes("walk", 2, 6) == 2
-        assert jobs.new_episodes("walk", 2, 5) == 1
-        assert jobs.new_episodes("run", 0, 6) == 2
-        assert jobs.new_episodes("walk", 6, 9) == 0
-        assert jobs.new_episodes("walk", 0, 9, tenant="other") == 1
+        assert jobs.new_episodes("walk", 0, 99) == 4
+        assert jobs.new_episodes("walk", 0, 3) == 3
+        assert jobs.new_episodes("walk", 2, 99) == 2
+        assert jobs.new_episodes("walk", 2, 99, until=5) == 1
+        assert jobs.new_episodes("run", 0, 99) == 2
+        assert jobs.new_episodes("walk", 6, 99) == 0
+        assert jobs.new_episodes("walk", 0, 99, tenant="other") == 1
         assert jobs.last_episodes() == {"default": 6, "other": 1}
 
     def test_it_is_known_since_when_episodes_wait(self, reopen: Opener) -> None:

@@ -82,7 +82,7 @@ class Backlogs:
             fresh = replace(known, last=last)
         if until <= fresh.until:
             return fresh
-        new = self._jobs.new_episodes(loop, fresh.until, until, tenant)
+        new = self._jobs.new_episodes(loop, fresh.until, until - fresh.until, tenant, until)
         since = fresh.since
         if new and since is None:
             since = self._jobs.waiting_since(loop, fresh.until, until, tenant)

@@ -149,9 +149,17 @@ class SqlJobStore:
             row = connection.execute(_last(loop, tenant)).mappings().first()
         return None if row is None else _job(row)
 
-    def new_episodes(self, loop: str, after: int, until: int, tenant: str = "default") -> int:
+    def new_episodes(
+        self,
+        loop: str,
+        after: int,
+        at_most: int,
+        tenant: str = "default",
+        until: int | None = None,
+    ) -> int:
         """See ``JobStore``."""
-        query = select(func.count()).where(*_between(loop, after, until, tenant))
+        found = select(training_episodes.c.seq).where(*_between(loop, after, until, tenant))
+        query = select(func.count()).select_from(found.limit(at_most).subquery())
         with reading(self._engine) as connection:
             return int(connection.scalar(query) or 0)
 
@@ -219,10 +227,13 @@ def _held(job_id: str, worker: str) -> tuple[ColumnElement[bool], ...]:
     return table.job_id == job_id, table.worker == worker, table.state == JobState.RUNNING.value
 
 
-def _between(loop: str, after: int, until: int, tenant: str) -> tuple[ColumnElement[bool], ...]:
+def _between(
+    loop: str, after: int, until: int | None, tenant: str
+) -> tuple[ColumnElement[bool], ...]:
     table = training_episodes.c
     # Both databases take the index of the ingest numbers: the cost is what is new, not the log's size.
-    return table.tenant == tenant, table.seq > after, table.seq <= until, table.loop == loop
+    newer = (table.tenant == tenant, table.seq > after, table.loop == loop)
+    return newer if until is None else (*newer, table.seq <= until)
 
 
 def _values(job: TrainingJob) -> dict[str, Any]:
