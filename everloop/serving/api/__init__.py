@@ -4,9 +4,11 @@ from everloop.serving.api import (
     audit,
     decide,
     episodes,
+    feedback,
+    interactions,
     observability,
     rewards,
 )
 
-RESOURCES = (episodes, rewards, decide, audit, observability)
+RESOURCES = (episodes, rewards, decide, interactions, feedback, audit, observability)
 """In the order in which the documentation shows them."""
