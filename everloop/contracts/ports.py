@@ -307,15 +307,22 @@ class PersonStore(Protocol):
         """(table, row) of every row that speaks of the person, streamed."""
 
     def erase(
-        self, user_id: str, actor: str, now: datetime, tenant: str = "default"
+        self, user_id: str, actor: str, now: datetime, tenant: str = "default", reason: str = ""
     ) -> ErasureRecord:
         """Delete the person's rows from every table and mark what their data fed, in one transaction.
 
-        Constraints: idempotent; audited without naming the person; the privacy ledger keeps its totals.
+        Constraints: idempotent; audited without naming the person; the privacy ledger keeps its totals;
+        a refusal that stands at the end goes on counting.
         """
 
     def marks(self, tenant: str = "default") -> tuple[ErasureMark, ...]:
-        """Datasets and checkpoints that erased people's data fed, newest first."""
+        """Datasets and checkpoints that erased people's data fed, newest first.
+
+        Constraints: a checkpoint that names a marked dataset is marked, whenever it was registered.
+        """
+
+    def finish(self) -> None:
+        """Delete the files of erasures that a process did not live to finish."""
 
 
 class Tenancy(Protocol):
@@ -375,9 +382,11 @@ class Registry(Protocol):
         expected_generation: int,
         reason: str,
         tenant: str = "default",
+        actor: str = "",
     ) -> int:
         """The new generation. Constraints: atomic; another generation is ``ShouldResolveConflict``;
-        every change is appended to the deployment log; one that repeats the current state too."""
+        every change is appended to the deployment log; one that repeats the current state too; one by
+        an ``actor`` is audited in the same transaction."""
 
     def deployment_log(
         self, loop: str, tenant: str = "default"

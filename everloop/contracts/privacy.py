@@ -153,9 +153,9 @@ class ErasureRecord:
 
 @dataclass(frozen=True, slots=True)
 class ErasureMark:
-    """A dataset version or a checkpoint that an erased person's data fed.
+    """A dataset version or a checkpoint that an erased person's data fed, or a report that showed it.
 
-    ``kind`` is ``dataset`` or ``checkpoint``. A marked dataset is never used again.
+    ``kind`` is ``dataset``, ``checkpoint`` or ``report``. A marked dataset is never used again.
     """
 
     kind: str

@@ -1,0 +1,163 @@
+"""Files that hold a person: dataset versions, the runs made from them, and reports that show them.
+
+An erasure notes what it will delete in ``erasing/<erasure_id>.json`` before it commits, and deletes
+after; a note that is left when the process dies is followed when the workspace is opened next.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from everloop.contracts import documents
+from everloop.contracts.datasets import EPISODES_FILE
+
+_NOTES = "erasing"
+_ABANDONED_SECONDS = 3600.0
+_LARGEST_DOCUMENT = 1 << 20
+_RUN_OUTPUTS = ("artifacts", "cache", "run.log")
+_DATASET_ID = re.compile(r"[0-9a-f]{64}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_BATCH = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFiles:
+    """What holds a person: ids of dataset versions, names of reports."""
+
+    datasets: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
+
+    def __add__(self, other: HeldFiles) -> HeldFiles:
+        return HeldFiles(
+            tuple(dict.fromkeys((*self.datasets, *other.datasets))),
+            tuple(dict.fromkeys((*self.reports, *other.reports))),
+        )
+
+
+class ErasedArtefacts:
+    """The files of one workspace.
+
+    Args:
+        home: the workspace folder.
+    """
+
+    def __init__(self, home: Path | str) -> None:
+        self._home = Path(home)
+
+    def present(self) -> HeldFiles:
+        """Every dataset version and report."""
+        datasets = (path.name for path in (self._home / "datasets").glob("*"))
+        return HeldFiles(
+            tuple(sorted(name for name in datasets if _DATASET_ID.fullmatch(name))),
+            tuple(sorted(path.name for path in (self._home / "reports").glob("*.html"))),
+        )
+
+    def holding(
+        self, person: str, episode_ids: Collection[str], but: HeldFiles | None = None
+    ) -> HeldFiles:
+        """Look through datasets and reports; a file that cannot be read counts as holding.
+
+        Args:
+            person: pseudonym.
+            episode_ids: the person's episodes, which reports name.
+            but: what needs no look.
+        """
+        known, present = but or HeldFiles(), self.present()
+        episodes = [
+            (name, self._home / "datasets" / name / EPISODES_FILE)
+            for name in present.datasets
+            if name not in known.datasets
+        ]
+        ids = frozenset(episode_ids)
+        pages = [
+            (name, self._home / "reports" / name)
+            for name in present.reports
+            if ids and name not in known.reports
+        ]
+        return HeldFiles(
+            tuple(name for name, path in episodes if _holds(path, person)),
+            tuple(name for name, path in pages if _shows(path, ids)),
+        )
+
+    def note(self, erasure_id: str, held: HeldFiles) -> None:
+        """Write down durably what an erasure is about to delete; ``ShouldFreeDisk`` when it can't."""
+        documents.write(held, self._home / _NOTES / f"{erasure_id}.json")
+
+    def forget(self, erasure_id: str) -> None:
+        """Drop a note; idempotent."""
+        (self._home / _NOTES / f"{erasure_id}.json").unlink(missing_ok=True)
+
+    def finish(self, committed: Callable[[str], bool]) -> None:
+        """Delete what committed erasures noted; notes of others are dropped once they are old.
+
+        Args:
+            committed: whether an erasure took place.
+        """
+        for path in sorted((self._home / _NOTES).glob("*.json")):
+            if committed(path.stem):
+                self._delete(documents.read(HeldFiles, path))
+                self.forget(path.stem)
+            else:
+                with suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                        self.forget(path.stem)
+
+    def _delete(self, held: HeldFiles) -> None:
+        for run in self._runs_made_from(held.datasets):
+            for name in _RUN_OUTPUTS:
+                _remove(run / name)
+        for name in held.reports:
+            _remove(self._home / "reports" / name)
+        for dataset_id in held.datasets:
+            _remove(self._home / "datasets" / dataset_id)
+
+    def _runs_made_from(self, dataset_ids: Collection[str]) -> list[Path]:
+        """Folders of the runs one of whose documents names one of the versions."""
+        wanted = [dataset_id.encode() for dataset_id in dataset_ids]
+        if not wanted:
+            return []
+        folders = sorted({path.parent for path in (self._home / "runs").rglob("artifacts")})
+        return [folder for folder in folders if _names_any(folder / "artifacts", wanted)]
+
+
+def _holds(path: Path, person: str) -> bool:
+    """Whether a version's episodes are of the person or about them."""
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_BATCH, columns=["person", "action_arguments"]):
+                own = pc.any(pc.equal(batch["person"], person)).as_py()
+                about = pc.any(pc.match_substring(batch["action_arguments"], person)).as_py()
+                if own or about:
+                    return True
+    except (OSError, ValueError):
+        return True
+    return False
+
+
+def _shows(page: Path, episode_ids: frozenset[str]) -> bool:
+    return not episode_ids.isdisjoint(_UUID.findall(page.read_text(errors="replace")))
+
+
+def _names_any(folder: Path, wanted: Collection[bytes]) -> bool:
+    for path in folder.rglob("*"):
+        if path.is_file() and path.stat().st_size <= _LARGEST_DOCUMENT:
+            data = path.read_bytes()
+            if any(text in data for text in wanted):
+                return True
+    return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,179 @@
+"""One erasure within its transaction: rows, marks, pins and the audit entry."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+
+from everloop.contracts.privacy import ErasureRecord
+from everloop.storage.local.erased_artefacts import HeldFiles
+from everloop.storage.schema import consents, dataset_pins, model_checkpoints, training_episodes
+from everloop.storage.service_tables import erasure_marks, erasures
+from everloop.storage.sql import ingest_counters as counters
+from everloop.storage.sql.audit import append_audit
+from everloop.storage.sql.erasure_marks import CHECKPOINT, DATASET, ERASURES, REPORT
+from everloop.storage.sql.mentions import Mentions
+from everloop.storage.sql.person_rows import PersonRows, erasable_rows
+
+
+class Erasure:
+    """Forgets one person.
+
+    Args:
+        connection: of a write transaction.
+        person: pseudonym.
+        erasure_id: what it will be known by.
+    """
+
+    def __init__(
+        self, connection: Connection, person: str, tenant: str, erasure_id: str, now: datetime
+    ) -> None:
+        self._connection = connection
+        self._person = person
+        self._tenant = tenant
+        self._erasure_id = erasure_id
+        self._now = now
+
+    def carry_out(
+        self,
+        mentions: Mentions,
+        held: HeldFiles,
+        on_disk: Collection[str],
+        actor: str,
+        reason: str,
+    ) -> ErasureRecord:
+        """Delete, mark and write down; the earlier erasure where nothing is left to delete.
+
+        Args:
+            mentions: where others' decisions name the person.
+            held: files that hold the person.
+            on_disk: dataset versions that are there at all.
+        """
+        checkpoints = self._fed_checkpoints(held.datasets, on_disk)
+        deleted = {
+            part.table.name: self._delete(part)
+            for part in erasable_rows(self._person, self._tenant)
+        }
+        deleted["mentions"] = mentions.erase(self._connection)
+        before = self._before()
+        if before is not None and not any(deleted.values()) and not held.datasets:
+            return self._record(before)
+        self._connection.execute(
+            insert(erasures).values(
+                tenant=self._tenant,
+                erasure_id=self._erasure_id,
+                user_id=self._person,
+                recorded_at=self._now,
+                deleted=deleted,
+            )
+        )
+        self._mark(DATASET, held.datasets)
+        self._mark(CHECKPOINT, checkpoints)
+        self._mark(REPORT, held.reports)
+        self._connection.execute(
+            update(dataset_pins)
+            .where(
+                dataset_pins.c.tenant == self._tenant, dataset_pins.c.dataset_id.in_(held.datasets)
+            )
+            .values(dataset_id=None)
+        )
+        counters.advance(self._connection, self._tenant, ERASURES, 1)
+        append_audit(
+            self._connection,
+            self._tenant,
+            actor,
+            "person.erase",
+            self._erasure_id,
+            sum(deleted.values()),
+            {"deleted": deleted} | ({"reason": reason} if reason else {}),
+            self._now,
+        )
+        return ErasureRecord(
+            erasure_id=self._erasure_id,
+            tenant=self._tenant,
+            recorded_at=self._now,
+            deleted=deleted,
+            datasets=held.datasets,
+            checkpoints=tuple(checkpoints),
+        )
+
+    def _delete(self, part: PersonRows) -> int:
+        where = part.where
+        if part.table is consents:
+            where &= consents.c.revision.not_in(self._newest_refusals())
+        return self._connection.execute(delete(part.table).where(where)).rowcount
+
+    def _newest_refusals(self) -> list[int]:
+        """Who had withdrawn stays withdrawn: of each purpose, the newest word if it is a refusal."""
+        said = (
+            select(consents.c.purpose, consents.c.granted, consents.c.revision)
+            .where(consents.c.tenant == self._tenant, consents.c.user_id == self._person)
+            .order_by(consents.c.recorded_at.desc(), consents.c.revision.desc())
+        )
+        newest: dict[str, tuple[bool, int]] = {}
+        for purpose, granted, revision in self._connection.execute(said):
+            newest.setdefault(purpose, (granted, revision))
+        return [revision for granted, revision in newest.values() if not granted]
+
+    def _fed_checkpoints(self, datasets: Collection[str], on_disk: Collection[str]) -> list[str]:
+        """Checkpoints made from the versions; where a version is gone, those that may have been."""
+        first = dict(
+            self._connection.execute(
+                select(training_episodes.c.loop, func.min(training_episodes.c.seq))
+                .where(
+                    training_episodes.c.tenant == self._tenant,
+                    training_episodes.c.user_id == self._person,
+                )
+                .group_by(training_episodes.c.loop)
+            ).all()
+        )
+        query = select(
+            model_checkpoints.c.checkpoint_id, model_checkpoints.c.loop, model_checkpoints.c.lineage
+        ).where(model_checkpoints.c.tenant == self._tenant)
+        return [
+            checkpoint_id
+            for checkpoint_id, loop, lineage in self._connection.execute(query)
+            if DATASET in lineage
+            and (
+                lineage[DATASET] in datasets or (lineage[DATASET] not in on_disk and loop in first)
+            )
+        ]
+
+    def _mark(self, kind: str, artefact_ids: Collection[str]) -> None:
+        rows = [
+            {
+                "tenant": self._tenant,
+                "kind": kind,
+                "artefact_id": artefact_id,
+                "erasure_id": self._erasure_id,
+                "recorded_at": self._now,
+            }
+            for artefact_id in artefact_ids
+        ]
+        if rows:
+            self._connection.execute(insert(erasure_marks), rows)
+
+    def _before(self) -> RowMapping | None:
+        query = (
+            select(erasures)
+            .where(erasures.c.tenant == self._tenant, erasures.c.user_id == self._person)
+            .order_by(erasures.c.recorded_at.desc())
+        )
+        return self._connection.execute(query.limit(1)).mappings().first()
+
+    def _record(self, row: RowMapping) -> ErasureRecord:
+        query = select(erasure_marks.c.kind, erasure_marks.c.artefact_id).where(
+            erasure_marks.c.tenant == self._tenant,
+            erasure_marks.c.erasure_id == row["erasure_id"],
+        )
+        marked = self._connection.execute(query.order_by(erasure_marks.c.artefact_id)).all()
+        return ErasureRecord(
+            erasure_id=row["erasure_id"],
+            tenant=self._tenant,
+            recorded_at=row["recorded_at"],
+            deleted=row["deleted"],
+            datasets=tuple(name for kind, name in marked if kind == DATASET),
+            checkpoints=tuple(name for kind, name in marked if kind == CHECKPOINT),
+        )
