@@ -38,6 +38,12 @@ from everloop.storage.local.dataset_files import (
 from everloop.storage.local.folders import sync_folder
 from everloop.storage.sql.dataset_pins import pin, remember
 from everloop.storage.sql.engine import damaged, database_path
+from everloop.storage.sql.erasure_marks import (
+    PersonErased,
+    erasures_so_far,
+    refuse_erased,
+    unless_erased,
+)
 
 _PARTIAL = ".partial-"
 _ABANDONED_SECONDS = 86_400.0
@@ -66,6 +72,13 @@ class LocalDatasetStore:
             ShouldRestoreArtefact: the database is damaged.
         """
         self._check(extraction)
+        while True:
+            so_far = erasures_so_far(self._engine, extraction.tenant)
+            # Whoever is erased while the log is read must not be in what is published.
+            with suppress(PersonErased):
+                return self._extract(extraction, so_far)
+
+    def _extract(self, extraction: Extraction, so_far: int) -> DatasetVersion:
         pinned = pin(self._engine, extraction, self._clock.now())
         made = pinned.made(extraction)
         if made is not None:
@@ -74,7 +87,8 @@ class LocalDatasetStore:
             except ShouldRestoreArtefact:
                 pass  # the pin makes the same version again
         with _remedies_named(self._root, database_path(self._engine)):
-            version = self._make(query.Bounds(extraction, pinned))
+            version = self._make(query.Bounds(extraction, pinned), so_far)
+        refuse_erased(self._engine, version.manifest.dataset_id)
         remember(self._engine, extraction, pinned, version.manifest.dataset_id)
         return version
 
@@ -84,6 +98,7 @@ class LocalDatasetStore:
             raise ShouldRestoreArtefact(
                 f"{dataset_id!r} is no dataset id.", "Give the 64 digits of a manifest."
             )
+        refuse_erased(self._engine, dataset_id)
         folder = self._root / dataset_id
         if not folder.is_dir():
             raise ShouldRestoreArtefact(
@@ -104,19 +119,20 @@ class LocalDatasetStore:
                 "Choose a date that is not ahead.",
             )
 
-    def _make(self, bounds: query.Bounds) -> DatasetVersion:
+    def _make(self, bounds: query.Bounds, so_far: int) -> DatasetVersion:
         self._root.mkdir(parents=True, exist_ok=True)
         _sweep(self._root)
         partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._root))
         try:
             with query.log_reader(database_path(self._engine), bounds) as reader:
                 manifest = _write(partial, bounds, reader)
-            return self._publish(partial, manifest.dataset_id)
+            return self._publish(partial, manifest, so_far)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
-    def _publish(self, partial: Path, dataset_id: str) -> DatasetVersion:
+    def _publish(self, partial: Path, manifest: DatasetManifest, so_far: int) -> DatasetVersion:
         """Give a whole folder its name; what another process published before is kept."""
+        dataset_id = manifest.dataset_id
         folder = self._root / dataset_id
         if folder.exists():
             try:
@@ -125,7 +141,8 @@ class LocalDatasetStore:
                 shutil.rmtree(folder)
         partial.chmod(0o755)
         try:
-            partial.rename(folder)
+            with unless_erased(self._engine, manifest.tenant, so_far):
+                partial.rename(folder)
         except OSError:
             if not folder.exists():
                 raise
