@@ -1,0 +1,270 @@
+"""Every route: what it needs, a request that it grants, and requests that name another tenant's rows.
+
+A route, or an id in its path, query or body, that is missing here fails ``test_every_route.py``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from everloop.contracts.access import Scope
+from tests.two_tenants import CANARY, Rows, Sent
+
+PUBLIC = {
+    ("GET", "/health/live"),
+    ("GET", "/health/ready"),
+    ("GET", "/metrics"),
+    ("GET", "/docs"),
+    ("GET", "/docs/oauth2-redirect"),
+    ("GET", "/redoc"),
+    ("GET", "/openapi.json"),
+}
+"""Routes without a tenant's rows."""
+
+Made = Callable[[Rows], Sent]
+MadeOfBoth = Callable[[Rows, Rows], Sent]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A route.
+
+    Attributes:
+        scope: what it needs.
+        good: a request that is granted, given the caller's own rows.
+        foreign: id -> a request that names another tenant's row by it, given the rows of both; 403.
+        apart: id -> a request with an id that each tenant has for itself (a person, or the id of a
+            record that is made), given the rows of both; it shows nothing of the other's.
+        own: ids that name no row of ours.
+        mutates: whether it must leave an audit entry; ``None``: as its method says.
+    """
+
+    scope: Scope
+    good: Made
+    foreign: Mapping[str, MadeOfBoth] = field(default_factory=dict)
+    apart: Mapping[str, MadeOfBoth] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
+    mutates: bool | None = None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+def _episode(**changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "episode_id": str(uuid.uuid4()),
+        "user_id": "ann",
+        "context_snapshot": {"x": 0.5, "pulse": 70.0},
+        "action_taken": "walk",
+        "timestamp": _now(),
+        "model_version": "v1",
+        "propensity": 0.5,
+    }
+    return values | changes
+
+
+def _reward(rows: Rows, **changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "signal_id": str(uuid.uuid4()),
+        "episode_id": rows.episode,
+        "signal_type": "engagement",
+        "value": 0.5,
+        "latency": 60,
+    }
+    return values | changes
+
+
+def _question(**changes: Any) -> dict[str, Any]:
+    return {"user_id": "ann", "context": {"x": 0.5, "pulse": 70.0}} | changes
+
+
+LEARNING: Mapping[tuple[str, str], Case] = {
+    ("POST", "/api/ml/episode"): Case(
+        Scope.INGEST,
+        good=lambda ours: Sent(body=_episode()),
+        foreign={"decision_id": lambda ours, theirs: Sent(body={"decision_id": theirs.decision})},
+        apart={
+            "episode_id": lambda ours, theirs: Sent(body=_episode(episode_id=theirs.episode)),
+            "user_id": lambda ours, theirs: Sent(body=_episode(user_id=theirs.user)),
+        },
+    ),
+    ("POST", "/api/ml/episode/batch"): Case(
+        Scope.INGEST,
+        good=lambda ours: Sent(body={"episodes": [_episode(), {"decision_id": ours.decision}]}),
+        foreign={
+            "decision_id": lambda ours, theirs: Sent(
+                body={"episodes": [_episode(), {"decision_id": theirs.decision}]}
+            )
+        },
+        apart={
+            "episode_id": lambda ours, theirs: Sent(
+                body={"episodes": [_episode(episode_id=theirs.signal)]}
+            ),
+            "user_id": lambda ours, theirs: Sent(
+                body={"episodes": [_episode(user_id=theirs.user)]}
+            ),
+        },
+    ),
+    ("GET", "/api/ml/episodes/{user_id}"): Case(
+        Scope.READ,
+        good=lambda ours: Sent(path={"user_id": ours.user}),
+        apart={"user_id": lambda ours, theirs: Sent(path={"user_id": theirs.user})},
+    ),
+    ("POST", "/api/ml/reward"): Case(
+        Scope.INGEST,
+        good=lambda ours: Sent(body=_reward(ours)),
+        foreign={"episode_id": lambda ours, theirs: Sent(body=_reward(theirs))},
+        apart={"signal_id": lambda ours, theirs: Sent(body=_reward(ours, signal_id=theirs.signal))},
+    ),
+    ("POST", "/api/ml/reward/batch"): Case(
+        Scope.INGEST,
+        good=lambda ours: Sent(body={"rewards": [_reward(ours), _reward(ours)]}),
+        foreign={"episode_id": lambda ours, theirs: Sent(body={"rewards": [_reward(theirs)]})},
+        apart={
+            "signal_id": lambda ours, theirs: Sent(
+                body={"rewards": [_reward(ours, signal_id=theirs.job)]}
+            )
+        },
+    ),
+    ("POST", "/api/ml/decide"): Case(
+        Scope.DECIDE,
+        good=lambda ours: Sent(body=_question()),
+        apart={
+            "decision_id": lambda ours, theirs: Sent(body=_question(decision_id=theirs.decision)),
+            "user_id": lambda ours, theirs: Sent(body=_question(user_id=theirs.user)),
+        },
+    ),
+    ("POST", "/api/ml/decide/batch"): Case(
+        Scope.DECIDE,
+        good=lambda ours: Sent(body={"decisions": [_question(), _question()]}),
+        apart={
+            "decision_id": lambda ours, theirs: Sent(
+                body={"decisions": [_question(decision_id=theirs.job)]}
+            ),
+            "user_id": lambda ours, theirs: Sent(
+                body={"decisions": [_question(user_id=theirs.user)]}
+            ),
+        },
+    ),
+}
+
+
+def _interaction(**changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "log_id": str(uuid.uuid4()),
+        "user_id": "ann",
+        "session_id": str(uuid.uuid4()),
+        "timestamp": _now(),
+        "input_data": "how are you?",
+        "output_data": "well, thank you",
+        "agent_id": "agent",
+        "task_type": "chat",
+        "persona": "friend",
+        "model_version": "v1",
+    }
+    return values | changes
+
+
+def _feedback(rows: Rows, **changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "feedback_id": str(uuid.uuid4()),
+        "log_id": rows.interaction,
+        "session_id": str(uuid.uuid4()),
+        "timestamp": _now(),
+        "feedback_type": "thumb",
+        "feedback_value": True,
+    }
+    return values | changes
+
+
+def _survey(**changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "user_id": "ann",
+        "session_id": str(uuid.uuid4()),
+        "timestamp": _now(),
+        "feedback_type": "trust_survey",
+        "feedback_value": 4,
+    }
+    return values | changes
+
+
+FEEDBACK: Mapping[tuple[str, str], Case] = {
+    ("POST", "/api/rlhf/interaction"): Case(
+        Scope.INGEST,
+        good=lambda ours: Sent(body=_interaction(episode_id=ours.episode)),
+        foreign={
+            "episode_id": lambda ours, theirs: Sent(body=_interaction(episode_id=theirs.episode))
+        },
+        apart={
+            "log_id": lambda ours, theirs: Sent(body=_interaction(log_id=theirs.interaction)),
+            "user_id": lambda ours, theirs: Sent(body=_interaction(user_id=theirs.user)),
+            "session_id": lambda ours, theirs: Sent(body=_interaction(session_id="s")),
+        },
+        own=frozenset({"agent_id"}),
+    ),
+    ("POST", "/api/rlhf/interactions"): Case(
+        Scope.INGEST,
+        good=lambda ours: Sent(body={"interactions": [_interaction(), _interaction()]}),
+        foreign={
+            "episode_id": lambda ours, theirs: Sent(
+                body={"interactions": [_interaction(), _interaction(episode_id=theirs.episode)]}
+            )
+        },
+        apart={
+            "log_id": lambda ours, theirs: Sent(
+                body={"interactions": [_interaction(log_id=theirs.feedback)]}
+            ),
+            "user_id": lambda ours, theirs: Sent(
+                body={"interactions": [_interaction(user_id=theirs.user)]}
+            ),
+            "session_id": lambda ours, theirs: Sent(
+                body={"interactions": [_interaction(session_id="s")]}
+            ),
+        },
+        own=frozenset({"agent_id"}),
+    ),
+    ("POST", "/api/rlhf/feedback"): Case(
+        Scope.INGEST,
+        good=lambda ours: Sent(body=_feedback(ours)),
+        foreign={"log_id": lambda ours, theirs: Sent(body=_feedback(theirs))},
+        apart={
+            "feedback_id": lambda ours, theirs: Sent(
+                body=_feedback(ours, feedback_id=theirs.feedback)
+            ),
+            "user_id": lambda ours, theirs: Sent(body=_survey(user_id=theirs.user)),
+            "session_id": lambda ours, theirs: Sent(body=_survey(session_id="s")),
+        },
+    ),
+    ("POST", "/api/rlhf/feedback/batch"): Case(
+        Scope.INGEST,
+        good=lambda ours: Sent(body={"feedback": [_feedback(ours), _feedback(ours)]}),
+        foreign={
+            "log_id": lambda ours, theirs: Sent(
+                body={"feedback": [_feedback(ours), _feedback(theirs)]}
+            )
+        },
+        apart={
+            "feedback_id": lambda ours, theirs: Sent(
+                body={"feedback": [_feedback(ours, feedback_id=theirs.quarantined)]}
+            ),
+            "user_id": lambda ours, theirs: Sent(body={"feedback": [_survey(user_id=theirs.user)]}),
+            "session_id": lambda ours, theirs: Sent(body={"feedback": [_survey(session_id="s")]}),
+        },
+    ),
+    ("GET", "/api/rlhf/feedback/analysis"): Case(
+        Scope.READ,
+        good=lambda ours: Sent(),
+        apart={"agent_id": lambda ours, theirs: Sent(query={"agent_id": CANARY})},
+    ),
+}
+
+ADMIN: Mapping[tuple[str, str], Case] = {
+    ("GET", "/api/admin/audit"): Case(Scope.ADMIN, good=lambda ours: Sent(query={"limit": "1000"})),
+}
+
+ROUTES: Mapping[tuple[str, str], Case] = {**LEARNING, **FEEDBACK, **ADMIN}
