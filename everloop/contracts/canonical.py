@@ -11,6 +11,7 @@ import orjson
 Json = Any
 """A JSON value. Contexts are products' own; the loop specification says what is in them."""
 
+_WITHOUT_NUMBERS = frozenset({str, int, bool, type(None)})
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
@@ -41,10 +42,15 @@ def _plain(value: Any) -> Any:
 
 
 def _is_finite(value: Json) -> bool:
-    if isinstance(value, float):
+    kind = type(value)
+    if kind is float:
         return math.isfinite(value)
+    if kind in _WITHOUT_NUMBERS:
+        return True
+    if kind is list or kind is tuple:
+        return all(map(_is_finite, value))
     if isinstance(value, Mapping):
         return all(map(_is_finite, value.values()))
     if isinstance(value, list | tuple):
         return all(map(_is_finite, value))
-    return True
+    return not isinstance(value, float) or math.isfinite(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,7 +11,7 @@ from pydantic import BaseModel
 
 from everloop import __version__
 from everloop.serving import api, problems
-from everloop.serving.body_limit import BodyLimit
+from everloop.serving.fast_lane import LARGEST_BODY, Answer, FastLane
 from everloop.serving.metrics import RequestMetrics
 from everloop.serving.openapi import add_schemas
 from everloop.serving.service import Service
@@ -24,21 +25,29 @@ An answer of 201 means that the data is on disk."""
 
 def create_app(service: Service) -> FastAPI:
     """The application over a service that somebody else opens and closes."""
-    app = FastAPI(title="everloop", version=__version__, description=_ABOUT)
-    _furnish(app)
-    app.state.service = service
-    app.add_middleware(RequestMetrics, figures=service.requests)
-    return app
-
-
-def _furnish(app: FastAPI) -> None:
+    app = FastAPI(
+        title="everloop",
+        version=__version__,
+        description=_ABOUT,
+        max_body_size=LARGEST_BODY,
+        # It would record what people sent.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    fast: dict[str, tuple[int, Answer]] = {}
     bodies: list[type[BaseModel]] = []
     for module in api.RESOURCES:
         app.include_router(module.router)
         bodies.extend(getattr(module, "BODIES", ()))
+        fast.update(getattr(module, "FAST", {}))
     problems.install(app)
-    app.add_middleware(BodyLimit)
+    app.state.service = service
+    app.add_middleware(RequestMetrics, figures=service.requests)
+    app.add_middleware(FastLane, service=service, routes=fast)
+    app.openapi = _documented(app, tuple(bodies))  # type: ignore[method-assign]
+    return app
 
+
+def _documented(app: FastAPI, bodies: tuple[type[BaseModel], ...]) -> Callable[[], dict[str, Any]]:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = get_openapi(
@@ -47,7 +56,7 @@ def _furnish(app: FastAPI) -> None:
                 description=app.description,
                 routes=app.routes,
             )
-            add_schemas(schema, tuple(bodies))
+            add_schemas(schema, bodies)
             schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
             for path, methods in schema["paths"].items():
                 if path.startswith("/api/"):
@@ -56,4 +65,4 @@ def _furnish(app: FastAPI) -> None:
             app.openapi_schema = schema
         return app.openapi_schema
 
-    app.openapi = document  # type: ignore[method-assign]
+    return document

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 LARGEST_BATCH = 5_000
 
@@ -70,7 +70,8 @@ class EpisodesBody(Body):
     """Many at once: all are stored, or none."""
 
     episodes: Annotated[
-        list[EpisodeBody | ConfirmedDecision], Field(min_length=1, max_length=LARGEST_BATCH)
+        list[Annotated[EpisodeBody | ConfirmedDecision, Field(union_mode="left_to_right")]],
+        Field(min_length=1, max_length=LARGEST_BATCH),
     ]
 
 
@@ -94,7 +95,22 @@ class StoredMany(BaseModel):
     """Records of the request, all on disk now; replays among them are counted too."""
 
 
-EPISODE = TypeAdapter[EpisodeBody | ConfirmedDecision](EpisodeBody | ConfirmedDecision)
+_EPISODE = TypeAdapter(EpisodeBody)
+_CONFIRMED = TypeAdapter(ConfirmedDecision)
 REWARD = TypeAdapter(RewardBody)
 EPISODES = TypeAdapter(EpisodesBody)
 REWARDS = TypeAdapter(RewardsBody)
+
+
+def read_episode(body: bytes) -> EpisodeBody | ConfirmedDecision:
+    """Either form of an episode; errors speak of the form that was meant.
+
+    Raises:
+        ValidationError: pydantic's, naming the fields.
+    """
+    try:
+        return _EPISODE.validate_json(body)
+    except ValidationError as problem:
+        if any(e["loc"] == ("decision_id",) for e in problem.errors(include_input=False)):
+            return _CONFIRMED.validate_json(body)
+        raise

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,7 +35,6 @@ class RequestFigures:
             buckets=_BUCKETS,
             registry=registry,
         )
-        self.open = Gauge("everloop_requests_open", "Requests under way", registry=registry)
         self.quarantined = Counter(
             "everloop_feedback_quarantined", "Feedback put in quarantine", registry=registry
         )
@@ -60,7 +59,6 @@ class RequestMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        figures = self._figures
         started = time.perf_counter()
         status = 500
 
@@ -70,15 +68,13 @@ class RequestMetrics:
                 status = message["status"]
             await send(message)
 
-        figures.open.inc()
         try:
             await self._app(scope, receive, noting)
         finally:
-            figures.open.dec()
             route = getattr(scope.get("route"), "path", "unmatched")
             # A client may name any method; each label value is kept for ever.
             method = scope["method"] if route != "unmatched" else "any"
-            figures.observe(method, route, status, time.perf_counter() - started)
+            self._figures.observe(method, route, status, time.perf_counter() - started)
 
 
 class ServiceCollector(Collector):

@@ -102,6 +102,18 @@ def too_large(largest: int) -> Response:
     )
 
 
+def internal() -> Response:
+    """A fault of ours, as 500; the trace goes to the log, never to the caller."""
+    return _document(
+        "InternalError",
+        500,
+        "The service failed; nothing of this request may be assumed to be stored.",
+        "Send it again with the same ids, and report the trace in the service's log.",
+        (),
+        {},
+    )
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem document."""
 
@@ -122,14 +134,7 @@ def install(app: FastAPI) -> None:
         return _document("HttpError", problem.status_code, str(problem.detail), "", (), headers)
 
     async def unexpected(_: Request, __: Exception) -> Response:
-        return _document(
-            "InternalError",
-            500,
-            "The service failed; nothing of this request may be assumed to be stored.",
-            "Send it again with the same ids, and report the trace in the service's log.",
-            (),
-            {},
-        )
+        return internal()
 
     app.add_exception_handler(Exception, unexpected)
     app.add_exception_handler(errors.EverloopError, ours)

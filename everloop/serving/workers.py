@@ -53,7 +53,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 def run(config: ServiceConfig, listening: socket.socket) -> int:
     """Serve until told to stop by SIGTERM or SIGINT; the exit code."""
-    _raise_file_limit()
+    raise_file_limit()
     if config.workers == 1:
         return _serve(config, listening)
     return _supervise(config, listening)
@@ -137,7 +137,7 @@ def _starter(
     return start
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     """Each open connection is a file."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -12,6 +12,7 @@ from typing import Any, cast
 from everloop.contracts.canonical import canonical_bytes
 from everloop.storage.column_types import microseconds
 
+_PIECE = 2047
 NOT_PAYLOAD = frozenset({"schema_version"})
 """Fields that say how a record was written down, not what it says."""
 
@@ -32,7 +33,16 @@ def payload_sha256(record: Any, without: frozenset[str] = NOT_PAYLOAD) -> bytes:
             value = getattr(record, name)
             if value != default:
                 payload[name] = microseconds(value) if isinstance(value, datetime) else value
-    return hashlib.sha256(canonical_bytes(payload)).digest()
+    return _digest(canonical_bytes(payload))
+
+
+def _digest(data: bytes) -> bytes:
+    """SHA-256 in pieces: the library lets go of the interpreter's lock for larger ones, and among busy
+    threads a thread waits much longer to get it back than a few kilobytes take."""
+    total = hashlib.sha256()
+    for start in range(0, len(data), _PIECE):
+        total.update(data[start : start + _PIECE])
+    return total.digest()
 
 
 @functools.cache

@@ -36,16 +36,18 @@ BODIES = (RewardBody, RewardsBody)
     summary="Submit a reward signal",
 )
 async def log_reward(request: Request) -> Response:
-    service = service_of(request)
+    content = await answer_reward(service_of(request), request, await request.body())
+    return Response(content, 201, media_type="application/json")
+
+
+async def answer_reward(service: Service, request: Request, raw: bytes) -> bytes:
     caller = await service.access.admit(request, Scope.INGEST)
     service.limits.admit(caller.tenant)
-    body = REWARD.validate_json(await request.body())
-    (signal,) = await _store(service, caller, (body,))
-    return Response(
-        b'{"id":"%b","status":"stored"}' % signal.signal_id.encode(),
-        201,
-        media_type="application/json",
-    )
+    (signal,) = await _store(service, caller, (REWARD.validate_json(raw),))
+    return b'{"id":"%b","status":"stored"}' % signal.signal_id.encode()
+
+
+FAST = {"/api/ml/reward": (201, answer_reward)}
 
 
 @router.post(

@@ -60,6 +60,7 @@ class SqliteBulk:
         if not isinstance(driver, sqlite3.Connection):
             raise TypeError(f"{driver!r} is no connection of SQLite's driver")
         self._cursor = driver.cursor()
+        self._cursor.execute("PRAGMA wal_autocheckpoint=0")  # the WalKeeper does it, beside us
 
     def stored(
         self, table: Table, key: str, columns: Sequence[str], tenant: str, ids: Sequence[str]

@@ -137,6 +137,7 @@ class GroupCommit:
             self._open = False
             self._changed.notify()
         self._thread.join()
+        self._wal.close()
 
     def _run(self) -> None:
         while True:
@@ -149,7 +150,6 @@ class GroupCommit:
                 time.sleep(self._linger_s)
             batch = self._take()
             self._resolve(batch, self._commit(batch))
-            self._wal.keep_small()
 
     def _take(self) -> list[_Ticket]:
         batch: list[_Ticket] = []

@@ -1,9 +1,9 @@
-"""Keeps SQLite's write-ahead log small while readers come and go."""
+"""Keeps SQLite's write-ahead log small, beside the writer and not in its way."""
 
 from __future__ import annotations
 
 import sqlite3
-import time
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,57 +11,68 @@ from sqlalchemy import Engine
 
 from everloop.storage.sql.engine import BUSY_SECONDS, database_path
 
-LARGEST_WAL = 64 * 1024 * 1024
-"""Bytes beyond which the log is written back and truncated."""
+LARGEST_WAL = 16 * 1024 * 1024
+"""Bytes beyond which the log is written back to the database."""
 
 _PATIENCE_MS = 50
-_PAUSE_S = 1.0
+_PAUSE_S = 0.1
 
 
 class WalKeeper:
-    """Truncates the log when it is large.
+    """A thread that writes the log back when it is large, then truncates it.
 
-    SQLite's own checkpoints never wait for a reader, so readers that overlap let the log grow without
-    end. This one waits a moment for them; while a single long reader stays, the log has to grow.
+    SQLite's own checkpoints run inside a commit, which then takes as long as rewriting a thousand pages
+    does. The first pass here runs beside the writer; the second stops it for what is left, and waits a
+    moment for readers, so that overlapping ones cannot let the log grow without end. While a single
+    reader stays, the log has to grow.
+
+    Args:
+        engine: the workspace database; on PostgreSQL there is nothing to do.
+        largest: bytes.
     """
 
     def __init__(self, engine: Engine, largest: int = LARGEST_WAL) -> None:
         self._engine = engine
         self._largest = largest
-        self._path = None
+        self._path: Path | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
         if engine.dialect.name == "sqlite":
             path = database_path(engine)
             self._path = path.with_name(f"{path.name}-wal")
-        self._next = 0.0
-
-    @property
-    def path(self) -> Path | None:
-        """The log's file; ``None`` on another database."""
-        return self._path
+            self._thread = threading.Thread(target=self._run, name="everloop-wal", daemon=True)
+            self._thread.start()
 
     @property
     def size(self) -> int:
-        """Bytes in the log."""
+        """Bytes in the log; 0 on another database."""
         try:
             return 0 if self._path is None else self._path.stat().st_size
         except FileNotFoundError:
             return 0
 
-    def keep_small(self) -> None:
-        """Truncate the log if it is large; at most once a second."""
-        now = time.monotonic()
-        if self._path is None or now < self._next:
-            return
-        self._next = now + _PAUSE_S
-        if self.size <= self._largest:
-            return
+    def close(self) -> None:
+        """Stop; idempotent."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_PAUSE_S):
+            if self.size > self._largest:
+                # Busy or full: the log stays as it is, and is looked at again.
+                with suppress(sqlite3.Error):
+                    self._write_back()
+
+    def _write_back(self) -> None:
         raw = self._engine.raw_connection()
         try:
             cursor = raw.cursor()
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
             cursor.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
-            # Busy or full: the log stays as it is and the next commit tries again.
-            with suppress(sqlite3.Error):
+            try:
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            cursor.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
         finally:
             raw.close()

@@ -1,0 +1,1 @@
+"""The HTTP service under load: sustained rates, latencies, CPU per request."""

@@ -1,0 +1,118 @@
+"""Requests of the companion product as bytes: episodes, rewards and questions, each with ids of its own."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import numpy as np
+
+MIX = ("reward", "episode", "reward", "reward")
+"""A decision of the companion loop has up to three signals."""
+
+_SIGNALS = ("engagement", "resonance", "explicit_feedback")
+_CONTEXTS = 256
+_PEOPLE = 20_000
+Maker = Callable[[], bytes]
+
+
+class Traffic:
+    """Makes requests; the same seed makes the same ones but for their ids.
+
+    Args:
+        key: the API key that they carry.
+        seed: of contexts and people.
+        known: episodes that rewards may speak of.
+    """
+
+    def __init__(self, key: str, seed: int, known: list[str]) -> None:
+        self._random = np.random.default_rng(seed)
+        self._key = key
+        self._known = known
+        self._contexts = [json.dumps(self._context()) for _ in range(_CONTEXTS)]
+        self._ids = self._uuids()
+
+    def request(self, path: str, body: bytes) -> bytes:
+        """A whole HTTP/1.1 request."""
+        return (
+            f"POST {path} HTTP/1.1\r\nHost: everloop\r\nAuthorization: Bearer {self._key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        ).encode() + body
+
+    def makers(self) -> dict[str, Maker]:
+        """Kind of request -> what makes the next one of it."""
+        return {
+            "bare": lambda: self.request("/bare", self._episode(next(self._ids)).encode()),
+            "episode": lambda: self.request(
+                "/api/ml/episode", self._episode(next(self._ids)).encode()
+            ),
+            "reward": lambda: self.request("/api/ml/reward", self._reward().encode()),
+            "decide": lambda: self.request("/api/ml/decide", self._question().encode()),
+        }
+
+    def episode_batch(self, ids: list[str]) -> bytes:
+        """A batch of episodes with given ids."""
+        bodies = ",".join(self._episode(row) for row in ids)
+        return self.request("/api/ml/episode/batch", f'{{"episodes":[{bodies}]}}'.encode())
+
+    def reward_batch(self, ids: list[str]) -> bytes:
+        """Three rewards for each of the episodes."""
+        bodies = ",".join(self._reward(row, kind) for row in ids for kind in _SIGNALS)
+        return self.request("/api/ml/reward/batch", f'{{"rewards":[{bodies}]}}'.encode())
+
+    def new_ids(self, count: int) -> list[str]:
+        return [next(self._ids) for _ in range(count)]
+
+    def _uuids(self) -> Iterator[str]:
+        """Time-ordered UUIDs (RFC 9562, version 7), as the SDK makes them."""
+        while True:
+            milliseconds = time.time_ns() // 1_000_000
+            value = (milliseconds << 80) | uuid.uuid4().int & ((1 << 80) - 1)
+            value = value & ~(0xF << 76) | 7 << 76
+            yield str(uuid.UUID(int=value & ~(0x3 << 62) | 2 << 62))
+
+    def _person(self) -> str:
+        return f"person-{int(self._random.integers(_PEOPLE))}"
+
+    def _context(self) -> dict[str, object]:
+        draw = self._random
+        return {
+            "emotion": [round(float(v), 6) for v in draw.uniform(-1, 1, 128)],
+            "recent_interactions": [
+                {"action": "no_action", "reward": None},
+                {"action": "pair-one", "reward": 0.25},
+            ],
+            "heart_rate": 72.0,
+            "pulse_variability": 55.0,
+            "hour": int(draw.integers(24)),
+            "weekday": int(draw.integers(7)),
+            "week": 12,
+            "connections": int(draw.integers(50)),
+            "active_connections": 3,
+            "age_group": "25_to_44",
+        }
+
+    def _some_context(self) -> str:
+        return self._contexts[int(self._random.integers(_CONTEXTS))]
+
+    def _episode(self, episode_id: str) -> str:
+        return (
+            f'{{"episode_id":"{episode_id}","user_id":"{self._person()}",'
+            f'"context_snapshot":{self._some_context()},"action_taken":"no_action",'
+            f'"timestamp":"{datetime.now(UTC).isoformat()}","model_version":"bench-1",'
+            '"propensity":0.5,"valid_actions":["no_action","pair-one","hive-walk"]}'
+        )
+
+    def _reward(self, episode_id: str | None = None, kind: str | None = None) -> str:
+        episode_id = episode_id or self._known[int(self._random.integers(len(self._known)))]
+        kind = kind or _SIGNALS[int(self._random.integers(3))]
+        return (
+            f'{{"signal_id":"{next(self._ids)}","episode_id":"{episode_id}",'
+            f'"signal_type":"{kind}","value":0.75,"latency":30,"confidence":0.9}}'
+        )
+
+    def _question(self) -> str:
+        return f'{{"user_id":"{self._person()}","context":{self._some_context()}}}'
