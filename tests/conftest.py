@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from tests.postgresql_server import open_engine, own_postgresql, postgresql, postgresql_url
+from tests.postgresql_server import (
+    new_postgresql_url,
+    own_postgresql,
+    postgresql,
+    postgresql_url,
+)
 
-__all__ = ["open_engine", "own_postgresql", "postgresql", "postgresql_url"]
+__all__ = ["new_postgresql_url", "own_postgresql", "postgresql", "postgresql_url"]

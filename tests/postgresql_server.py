@@ -23,6 +23,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -285,12 +286,24 @@ def postgresql() -> Iterator[PostgresqlServer]:
 
 
 @pytest.fixture
-def postgresql_url(postgresql: PostgresqlServer) -> Iterator[str]:
-    """URL of a database of this test's own, with this version's schema and no rows."""
-    url = postgresql.new_database()
-    yield url
+def new_postgresql_url(postgresql: PostgresqlServer) -> Iterator[Callable[[], str]]:
+    """Each call gives the URL of a new database, with this version's schema and no rows."""
+    made: list[str] = []
+
+    def new() -> str:
+        made.append(postgresql.new_database())
+        return made[-1]
+
+    yield new
     close_connections()
-    postgresql.drop_database(url)
+    for url in made:
+        postgresql.drop_database(url)
+
+
+@pytest.fixture
+def postgresql_url(new_postgresql_url: Callable[[], str]) -> str:
+    """URL of a database of this test's own, with this version's schema and no rows."""
+    return new_postgresql_url()
 
 
 @pytest.fixture
@@ -301,10 +314,28 @@ def own_postgresql() -> Iterator[PostgresqlServer]:
         close_connections()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Engine]:
-    """Opens the same database again and again; the test runs on each kind of it."""
-    if request.param == "sqlite":
-        return lambda: open_workspace_database(tmp_path / "state.db")
-    url = request.getfixturevalue("postgresql_url")
-    return lambda: open_database(url, tmp_path)
+class SqlSuite(ABC):
+    """A conformance suite of an adapter that runs on both databases."""
+
+    @abstractmethod
+    def engines(self, folder: Path) -> Callable[[], Engine]:
+        """A function that opens the same database again and again; another for each folder."""
+
+
+class OnSqlite(SqlSuite):
+    """Runs a suite on SQLite."""
+
+    def engines(self, folder: Path) -> Callable[[], Engine]:
+        return lambda: open_workspace_database(folder / "state.db")
+
+
+class OnPostgresql(SqlSuite):
+    """Runs a suite on PostgreSQL."""
+
+    @pytest.fixture(autouse=True)
+    def take_databases(self, new_postgresql_url: Callable[[], str]) -> None:
+        self._new_url = new_postgresql_url
+
+    def engines(self, folder: Path) -> Callable[[], Engine]:
+        url = self._new_url()
+        return lambda: open_database(url, folder)

@@ -24,7 +24,6 @@ from everloop.contracts.episodes import Arm, Consent, Dispute
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.ports import Clock, DatasetStore, EventLog
 from everloop.storage.local.datasets import LocalDatasetStore
-from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.event_log import SqlEventLog
 from tests.log_records import (
     ANN,
@@ -43,6 +42,7 @@ from tests.log_records import (
     uuid_of,
 )
 from tests.log_reference import Logged, extract
+from tests.postgresql_server import OnPostgresql, OnSqlite, SqlSuite
 
 Opener = Callable[[Clock], tuple[EventLog, DatasetStore]]
 MIDNIGHT = datetime(2026, 3, 11, tzinfo=UTC)
@@ -498,7 +498,12 @@ class DatasetStoreSuite(ABC):
         assert propensity[-1].as_py() == 0.125
 
     @settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.differing_executors,
+        ],
     )
     @given(st.data())
     def test_extraction_equals_the_rules_applied_one_by_one(
@@ -593,10 +598,20 @@ def logs(draw: st.DrawFn, tenant: str) -> Logged:
     return logged
 
 
-class TestLocalDatasetStore(DatasetStoreSuite):
+class LocalDatasetStoreSuite(DatasetStoreSuite, SqlSuite):
     def opener(self, folder: Path) -> Opener:
+        engines = self.engines(folder)
+
         def open_both(clock: Clock) -> tuple[EventLog, DatasetStore]:
-            engine = open_workspace_database(folder / "state.db")
+            engine = engines()
             return SqlEventLog(engine, clock), LocalDatasetStore(engine, folder / "datasets", clock)
 
         return open_both
+
+
+class TestLocalDatasetStore(OnSqlite, LocalDatasetStoreSuite):
+    pass
+
+
+class TestLocalDatasetStoreOnPostgresql(OnPostgresql, LocalDatasetStoreSuite):
+    pass

@@ -22,7 +22,6 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
 )
 from everloop.contracts.ports import Appended, Clock, EventLog
-from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.event_log import SqlEventLog
 from tests.log_records import (
     ANN,
@@ -35,6 +34,7 @@ from tests.log_records import (
     signal,
     uuid_of,
 )
+from tests.postgresql_server import OnPostgresql, OnSqlite, SqlSuite
 
 Opener = Callable[[Clock], EventLog]
 HOUR = timedelta(hours=1)
@@ -285,7 +285,12 @@ class EventLogSuite(ABC):
             log.record_dispute(dispute(1, at=NOON.replace(tzinfo=None)))
 
     @settings(
-        max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=25,
+        deadline=None,
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.differing_executors,
+        ],
     )
     @given(
         st.lists(
@@ -318,6 +323,15 @@ class EventLogSuite(ABC):
             assert log.counts("walk", tenant) == (len(episodes), len(signals))
 
 
-class TestSqlEventLog(EventLogSuite):
+class SqlEventLogSuite(EventLogSuite, SqlSuite):
     def opener(self, folder: Path) -> Opener:
-        return lambda clock: SqlEventLog(open_workspace_database(folder / "state.db"), clock)
+        engines = self.engines(folder)
+        return lambda clock: SqlEventLog(engines(), clock)
+
+
+class TestSqlEventLog(OnSqlite, SqlEventLogSuite):
+    pass
+
+
+class TestSqlEventLogOnPostgresql(OnPostgresql, SqlEventLogSuite):
+    pass

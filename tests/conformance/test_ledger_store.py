@@ -15,9 +15,10 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 from everloop.contracts.ports import LedgerStore
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.storage.ledger_tables import APPEND_ONLY
-from everloop.storage.sql.engine import open_workspace_database, writing
+from everloop.storage.sql.engine import writing
 from everloop.storage.sql.ledger_store import SqlLedgerStore
 from tests.conformance.memory_ledger_store import MemoryLedgerStore
+from tests.postgresql_server import OnPostgresql, OnSqlite, SqlSuite
 
 DAY = date(2026, 3, 1)
 ANN, BEN, CY = (letter * 64 for letter in "abc")
@@ -173,14 +174,15 @@ class TestMemoryLedgerStore(LedgerStoreSuite):
         return lambda: store
 
 
-class TestSqlLedgerStore(LedgerStoreSuite):
+class SqlLedgerStoreSuite(LedgerStoreSuite, SqlSuite):
     def opener(self, folder: Path) -> Callable[[], LedgerStore]:
-        return lambda: SqlLedgerStore(open_workspace_database(folder / "state.db"))
+        engines = self.engines(folder)
+        return lambda: SqlLedgerStore(engines())
 
     @pytest.mark.parametrize("table", APPEND_ONLY)
     @pytest.mark.parametrize("verb", ["DELETE FROM {table}", "UPDATE {table} SET {column} = 1"])
     def test_the_database_refuses_changes(self, tmp_path: Path, table: str, verb: str) -> None:
-        engine = open_workspace_database(tmp_path / "state.db")
+        engine = self.engines(tmp_path)()
         with SqlLedgerStore(engine).transaction() as ledger:
             ledger.append(row(1))
             ledger.charge((ANN,), "r1", DAY, 0.5)
@@ -195,3 +197,11 @@ class TestSqlLedgerStore(LedgerStoreSuite):
             ledger.append(row(1))
         with pytest.raises(ShouldResolveConflict), store.transaction() as ledger:
             ledger.append(other)
+
+
+class TestSqlLedgerStore(OnSqlite, SqlLedgerStoreSuite):
+    pass
+
+
+class TestSqlLedgerStoreOnPostgresql(OnPostgresql, SqlLedgerStoreSuite):
+    pass

@@ -15,9 +15,9 @@ import pytest
 from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefact
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.contracts.ports import Clock, Registry
-from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.registry import SqlRegistry
 from tests.log_records import SetClock, uuid_of
+from tests.postgresql_server import OnPostgresql, OnSqlite, SqlSuite
 
 TRAINED = datetime(2026, 3, 10, 4, tzinfo=UTC)
 Opener = Callable[[Clock], Registry]
@@ -213,6 +213,15 @@ class RegistrySuite(ABC):
         assert registry.register(newer).schema_version == 1
 
 
-class TestSqlRegistry(RegistrySuite):
+class SqlRegistrySuite(RegistrySuite, SqlSuite):
     def opener(self, folder: Path) -> Opener:
-        return lambda clock: SqlRegistry(open_workspace_database(folder / "state.db"), clock)
+        engines = self.engines(folder)
+        return lambda clock: SqlRegistry(engines(), clock)
+
+
+class TestSqlRegistry(OnSqlite, SqlRegistrySuite):
+    pass
+
+
+class TestSqlRegistryOnPostgresql(OnPostgresql, SqlRegistrySuite):
+    pass

@@ -14,9 +14,9 @@ import pytest
 from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.models import RolloutRecord
 from everloop.contracts.ports import RolloutStore
-from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.rollouts import SqlRolloutStore
 from tests.log_records import NOON
+from tests.postgresql_server import OnPostgresql, OnSqlite, SqlSuite
 
 Opener = Callable[[], RolloutStore]
 
@@ -113,6 +113,15 @@ class RolloutStoreSuite(ABC):
         assert sorted(states) == ["started"] + ["waiting"] * 5
 
 
-class TestSqlRolloutStore(RolloutStoreSuite):
+class SqlRolloutStoreSuite(RolloutStoreSuite, SqlSuite):
     def opener(self, folder: Path) -> Opener:
-        return lambda: SqlRolloutStore(open_workspace_database(folder / "state.db"))
+        engines = self.engines(folder)
+        return lambda: SqlRolloutStore(engines())
+
+
+class TestSqlRolloutStore(OnSqlite, SqlRolloutStoreSuite):
+    pass
+
+
+class TestSqlRolloutStoreOnPostgresql(OnPostgresql, SqlRolloutStoreSuite):
+    pass

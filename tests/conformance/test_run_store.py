@@ -13,9 +13,9 @@ import pytest
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.models import RunRecord, StageRecord
 from everloop.contracts.ports import RunStore
-from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.runs import SqlRunStore
 from tests.log_records import NOON
+from tests.postgresql_server import OnPostgresql, OnSqlite, SqlSuite
 
 Opener = Callable[[], RunStore]
 
@@ -89,6 +89,15 @@ class RunStoreSuite(ABC):
             store.run("anything")
 
 
-class TestSqlRunStore(RunStoreSuite):
+class SqlRunStoreSuite(RunStoreSuite, SqlSuite):
     def opener(self, folder: Path) -> Opener:
-        return lambda: SqlRunStore(open_workspace_database(folder / "state.db"))
+        engines = self.engines(folder)
+        return lambda: SqlRunStore(engines())
+
+
+class TestSqlRunStore(OnSqlite, SqlRunStoreSuite):
+    pass
+
+
+class TestSqlRunStoreOnPostgresql(OnPostgresql, SqlRunStoreSuite):
+    pass

@@ -19,7 +19,7 @@ import pytest
 from everloop.contracts.errors import ShouldFreeDisk, ShouldRestoreArtefact
 from everloop.contracts.models import ModelType, Provenance
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
-from everloop.storage.local import extraction_query
+from everloop.storage.local import extraction_sqlite
 from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.sql.engine import open_workspace_database
@@ -201,7 +201,7 @@ def test_a_sort_that_does_not_fit_is_named(
     engine = open_workspace_database(tmp_path / "state.db")
     store = LocalDatasetStore(engine, tmp_path / "datasets", SetClock())
     store.extract(extraction(window_days=1))
-    monkeypatch.setattr(extraction_query, "_CACHE_KIB", 1)
+    monkeypatch.setattr(extraction_sqlite, "_CACHE_KIB", 1)
     with no_file_larger_than(1 << 20), pytest.raises(ShouldFreeDisk, match="temporary") as full:
         store.extract(extraction())
     assert isinstance(full.value.__cause__, adbc.Error)

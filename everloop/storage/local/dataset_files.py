@@ -80,7 +80,9 @@ def write_rows(
             use_dictionary=[c for c in _REPEATING if c.split(".")[0] in schema.names],
         ) as writer:
             for group in _groups(batches, SCHEMAS[name], ROW_GROUP[name]):
-                writer.write_table(group.replace_schema_metadata(schema.metadata))
+                # One piece a column: where the pieces end would show in the pages' bounds.
+                whole = group.combine_chunks()
+                writer.write_table(whole.replace_schema_metadata(schema.metadata))
                 rows += group.num_rows
         stream.flush()
         os.fsync(stream.fileno())

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,7 +22,12 @@ from everloop.contracts.datasets import (
     DatasetVersion,
     Exclusions,
 )
-from everloop.contracts.errors import ShouldFixArgument, ShouldFreeDisk, ShouldRestoreArtefact
+from everloop.contracts.errors import (
+    EverloopError,
+    ShouldFixArgument,
+    ShouldFreeDisk,
+    ShouldRestoreArtefact,
+)
 from everloop.contracts.ports import Clock, Extraction
 from everloop.storage.local import extraction_query as query
 from everloop.storage.local.clock import SystemClock
@@ -35,15 +40,19 @@ from everloop.storage.local.dataset_files import (
     verified,
     write_rows,
 )
+from everloop.storage.local.extraction_postgresql import postgresql_reader
+from everloop.storage.local.extraction_sqlite import sqlite_reader
 from everloop.storage.local.folders import sync_folder
 from everloop.storage.sql.dataset_pins import pin, remember
-from everloop.storage.sql.engine import damaged, database_path
+from everloop.storage.sql.engine import damaged, database_name, database_path, is_postgresql
 from everloop.storage.sql.erasure_marks import (
     PersonErased,
     erasures_so_far,
     refuse_erased,
     unless_erased,
 )
+from everloop.storage.sql.postgresql_engine import libpq_url
+from everloop.storage.sql.postgresql_errors import named_state
 
 _PARTIAL = ".partial-"
 _ABANDONED_SECONDS = 86_400.0
@@ -86,7 +95,7 @@ class LocalDatasetStore:
                 return self.open(made)
             except ShouldRestoreArtefact:
                 pass  # the pin makes the same version again
-        with _remedies_named(self._root, database_path(self._engine)):
+        with _remedies_named(self._root, self._engine):
             version = self._make(query.Bounds(extraction, pinned), so_far)
         refuse_erased(self._engine, version.manifest.dataset_id)
         remember(self._engine, extraction, pinned, version.manifest.dataset_id)
@@ -124,7 +133,7 @@ class LocalDatasetStore:
         _sweep(self._root)
         partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._root))
         try:
-            with query.log_reader(database_path(self._engine), bounds) as reader:
+            with _reader(self._engine, bounds) as reader:
                 manifest = _write(partial, bounds, reader)
             return self._publish(partial, manifest, so_far)
         finally:
@@ -153,9 +162,9 @@ class LocalDatasetStore:
 def _write(folder: Path, bounds: query.Bounds, reader: query.LogReader) -> DatasetManifest:
     """Write the three files of a version, the manifest last."""
     extraction, pinned = bounds.extraction, bounds.pin
-    days = {row["day"]: row for row in reader.rows(query.DAYS)}
-    opted_out = reader.rows(query.OPTED_OUT)[0]
-    signals = SignalBatches(reader.batches(query.SIGNALS, ROW_GROUP[SIGNALS_FILE]))
+    days = {row["day"]: row for row in query.small_result(reader, reader.queries.days)}
+    opted_out = query.small_result(reader, reader.queries.opted_out)[0]
+    signals = SignalBatches(reader.batches(reader.queries.signals, ROW_GROUP[SIGNALS_FILE]))
     signal_rows = write_rows(folder, SIGNALS_FILE, signals)
     exclusions = Exclusions(
         opted_out_people=opted_out["people"],
@@ -164,7 +173,7 @@ def _write(folder: Path, bounds: query.Bounds, reader: query.LogReader) -> Datas
         late_signals=signals.late,
         open_episodes=sum(row["open"] for row in days.values()),
     )
-    episodes = episode_batches(reader.batches(query.EPISODES, ROW_GROUP[EPISODES_FILE]))
+    episodes = episode_batches(reader.batches(reader.queries.episodes, ROW_GROUP[EPISODES_FILE]))
     identity = identity_of(
         extraction.spec.name,
         extraction.tenant,
@@ -202,8 +211,14 @@ def _write(folder: Path, bounds: query.Bounds, reader: query.LogReader) -> Datas
     return manifest
 
 
+def _reader(engine: Engine, bounds: query.Bounds) -> AbstractContextManager[query.LogReader]:
+    if is_postgresql(engine):
+        return postgresql_reader(libpq_url(engine), bounds)
+    return sqlite_reader(database_path(engine), bounds)
+
+
 @contextmanager
-def _remedies_named(root: Path, database: Path) -> Iterator[None]:
+def _remedies_named(root: Path, engine: Engine) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
@@ -211,12 +226,28 @@ def _remedies_named(root: Path, database: Path) -> Iterator[None]:
             raise
         raise _no_room(root, problem) from problem
     except adbc.Error as problem:
-        if "disk image is malformed" in str(problem):
-            raise damaged(database, problem) from problem
-        # SQLite says "full" of a full disk and "I/O error" of a quota; the driver passes no code.
-        if "disk is full" not in str(problem) and "disk I/O error" not in str(problem):
+        error = (
+            _server_named(problem, engine)
+            if is_postgresql(engine)
+            else _file_named(problem, root, engine)
+        )
+        if error is None:
             raise
-        raise _no_room(root, problem) from problem
+        raise error from problem
+
+
+def _server_named(problem: adbc.Error, engine: Engine) -> EverloopError | None:
+    lost = problem.status_code == adbc.AdbcStatusCode.IO
+    return named_state(problem.sqlstate, lost, problem, database_name(engine))
+
+
+def _file_named(problem: adbc.Error, root: Path, engine: Engine) -> EverloopError | None:
+    if "disk image is malformed" in str(problem):
+        return damaged(database_path(engine), problem)
+    # SQLite says "full" of a full disk and "I/O error" of a quota; the driver passes no code.
+    if "disk is full" in str(problem) or "disk I/O error" in str(problem):
+        return _no_room(root, problem)
+    return None
 
 
 def _no_room(root: Path, problem: Exception) -> ShouldFreeDisk:

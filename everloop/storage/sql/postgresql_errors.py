@@ -53,23 +53,26 @@ def named(problem: BaseException, name: str) -> EverloopError | None:
     """
     if not isinstance(problem, psycopg.Error):
         return None
-    state, said = problem.sqlstate or "", _one_line(problem)
-    if _is_gone(problem):
+    lost = isinstance(problem, psycopg.OperationalError)
+    return named_state(problem.sqlstate, lost, problem, name)
+
+
+def named_state(state: str | None, lost: bool, said: object, name: str) -> EverloopError | None:
+    """The same for any driver.
+
+    Args:
+        state: SQLSTATE, ``None`` when no answer came.
+        lost: whether a missing answer means that there is no connection.
+        said: the driver's words; without a password.
+        name: what to call the database in the message.
+    """
+    words = " ".join(str(said).split())
+    if lost if state is None else state in _GONE or state[:2] in _GONE_CLASSES:
         return ShouldRetryLater(
-            f"{name} does not answer ({said}).",
+            f"{name} does not answer ({words}).",
             "Start its server or correct the database URL, then send the same again.",
         )
     for states, error, happened, remedy in _MEANINGS:
         if state in states:
-            return error(f"{name} {happened} ({said}).", remedy)
+            return error(f"{name} {happened} ({words}).", remedy)
     return None
-
-
-def _is_gone(problem: psycopg.Error) -> bool:
-    if problem.sqlstate is None:
-        return isinstance(problem, psycopg.OperationalError)
-    return problem.sqlstate in _GONE or problem.sqlstate[:2] in _GONE_CLASSES
-
-
-def _one_line(problem: BaseException) -> str:
-    return " ".join(str(problem).split())

@@ -1,0 +1,107 @@
+"""An extraction's questions to SQLite."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from everloop.storage.column_types import microseconds
+from everloop.storage.local.extraction_query import Bounds, Queries
+
+_DAY = 86_400_000_000
+_PLACE = re.compile(r"\?(\d+)")
+_CACHE_KIB = 64 * 1024
+
+_CTE = """
+WITH opted_out AS MATERIALIZED (
+  SELECT user_id FROM (
+    SELECT user_id, granted, row_number() OVER (
+      PARTITION BY user_id ORDER BY recorded_at DESC, revision DESC) AS age
+    FROM consents WHERE tenant = ?1 AND purpose = 'train' AND revision <= ?7)
+  WHERE age = 1 AND NOT granted),
+held AS MATERIALIZED (
+  SELECT signal_id FROM (
+    SELECT signal_id, status, row_number() OVER (
+      PARTITION BY signal_id ORDER BY recorded_at DESC, revision DESC) AS age
+    FROM disputes WHERE tenant = ?1 AND revision <= ?7)
+  WHERE age = 1 AND status <> 'rejected')
+"""
+# INDEXED BY: without statistics SQLite takes the ingest numbers' index, and each episode would read
+# the whole table.
+_WINDOW = """
+FROM training_episodes AS e INDEXED BY ix_training_episodes_tenant_loop_timestamp_episode_id
+{join}
+WHERE e.tenant = ?1 AND e.loop = ?2 AND e.timestamp >= ?3 AND e.timestamp < ?4 AND e.seq <= ?5
+"""
+_SIGNALS = "reward_signals AS s INDEXED BY ix_reward_signals_tenant_episode_id"
+_LATE = "(s.latency > ?8 OR e.timestamp + s.latency * 1000000 > ?4)"
+_PASSED = "(e.timestamp + ?8 * 1000000 <= ?4)"
+
+# The driver takes a column's type from its first rows: a missing propensity is read as -1, so that
+# every row shows the same type. Columns of numbers hold real numbers by their declared type.
+QUERIES = Queries(
+    opted_out=f"""{_CTE}
+SELECT count(DISTINCT e.user_id) AS people, count(*) AS episodes
+{_WINDOW.format(join="")} AND e.user_id IN opted_out""",
+    days=f"""{_CTE}
+SELECT (e.timestamp - ?3) / {_DAY} AS day, count(*) AS logged, sum(NOT {_PASSED}) AS open
+{_WINDOW.format(join="")} AND e.user_id NOT IN opted_out
+GROUP BY day""",
+    episodes=f"""{_CTE}
+SELECT e.episode_id, e.user_id AS person, e.timestamp, e.action_taken AS action,
+  ifnull(e.propensity, -1.0) AS propensity, e.valid_actions, e.context_snapshot AS context,
+  e.action_arguments, e.model_version, e.arm, {_PASSED} AS closed
+{_WINDOW.format(join="")} AND e.user_id NOT IN opted_out AND {_PASSED}
+ORDER BY e.timestamp, e.episode_id""",
+    signals=f"""{_CTE}
+SELECT s.signal_id, s.episode_id, s.signal_type, s.value, s.latency,
+  s.confidence, s.signal_id IN held AS disputed, {_LATE} AS late,
+  {_PASSED} AS counts
+{_WINDOW.format(join=f"CROSS JOIN {_SIGNALS} ON s.tenant = e.tenant AND s.episode_id = e.episode_id")}
+  AND s.seq <= ?6 AND e.user_id NOT IN opted_out
+ORDER BY s.signal_id""",
+)
+
+
+class SqliteReader:
+    """``LogReader`` on a connection of the Arrow driver."""
+
+    queries = QUERIES
+
+    def __init__(self, connection: Any, bounds: Bounds) -> None:
+        self._connection = connection
+        self._parameters = (
+            bounds.extraction.tenant,
+            bounds.extraction.spec.name,
+            microseconds(bounds.start),
+            microseconds(bounds.cutoff),
+            bounds.pin.episode_watermark,
+            bounds.pin.signal_watermark,
+            bounds.pin.consent_revision,
+            bounds.closes_after,
+        )
+
+    def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:
+        options = {"adbc.sqlite.query.batch_rows": str(rows)}
+        with self._connection.cursor(adbc_stmt_kwargs=options) as cursor:
+            # The driver wants as many values as the query has numbered places.
+            places = max(int(place) for place in _PLACE.findall(query))
+            cursor.execute(query, self._parameters[:places])
+            yield from cursor.fetch_record_batch()
+
+
+@contextmanager
+def sqlite_reader(database: Path, bounds: Bounds) -> Iterator[SqliteReader]:
+    """Open the workspace database read-only."""
+    import adbc_driver_sqlite.dbapi as adbc  # noqa: PLC0415  (a second that only extraction needs)
+
+    with adbc.connect(f"file:{quote(str(database))}?mode=ro") as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        yield SqliteReader(connection, bounds)
