@@ -21,6 +21,7 @@ from everloop.contracts.ports import (
     FeedbackStore,
     JobStore,
     KeyStore,
+    PersonStore,
     PrivacyLedger,
     Registry,
     RolloutStore,
@@ -42,6 +43,7 @@ from everloop.storage.sql.group_commit import GroupCommit
 from everloop.storage.sql.jobs import SqlJobStore
 from everloop.storage.sql.keys import SqlKeyStore
 from everloop.storage.sql.ledger_store import SqlLedgerStore
+from everloop.storage.sql.people import SqlPersonStore
 from everloop.storage.sql.profiles import SqlProfileStore
 from everloop.storage.sql.registry import SqlRegistry
 from everloop.storage.sql.rollouts import SqlRolloutStore
@@ -73,6 +75,7 @@ class Workspace:
     jobs: JobStore
     feedback: FeedbackStore
     decisions: DecisionStore
+    people: PersonStore
 
 
 def open_workspace(home: Path | str | None = None) -> Workspace:
@@ -80,6 +83,8 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
     configured = settings.read(home)
     engine = open_workspace_database(configured.home / DATABASE)
     clock = SystemClock()
+    people = SqlPersonStore(engine, configured.home)
+    people.finish()
     return Workspace(
         home=configured.home,
         engine=engine,
@@ -99,6 +104,7 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         jobs=SqlJobStore(engine, clock),
         feedback=SqlFeedbackStore(engine, clock),
         decisions=SqlDecisionStore(engine),
+        people=people,
     )
 
 
