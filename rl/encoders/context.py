@@ -14,6 +14,7 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldFixEpisode
 from everloop.contracts.loop_spec import ContextField, FieldKind, LoopSpec
 from rl.encoders import fields
 from rl.encoders.projection import public_projection
+from rl.encoders.single import writer_of
 
 MISSING = "missing"
 """Kind of the one-dimensional block that follows each field's: 1 where the field is absent."""
@@ -34,6 +35,7 @@ class ContextEncoder:
     def __init__(self, spec: LoopSpec) -> None:
         self._fields = spec.context
         self._kind_of = {action.id: fields.KINDS.index(action.kind) for action in spec.actions}
+        self._writers = [(f.name, writer_of(f, self._kind_of)) for f in spec.context]
         blocks: list[EncodedBlock] = []
         start = 0
         for field in spec.context:
@@ -82,6 +84,20 @@ class ContextEncoder:
             states[:, start + width] = missing
             start += width + 1
         return states
+
+    def encode_one(self, context: Mapping[str, Any]) -> Float32:
+        """(1, d) state of one snapshot: what ``encode`` makes of it, sooner.
+
+        Raises:
+            ShouldFixEpisode: as ``encode`` does; the row is called "row 0".
+        """
+        state: list[float] = []
+        for name, write in self._writers:
+            block = write(context.get(name))
+            if block is None:
+                return self.encode([context])
+            state += block
+        return np.array([state], dtype=np.float32)
 
     def _block(
         self, field: ContextField, values: list[Any], names: Callable[[int], str]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -158,28 +159,50 @@ def history(
     """
     block = np.zeros((len(values), HISTORY_SUMMARY))
     for row, value in enumerate(values):
-        if value is None or value == []:
+        if value is None:
             continue
         if not isinstance(value, list | tuple):
             raise refuse(row, value, "is not a list of interactions")
-        recent = value[-field.width :]
-        rewards = []
-        for item in recent:
-            if not isinstance(item, Mapping) or not isinstance(item.get("action"), str):
-                raise refuse(row, item, "is not an interaction {action, reward}")
-            kind = kind_of.get(item["action"])
-            if kind is not None:
-                block[row, kind] += 1.0
-            reward = item.get("reward")
-            if reward is None:
-                continue
-            if type(reward) not in _NUMBER_TYPES or not abs(reward) <= 1.0 + TOLERANCE:
-                raise refuse(row, item, "has a reward outside -1..1")
-            rewards.append(min(1.0, max(-1.0, reward)))
-        length = len(recent)
-        block[row, : len(KINDS)] /= length
-        if rewards:
-            block[row, -3] = math.fsum(rewards) / len(rewards)
-        block[row, -2] = len(rewards) / length
-        block[row, -1] = length / field.width
+        found = summary(field, value, kind_of)
+        if isinstance(found, Refused):
+            raise refuse(row, found.value, found.problem)
+        block[row] = found
     return block, _absent(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What of a history cannot be encoded, and why."""
+
+    value: Any
+    problem: str
+
+
+def summary(
+    field: ContextField, interactions: Sequence[Any], kind_of: Mapping[str, int]
+) -> list[float] | Refused:
+    """The ``HISTORY_SUMMARY`` dimensions of one history; see ``history``."""
+    recent = interactions[-field.width :]
+    length = len(recent)
+    if not length:
+        return [0.0] * HISTORY_SUMMARY
+    counts = [0] * len(KINDS)
+    rewards = []
+    for item in recent:
+        if not isinstance(item, Mapping) or not isinstance(item.get("action"), str):
+            return Refused(item, "is not an interaction {action, reward}")
+        kind = kind_of.get(item["action"])
+        if kind is not None:
+            counts[kind] += 1
+        reward = item.get("reward")
+        if reward is None:
+            continue
+        if type(reward) not in _NUMBER_TYPES or not abs(reward) <= 1.0 + TOLERANCE:
+            return Refused(item, "has a reward outside -1..1")
+        rewards.append(min(1.0, max(-1.0, reward)))
+    return [
+        *(count / length for count in counts),
+        math.fsum(rewards) / len(rewards) if rewards else 0.0,
+        len(rewards) / length,
+        length / field.width,
+    ]

@@ -144,5 +144,7 @@ def states_of(
             mask[row] = catalogue.mask(question.valid_actions)
         except ShouldFixArgument as problem:
             raise ShouldFixArgument(f"{named(row)}{problem.message}", problem.remedy) from None
-    context = encoder_of(catalogue.spec).encode([question.context for question in questions])
-    return States(context, mask)
+    encoder = encoder_of(catalogue.spec)
+    if len(questions) == 1:
+        return States(encoder.encode_one(questions[0].context), mask)
+    return States(encoder.encode([question.context for question in questions]), mask)

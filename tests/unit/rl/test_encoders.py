@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from everloop.contracts.datasets import Float32
 from everloop.contracts.errors import ShouldFixArgument, ShouldFixEpisode
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.loops import load
 from rl.encoders import encode_context, in_holdout, layout, public_projection
+from rl.encoders.context import encoder_of
 
 ACTIONS = (
     {"id": "no_action", "kind": "no_action"},
@@ -287,3 +290,80 @@ def test_holdout_is_decided_by_the_digits_of_the_pseudonym() -> None:
     people = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(4000)]
     share = np.mean([in_holdout(person, 0.3) for person in people])
     assert share == pytest.approx(0.3, abs=0.03)
+
+
+EVERY_KIND = spec_of(
+    {"name": "n", "kind": "number", "low": -3, "high": 7.5},
+    {"name": "v", "kind": "vector", "width": 5, "low": -2, "high": 1},
+    {"name": "w", "kind": "vector", "width": 32, "low": -1, "high": 1, "project_to": 6},
+    {"name": "c", "kind": "category", "choices": ["a", "b", "3"]},
+    {"name": "o", "kind": "cycle", "period": 53},
+    {"name": "h", "kind": "history", "width": 3},
+)
+_NUMBER = st.one_of(
+    st.floats(-3, 7.5),
+    st.integers(-4, 9),
+    st.sampled_from([None, "x", True, float("nan"), 1e300, 10**400, 7.5 + 1e-10]),
+)
+_ITEM = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "action": st.sampled_from(["walk", "calm", "gone"]),
+            "reward": st.one_of(st.none(), st.floats(-1, 1), st.sampled_from([1, 2.0, "x"])),
+        }
+    ),
+    st.sampled_from([3, {"action": 4}]),
+)
+_SNAPSHOT = st.fixed_dictionaries(
+    {},
+    optional={
+        "n": _NUMBER,
+        "v": st.one_of(st.none(), st.lists(st.floats(-2, 1), min_size=4, max_size=5)),
+        "w": st.lists(st.one_of(st.floats(-1, 1), st.integers(-1, 1)), min_size=32, max_size=32),
+        "c": st.sampled_from(["a", "b", "3", 3, "z", None, 1.5, True]),
+        "o": st.one_of(st.floats(0, 53), st.integers(-60, 60), st.none()),
+        "h": st.one_of(st.none(), st.lists(_ITEM, max_size=5), st.just("x")),
+    },
+)
+
+
+@given(_SNAPSHOT)
+def test_one_snapshot_alone_is_encoded_and_refused_as_among_others(
+    snapshot: dict[str, Any],
+) -> None:
+    encoder = encoder_of(EVERY_KIND)
+
+    def outcome(encode: Callable[[], Float32]) -> tuple[str, list[list[float]]]:
+        try:
+            state = encode()
+        except ShouldFixEpisode as refused:
+            return str(refused), []
+        assert state.dtype == np.float32
+        return "", state.tolist()
+
+    alone = outcome(lambda: encoder.encode_one(snapshot))
+    assert alone == outcome(lambda: encoder.encode([snapshot]))
+
+
+def test_one_snapshot_of_the_companion_is_encoded_to_the_last_bit_as_among_others() -> None:
+    spec = load("companion")
+    encoder, rng = encoder_of(spec), np.random.default_rng(3)
+    for _ in range(300):
+        snapshot = {
+            "emotion": rng.uniform(-1, 1, 128).tolist(),
+            "recent_interactions": [
+                {"action": a, "reward": float(r)}
+                for a, r in zip(
+                    rng.choice(spec.action_ids, 10), rng.uniform(-1, 1, 10), strict=True
+                )
+            ],
+            "heart_rate": float(rng.uniform(40, 180)),
+            "pulse_variability": float(rng.uniform(0, 200)),
+            "hour": float(rng.uniform(0, 24)),
+            "weekday": int(rng.integers(7)),
+            "week": int(rng.integers(1, 54)),
+            "connections": int(rng.integers(51)),
+            "active_connections": int(rng.integers(51)),
+            "age_group": "25_to_44",
+        }
+        np.testing.assert_array_equal(encoder.encode_one(snapshot), encoder.encode([snapshot]))

@@ -136,7 +136,8 @@ class Answering:
         ([[0.5, 0.5]], r"answered shape \(1, 2\), not \(1, 5\)"),
         ([[0.2, 0.2, 0.2, 0.2, np.nan]], "answered NaN"),
         ([[0.2, 0.2, 0.2, 0.2, 0.1]], "do not sum to 1"),
-        ([[1.2, -0.2, 0, 0, 0]], "an invalid action a probability"),
+        ([[1.2, -0.2, 0, 0, 0]], "a negative probability"),
+        ([[np.inf, 0, 0, 0, 0]], "do not sum to 1"),
         (RuntimeError("out of memory"), "out of memory"),
     ],
 )
