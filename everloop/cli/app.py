@@ -16,6 +16,7 @@ from everloop.cli import (
     doctor,
     importing,
     keys,
+    models,
     people,
     privacy,
     running,
@@ -67,6 +68,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(people.consent, name="consent")
 app.add_typer(people.dispute, name="dispute")
+app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(keys.audit, name="audit")
 

@@ -164,6 +164,16 @@ class DecisionStore(Protocol):
     def decision(self, decision_id: str, tenant: str = "default") -> Decision:
         """``ShouldNameKnownId`` when the tenant has none of it."""
 
+    def served(
+        self,
+        loop: str,
+        model_version: str,
+        since: datetime,
+        at_most: int,
+        tenant: str = "default",
+    ) -> int:
+        """How many stored decisions since a moment carry a model's version, counted to ``at_most``."""
+
     def forget_unconfirmed(self, before: datetime, tenant: str | None = None) -> int:
         """Delete decisions older than ``before``; how many. Episodes made from them stay."""
 

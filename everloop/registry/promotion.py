@@ -15,6 +15,7 @@ def promote(
     reason: str,
     alias: str = ACTIVE,
     expected_generation: int | None = None,
+    actor: str = "",
 ) -> int:
     """Point an alias at a checkpoint whose files verify; returns the alias's new generation.
 
@@ -23,6 +24,7 @@ def promote(
         reason: goes into the deployment log.
         alias: ``active`` or another name.
         expected_generation: the generation that the decision was made at; ``None`` reads it now.
+        actor: who asked for it, for the audit log; empty where nobody did.
 
     Raises:
         ShouldFixArgument: the checkpoint was trained on the raw log, the gate held it back, or no
@@ -53,5 +55,5 @@ def promote(
         )
     load(checkpoint_id, registry, blobs)
     return registry.set_alias(
-        checkpoint.loop, alias, checkpoint_id, generation, reason, checkpoint.tenant
+        checkpoint.loop, alias, checkpoint_id, generation, reason, checkpoint.tenant, actor
     )

@@ -93,6 +93,17 @@ class DecisionStoreSuite(ABC):
         with pytest.raises(ShouldNameKnownId):
             store.decisions.decision(uuid_of(1))
 
+    def test_what_a_model_decided_is_counted_to_a_bound(self, store: Opened) -> None:
+        later = NOON + timedelta(hours=1)
+        put(store.engine, *(decision(n, later) for n in range(3)), decision(3))
+        put(store.engine, decision(4, later, model_version="v2"), decision(5, later, loop="run"))
+        put(store.engine, decision(6, later, tenant="acme"))
+        assert store.decisions.served("walk", "v1", NOON, 99) == 4
+        assert store.decisions.served("walk", "v1", later, 99) == 3
+        assert store.decisions.served("walk", "v1", NOON, 2) == 2
+        assert store.decisions.served("walk", "v1", NOON, 99, "acme") == 1
+        assert store.decisions.served("walk", "v3", NOON, 99) == 0
+
     def test_old_ones_are_forgotten_and_their_episodes_stay(self, store: Opened) -> None:
         moment = timedelta(microseconds=1)
         put(store.engine, decision(1, NOON - moment), decision(2, NOON), decision(3, NOON - moment))

@@ -9,9 +9,21 @@ from everloop.serving.api import (
     episodes,
     feedback,
     interactions,
+    models,
     observability,
     rewards,
+    training,
 )
 
-RESOURCES = (episodes, rewards, decide, interactions, feedback, audit, observability)
+RESOURCES = (
+    episodes,
+    rewards,
+    decide,
+    interactions,
+    feedback,
+    training,
+    models,
+    audit,
+    observability,
+)
 """In the order in which the documentation shows them."""

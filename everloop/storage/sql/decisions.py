@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Engine, delete, select, tuple_
+from sqlalchemy import Engine, delete, func, select, tuple_
 
 from everloop.contracts.episodes import canonical_uuid
 from everloop.contracts.errors import ShouldNameKnownId
@@ -45,6 +45,26 @@ class SqlDecisionStore:
         if row is None:
             raise unknown
         return decision_of(row)
+
+    def served(
+        self,
+        loop: str,
+        model_version: str,
+        since: datetime,
+        at_most: int,
+        tenant: str = "default",
+    ) -> int:
+        """See ``DecisionStore``. Reads every decision since then until it has found enough."""
+        table = decisions.c
+        found = select(table.seq).where(
+            table.tenant == tenant,
+            table.loop == loop,
+            table.timestamp >= since,
+            table.model_version == model_version,
+        )
+        query = select(func.count()).select_from(found.limit(at_most).subquery())
+        with reading(self._engine) as connection:
+            return int(connection.scalar(query) or 0)
 
     def forget_unconfirmed(self, before: datetime, tenant: str | None = None) -> int:
         """See ``DecisionStore``; a few thousand a transaction, so that ingest goes on meanwhile."""

@@ -14,6 +14,7 @@ from everloop.contracts.ports import Clock
 from everloop.storage.local.clock import SystemClock
 from everloop.storage.payloads import NOT_PAYLOAD, payload_sha256
 from everloop.storage.schema import deployment_log, model_aliases, model_checkpoints
+from everloop.storage.sql.audit import append_audit
 from everloop.storage.sql.engine import reading, writing
 from everloop.storage.sql.upsert import upsert
 
@@ -80,6 +81,7 @@ class SqlRegistry:
         expected_generation: int,
         reason: str,
         tenant: str = "default",
+        actor: str = "",
     ) -> int:
         """See ``Registry``; ``ShouldRestoreArtefact`` when the loop has no such checkpoint."""
         with writing(self._engine) as connection:
@@ -112,6 +114,19 @@ class SqlRegistry:
             )
             if alias == ACTIVE:
                 _mark_active(connection, loop, tenant, checkpoint_id)
+            if actor:
+                detail = {
+                    "loop": loop,
+                    "alias": alias,
+                    "generation": generation + 1,
+                    "previous": previous,
+                    "reason": reason,
+                }
+                append_audit(
+                    *(connection, tenant, actor, "model.deploy", checkpoint_id or "none", 1),
+                    detail,
+                    self._clock.now(),
+                )
             return generation + 1
 
     def deployment_log(

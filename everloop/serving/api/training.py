@@ -1,0 +1,151 @@
+"""``/api/ml/train``: start training, and see how it goes."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+
+from everloop.contracts.access import Scope
+from everloop.contracts.episodes import canonical_uuid
+from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
+from everloop.contracts.serving import JobCause, JobState, TrainingJob
+from everloop.serving import bodies
+from everloop.serving.openapi import problems
+from everloop.serving.service import Service, service_of
+
+router = APIRouter(tags=["training"])
+
+MOST_JOBS = 500
+Day = date
+
+
+class TrainBody(bodies.Body):
+    """What to train, and of which day."""
+
+    loop: bodies.Word | None = None
+    """The loop; may be left out where the service has one."""
+    date: Day | None = None
+    """The day to learn for, UTC; today when left out: what has happened so far is learned from."""
+
+
+class Job(BaseModel):
+    """One start of the daily graph."""
+
+    job_id: str
+    loop: str
+    logical_date: date
+    cause: JobCause
+    """``episodes``: enough new ones; ``day``: time enough since the last; ``manual``: asked for."""
+    state: JobState
+    requested_by: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    heartbeat_at: datetime | None
+    """Last sign of life of the run; one that stays silent is taken over."""
+    attempts: int
+    run_id: str
+    """The run's id, empty until it has ended."""
+    error: str
+    """Why the last attempt failed; empty when none did."""
+
+
+class Jobs(BaseModel):
+    """Training jobs of the caller's tenant, newest first."""
+
+    jobs: list[Job]
+
+
+@router.post(
+    "/api/ml/train",
+    status_code=202,
+    response_model=Job,
+    responses=problems(404),
+    summary="Start training",
+)
+async def train(request: Request, body: Annotated[TrainBody | None, Body()] = None) -> Job:
+    """Ask for one run of the daily graph; the open one is answered where there is one. Scope: train.
+
+    The service does this by itself after 1,000 new episodes or a day (the loop's ``serving`` section).
+    """
+    service = service_of(request)
+    caller = await service.access.admit(request, Scope.TRAIN)
+    service.limits.admit(caller.tenant)
+    asked = body or TrainBody()
+    loop = service.loop(asked.loop).name
+    day = asked.date or datetime.now(UTC).date()
+    job = await run_in_threadpool(service.training.request, loop, caller.tenant, day, caller.actor)
+    return _shown(job)
+
+
+@router.get(
+    "/api/ml/train/{job_id}",
+    response_model=Job,
+    responses=problems(404),
+    summary="How a training job goes",
+)
+async def training_job(request: Request, job_id: str) -> Job:
+    """One training job of the caller's tenant. Scope: read."""
+    service = service_of(request)
+    caller = await service.access.admit(request, Scope.READ)
+    service.limits.admit(caller.tenant)
+    return _shown(await run_in_threadpool(_job, service, job_id, caller.tenant))
+
+
+@router.get(
+    "/api/ml/train",
+    response_model=Jobs,
+    responses=problems(404),
+    summary="Training jobs",
+)
+async def training_jobs(
+    request: Request,
+    loop: Annotated[str | None, Query(description="Of this loop alone.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_JOBS, description="Jobs at most.")] = 50,
+) -> Jobs:
+    """Training jobs of the caller's tenant, newest first. Scope: read."""
+    service = service_of(request)
+    caller = await service.access.admit(request, Scope.READ)
+    service.limits.admit(caller.tenant)
+    name = None if loop is None else service.loop(loop).name
+    found = await run_in_threadpool(service.workspace.jobs.jobs, name, limit, caller.tenant)
+    return Jobs(jobs=[_shown(job) for job in found])
+
+
+def _job(service: Service, job_id: str, tenant: str) -> TrainingJob:
+    try:
+        known = canonical_uuid(job_id)
+    except ValueError:
+        raise ShouldNameKnownId(
+            f"There is no training job {job_id[:80]!r}.", "GET /api/ml/train lists them."
+        ) from None
+    try:
+        return service.workspace.jobs.job(known, tenant)
+    except ShouldNameKnownId:
+        if service.workspace.tenancy.owner("job", known) is None:
+            raise
+        raise ShouldAskForScope(
+            f"Training job {known} is another tenant's.", "Use a credential of that tenant."
+        ) from None
+
+
+def _shown(job: TrainingJob) -> Job:
+    return Job(
+        job_id=job.job_id,
+        loop=job.loop,
+        logical_date=job.logical_date,
+        cause=job.cause,
+        state=job.state,
+        requested_by=job.requested_by,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        heartbeat_at=job.heartbeat_at,
+        attempts=job.attempts,
+        run_id=job.run_id,
+        error=job.error,
+    )

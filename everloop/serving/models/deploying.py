@@ -1,0 +1,78 @@
+"""Deploying a model: the registry's guards, the audit, and the end of its trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from everloop.contracts.models import RolloutRecord
+from everloop.registry.loading import ACTIVE
+from everloop.registry.promotion import promote
+from everloop.rollout.end import end_trial_of
+from everloop.serving.models.finding import checkpoint_of, version_of
+from everloop.wiring import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What serves from now on.
+
+    Attributes:
+        generation: the alias's, 1 for a loop's first deployment.
+        previous: the checkpoint that served before.
+        ended_rollout: the trial of this model, which ended because it serves everybody.
+    """
+
+    checkpoint_id: str
+    loop: str
+    version: str
+    generation: int
+    previous: str | None
+    ended_rollout: RolloutRecord | None
+
+
+def deploy(
+    workspace: Workspace,
+    checkpoint_id: str,
+    tenant: str,
+    reason: str,
+    actor: str,
+    expected_generation: int | None = None,
+) -> Deployment:
+    """Make a tenant's checkpoint what serves its loop; safe to repeat.
+
+    Raises:
+        ShouldNameKnownId, ShouldAskForScope: as ``checkpoint_of``.
+        ShouldFixArgument, ShouldRestoreArtefact, ShouldResolveConflict: as ``promote``.
+    """
+    checkpoint = checkpoint_of(workspace, checkpoint_id, tenant)
+    generation = promote(
+        checkpoint.checkpoint_id,
+        workspace.registry,
+        workspace.blobs,
+        reason,
+        expected_generation=expected_generation,
+        actor=actor,
+    )
+    ended = end_trial_of(
+        checkpoint.checkpoint_id,
+        checkpoint.loop,
+        tenant,
+        workspace.registry,
+        workspace.rollouts,
+    )
+    return Deployment(
+        checkpoint_id=checkpoint.checkpoint_id,
+        loop=checkpoint.loop,
+        version=version_of(checkpoint),
+        generation=generation,
+        previous=_previous(workspace, checkpoint.loop, tenant, generation),
+        ended_rollout=ended,
+    )
+
+
+def _previous(workspace: Workspace, loop: str, tenant: str, generation: int) -> str | None:
+    for entry in workspace.registry.deployment_log(loop, tenant):
+        if (entry["alias"], entry["generation"]) == (ACTIVE, generation):
+            previous = entry["previous_checkpoint_id"]
+            return None if previous is None else str(previous)
+    return None

@@ -1,0 +1,63 @@
+"""Finding a tenant's checkpoint by its id or by the version that decisions carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from everloop.contracts.episodes import canonical_uuid
+from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
+from everloop.contracts.models import ModelCheckpoint
+from everloop.wiring import Workspace
+
+
+def version_of(checkpoint: ModelCheckpoint) -> str:
+    """What decisions of this model carry as ``model_version``; several checkpoints may share it."""
+    return checkpoint.lineage.get("version", "")
+
+
+def checkpoint_of(workspace: Workspace, checkpoint_id: str, tenant: str) -> ModelCheckpoint:
+    """A tenant's checkpoint by id.
+
+    Raises:
+        ShouldNameKnownId: there is none.
+        ShouldAskForScope: it is another tenant's.
+    """
+    owner = workspace.tenancy.owner("checkpoint", checkpoint_id)
+    if owner is None:
+        raise ShouldNameKnownId(
+            f"There is no checkpoint {checkpoint_id[:80]!r}.", "GET /api/ml/models lists them."
+        )
+    if owner != tenant:
+        raise ShouldAskForScope(
+            f"Checkpoint {checkpoint_id} is another tenant's.", "Use a credential of that tenant."
+        )
+    return workspace.registry.checkpoint(canonical_uuid(checkpoint_id))
+
+
+def model_of(
+    workspace: Workspace, model_id: str, tenant: str, loops: Iterable[str]
+) -> ModelCheckpoint:
+    """A tenant's checkpoint by id, or by served version: then the active one, else the newest.
+
+    Raises:
+        ShouldNameKnownId: nothing is called that.
+        ShouldAskForScope: it is another tenant's.
+    """
+    try:
+        canonical_uuid(model_id)
+    except ValueError:
+        pass
+    else:
+        return checkpoint_of(workspace, model_id, tenant)
+    found = [
+        checkpoint
+        for loop in loops
+        for checkpoint in workspace.registry.checkpoints(loop, tenant)
+        if version_of(checkpoint) == model_id != ""
+    ]
+    if not found:
+        raise ShouldNameKnownId(
+            f"There is no model {model_id[:80]!r}.",
+            "Give a checkpoint id or a version that GET /api/ml/models lists.",
+        )
+    return next((checkpoint for checkpoint in found if checkpoint.active), found[0])
