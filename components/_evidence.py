@@ -19,6 +19,7 @@ from everloop.contracts.evaluation import (
     ValidationReport,
     Verdict,
 )
+from everloop.contracts.feedback import TrustFigures
 from everloop.contracts.figures import (
     QualityFigures,
     RewardFigures,
@@ -31,6 +32,7 @@ from everloop.contracts.privacy import ReleaseNote
 from everloop.gates.evidence import GateEvidence
 from everloop.reporting.evidence import RunEvidence, logged_action_share
 from everloop.reporting.success import success_figures, unmeasured
+from everloop.wiring import Workspace
 from synthetic.user_model import load_user_model
 
 T = TypeVar("T")
@@ -73,7 +75,7 @@ def gate_evidence(
 
 def run_evidence(
     spec: LoopSpec,
-    workspace: str,
+    workspace: Workspace,
     logical_date: str,
     tenant: str,
     code: str,
@@ -81,7 +83,8 @@ def run_evidence(
 ) -> RunEvidence:
     """Read everything that the report shows; steps that the run did not reach are None.
 
-    ``artefacts`` are those of ``components/report.py``, in its order.
+    ``artefacts`` are those of ``components/report.py``, in its order. Trust and opt-outs are read from
+    the workspace, as known when the version was cut off.
     """
     (
         dataset, validation, rewards, encoded, user_model, profiles, quality, policy,
@@ -89,6 +92,7 @@ def run_evidence(
     ) = artefacts  # fmt: skip
     manifest = read(DatasetManifest, dataset.path)
     episodes = load_encoded(encoded.path) if encoded else None
+    trust = workspace.feedback.trust(manifest.known_until, tenant)
     refusal = _refusal(user_model) or _refusal(profiles)
     return RunEvidence(
         spec=spec,
@@ -109,7 +113,7 @@ def run_evidence(
         checkpoint=_document(ModelCheckpoint, checkpoint, CHECKPOINT),
         explanations=_document(tuple[TrainingExplanation, ...], explanations, SAMPLE) or (),
         explanations_total=explanations_total(explanations.path) if explanations else 0,
-        success=_success(spec, episodes, manifest, user_model),
+        success=_success(spec, episodes, manifest, user_model, trust),
         lineage={
             "dataset": manifest.dataset_id,
             "loop specification": spec.checksum,
@@ -148,10 +152,14 @@ def _record(artefact: Any) -> StageRecord:
 
 
 def _success(
-    spec: LoopSpec, episodes: EncodedEpisodes | None, manifest: DatasetManifest, user_model: Any
+    spec: LoopSpec,
+    episodes: EncodedEpisodes | None,
+    manifest: DatasetManifest,
+    user_model: Any,
+    trust: TrustFigures,
 ) -> tuple[SuccessFigure, ...]:
     if episodes is None:
-        return unmeasured(spec, "the run ended before its episodes were encoded")
+        return unmeasured(spec, "the run ended before its episodes were encoded", trust)
     predicted = None
     if _note(user_model) is not None:
         model = load_user_model(released_file(user_model.path), spec)
@@ -162,4 +170,5 @@ def _success(
         manifest=manifest,
         predicted=predicted,
         groups=protected_groups(spec, episodes),
+        trust=trust,
     )

@@ -77,6 +77,7 @@ def report(
     from components._stage import stage
     from everloop.loops.sections import assemble
     from everloop.reporting.report import render
+    from everloop.wiring import open_workspace
 
     with stage("report", page, page, metrics) as told:
         spec = assemble(product, privacy, training, thresholds)
@@ -84,5 +85,6 @@ def report(
             dataset, validation, rewards, episodes, user_model, profiles, quality, policy,
             evaluation, explanations, verdict, checkpoint, rollout,
         )  # fmt: skip
-        evidence = run_evidence(spec, workspace, logical_date, tenant, code, stages)
+        place = open_workspace(workspace)
+        evidence = run_evidence(spec, place, logical_date, tenant, code, stages)
         told.says(*report_rows(evidence), page=render(evidence))

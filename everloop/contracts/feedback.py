@@ -297,6 +297,10 @@ class FeedbackReview:
         _utc(self, "recorded_at", what)
 
 
+TRUST_CONFIDENCE = 0.95
+"""Of the intervals of ``TrustFigures``."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrustFigures:
     """Trust survey and opt-outs of a tenant.

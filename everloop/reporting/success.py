@@ -1,7 +1,8 @@
 """The specification's success metrics, measured on the log where the log can say something.
 
 Only decisions of the loop's own policies count (the comparison arm does not), except for retention,
-which asks whether a person was seen at all. What cannot be measured says why; nothing is guessed.
+which asks whether a person was seen at all. Trust and opt-outs are the whole tenant's, as known at the
+run's cut-off. What cannot be measured says why; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from everloop.contracts.datasets import Bool, DatasetManifest, EncodedEpisodes, Float
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Estimate
+from everloop.contracts.feedback import TrustFigures
 from everloop.contracts.figures import SuccessFigure
 from everloop.contracts.loop_spec import BenchmarkMetric, LoopSpec
 from everloop.reporting.intervals import (
@@ -25,6 +27,7 @@ from everloop.reporting.intervals import (
     rmse_estimate,
     share_estimate,
 )
+from everloop.reporting.trust import TRUST_METRICS, trust_figure
 from everloop.reporting.wording import plural, words
 
 _SECONDS_PER_DAY = 86_400
@@ -42,6 +45,7 @@ class _Evidence:
     manifest: DatasetManifest | None
     predicted: Float | None
     groups: Groups | None
+    trust: TrustFigures | None
     confidence: float
 
     @property
@@ -60,6 +64,7 @@ def success_figures(
     manifest: DatasetManifest | None = None,
     predicted: Float | None = None,
     groups: Groups | None = None,
+    trust: TrustFigures | None = None,
     confidence: float = 0.95,
 ) -> tuple[SuccessFigure, ...]:
     """Measure every success metric of the specification, in its order.
@@ -70,17 +75,17 @@ def success_figures(
       declared units (a two-sided one has half the error that it has on [-1, 1]).
     - ``bias_parity``: the least, over protected groups, of the group's over the others' mean reward,
       rescaled to the attainable range; groups under ``fairness_min_group`` people are merged.
-    - ``opt_out_rate``: people who opted out over them and the people of the version.
+    - ``user_trust_score`` and ``opt_out_rate``: of ``trust``, with its own 95 % intervals.
     - ``*retention_K_day``: person-days (UTC) after which the person decided again within K days, over
       those whose K days lie within the window.
 
     Args:
         episodes: n encoded episodes.
-        manifest: of their dataset version; without it, opt-outs are not measurable and the window
-            ends with the newest episode.
+        manifest: of their dataset version; without it, the window ends with the newest episode.
         predicted: (n, S) predicted mean of each signal type in [-1, 1], NaN where not predicted.
         groups: protected attribute -> (n,) group of each episode.
-        confidence: of every interval.
+        trust: the tenant's, as known at the run's cut-off.
+        confidence: of every other interval.
 
     Raises:
         ShouldFixArgument: ``predicted`` or a group has another shape than the episodes.
@@ -93,13 +98,20 @@ def success_figures(
             raise ShouldFixArgument(
                 f"groups[{attribute!r}] has {len(group)} rows, not {len(episodes)}."
             )
-    evidence = _Evidence(spec, episodes, manifest, predicted, groups, confidence)
+    evidence = _Evidence(spec, episodes, manifest, predicted, groups, trust, confidence)
     return tuple(_figure(metric, evidence) for metric in spec.success_metrics)
 
 
-def unmeasured(spec: LoopSpec, why: str) -> tuple[SuccessFigure, ...]:
-    """Every success metric without a current value, for a run that has no encoded episodes."""
-    return tuple(_with(metric, None, why) for metric in spec.success_metrics)
+def unmeasured(
+    spec: LoopSpec, why: str, trust: TrustFigures | None = None
+) -> tuple[SuccessFigure, ...]:
+    """Every success metric, for a run that has no encoded episodes: what they measure has no value."""
+    return tuple(
+        _with(metric, None, why)
+        if trust is None or metric.name not in TRUST_METRICS
+        else _with(metric, *trust_figure(metric.name, trust, spec.person_ids))
+        for metric in spec.success_metrics
+    )
 
 
 def _with(metric: BenchmarkMetric, current: Estimate | None, note: str) -> SuccessFigure:
@@ -112,6 +124,9 @@ def _with(metric: BenchmarkMetric, current: Estimate | None, note: str) -> Succe
 
 
 def _figure(metric: BenchmarkMetric, evidence: _Evidence) -> SuccessFigure:
+    if metric.name in TRUST_METRICS and evidence.trust is not None:
+        figure = trust_figure(metric.name, evidence.trust, evidence.spec.person_ids)
+        return _with(metric, *figure)
     try:
         current, note = _measure(metric, evidence)
     except _NotMeasurable as problem:
@@ -124,8 +139,8 @@ def _measure(metric: BenchmarkMetric, evidence: _Evidence) -> tuple[Estimate, st
         return _retention(metric, int(retention.group(1)), evidence)
     if metric.name == "bias_parity":
         return _parity(metric, evidence)
-    if metric.name == "opt_out_rate":
-        return _opt_outs(metric, evidence)
+    if metric.name in TRUST_METRICS:
+        raise _NotMeasurable("the workspace's answers and consents are not at hand")
     if metric.signal is None:
         raise _NotMeasurable("no signal in the log speaks of it")
     if metric.signal not in evidence.spec.signal_names:
@@ -188,19 +203,6 @@ def _prediction_error(
         metric.name, scale * errors[present], episodes.person[present], evidence.confidence
     )
     return estimate, f"the user model's {words(signal)} on {int(present.sum()):,} held-out {what}"
-
-
-def _opt_outs(metric: BenchmarkMetric, evidence: _Evidence) -> tuple[Estimate, str]:
-    if not evidence.spec.person_ids:
-        raise _NotMeasurable("the logs carry no person")
-    if evidence.manifest is None:
-        raise _NotMeasurable("the version's exclusions are not at hand")
-    out, kept = evidence.manifest.exclusions.opted_out_people, len(evidence.episodes.people)
-    if not out + kept:
-        raise _NotMeasurable("the window has no people")
-    hits = np.r_[np.ones(out), np.zeros(kept)]
-    estimate = share_estimate(metric.name, hits, np.arange(out + kept), evidence.confidence)
-    return estimate, f"{out:,} of {plural(out + kept, 'person', 'people')} in the window"
 
 
 def _retention(metric: BenchmarkMetric, ahead: int, evidence: _Evidence) -> tuple[Estimate, str]:

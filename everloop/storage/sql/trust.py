@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from everloop.contracts.feedback import (
     SURVEY_RANGE,
+    TRUST_CONFIDENCE,
     FeedbackStatus,
     FeedbackType,
     TrustFigures,
@@ -33,8 +34,6 @@ from everloop.contracts.feedback import (
 from everloop.contracts.intervals import bounded_mean, critical, wilson
 from everloop.storage.schema import consents, training_episodes
 from everloop.storage.service_tables import feedback, interactions
-
-CONFIDENCE = 0.95
 
 _COUNTED = (str(FeedbackStatus.ACCEPTED), str(FeedbackStatus.RELEASED))
 # Indexes on a part of a table are found by what the statement says, not by its parameters.
@@ -66,10 +65,10 @@ def _figures(answers: Counter[float], people: int, opted_out: int) -> TrustFigur
     mean = low = high = rate = rate_low = rate_high = None
     if n:
         mean = sum(value * times for value, times in answers.items()) / n
-        low, high = bounded_mean(answers, *SURVEY_RANGE, CONFIDENCE)
+        low, high = bounded_mean(answers, *SURVEY_RANGE, TRUST_CONFIDENCE)
     if people:
         rate = opted_out / people
-        rate_low, rate_high = wilson(rate, people, critical(CONFIDENCE))
+        rate_low, rate_high = wilson(rate, people, critical(TRUST_CONFIDENCE))
     return TrustFigures(
         trust_n=n,
         trust_mean=mean,

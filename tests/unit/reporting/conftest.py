@@ -365,10 +365,10 @@ def full() -> RunEvidence:
                           "engagement above 0 over the 3,587 of 3,587 intervention decisions with "
                           "engagement evidence"),
             SuccessFigure("user_trust_score", 3.5, 4.2, "score", None,
-                          "not measurable on this data: no signal in the log speaks of it"),
+                          "no answers yet: nobody has answered the trust survey"),
             SuccessFigure("opt_out_rate", 0.02, 0.02, "share",
                           Estimate("oo", 0.00601, 0.00344, 0.01048, 0.95, 1996, 1996, "Wilson"),
-                          "12 of 1,996 people in the window", True),
+                          "12 of 1,996 people known to the tenant refused training", True),
         ),
         lineage={"code": sha(42), "graph": sha(51)},
         stages=stages(),

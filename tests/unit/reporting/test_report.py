@@ -12,9 +12,11 @@ import pytest
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Check, CheckStatus, Decision, Estimate, Verdict
+from everloop.contracts.feedback import TrustFigures
 from everloop.contracts.models import Provenance
 from everloop.reporting import SECTIONS, RunEvidence, render, section_page, stage_page
 from everloop.reporting.plots import bars
+from everloop.reporting.success import unmeasured
 from everloop.reporting.svg import Caption
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -147,9 +149,44 @@ NUMBERS = {
                      "6f1c0a52-0000-4000-8000-000000000000", "slightly more in such states"],
     "success": ["64.1 % [61.7, 66.4]", "≥ 85 %", "missed", "0.207 [0.198, 0.215]", "≤ 0.15",
                 "undecided", "reached", "0.60 % [0.34, 1.05]", "4 of 5 metrics",
-                "not measurable on this data: no signal in the log speaks of it"],
+                "no answers yet: nobody has answered the trust survey"],
     "attribution": ["The companion product's own logs.", "version 1"],
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trust", "trusted", "opted_out"),
+    [
+        (
+            TrustFigures(3, 5.0, 1.83, 5.0, 3, 0, 0.0, 0.0, 0.5615),
+            "? undecided 3.5 ≥ 4.2 5.0 [1.8, 5.0], n = 3 newest answer of 3 people",
+            "? undecided 2 % ≤ 2 % 0 % [0, 56], n = 3 0 of 3 people known",
+        ),
+        (
+            TrustFigures(900, 4.5, 4.41, 4.57, 5000, 20, 0.004, 0.0026, 0.0062),
+            "✓ reached 3.5 ≥ 4.2 4.50 [4.41, 4.57], n = 900",
+            "✓ reached 2 % ≤ 2 % 0.40 % [0.26, 0.62], n = 5,000",
+        ),
+        (
+            TrustFigures(900, 4.0, 3.91, 4.08, 5000, 150, 0.03, 0.0256, 0.0351),
+            "✕ missed 3.5 ≥ 4.2 4.00 [3.91, 4.08], n = 900",
+            "✕ missed 2 % ≤ 2 % 3.00 % [2.56, 3.51], n = 5,000",
+        ),
+        (
+            TrustFigures(0, None, None, None, 0, 0, None, None, None),
+            "\N{EN DASH} not measured 3.5 ≥ 4.2 no answers yet",
+            "\N{EN DASH} not measured 2 % ≤ 2 % no people yet",
+        ),
+    ],
+    ids=["few", "well", "badly", "nobody"],
+)
+def test_trust_stands_beside_its_target_and_few_people_prove_nothing(
+    full: RunEvidence, trust: TrustFigures, trusted: str, opted_out: str
+) -> None:
+    figures = unmeasured(full.spec, "ended", trust)
+    shown = plain(Page(render(replace(full, success=figures))).sections["success"])
+    assert f"user trust score {trusted}" in shown
+    assert f"opt out rate {opted_out}" in shown
 
 
 def test_groups_are_said_to_be_shares_of_the_range(full: RunEvidence) -> None:

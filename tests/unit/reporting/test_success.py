@@ -13,6 +13,8 @@ import pytest
 from everloop import loops
 from everloop.contracts.datasets import DatasetManifest, EncodedEpisodes, Exclusions
 from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.evaluation import Estimate
+from everloop.contracts.feedback import TrustFigures
 from everloop.contracts.figures import SuccessFigure
 from everloop.contracts.intervals import critical, wilson
 from everloop.contracts.loop_spec import BenchmarkMetric, LoopSpec, ThresholdSpec
@@ -55,10 +57,8 @@ def one(name: str, data: EncodedEpisodes, spec: LoopSpec = SPEC, **more: Any) ->
     return next(f for f in success_figures(spec, data, **more) if f.name == name)
 
 
-def manifest(opted_out: int, day: date = date(2023, 11, 30)) -> DatasetManifest:
-    return DatasetManifest(
-        "d", "companion", "default", day, 28, 1, 1, 1, "s", (), Exclusions(opted_out_people=opted_out)
-    )  # fmt: skip
+def manifest(day: date) -> DatasetManifest:
+    return DatasetManifest("d", "companion", "default", day, 28, 1, 1, 1, "s", (), Exclusions())
 
 
 def test_every_metric_of_the_specification_is_there_in_order() -> None:
@@ -160,7 +160,7 @@ def test_retention_counts_person_days_whose_wait_lies_in_the_window() -> None:
     assert (figure.current.value, figure.current.n, figure.current.clusters) == (0.25, 4, 3)
     assert figure.note == "seen again within 7 days, over 4 person-days"
     # A window that ends two days later asks days 0..9 as well: person 1 on 9 (no).
-    later = one("user_retention_7_day", data, manifest=manifest(0, date(2023, 11, 30)))
+    later = one("user_retention_7_day", data, manifest=manifest(date(2023, 11, 30)))
     assert later.current is not None
     assert (later.current.value, later.current.n) == (0.2, 5)
 
@@ -169,7 +169,7 @@ def test_retention_on_the_seventh_day_counts_and_on_the_eighth_does_not() -> Non
     for gap, expected in ((7, 1.0), (8, 0.0)):
         rows = [(0, NOTHING, (0.0, NAN, NAN))] * 2
         data = episodes(rows, timestamp=START + np.array([0.0, gap * DAY]))
-        figure = one("user_retention_7_day", data, manifest=manifest(0, date(2023, 11, 22)))
+        figure = one("user_retention_7_day", data, manifest=manifest(date(2023, 11, 22)))
         assert figure.current is not None
         assert figure.current.value == expected
 
@@ -181,17 +181,45 @@ def test_retention_needs_eight_days() -> None:
     assert "no episodes" in one("user_retention_7_day", episodes([])).note
 
 
-def test_opt_outs() -> None:
-    data = episodes([(i, NOTHING, (0.0, NAN, NAN)) for i in range(98)])
-    figure = one("opt_out_rate", data, manifest=manifest(2))
-    assert figure.current is not None
-    assert (figure.current.value, figure.current.n) == (0.02, 100)
-    assert figure.note == "2 of 100 people in the window"
-    assert figure.lower_is_better
-    assert "not at hand" in one("opt_out_rate", data).note
-    assert "no people" in one("opt_out_rate", episodes([]), manifest=manifest(0)).note
+ANSWERED = TrustFigures(1500, 4.32, 4.22, 4.41, 2000, 24, 0.012, 0.0081, 0.0178)
+DATA = episodes([(i, NOTHING, (0.0, NAN, NAN)) for i in range(3)])
+NOBODY = TrustFigures(0, None, None, None, 0, 0, None, None, None)
+
+
+def test_trust_is_what_people_answered_until_the_cut_off() -> None:
+    figure = one("user_trust_score", DATA, trust=ANSWERED)
+    assert figure.current == Estimate(
+        "user_trust_score", 4.32, 4.22, 4.41, 0.95, 1500, 1500, "betting"
+    )
+    assert figure.note == "newest answer of 1,500 people to the trust survey, 1 to 5"
+    assert (figure.target, figure.lower_is_better) == (4.2, False)
+
+
+def test_opt_outs_are_shares_of_the_people_known() -> None:
+    figure = one("opt_out_rate", DATA, trust=ANSWERED)
+    assert figure.current == Estimate(
+        "opt_out_rate", 0.012, 0.0081, 0.0178, 0.95, 2000, 2000, "Wilson"
+    )
+    assert figure.note == "24 of 2,000 people known to the tenant refused training"
+    assert (figure.target, figure.lower_is_better) == (0.02, True)
     nobody = SPEC.model_copy(update={"person_ids": False})
-    assert "no person" in one("opt_out_rate", data, nobody, manifest=manifest(2)).note
+    assert "no person" in one("opt_out_rate", DATA, nobody, trust=ANSWERED).note
+    assert one("user_trust_score", DATA, nobody, trust=ANSWERED).current is not None
+
+
+def test_trust_that_nobody_spoke_of_has_no_value() -> None:
+    for name, said in (("user_trust_score", "no answers yet"), ("opt_out_rate", "no people yet")):
+        figure = one(name, DATA, trust=NOBODY)
+        assert figure.current is None
+        assert figure.note.startswith(said)
+        assert "not at hand" in one(name, DATA).note
+
+
+def test_a_run_that_ended_early_still_knows_what_people_said() -> None:
+    figures = {f.name: f for f in unmeasured(SPEC, "ended", ANSWERED)}
+    measured = {name for name, figure in figures.items() if figure.current is not None}
+    assert measured == {"user_trust_score", "opt_out_rate"}
+    assert figures["bias_parity"].note == "ended"
 
 
 def parity_log(groups: dict[str, tuple[int, float]]) -> tuple[EncodedEpisodes, dict[str, Any]]:
@@ -245,12 +273,13 @@ def test_parity_without_groups_or_without_reward_is_not_measurable() -> None:
 
 def test_metrics_that_no_signal_measures_say_so() -> None:
     data = episodes([(0, NOTHING, (0.0, NAN, NAN))])
-    assert one("user_trust_score", data).note.endswith("no signal in the log speaks of it")
     metrics = (
+        BenchmarkMetric(name="happiness", baseline=0, target=1),
         BenchmarkMetric(name="pulse", baseline=0, target=1, signal="heart_rate"),
         BenchmarkMetric(name="thumbs", baseline=0, target=1, signal="engagement", unit="score"),
     )
     spec = SPEC.model_copy(update={"success_metrics": metrics})
+    assert one("happiness", data, spec).note.endswith("no signal in the log speaks of it")
     assert "part of the context" in one("pulse", data, spec).note
     assert "no definition" in one("thumbs", data, spec).note
 
