@@ -1,7 +1,7 @@
 """Composition root: the only place that chooses adapters.
 
 A workspace is a folder on a laptop: ``state.db`` (SQLite), ``datasets/``, ``blobs/``, ``runs/``,
-``secrets.env`` and ``keys.sha256``.
+``secrets.env`` and ``keys.sha256``. With ``EVERLOOP_DATABASE_URL`` its rows are on PostgreSQL instead.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ from everloop.storage.local.clock import SystemClock
 from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.decisions import SqlDecisionStore
-from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.engine import open_database
 from everloop.storage.sql.event_log import SqlEventLog
 from everloop.storage.sql.feedback import SqlFeedbackStore
 from everloop.storage.sql.group_commit import GroupCommit
 from everloop.storage.sql.jobs import SqlJobStore
+from everloop.storage.sql.key_marks import check_keys
 from everloop.storage.sql.keys import SqlKeyStore
 from everloop.storage.sql.ledger_store import SqlLedgerStore
 from everloop.storage.sql.people import SqlPersonStore
@@ -81,7 +82,8 @@ class Workspace:
 def open_workspace(home: Path | str | None = None) -> Workspace:
     """Open an existing workspace (see ``everloop.settings.read`` for what it raises)."""
     configured = settings.read(home)
-    engine = open_workspace_database(configured.home / DATABASE)
+    engine = open_database(configured.database_url, configured.home / DATABASE)
+    check_keys(engine, configured.fingerprints)
     clock = SystemClock()
     people = SqlPersonStore(engine, configured.home)
     people.finish()

@@ -84,12 +84,12 @@ def _disk(home: str | None) -> str:
 
 
 def _database(home: str | None) -> str:
-    from everloop.storage.sql.engine import open_workspace_database, verify_pages
-    from everloop.wiring import DATABASE, open_workspace
+    from everloop.storage.sql.engine import database_name, verify_pages
+    from everloop.wiring import open_workspace
 
     place = open_workspace(home)
-    verify_pages(open_workspace_database(place.home / DATABASE))
-    return f"{len(place.runs.runs(None, 1000))} runs"
+    verify_pages(place.engine)
+    return f"{len(place.runs.runs(None, 1000))} runs in {database_name(place.engine)}"
 
 
 def _ledger(home: str | None) -> str:

@@ -174,6 +174,15 @@ api_keys = Table(
     UniqueConstraint("key_id"),
 )
 
+key_fingerprints = Table(
+    "key_fingerprints",
+    metadata,
+    Column("name", NAME, nullable=False),
+    Column("fingerprint", NAME, nullable=False),
+    PrimaryKeyConstraint("name"),
+)
+"""Of the keys that pseudonyms, ledger and health fields were made with; all tenants share them."""
+
 audit_log = Table(
     "audit_log",
     metadata,

@@ -122,6 +122,12 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "key_fingerprints",
+        sa.Column("name", sa.String(63), nullable=False),
+        sa.Column("fingerprint", sa.String(63), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_key_fingerprints")),
+    )
+    op.create_table(
         "training_jobs",
         sa.Column("tenant", sa.String(63), nullable=False),
         sa.Column("job_id", sa.String(36), nullable=False),
