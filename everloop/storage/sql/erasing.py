@@ -53,7 +53,7 @@ class Erasure:
         """
         checkpoints = self._fed_checkpoints(held.datasets, on_disk)
         deleted = {
-            part.table.name: self._delete(part)
+            str(part.table.name): self._delete(part)
             for part in erasable_rows(self._person, self._tenant)
         }
         deleted["mentions"] = mentions.erase(self._connection)

@@ -43,10 +43,10 @@ class SqlPersonStore:
         """See ``PersonStore``. Times are ISO 8601; checksums are left out; contexts are as stored."""
         with reading(self._engine) as connection:
             for part in (*erasable_rows(user_id, tenant), *kept_rows(user_id, tenant)):
-                shown = [c.name for c in part.table.c if not isinstance(c.type, LargeBinary)]
+                shown = [str(c.name) for c in part.table.c if not isinstance(c.type, LargeBinary)]
                 result = connection.execution_options(yield_per=_CHUNK).execute(part.query)
                 for row in result.mappings():
-                    yield part.table.name, {name: _plain(row[name]) for name in shown}
+                    yield str(part.table.name), {name: _plain(row[name]) for name in shown}
 
     def erase(
         self, user_id: str, actor: str, now: datetime, tenant: str = "default", reason: str = ""
