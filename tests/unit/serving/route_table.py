@@ -263,8 +263,33 @@ FEEDBACK: Mapping[tuple[str, str], Case] = {
     ),
 }
 
+TRAINING: Mapping[tuple[str, str], Case] = {
+    ("POST", "/api/ml/train"): Case(Scope.TRAIN, good=lambda ours: Sent(body={"loop": "coach"})),
+    ("GET", "/api/ml/train"): Case(Scope.READ, good=lambda ours: Sent()),
+    ("GET", "/api/ml/train/{job_id}"): Case(
+        Scope.READ,
+        good=lambda ours: Sent(path={"job_id": ours.job}),
+        foreign={"job_id": lambda ours, theirs: Sent(path={"job_id": theirs.job})},
+    ),
+    ("GET", "/api/ml/models"): Case(Scope.READ, good=lambda ours: Sent(query={"loop": "coach"})),
+    ("POST", "/api/ml/deploy/{checkpoint_id}"): Case(
+        Scope.DEPLOY,
+        good=lambda ours: Sent(path={"checkpoint_id": ours.checkpoint}, body={"reason": "better"}),
+        foreign={
+            "checkpoint_id": lambda ours, theirs: Sent(
+                path={"checkpoint_id": theirs.checkpoint}, body={"reason": "better"}
+            )
+        },
+    ),
+    ("GET", "/api/ml/metrics/{model_id}"): Case(
+        Scope.READ,
+        good=lambda ours: Sent(path={"model_id": ours.checkpoint}),
+        foreign={"model_id": lambda ours, theirs: Sent(path={"model_id": theirs.checkpoint})},
+    ),
+}
+
 ADMIN: Mapping[tuple[str, str], Case] = {
     ("GET", "/api/admin/audit"): Case(Scope.ADMIN, good=lambda ours: Sent(query={"limit": "1000"})),
 }
 
-ROUTES: Mapping[tuple[str, str], Case] = {**LEARNING, **FEEDBACK, **ADMIN}
+ROUTES: Mapping[tuple[str, str], Case] = {**LEARNING, **FEEDBACK, **TRAINING, **ADMIN}
