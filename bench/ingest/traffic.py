@@ -34,6 +34,11 @@ class Traffic:
         self._known = known
         self._contexts = [json.dumps(self._context()) for _ in range(_CONTEXTS)]
         self._ids = self._uuids()
+        self._turn = 0
+
+    def know(self, ids: list[str]) -> None:
+        """Let rewards speak of these episodes from now on."""
+        self._known = ids
 
     def request(self, path: str, body: bytes) -> bytes:
         """A whole HTTP/1.1 request."""
@@ -45,7 +50,8 @@ class Traffic:
     def makers(self) -> dict[str, Maker]:
         """Kind of request -> what makes the next one of it."""
         return {
-            "bare": lambda: self.request("/bare", self._episode(next(self._ids)).encode()),
+            "bare": lambda: self.request("/bare", self._mixed().encode()),
+            "bare, fast lane": lambda: self.request("/bare/fast", self._mixed().encode()),
             "episode": lambda: self.request(
                 "/api/ml/episode", self._episode(next(self._ids)).encode()
             ),
@@ -65,6 +71,12 @@ class Traffic:
 
     def new_ids(self, count: int) -> list[str]:
         return [next(self._ids) for _ in range(count)]
+
+    def _mixed(self) -> str:
+        """A body as large as the mix's are on average."""
+        self._turn += 1
+        kind = MIX[self._turn % len(MIX)]
+        return self._reward() if kind == "reward" else self._episode(next(self._ids))
 
     def _uuids(self) -> Iterator[str]:
         """Time-ordered UUIDs (RFC 9562, version 7), as the SDK makes them."""
