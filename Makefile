@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format coverage golden lock clean
+.PHONY: help setup run test test-all lint format coverage golden postgres lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,18 @@ lint: $(READY) ## ruff, mypy --strict and the import contracts
 format: $(READY) ## let ruff rewrite the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The server that tests/postgresql_server.py starts for itself; without it those tests are skipped.
+postgres: ## install Debian's PostgreSQL server for the tests that use one (as root)
+	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
+	  echo "A PostgreSQL server is installed."; \
+	elif ! command -v apt-get >/dev/null; then \
+	  echo "There is no apt-get here: install PostgreSQL's server (initdb and postgres) by hand."; exit 1; \
+	elif [ "$$(id -u)" != 0 ]; then \
+	  echo "Only root installs packages: run sudo make postgres."; exit 1; \
+	else \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y postgresql; \
+	fi
 
 golden: $(READY) ## rewrite the compiled graph that the tests compare with
 	$(BIN)/everloop compile --output tests/pipelines/golden
