@@ -27,6 +27,7 @@ _COST = 4.5
 """Taken off for looking again with every feedback, at several windows."""
 _WINDOWS = (LEAST, 8, 12, 20, 49)
 _SAME_MOMENT_S = 0.02
+_REFLEX_S = 0.3
 _FIRST_S = 600.0
 """The first answer of a session counts when it came within this time."""
 _WHOLE_SECONDS_S = 0.41
@@ -163,7 +164,8 @@ def _fresh(events: Sequence[Event]) -> list[tuple[float, float]]:
 
 def _constant_answers(events: Sequence[Event]) -> Evidence | None:
     delays = [delay for delay, _ in _fresh(events)]
-    weight, spread = _regular(delays)
+    # Seeing and tapping take everybody alike; what is left is the person's own.
+    weight, spread = _regular([max(delay - _REFLEX_S, 0.03) for delay in delays])
     if not weight:
         return None
     seen = f"answers {median(delays):.3g} s after each output, varying by {spread:.0%}"
