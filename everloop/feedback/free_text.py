@@ -23,6 +23,24 @@ _CONTRADICTED = 0.5  # factor on the confidence of a text that says two opposite
 _SHORT_OF_PRAISE = 0.5  # "not perfect" is less than "bad"
 _BARE_WORDS = 3
 
+_PEOPLE = frozenset(
+    {
+        *("boss", "manager", "colleague", "mother", "mum", "mom", "father", "dad", "sister"),
+        *(
+            "brother",
+            "friend",
+            "wife",
+            "husband",
+            "partner",
+            "son",
+            "daughter",
+            "doctor",
+            "teacher",
+        ),
+    }
+)
+_IS = frozenset({"is", "was", "are", "were", "gets", "got", "seems", "seemed"})
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -96,6 +114,8 @@ def _mentions(clauses: tuple[Clause, ...]) -> Iterator[_Said]:
         if not joiner:
             carried = Markers()
         newest: Markers | None = None
+        if _of_somebody_else(clause.words):
+            continue
         for entry, start, end in _hits(clause.words):
             markers = markers_of(clause.words, start, end)
             if markers.silent and joiner and len(clause.words) <= _BARE_WORDS:
@@ -106,6 +126,13 @@ def _mentions(clauses: tuple[Clause, ...]) -> Iterator[_Said]:
                 yield said
         if newest is not None:
             carried = newest
+
+
+def _of_somebody_else(words: tuple[str, ...]) -> bool:
+    """She is friendly, my boss was rude: not what was said to them."""
+    if words[0] in {"she", "he"}:
+        return bool(_IS & {*words[1:2]})
+    return words[0] in {"my", "our"} and bool(_PEOPLE & {*words[1:2]}) and bool(_IS & {*words[2:3]})
 
 
 def _hits(words: tuple[str, ...]) -> Iterator[tuple[Entry, int, int]]:

@@ -15,7 +15,8 @@ class Kind(Enum):
     FAULT = auto()
     """Never wanted: stiff, wordy. Any mention that isn't denied is a complaint."""
     PLAIN = auto()
-    """A matter of degree: formal, long. A complaint when there is too much of it, or a wish for more."""
+    """A matter of degree: formal, long. A complaint when there is too much of it, "
+    "or a wish for more."""
     VIRTUE = auto()
     """Good in itself: friendly, clear. Praise, unless there is too much or not enough."""
     COMPARATIVE = auto()
@@ -47,8 +48,9 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.PLAIN,
         "too_formal",
         "too_casual",
-        "formal, official, businesslike, business like, professional, proper",
+        "formal, formally, official, businesslike, business like",
     ),
+    (Kind.VIRTUE, "too_formal", "too_casual", "professional, proper"),
     (
         Kind.FAULT,
         "too_formal",
@@ -60,7 +62,7 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.PLAIN,
         "too_casual",
         "too_formal",
-        "casual, informal, relaxed, colloquial, laid back, laid-back, chatty",
+        "casual, casually, informal, informally, relaxed, colloquial, laid back, laid-back, chatty",
     ),
     (Kind.FAULT, "too_casual", "too_formal", "sloppy, slangy, slang, unprofessional, chummy"),
     # verbosity
@@ -68,7 +70,8 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.PLAIN,
         "too_long",
         "too_short",
-        "long, much text, many words, much information, much info, much detail, many details, detail, "
+        "long, much text, many words, much information, much info, much detail, many details, "
+        "detail, "
         "details, information, explanation, explanations, examples, context, depth",
     ),
     (
@@ -77,6 +80,7 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         "too_short",
         "wordy, verbose, lengthy, long winded, long-winded, rambling, rambles, rambled, ramble, "
         "wall of text, on_and_on, tldr, tl dr, waffle, waffling, longwinded, get to the point, "
+        "get to the point faster, "
         "drags on, dragged on, bloated",
     ),
     (Kind.PLAIN, "too_short", "too_long", "short, brief"),
@@ -104,7 +108,7 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.PLAIN,
         "too_complex",
         "too_simple",
-        "technical, complicated, complex, academic, advanced, sophisticated, scientific",
+        "technical, complicated, complex, academic, scientific",
     ),
     (
         Kind.FAULT,
@@ -127,8 +131,10 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.FAULT,
         "rude",
         "too_friendly",
-        "rude, harsh, mean, dismissive, condescending, patronizing, patronising, "
-        "impolite, disrespectful, snarky, sarcastic, hostile, aggressive, insensitive, unkind, nasty, "
+        "rude, harsh, was mean, is mean, so mean, too mean, sounds mean, sounded mean, dismissive, "
+        "condescending, patronizing, patronising, "
+        "impolite, disrespectful, snarky, sarcastic, hostile, aggressive, insensitive, unkind, "
+        "nasty, "
         "judgmental, judgemental, passive aggressive, passive-aggressive, arrogant, snippy",
     ),
     (
@@ -142,7 +148,7 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         "too_friendly",
         "too_cold",
         "friendly, warm, kind, polite, caring, sympathetic, empathetic, empathy, affectionate, "
-        "respectful, welcoming, sweet, personal, warmth, compassionate",
+        "respectful, welcoming, sweet, warmth, compassionate",
     ),
     (
         Kind.FAULT,
@@ -208,17 +214,18 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.FAULT,
         "too_pushy",
         "too_vague",
-        "pushy, bossy, preachy, lecturing, lectured, nagging, moralizing, moralising, salesy, "
+        "pushy, bossy, preachy, lecturing, lectured, lecture me, lectures me, nagging, moralizing, "
+        "moralising, salesy, "
         "demanding, overbearing, intrusive",
     ),
     (Kind.COMPARATIVE, "too_vague", "too_pushy", "clearer"),
     # voice
-    (Kind.PLAIN, "too_fast", "too_slow", "fast, quick, quickly, rushed"),
-    (Kind.PLAIN, "too_slow", "too_fast", "slow, slowly"),
+    (Kind.FAULT, "too_fast", "too_slow", "too fast, too quick, too quickly, rushed"),
+    (Kind.FAULT, "too_slow", "too_fast", "too slow, too slowly"),
     (Kind.COMPARATIVE, "too_fast", "too_slow", "slower, slow down, more slowly"),
     (Kind.COMPARATIVE, "too_slow", "too_fast", "faster, speed up, more quickly"),
-    (Kind.FAULT, "too_high", "too_low", "high pitched, high-pitched, squeaky, shrill"),
-    (Kind.PLAIN, "too_low", "too_high", "deep, low pitched, low-pitched"),
+    (Kind.FAULT, "too_high", "too_low", "high pitched, high-pitched, squeaky, shrill, too high"),
+    (Kind.FAULT, "too_low", "too_high", "low pitched, low-pitched, too low, too deep"),
     (Kind.COMPARATIVE, "too_high", "too_low", "deeper, lower voice, lower pitch"),
     (Kind.COMPARATIVE, "too_low", "too_high", "higher voice, higher pitch"),
     # is it them?
@@ -230,7 +237,8 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         "sounds exactly like me, sounds so much like me, sounds a lot like me, just like me, "
         "exactly like me, so me, totally me, "
         "something i would say, something i would have said, exactly what i would say, "
-        "exactly what i would have said, exactly how i talk, exactly how i would say it, my words exactly",
+        "exactly what i would have said, exactly how i talk, exactly how i would say it, "
+        "my words exactly",
     ),
     (
         Kind.VERDICT,
@@ -239,18 +247,22 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         "like me, what i would say, what i would have said, how i talk, how i speak, how i write, "
         "how i would say, how i would put, the way i talk, the way i speak, the way i would say, "
         "my style, my tone, my voice, my way, me at all, sound like anything i would say, "
-        "anything i would say, say it like that, say it that way, say that like this, say it like this, "
+        "anything i would say, say it like that, say it that way, say that like this, "
+        "say it like this, "
         "put it like that, put it that way, talk like that, talk like this, speak like that, "
         "speak like this, write like that, write like this, talks like that, speaks like that, "
-        "say something like that, say something like this, say anything like that, say things like that, "
+        "say something like that, say something like this, say anything like that, "
+        "say things like that, "
         "say that word, use that word, use those words, use that phrase, in character",
     ),
     (
         Kind.VERDICT,
         "not_like_me",
         "sounds_like_me",
-        "i would never say, i would never write, i would never put, i never say, i would not say that, "
-        "i would not say this, i do not say that, i do not say this, not me, unlike me, out of character, "
+        "i would never say, no way i would say, i would never write, i would never put, "
+        "i never say, i would not say that, "
+        "i would not say this, i do not say that, i do not say this, not me, unlike me, "
+        "out of character, "
         "not how i talk, off brand, inauthentic, fake, someone else, a stranger, not like me",
     ),
     # is it right?
@@ -258,9 +270,12 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.VERDICT,
         "incorrect_information",
         "",
-        "wrong, incorrect, inaccurate, false, untrue, made up, made it up, made that up, making things up, "
-        "making stuff up, hallucinated, hallucination, hallucinating, outdated, out of date, mistaken, "
-        "factual error, factual errors, mistake, mistakes, error, errors, misinformation, lie, lies, "
+        "wrong, incorrect, inaccurate, false, untrue, made up, made it up, made that up, "
+        "making things up, "
+        "making stuff up, hallucinated, hallucination, hallucinating, outdated, out of date, "
+        "mistaken, "
+        "factual error, factual errors, mistake, mistakes, error, errors, misinformation, lie, "
+        "lies, "
         "a lie, not true, no such thing, never happened, did not happen",
     ),
     (
@@ -273,8 +288,10 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.VERDICT,
         "off_topic",
         "",
-        "off topic, off-topic, irrelevant, not what i asked, not what i was asking, not my question, "
-        "besides the point, beside the point, missed the point, missing the point, misses the point, "
+        "off topic, off-topic, irrelevant, not what i asked, not what i was asking, "
+        "not my question, "
+        "besides the point, beside the point, missed the point, missing the point, "
+        "misses the point, "
         "did not answer, does not answer, not answer my question, misunderstood, "
         "did not understand, does not understand, unrelated, nothing to do with",
     ),
@@ -288,7 +305,8 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.VERDICT,
         "repetitive",
         "",
-        "repetitive, repeats itself, repeated itself, repeating itself, keeps repeating, kept repeating, "
+        "repetitive, repeats itself, repeated itself, repeating itself, keeps repeating, "
+        "kept repeating, "
         "repeating yourself, over_and_over, again_and_again, same thing again, "
         "same phrase, same words, already said that, already told",
     ),
@@ -296,7 +314,8 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.VERDICT,
         "not_helpful",
         "",
-        "useless, unhelpful, no help, waste of time, pointless, did not help, does not help, no use",
+        "useless, unhelpful, no help, waste of time, pointless, did not help, does not help, "
+        "no use",
     ),
     (
         Kind.VERDICT,
@@ -309,7 +328,8 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.VERDICT,
         "offensive",
         "",
-        "offensive, offended, racist, sexist, inappropriate, creepy, homophobic, hateful, disgusting, "
+        "offensive, offended, racist, sexist, inappropriate, creepy, homophobic, hateful, "
+        "disgusting, "
         "vulgar, insulting, insulted, threatening",
     ),
     # all in all
@@ -317,19 +337,25 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.VERDICT,
         "nailed_it",
         "disliked",
-        "nailed it, nailed that, nail it, nails it, spot on, spot-on, perfect, perfectly, perfection, "
-        "flawless, exactly right, just right, exactly what i wanted, exactly it, hit the nail, bang on, "
-        "could not have said it better, could not be better, could not agree more, chef's kiss, top notch",
+        "nailed it, nailed that, nail it, nails it, spot on, spot-on, perfect, perfectly, "
+        "perfection, "
+        "flawless, exactly right, just right, exactly what i wanted, exactly it, hit the nail, "
+        "bang on, "
+        "could not have said it better, could not be better, could not agree more, chef's kiss, "
+        "top notch",
     ),
     (
         Kind.VERDICT,
         "liked",
         "disliked",
-        "great, good, nice, excellent, amazing, awesome, brilliant, fantastic, wonderful, love, loved, "
-        "i like, i liked, really like, really liked, like it, liked it, like this, liked this, like that, "
+        "great, good, nice, excellent, amazing, awesome, brilliant, fantastic, wonderful, love, "
+        "loved, "
+        "i like, i liked, really like, really liked, like it, liked it, like this, liked this, "
+        "like that, "
         "liked that, like the, liked the, like how, liked how, enjoyed, enjoy, beautiful, lovely, "
         "impressive, impressed, happy, pleased, "
-        "well done, well written, well said, good job, great job, thanks, thank you, cool, natural, "
+        "well done, well written, well said, good job, great job, thanks, thank you, cool, "
+        "natural, "
         "superb, much better, even better, better than before, better now, best, "
         "satisfied, interesting, worked well, works well",
     ),
@@ -337,10 +363,13 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.VERDICT,
         "disliked",
         "",
-        "bad, terrible, awful, horrible, hate, hated, dislike, disliked, worst, worse, garbage, rubbish, "
-        "trash, sucks, sucked, lame, annoying, annoyed, irritating, disappointing, disappointed, poor, "
+        "bad, terrible, awful, horrible, hate, hated, dislike, disliked, worst, worse, garbage, "
+        "rubbish, "
+        "trash, sucks, sucked, lame, annoying, annoyed, irritating, disappointing, disappointed, "
+        "poor, "
         "poorly, cringe, cringey, cringy, weird, strange, awkward, unnatural, crap, ugh, meh, "
-        "confusing, confused, stupid, dumb, nonsense, ridiculous, frustrating, frustrated, off putting, "
+        "confusing, confused, stupid, dumb, nonsense, ridiculous, frustrating, frustrated, "
+        "off putting, "
         "off-putting, unacceptable, do not like, did not like, not a fan, "
         "could be better, could have been better, should be better, do better, needs work",
     ),
@@ -349,12 +378,15 @@ _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
         Kind.VERDICT,
         "",
         "",
-        "right now, right away, right there, right here, all right, alright, no problem, no worries, "
+        "right now, right away, right there, right here, all right, alright, no problem, "
+        "no worries, "
         "would like, no idea, no doubt, good morning, good evening, good night, nice to meet, "
-        "so long, long time, long ago, as well as, in short, short term, long term, best regards, "
-        "kind regards, mean to, kind words, in detail, my mistake, no thanks, happy to, happy birthday, "
+        "long time, long ago, as well as, in short, short term, long term, best regards, "
+        "kind regards, mean to, kind words, in detail, my mistake, no thanks, happy to, "
+        "happy birthday, "
         "short story, thanks in advance, not sure, do not know, do you mean, i mean, you mean, "
-        "does it mean, mean by, what does, like to, would love, right direction, right track, dry run",
+        "does it mean, mean by, what does, like to, would love, right direction, right track, "
+        "dry run",
     ),
 )
 
