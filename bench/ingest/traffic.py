@@ -1,14 +1,15 @@
-"""Requests of the companion product as bytes: episodes, rewards and questions, each with ids of its own."""
+"""Requests of the companion product as bytes: episodes, rewards and questions, each with ids as the
+SDK makes them."""
 
 from __future__ import annotations
 
 import json
-import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
+
+from everloop.contracts.ids import event_id
 
 MIX = ("reward", "episode", "reward", "reward")
 """A decision of the companion loop has up to three signals."""
@@ -33,7 +34,6 @@ class Traffic:
         self._key = key
         self._known = known
         self._contexts = [json.dumps(self._context()) for _ in range(_CONTEXTS)]
-        self._ids = self._uuids()
         self._turn = 0
 
     def know(self, ids: list[str]) -> None:
@@ -52,9 +52,7 @@ class Traffic:
         return {
             "bare": lambda: self.request("/bare", self._mixed().encode()),
             "bare, fast lane": lambda: self.request("/bare/fast", self._mixed().encode()),
-            "episode": lambda: self.request(
-                "/api/ml/episode", self._episode(next(self._ids)).encode()
-            ),
+            "episode": lambda: self.request("/api/ml/episode", self._episode(event_id()).encode()),
             "reward": lambda: self.request("/api/ml/reward", self._reward().encode()),
             "decide": lambda: self.request("/api/ml/decide", self._question().encode()),
         }
@@ -70,21 +68,13 @@ class Traffic:
         return self.request("/api/ml/reward/batch", f'{{"rewards":[{bodies}]}}'.encode())
 
     def new_ids(self, count: int) -> list[str]:
-        return [next(self._ids) for _ in range(count)]
+        return [event_id() for _ in range(count)]
 
     def _mixed(self) -> str:
         """A body as large as the mix's are on average."""
         self._turn += 1
         kind = MIX[self._turn % len(MIX)]
-        return self._reward() if kind == "reward" else self._episode(next(self._ids))
-
-    def _uuids(self) -> Iterator[str]:
-        """Time-ordered UUIDs (RFC 9562, version 7), as the SDK makes them."""
-        while True:
-            milliseconds = time.time_ns() // 1_000_000
-            value = (milliseconds << 80) | uuid.uuid4().int & ((1 << 80) - 1)
-            value = value & ~(0xF << 76) | 7 << 76
-            yield str(uuid.UUID(int=value & ~(0x3 << 62) | 2 << 62))
+        return self._reward() if kind == "reward" else self._episode(event_id())
 
     def _person(self) -> str:
         return f"person-{int(self._random.integers(_PEOPLE))}"
@@ -122,7 +112,7 @@ class Traffic:
         episode_id = episode_id or self._known[int(self._random.integers(len(self._known)))]
         kind = kind or _SIGNALS[int(self._random.integers(3))]
         return (
-            f'{{"signal_id":"{next(self._ids)}","episode_id":"{episode_id}",'
+            f'{{"signal_id":"{event_id()}","episode_id":"{episode_id}",'
             f'"signal_type":"{kind}","value":0.75,"latency":30,"confidence":0.9}}'
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from everloop.contracts.access import Caller, Scope
 from everloop.contracts.episodes import canonical_json, canonical_uuid
 from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput
+from everloop.contracts.ids import event_id
 from everloop.contracts.loop_spec import ActionKind
 from everloop.contracts.serving import Decision, Submission
 from everloop.serving.bodies import Body, Id, Person, Word
@@ -31,6 +31,9 @@ SERVE = "serve"
 """The purpose that a person must not have withdrawn from."""
 _INLINE_BYTES = 32 * 1024
 """Larger bodies are worked on by a thread, so that nobody else's request waits for them."""
+
+_EVERYTHING = "all"
+"""Stands for an absent ``valid_actions`` in the checksum: looking for NaN begins at a null."""
 
 
 class DecideBody(Body):
@@ -180,9 +183,8 @@ def _question(service: Service, caller: Caller, body: DecideBody) -> Asked:
     decision_id = _decision_id(body)
     try:
         stored = dict(service.vault.seal(spec, caller.tenant, decision_id, body.context))
-        asked = canonical_json(
-            [person, spec.name, stored, body.valid_actions, body.action_arguments]
-        )
+        valid = _EVERYTHING if body.valid_actions is None else body.valid_actions
+        asked = canonical_json([person, spec.name, stored, valid, body.action_arguments])
     except (ShouldFixInput, ValueError, TypeError) as problem:
         check_context(spec, body.context)  # says which field, where one of them is the reason
         raise ShouldFixArgument(
@@ -202,7 +204,7 @@ def _question(service: Service, caller: Caller, body: DecideBody) -> Asked:
 
 def _decision_id(body: DecideBody) -> str:
     if body.decision_id is None:
-        return str(uuid.uuid4())
+        return event_id()
     try:
         return canonical_uuid(body.decision_id)
     except ValueError:
