@@ -288,33 +288,8 @@ TRAINING: Mapping[tuple[str, str], Case] = {
     ),
 }
 
-MODELS: Mapping[tuple[str, str], Case] = {
-    ("GET", "/api/ml/models"): Case(Scope.READ, good=lambda ours: Sent()),
-    ("POST", "/api/ml/deploy/{checkpoint_id}"): Case(
-        Scope.DEPLOY,
-        good=lambda ours: Sent({"checkpoint_id": ours.checkpoint}, body={"reason": "a test"}),
-        foreign={
-            "checkpoint_id": lambda ours, theirs: Sent(
-                {"checkpoint_id": theirs.checkpoint}, body={"reason": "a test"}
-            )
-        },
-    ),
-    ("GET", "/api/ml/metrics/{model_id}"): Case(
-        Scope.READ,
-        good=lambda ours: Sent({"model_id": ours.checkpoint}),
-        foreign={"model_id": lambda ours, theirs: Sent({"model_id": theirs.checkpoint})},
-    ),
-    ("POST", "/api/ml/train"): Case(Scope.TRAIN, good=lambda ours: Sent(body={"loop": "coach"})),
-    ("GET", "/api/ml/train"): Case(Scope.READ, good=lambda ours: Sent()),
-    ("GET", "/api/ml/train/{job_id}"): Case(
-        Scope.READ,
-        good=lambda ours: Sent({"job_id": ours.job}),
-        foreign={"job_id": lambda ours, theirs: Sent({"job_id": theirs.job})},
-    ),
-}
-
 ADMIN: Mapping[tuple[str, str], Case] = {
     ("GET", "/api/admin/audit"): Case(Scope.ADMIN, good=lambda ours: Sent(query={"limit": "1000"})),
 }
 
-ROUTES: Mapping[tuple[str, str], Case] = {**LEARNING, **FEEDBACK, **TRAINING, **ADMIN}
+ROUTES: Mapping[tuple[str, str], Case] = {**LEARNING, **FEEDBACK, **TRAINING, **PRIVACY, **ADMIN}
