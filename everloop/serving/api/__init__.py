@@ -11,6 +11,7 @@ from everloop.serving.api import (
     interactions,
     models,
     observability,
+    privacy,
     rewards,
     training,
 )
@@ -23,6 +24,7 @@ RESOURCES = (
     feedback,
     training,
     models,
+    privacy,
     audit,
     observability,
 )
