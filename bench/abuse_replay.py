@@ -5,10 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from random import Random
 
 from everloop.contracts.feedback import FeedbackStatus
 from everloop.feedback.quality import HISTORY, assess, retrospective
+from everloop.feedback.quality_crowd import Crowd
+from everloop.feedback.quality_evidence import Evidence
 from everloop.feedback.quality_records import Incoming, Sent
 
 
@@ -40,24 +43,70 @@ class Outcome:
 
 
 def replay(session: Session) -> Outcome:
-    """Send a session through the door."""
-    history: list[Sent] = []
-    at_door, first, reasons = 0, None, ()
-    for index, incoming in enumerate(session.sent):
-        if incoming.received_at is None:
-            raise ValueError(f"{session.kind}: feedback {index} has no arrival.")
-        verdict = assess(incoming, history[:HISTORY], incoming.received_at)
-        for feedback_id in retrospective(history[:HISTORY], verdict):
-            at = next(i for i, sent in enumerate(history) if sent.feedback_id == feedback_id)
-            history[at] = replace(history[at], status=FeedbackStatus.QUARANTINED)
-        at_door += verdict.quarantined
-        if verdict.quarantined and first is None:
-            first = index + 1
-            reasons = tuple(reason.partition(":")[0] for reason in verdict.reasons)
+    """Send one session through the door, alone."""
+    return replay_together((session,))[0]
+
+
+def replay_together(sessions: Sequence[Session]) -> tuple[Outcome, ...]:
+    """Send sessions of one product through the door, in the order of arrival."""
+    doors = [_Door(session) for session in sessions]
+    arrivals = [
+        (_arrival(incoming, session.kind), which, index)
+        for which, session in enumerate(sessions)
+        for index, incoming in enumerate(session.sent)
+    ]
+    crowd = Crowd()
+    for moment, which, index in sorted(arrivals):
+        door, feedback_id = doors[which], f"{which}:{index}"
+        incoming = door.session.sent[index]
+        pieces, fleet = crowd.evidence(str(which), "default", incoming)
+        if door.admit(feedback_id, incoming, moment, pieces):
+            for suspect in fleet:
+                doors[int(suspect.partition(":")[0])].hold(suspect)
+        crowd.observe(feedback_id, str(which), "default", incoming)
+    return tuple(door.outcome() for door in doors)
+
+
+class _Door:
+    """What the service remembers of one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.history: list[Sent] = []
+        self.at_door = 0
+        self.first: int | None = None
+        self.reasons: tuple[str, ...] = ()
+
+    def admit(
+        self, feedback_id: str, incoming: Incoming, now: datetime, crowd: Sequence[Evidence]
+    ) -> bool:
+        verdict = assess(incoming, self.history[:HISTORY], now, crowd)
+        for suspect in retrospective(self.history[:HISTORY], verdict):
+            self.hold(suspect)
+        self.at_door += verdict.quarantined
+        if verdict.quarantined and self.first is None:
+            self.first = len(self.history) + 1
+            self.reasons = tuple(reason.partition(":")[0] for reason in verdict.reasons)
         status = FeedbackStatus.QUARANTINED if verdict.quarantined else FeedbackStatus.ACCEPTED
-        history.insert(0, _stored(incoming, str(index), status))
-    held = sum(sent.status is FeedbackStatus.QUARANTINED for sent in history)
-    return Outcome(session.kind, len(history), at_door, held, first, reasons)
+        self.history.insert(0, _stored(incoming, feedback_id, status))
+        return verdict.quarantined
+
+    def hold(self, feedback_id: str) -> None:
+        for at, sent in enumerate(self.history):
+            if sent.feedback_id == feedback_id:
+                self.history[at] = replace(sent, status=FeedbackStatus.QUARANTINED)
+
+    def outcome(self) -> Outcome:
+        held = sum(sent.status is FeedbackStatus.QUARANTINED for sent in self.history)
+        return Outcome(
+            self.session.kind, len(self.history), self.at_door, held, self.first, self.reasons
+        )
+
+
+def _arrival(incoming: Incoming, kind: str) -> datetime:
+    if incoming.received_at is None:
+        raise ValueError(f"{kind}: a feedback has no arrival.")
+    return incoming.received_at
 
 
 def made_id(random: Random) -> str:

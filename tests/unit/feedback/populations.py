@@ -10,7 +10,7 @@ from bench.abuse_replay import Session
 from everloop.contracts.episodes import Json
 from everloop.contracts.feedback import FeedbackType as Kind
 from everloop.contracts.feedback import TargetElement
-from tests.unit.feedback.senders import Sender, said, sender
+from bench.abuse_senders import Sender, said, sender
 
 Maker = Callable[[Random], Session]
 CATEGORIES = ("too_formal", "too_long", "nailed_it", "cold", "wrong", "just_right")
