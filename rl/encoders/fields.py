@@ -189,9 +189,11 @@ def summary(
     counts = [0] * len(KINDS)
     rewards = []
     for item in recent:
-        if not isinstance(item, Mapping) or not isinstance(item.get("action"), str):
+        # dictionaries are what JSON makes, and asking for a mapping costs more than all the rest
+        action = item.get("action") if type(item) is dict or isinstance(item, Mapping) else None
+        if not isinstance(action, str):
             return Refused(item, "is not an interaction {action, reward}")
-        kind = kind_of.get(item["action"])
+        kind = kind_of.get(action)
         if kind is not None:
             counts[kind] += 1
         reward = item.get("reward")
@@ -199,7 +201,7 @@ def summary(
             continue
         if type(reward) not in _NUMBER_TYPES or not abs(reward) <= 1.0 + TOLERANCE:
             return Refused(item, "has a reward outside -1..1")
-        rewards.append(min(1.0, max(-1.0, reward)))
+        rewards.append(reward if -1.0 <= reward <= 1.0 else math.copysign(1.0, reward))
     return [
         *(count / length for count in counts),
         math.fsum(rewards) / len(rewards) if rewards else 0.0,

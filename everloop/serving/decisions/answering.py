@@ -16,9 +16,10 @@ from everloop.contracts.episodes import Arm
 from everloop.contracts.models import States
 from everloop.contracts.serving import Decision
 from everloop.rollout.assignment import in_trial
-from everloop.serving.decisions.exploration import Uniform, draw
+from everloop.serving.decisions.exploration import draw
 from everloop.serving.decisions.models import ServedModel, brief
 from everloop.serving.decisions.question import Question
+from everloop.serving.decisions.randomness import Uniform
 from everloop.serving.decisions.safe import cold_start, standstill
 from everloop.serving.decisions.serving import Serving
 from everloop.serving.decisions.stats import DecisionLabel, DecisionStats

@@ -14,7 +14,6 @@ from everloop.contracts.ports import Clock
 from everloop.contracts.serving import Decision
 from everloop.serving.decisions.answering import Batch
 from everloop.serving.decisions.breaker import CircuitBreaker
-from everloop.serving.decisions.exploration import Uniform, operating_system
 from everloop.serving.decisions.models import (
     ModelSource,
     PatientModels,
@@ -22,6 +21,7 @@ from everloop.serving.decisions.models import (
     brief,
 )
 from everloop.serving.decisions.question import Catalogue, Question, states_of
+from everloop.serving.decisions.randomness import OperatingSystem, Uniform
 from everloop.serving.decisions.serving import EngineState, Serving, next_serving, state_of
 from everloop.serving.decisions.stats import DecisionCounts, DecisionStats
 from everloop.wiring import Workspace
@@ -103,7 +103,7 @@ class DecisionEngine:
         self._catalogues = {name: Catalogue(spec) for name, spec in loops.items()}
         self._clock = clock
         self._poll_s = poll_s
-        self._uniform = rng or operating_system()
+        self._uniform = rng or OperatingSystem()
         self._now = monotonic
         self._models = models or RegisteredModels(
             workspace.registry, workspace.blobs, lambda: CircuitBreaker(monotonic=monotonic)

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import math
-import random
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Protocol
 
 from everloop.contracts.loop_spec import LoopSpec
 
 NEGLIGIBLE_HALVINGS = 20
 """After so many halvings less than a millionth of the excess is left: nobody needs to count on."""
-
-
-class Uniform(Protocol):
-    """A source of uniform numbers; must be safe to use from several threads."""
-
-    def random(self) -> float:
-        """A number in [0, 1)."""
-
-
-def operating_system() -> Uniform:
-    """The kernel's random numbers: no request can tell from its answers what the next one draws."""
-    return random.SystemRandom()
 
 
 def serving_epsilon(spec: LoopSpec, episodes: int) -> float:

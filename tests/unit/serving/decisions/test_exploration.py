@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everloop.serving.decisions.exploration import draw, operating_system, serving_epsilon
+from everloop.serving.decisions.exploration import draw, serving_epsilon
 from tests.unit.serving.decisions.conftest import loop
 
 SPEC = loop(
@@ -61,12 +61,3 @@ def test_actions_come_as_often_as_they_should() -> None:
     assert seen[1] == 0
     chi = sum((s - n * p) ** 2 / (n * p) for s, p in zip(seen, propensity, strict=True) if p)
     assert chi < 16.27, "the .999 quantile of chi-square with 3 degrees of freedom"
-
-
-def test_the_operating_systems_numbers_cannot_be_seeded() -> None:
-    random.seed(1)
-    first = [operating_system().random() for _ in range(4)]
-    random.seed(1)
-    second = [operating_system().random() for _ in range(4)]
-    assert first != second
-    assert all(0.0 <= u < 1.0 for u in first + second)
