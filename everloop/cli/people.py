@@ -1,4 +1,4 @@
-"""``everloop consent`` and ``everloop dispute``: what people allow and what they object to."""
+"""``everloop consent``, ``dispute`` and ``person``: what people allow, object to, see and have erased."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from typing import Annotated
 
 import typer
 
-from everloop.cli.output import Home, Json, Tenant, print_json, print_table
+from everloop.cli.operator import operator
+from everloop.cli.output import Home, Json, Tenant, notes, print_json, print_pairs, print_table
+from everloop.contracts.access import Caller
+from everloop.contracts.errors import ShouldFixArgument
 
 consent = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Record and show what people allow."
 )
 dispute = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Record and show disputed reward signals."
+)
+person = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Show or erase everything of one person."
 )
 
 User = Annotated[str, typer.Argument(help="The product's own user id; it is hashed at once.")]
@@ -52,6 +58,7 @@ def set_consent(
     person = place.pseudonyms.of(user, tenant)
     row = Consent(person, purpose.value, granted, datetime.now(UTC), tenant)
     place.log.record_consent(row)
+    place.audit.append(tenant, operator(), "consent.record", purpose.value, 1, {"granted": granted})
     in_log = next(iter(place.log.episodes_of(person, tenant)), None) is not None
     if as_json:
         print_json(asdict(row) | {"in_log": in_log})
@@ -98,8 +105,10 @@ def set_dispute(
     from everloop.contracts.episodes import Dispute
     from everloop.wiring import open_workspace
 
+    place = open_workspace(home)
     row = Dispute(signal_id, reason, datetime.now(UTC), status.value, tenant)
-    open_workspace(home).log.record_dispute(row)
+    place.log.record_dispute(row)
+    place.audit.append(tenant, operator(), "dispute.record", signal_id, 1, {"status": status.value})
     if as_json:
         print_json(asdict(row))
     else:
@@ -117,3 +126,64 @@ def list_disputes(tenant: Tenant = "default", home: Home = None, as_json: Json =
     else:
         cells = [(r.recorded_at.isoformat(), r.signal_id, r.status, r.reason) for r in rows]
         print_table("", ("when", "signal", "status", "reason"), cells)
+
+
+@person.command("export")
+def export_person(user: User, tenant: Tenant = "default", home: Home = None) -> None:
+    """Print every row that speaks of a person, one JSON object a line, with health fields opened.
+
+    The reading is written into the audit log.
+    """
+    from everloop.serving.privacy_export import exported
+    from everloop.wiring import open_workspace
+
+    place = open_workspace(home)
+    caller = Caller(operator(), tenant, frozenset())
+    rows = 0
+    for lines in exported(place, caller, place.pseudonyms.of(user, tenant)):
+        rows += lines.count(b"\n")
+        typer.echo(lines, nl=False)
+    if not rows:
+        notes.print(f"nothing is kept of this person (tenant {tenant}): check the id")
+
+
+@person.command("erase")
+def erase_person(
+    user: User,
+    reason: Annotated[
+        str, typer.Option(help="Why, for the audit log; it must not name the person.")
+    ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do it: it can't be undone.")] = False,
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Delete everything of a person, and mark the datasets and models that their data fed.
+
+    Datasets that held the person are deleted and come out without them when their date is extracted
+    again. Refusals go on counting, and so does what the person's privacy has cost.
+    """
+    from everloop.wiring import open_workspace
+
+    place = open_workspace(home)
+    pseudonym = place.pseudonyms.of(user, tenant)
+    if user in reason:
+        raise ShouldFixArgument("The reason names the person.", "Say why without naming them.")
+    if not yes:
+        rows = sum(1 for _ in place.people.export(pseudonym, tenant))
+        raise ShouldFixArgument(
+            f"{rows} rows of this person would be gone for ever (tenant {tenant}).",
+            "Repeat with --yes.",
+        )
+    record = place.people.erase(pseudonym, operator(), datetime.now(UTC), tenant, reason)
+    if as_json:
+        print_json(record)
+        return
+    typer.echo(f"{pseudonym[:12]}… is erased ({record.erasure_id})")
+    print_pairs({table: f"{rows:,} rows" for table, rows in record.deleted.items() if rows})
+    if record.datasets:
+        typer.echo(f"  {len(record.datasets)} datasets deleted; they come out without the person")
+    if record.checkpoints:
+        typer.echo(
+            f"  {len(record.checkpoints)} models marked; the next ones are made without them"
+        )

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from everloop.contracts.access import Caller, Scope
 from everloop.contracts.episodes import Consent
-from everloop.contracts.errors import ShouldAskForScope
+from everloop.contracts.errors import ShouldAskForScope, ShouldFixArgument
 from everloop.serving.bodies import Body, Person
 from everloop.serving.consents import PURPOSES
 from everloop.serving.openapi import problems
@@ -201,6 +201,8 @@ async def _export(request: Request, user_id: str) -> StreamingResponse:
 
 def _erase(service: Service, caller: Caller, body: ErasureBody) -> ErasureAnswer:
     workspace = service.workspace
+    if body.user_id in body.reason:
+        raise ShouldFixArgument("The reason names the person.", "Say why without naming them.")
     person = workspace.pseudonyms.of(body.user_id, caller.tenant)
     record = workspace.people.erase(
         person, caller.actor, datetime.now(UTC), caller.tenant, body.reason
