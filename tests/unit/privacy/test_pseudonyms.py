@@ -54,3 +54,29 @@ def test_empty_ids_are_refused(user: str, tenant: str) -> None:
 def test_key_never_shows() -> None:
     assert "secret" in repr(Pseudonyms(KEY))
     assert KEY.hex() not in repr(Pseudonyms(KEY))
+
+
+def test_arguments_name_nobody() -> None:
+    pseudonyms = Pseudonyms(bytes(range(32)))
+    ann, ben = pseudonyms.of("ann", "acme"), pseudonyms.of("7", "acme")
+    about = {
+        "user_ids": ["ann", 7, None],
+        "user_id": "ann",
+        "event_id": "ann",
+        "share": 0.5,
+        "with": [{"user_id": "ann", "note": "ann"}],
+    }
+    assert pseudonyms.in_arguments(about, "acme") == {
+        "user_ids": [ann, ben, None],
+        "user_id": ann,
+        "event_id": "ann",
+        "share": 0.5,
+        "with": [{"user_id": ann, "note": "ann"}],
+    }
+    assert pseudonyms.in_arguments({}) == {}
+
+
+@pytest.mark.parametrize("value", ["", True, 0.5, [0.5]])
+def test_arguments_that_name_a_person_by_no_id_are_refused(value: object) -> None:
+    with pytest.raises(ShouldFixArgument):
+        Pseudonyms(bytes(range(32))).in_arguments({"user_id": value})
