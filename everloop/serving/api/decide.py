@@ -181,10 +181,11 @@ def _question(service: Service, caller: Caller, body: DecideBody) -> Asked:
     person = service.workspace.pseudonyms.of(body.user_id, caller.tenant)
     service.consents.require(caller.tenant, person, SERVE)
     decision_id = _decision_id(body)
+    about = service.workspace.pseudonyms.in_arguments(body.action_arguments, caller.tenant)
     try:
         stored = dict(service.vault.seal(spec, caller.tenant, decision_id, body.context))
         valid = _EVERYTHING if body.valid_actions is None else body.valid_actions
-        asked = canonical_json([person, spec.name, stored, valid, body.action_arguments])
+        asked = canonical_json([person, spec.name, stored, valid, about])
     except (ShouldFixInput, ValueError, TypeError) as problem:
         check_context(spec, body.context)  # says which field, where one of them is the reason
         raise ShouldFixArgument(
@@ -197,7 +198,7 @@ def _question(service: Service, caller: Caller, body: DecideBody) -> Asked:
         context=body.context,
         request_sha256=hashlib.sha256(asked.encode()).hexdigest(),
         valid_actions=None if body.valid_actions is None else tuple(body.valid_actions),
-        action_arguments=body.action_arguments,
+        action_arguments=about,
     )
     return question, stored
 
