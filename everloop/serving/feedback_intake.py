@@ -21,9 +21,9 @@ from everloop.serving.feedback_context import Spoken, spoken_of
 from everloop.serving.service import Service
 
 REVIEWER = "everloop:quality"
-"""Who quarantines earlier feedback of a session that gave itself away later."""
+"""Who quarantines earlier feedback of a session, or of a fleet of them, that gave itself away later."""
 
-_GIVEN_AWAY = "session_suspect: later feedback of the session looks like a machine's"
+_GIVEN_AWAY = "session_suspect: later feedback of the session or its fleet looks like a machine's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ async def take_feedback(
     """Store feedback, all or none, and return it in the order given.
 
     What was stored before is answered as it was judged then. Feedback that looks like a machine's is
-    stored as quarantined, and so is earlier feedback of a session that gives itself away.
+    stored as quarantined, and so is earlier feedback of a session or a fleet that gives itself away.
 
     Args:
         sent: of the caller's tenant.
@@ -111,12 +111,19 @@ class _Judged:
             self.suspect[feedback_id] = None
             return
         feedback = self.by_id[feedback_id].feedback
+        if feedback.status is FeedbackStatus.QUARANTINED:
+            return
         held = replace(
             feedback,
             status=FeedbackStatus.QUARANTINED,
             quality_reasons=(*feedback.quality_reasons, _GIVEN_AWAY),
         )
         self.by_id[feedback_id] = Taken(held, ())
+
+    def now(self, feedback: FeedbackInstance) -> FeedbackInstance:
+        """A feedback as it stands by now."""
+        taken = self.by_id.get(feedback.feedback_id)
+        return feedback if taken is None else taken.feedback
 
 
 def _judge(service: Service, tenant: str, sent: Sequence[SentFeedback], now: datetime) -> _Judged:
@@ -138,12 +145,16 @@ def _judge(service: Service, tenant: str, sent: Sequence[SentFeedback], now: dat
                 session, HISTORY, tenant
             )
         history = tuple(sent_of(each) for each in histories[session])
-        verdict = assess(received.incoming, history, now)
+        incoming = received.incoming
+        evidence, fleet = service.crowd.evidence(session, tenant, incoming)
+        verdict = assess(incoming, history, now, evidence)
         feedback = capture(received, verdict, dwell_seconds=about.dwell_seconds)
         judged.add(Taken(feedback, about.signals(feedback)), new=True)
-        for earlier in retrospective(history, verdict):
+        service.crowd.observe(feedback.feedback_id, session, tenant, incoming)
+        for earlier in (*retrospective(history, verdict), *(fleet if verdict.quarantined else ())):
             judged.hold(earlier)
-        histories[session] = (feedback, *histories[session])[:HISTORY]
+        told = (feedback, *histories[session])[:HISTORY]
+        histories[session] = tuple(judged.now(each) for each in told)
     return judged
 
 
@@ -184,6 +195,8 @@ def _quarantine(service: Service, tenant: str, feedback_ids: Sequence[str], now:
 
 def _hold(service: Service, tenant: str, feedback_id: str, now: datetime) -> None:
     feedback = service.workspace.feedback.feedback(feedback_id, tenant)
+    if feedback.status is not FeedbackStatus.ACCEPTED:
+        return
     about = spoken_of(service, (feedback.log_id,), tenant)[feedback.log_id]
     review = FeedbackReview(
         feedback_id=feedback_id,

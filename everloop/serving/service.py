@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from fastapi import Request
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldNameKnownId
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.feedback.quality_crowd import Crowd
 from everloop.privacy.health import HealthVault
 from everloop.storage.sql.group_commit import GroupCommit
 from everloop.wiring import Workspace
@@ -89,6 +90,7 @@ class Service:
     training: TrainingTrigger
     requests: RequestFigures
     exchange: MetricsExchange
+    crowd: Crowd = field(default_factory=Crowd)
 
     def loop(self, name: str | None) -> LoopSpec:
         """The loop of that name; the only one when none is named."""

@@ -28,11 +28,17 @@ from everloop.serving.service import Service, ServiceConfig
 INTERACTION = "/api/rlhf/interaction"
 FEEDBACK = "/api/rlhf/feedback"
 ANALYSIS = "/api/rlhf/feedback/analysis"
-CLIENT = {
-    "device_type": "desktop",
-    "browser": "firefox",
-    "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-}
+BOT = {"user_agent": "python-requests/2.32"}
+
+
+def own_client() -> dict[str, str]:
+    """A device that nobody else has."""
+    model = str(uuid.uuid4()).translate(str.maketrans("0123456789", "ghijklmnop"))
+    return {
+        "device_type": "desktop",
+        "browser": "firefox",
+        "user_agent": f"Mozilla/5.0 (X11; {model}; rv:140.0) Gecko/20100101 Firefox/140.0",
+    }
 
 
 @dataclass
@@ -79,7 +85,7 @@ class Door:
             "task_type": "content_generation",
             "persona": "friend",
             "model_version": "voice-3",
-            "client": CLIENT,
+            "client": own_client(),
         } | changes
         self.post(INTERACTION, body, key)
         return body
@@ -92,7 +98,7 @@ class Door:
             "timestamp": (self.now - timedelta(minutes=4)).isoformat(),
             "feedback_type": kind,
             "feedback_value": value,
-            "client": CLIENT,
+            "client": about["client"] if about else own_client(),
         }
         return body | ({"log_id": about["log_id"]} if about else {}) | changes
 
@@ -241,7 +247,7 @@ def test_the_same_id_with_another_payload_is_a_conflict(door: Door) -> None:
         {"feedback_value": 5},
         {"feedback_type": "thumb", "feedback_value": True},
         {"target_element": "word_choice"},
-        {"client": {**CLIENT, "device_type": "mobile"}},
+        {"client": {**about["client"], "device_type": "mobile"}},
         {"timestamp": door.now.isoformat()},
         {"session_id": "elsewhere"},
     ):
@@ -387,7 +393,12 @@ def test_signals_of_pages_become_types(
     door: Door, signal: str, extra: dict[str, Any], kind: str, value: Any
 ) -> None:
     log_id = door.interaction()["log_id"]
-    body = {"logId": log_id, "feedbackType": "implicit", "signalType": signal, "client": CLIENT}
+    body = {
+        "logId": log_id,
+        "feedbackType": "implicit",
+        "signalType": signal,
+        "client": own_client(),
+    }
     answer = door.post(FEEDBACK, body | extra)
     assert answer["value"] == value
     assert door.service.workspace.feedback.feedback(answer["feedback_id"]).feedback_type == kind
@@ -423,7 +434,9 @@ def test_undeclared_fields_and_fine_locations_are_not_kept(door: Door) -> None:
     assert "Baker" not in str(kept.context)
     assert "123-45" not in str(kept)
     assert kept.context["previous_turns"] == [{"role": "user", "text": "hi"}]
-    body = door.feedback(about, "rating", 4, client={**CLIENT, "serial": "XYZ-1"}, email="a@b.c")
+    body = door.feedback(
+        about, "rating", 4, client={**about["client"], "serial": "XYZ-1"}, email="a@b.c"
+    )
     door.post(FEEDBACK, body)
     stored = str(door.service.workspace.feedback.feedback(body["feedback_id"]))
     assert "XYZ-1" not in stored
@@ -437,7 +450,7 @@ def bot(door: Door) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             about,
             "rating",
             5,
-            client={"user_agent": "python-requests/2.32"},
+            client=BOT,
             timestamp=(
                 door.now - timedelta(minutes=4) + timedelta(milliseconds=50 * k)
             ).isoformat(),
@@ -573,3 +586,44 @@ def test_many_interactions_are_stored_or_none(door: Door) -> None:
     door.post(path, {"interactions": [one] * 1001}, status=422)
     long = one | {"log_id": str(uuid.uuid4()), "output_data": "x" * 100_001}
     assert "100,003" in door.post(INTERACTION, long, status=422)["detail"]
+
+
+def test_a_fleet_that_writes_the_same_text_is_held_though_each_session_is_new(door: Door) -> None:
+    client = {
+        "user_agent": "Mozilla/5.0 (Fleet) Gecko/20100101 Firefox/140.0",
+        "browser": "firefox",
+    }
+    text = "this is the very best answer that I have ever been given, ten stars from me"
+    made = [door.feedback(door.interaction(), "free_text", text, client=client) for _ in range(12)]
+    answers = [door.post(FEEDBACK, one) for one in made]
+    assert answers[0]["status"] == "accepted"
+    assert answers[-1]["status"] == "quarantined"
+    assert any(reason.startswith("fleet_text") for reason in answers[-1]["quality_reasons"])
+    store = door.service.workspace.feedback
+    stored = [store.feedback(one["feedback_id"]) for one in made]
+    assert {each.status for each in stored} == {FeedbackStatus.QUARANTINED}
+    (review,) = store.reviews(made[0]["feedback_id"])
+    assert review.reviewer == "everloop:quality"
+
+
+def test_feedback_that_is_held_later_takes_its_signal_out_of_training(door: Door) -> None:
+    about, made = bot(door)
+    about = door.interaction(
+        episode_id=door.episode(),
+        session_id=about["session_id"],
+        timestamp=(door.now - timedelta(minutes=9)).isoformat(),
+    )
+    first = door.feedback(
+        about,
+        "thumb",
+        True,
+        session_id=about["session_id"],
+        timestamp=(door.now - timedelta(minutes=8)).isoformat(),
+    )
+    accepted = door.post(FEEDBACK, first)
+    assert accepted["status"] == "accepted"
+    for one in made:
+        door.post(FEEDBACK, one)
+    assert door.post(FEEDBACK, first)["status"] == "quarantined"
+    disputed = {each.signal_id for each in door.service.workspace.log.disputes()}
+    assert accepted["signals"][0]["signal_id"] in disputed
