@@ -30,7 +30,8 @@ LARGEST_BATCH = 1000
 SERVE = "serve"
 """The purpose that a person must not have withdrawn from."""
 _INLINE_BYTES = 32 * 1024
-"""Larger bodies are worked on by a thread, so that nobody else's request waits for them."""
+"""Larger bodies are worked on by a thread, so that nobody else's request waits for them; so is what
+needs a model that isn't loaded."""
 
 _EVERYTHING = "all"
 """Stands for an absent ``valid_actions`` in the checksum: looking for NaN begins at a null."""
@@ -144,7 +145,8 @@ async def decide_many(request: Request) -> Response:
     service = service_of(request)
     caller = await service.access.admit(request, Scope.DECIDE)
     raw = await request.body()
-    if len(raw) > _INLINE_BYTES:
+    loaded = all(service.decisions.is_ready(caller.tenant, loop) for loop in service.loops)
+    if len(raw) > _INLINE_BYTES or not loaded:
         decisions = await run_in_threadpool(_decided, service, caller, raw)
     else:
         decisions = _decided(service, caller, raw)

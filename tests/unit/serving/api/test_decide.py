@@ -26,6 +26,8 @@ from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.serving import problems
 from everloop.serving.access.credentials import make_key
 from everloop.serving.api import decide
+from everloop.serving.bodies import ConfirmedDecision
+from everloop.serving.events import confirmed_episode
 from everloop.serving.opening import opened
 from everloop.serving.service import Service, ServiceConfig
 from tests.made_policies import made_policy
@@ -291,3 +293,22 @@ def test_tenants_have_models_ids_and_people_of_their_own(
     assert post(served, theirs, asked()).json()["model_version"] == "theirs-1"
     assert post(served, theirs, question).json() == first
     assert post(served, {**theirs, "X-Everloop-Tenant": "default"}, asked()).status_code == 403
+
+
+def test_exploration_follows_the_log(served: Served, headers: dict[str, str]) -> None:
+    place, decisions = served.service.workspace, served.service.decisions
+    before = decisions.state("default", "companion")
+    answers = [post(served, headers, asked(user_id=f"e{n}")).json() for n in range(30)]
+    for answer in answers:
+        decision = place.decisions.decision(answer["decision_id"])
+        place.log.append_episodes([confirmed_episode(decision, ConfirmedDecision(**_id(answer)))])
+    decisions.refresh()
+    after = decisions.state("default", "companion")
+    assert after.episodes == before.episodes + 30
+    assert after.epsilon == pytest.approx(0.1 + 0.2 * 2 ** (-after.episodes / 10_000))
+    assert after.epsilon < before.epsilon
+    assert post(served, headers, asked()).json()["epsilon"] == after.epsilon
+
+
+def _id(answer: dict[str, Any]) -> dict[str, str]:
+    return {"decision_id": answer["decision_id"]}
