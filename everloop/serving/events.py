@@ -35,7 +35,9 @@ def logged_episode(service: Service, caller: Caller, body: EpisodeBody) -> Episo
         model_version=body.model_version,
         propensity=body.propensity,
         valid_actions=valid,
-        action_arguments=body.action_arguments,
+        action_arguments=service.workspace.pseudonyms.in_arguments(
+            body.action_arguments, caller.tenant
+        ),
         arm=Arm(body.arm),
         outcome=None if body.outcome is None else Outcome(body.outcome),
         reward_score=body.reward_score,

@@ -177,6 +177,17 @@ def test_an_erasure_forgets_and_is_idempotent(world: World, user: str) -> None:
     assert [(e.action, e.detail["reason"]) for e in entries] == [("person.erase", "by letter")]
 
 
+def test_an_erasure_reaches_what_others_decisions_were_about(world: World, user: str) -> None:
+    friend = f"friend-of-{user}"
+    log_episode(world, user, action_arguments={"user_ids": [friend]})
+    (line,) = exported(world, user)
+    assert line["row"]["action_arguments"] == {"user_ids": [person_of(world, friend)]}
+    done = send(world, "POST", ERASE, body={"user_id": friend}).json()
+    assert done["deleted"]["mentions"] == 1
+    (line,) = exported(world, user)
+    assert line["row"]["action_arguments"] == {"user_ids": ["erased"]}
+
+
 def test_a_reason_that_names_the_person_is_refused_and_nothing_happens(
     world: World, user: str
 ) -> None:
@@ -190,8 +201,10 @@ def test_a_reason_that_names_the_person_is_refused_and_nothing_happens(
 def test_neither_ids_nor_health_values_lie_on_the_disk(world: World, user: str) -> None:
     """Everything that a product sends of a person, planted, and looked for byte by byte."""
     session = f"planted-session-{uuid.uuid4()}"
-    log_episode(world, user)
-    asked = {"user_id": user, "context": {"x": 0.25, "pulse": PULSE}}
+    about = {"user_ids": [f"friend-of-{user}"]}
+    log_episode(world, user, action_arguments=about)
+    context = {"x": 0.25, "pulse": PULSE}
+    asked = {"user_id": user, "context": context, "action_arguments": about}
     assert send(world, "POST", "/api/ml/decide", body=asked).status_code == 200
     said = {
         "log_id": str(uuid.uuid4()),
