@@ -12,6 +12,9 @@ from everloop.wiring import Workspace
 
 def models_of(workspace: Workspace, loops: Iterable[str], tenant: str) -> list[shown.Model]:
     """The registered checkpoints of some loops, newest first within each."""
+    marks: dict[str, list[str]] = {}
+    for mark in workspace.people.marks(tenant):
+        marks.setdefault(mark.artefact_id, []).append(mark.erasure_id)
     found = []
     for loop in loops:
         aliases = {
@@ -19,5 +22,7 @@ def models_of(workspace: Workspace, loops: Iterable[str], tenant: str) -> list[s
         }
         for checkpoint in workspace.registry.checkpoints(loop, tenant):
             pointing = [name for name, at in aliases.items() if at == checkpoint.checkpoint_id]
-            found.append(shown.model(checkpoint, pointing, []))
+            fed = (checkpoint.checkpoint_id, checkpoint.lineage.get("dataset", ""))
+            erasures = dict.fromkeys(erasure for name in fed for erasure in marks.get(name, ()))
+            found.append(shown.model(checkpoint, pointing, list(erasures)))
     return found

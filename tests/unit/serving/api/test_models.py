@@ -30,9 +30,11 @@ from everloop.contracts.models import (
     RunRecord,
     StageRecord,
 )
+from everloop.contracts.privacy import ErasureMark
 from everloop.contracts.serving import Submission
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.rollout.end import DEPLOYED
+from everloop.serving.models.listing import models_of
 from everloop.wiring import Workspace
 from tests import feedback_records
 from tests.made_policies import made_policy
@@ -311,6 +313,27 @@ def test_of_checkpoints_with_one_version_the_one_that_serves_is_meant(
     deploy(world, one)
     told = ask(world, "GET", "/api/ml/metrics/coach-same").json()
     assert (told["checkpoint_id"], told["active"]) == (one.checkpoint_id, True)
+
+
+def test_a_model_names_the_erasures_of_people_whose_data_fed_it(
+    world: World, workspace: Workspace, tmp_path: Path
+) -> None:
+    fed = candidate(world, tmp_path, "coach-fed")
+    other = candidate(world, tmp_path, "coach-other")
+
+    class People:
+        def marks(self, tenant: str) -> tuple[ErasureMark, ...]:
+            found = (("dataset", "coach-fed", "e1"), ("checkpoint", fed.checkpoint_id, "e2"))
+            at = datetime.now(UTC)
+            both = (("checkpoint", fed.checkpoint_id, "e1"), ("dataset", "another", "e3"))
+            assert tenant == OURS
+            return tuple(ErasureMark(*mark, at, tenant) for mark in (*found, *both))
+
+    marked = replace(workspace, people=People())
+    erasures = {m.checkpoint_id: m.erasures for m in models_of(marked, ("coach",), OURS)}
+    assert sorted(erasures[fed.checkpoint_id]) == ["e1", "e2"]
+    assert erasures[other.checkpoint_id] == []
+    assert listed(world)[fed.checkpoint_id]["erasures"] == []
 
 
 def test_training_is_asked_for_once_and_followed(world: World, workspace: Workspace) -> None:

@@ -1,0 +1,81 @@
+"""``everloop models``: the same models and guards as over HTTP."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from everloop import settings
+from everloop.cli import app as cli
+from everloop.contracts.errors import ShouldFixArgument, ShouldNameKnownId
+from everloop.contracts.models import ModelType, Provenance
+from everloop.loops import load
+from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
+from everloop.wiring import open_workspace
+from tests.made_policies import made_policy
+
+VERSION = "companion-1"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    settings.initialise(tmp_path / "home")
+    return tmp_path / "home"
+
+
+def registered(home: Path, verdict: str = "continue") -> str:
+    policy = made_policy(load("companion"), VERSION, home / f"{verdict}.onnx")
+    made = Candidate(
+        loop="companion",
+        model_type=ModelType.INTERVENTION,
+        files={"policy.onnx": policy},
+        served="policy.onnx",
+        performance_metrics={"difference": 0.125},
+        lineage=dict.fromkeys(REQUIRED_LINEAGE, "x") | {"version": VERSION},
+        provenance=Provenance.PRIVATE_RELEASE,
+        verdict=verdict,
+        training_date=datetime(2026, 3, 10, 4, tzinfo=UTC),
+    )
+    place = open_workspace(home)
+    return register(made, place.registry, place.blobs).checkpoint_id
+
+
+def run(home: Path, *words: str) -> None:
+    cli.app(["models", *words, "--home", str(home)], standalone_mode=False)
+
+
+def test_a_model_is_listed_deployed_and_told(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint_id = registered(home)
+    run(home, "list", "--loop", "companion")
+    line = capsys.readouterr().out.splitlines()[-1]
+    for word in (checkpoint_id, VERSION, "continue", "2026-03-10 04:00", "+0.125"):
+        assert word in line
+    run(home, "deploy", checkpoint_id, "--reason", "better", "--expected-generation", "0")
+    assert capsys.readouterr().out == f"{VERSION} serves companion (generation 1)\n"
+    place = open_workspace(home)
+    assert place.registry.alias("companion", "active") == (checkpoint_id, 1)
+    entry = place.audit.entries("default")[-1]
+    assert (entry.action, entry.resource) == ("model.deploy", checkpoint_id)
+    assert entry.actor.startswith("cli:")
+    run(home, "list", "--loop", "companion", "--json")
+    assert json.loads(capsys.readouterr().out)[0]["aliases"] == ["active"]
+    run(home, "deploy", checkpoint_id, "--reason", "again", "--json")
+    assert json.loads(capsys.readouterr().out)["generation"] == 2
+    run(home, "metrics", checkpoint_id)
+    told = capsys.readouterr().out
+    for pair in ("serves      yes", "run         not known any more", "difference  0.125"):
+        assert pair in told
+    run(home, "metrics", checkpoint_id, "--json")
+    assert json.loads(capsys.readouterr().out)["performance_metrics"] == {"difference": 0.125}
+
+
+def test_what_may_not_serve_is_refused(home: Path) -> None:
+    with pytest.raises(ShouldFixArgument, match="held by the gate"):
+        run(home, "deploy", registered(home, "hold"), "--reason", "why not")
+    with pytest.raises(ShouldNameKnownId, match="no-such"):
+        run(home, "metrics", "no-such")
