@@ -110,7 +110,7 @@ def _people(connection: Connection, until: datetime, tenant: str) -> int:
     """People with an episode, an interaction or a consent."""
     known = union(
         *(
-            select(table.c.user_id).where(table.c.tenant == tenant, moment <= until)
+            select(table.c.user_id).where(table.c.tenant == tenant, moment <= until).distinct()
             for table, moment in (
                 (training_episodes, training_episodes.c.timestamp),
                 (interactions, interactions.c.timestamp),
@@ -118,7 +118,8 @@ def _people(connection: Connection, until: datetime, tenant: str) -> int:
             )
         )
     )
-    # In order, SQLite merges the three indexes; else it would sort every row.
+    # Distinct, PostgreSQL reads each index in its order; ordered, SQLite merges all three. Else
+    # either would sort every row.
     merged = known.order_by("user_id").subquery()
     return connection.scalar(select(func.count()).select_from(merged)) or 0
 
