@@ -14,6 +14,7 @@ import typer
 from everloop import __version__
 from everloop.cli import (
     doctor,
+    feedback,
     importing,
     keys,
     models,
@@ -69,6 +70,7 @@ app.add_typer(privacy.app, name="privacy")
 app.add_typer(people.consent, name="consent")
 app.add_typer(people.dispute, name="dispute")
 app.add_typer(people.person, name="person")
+app.add_typer(feedback.app, name="feedback")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(keys.audit, name="audit")

@@ -56,12 +56,14 @@ def signals_of(
         At most one signal: none when the feedback does not teach, says nothing of how good the
         output was, or the loop maps no signal for it. Its confidence is weight x confidence x
         quality, its latency at least 0, and its id follows from the feedback's id and the type.
+        A reviewer who released it vouched for the sending: its quality then counts as 1.
     """
     if interaction is None or interaction.episode_id is None or feedback.status not in TEACHING:
         return ()
     name = _signal_name(feedback.feedback_type, spec.feedback)
     position = _position(feedback, spec.feedback)
-    confidence = feedback.weight * feedback.confidence * feedback.quality
+    quality = 1.0 if feedback.status is FeedbackStatus.RELEASED else feedback.quality
+    confidence = feedback.weight * feedback.confidence * quality
     if name is None or position is None or confidence <= 0.0:
         return ()
     latency = (feedback.timestamp - episode_timestamp).total_seconds()

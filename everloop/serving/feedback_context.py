@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from everloop.contracts.episodes import RewardSignal
-from everloop.contracts.errors import ShouldAskForScope, ShouldFixFeedback, ShouldNameKnownId
+from everloop.contracts.errors import EverloopError, ShouldAskForScope, ShouldFixFeedback
 from everloop.contracts.feedback import FeedbackInstance, Interaction
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.feedback.interpretation import DWELL_SECONDS
 from everloop.feedback.learning_signals import signals_of
 from everloop.serving.service import Service
+from everloop.wiring import Workspace
+
+
+class Loops(Protocol):
+    """A workspace and the loops whose decisions are known; a service is one."""
+
+    @property
+    def workspace(self) -> Workspace: ...
+
+    @property
+    def loops(self) -> Mapping[str, LoopSpec]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +51,7 @@ class Spoken:
 
 
 def spoken_of(
-    service: Service, log_ids: Iterable[str | None], tenant: str
+    service: Loops, log_ids: Iterable[str | None], tenant: str
 ) -> Mapping[str | None, Spoken]:
     """What each of some feedbacks speaks of, by its ``log_id``. Reads the database: not for the loop.
 
@@ -47,7 +59,11 @@ def spoken_of(
         ShouldFixFeedback: nobody logged an interaction.
         ShouldAskForScope: another tenant did.
     """
-    found = {log_id: _interaction(service, log_id, tenant) for log_id in set(log_ids) if log_id}
+    wanted = sorted({log_id for log_id in log_ids if log_id})
+    found = service.workspace.feedback.interactions(wanted, tenant) if wanted else {}
+    for log_id in wanted:
+        if log_id not in found:
+            raise _orphan(service, log_id)
     episodes = sorted({each.episode_id for each in found.values() if each.episode_id is not None})
     decided = service.workspace.log.decided_at(episodes, tenant) if episodes else {}
     spoken: dict[str | None, Spoken] = {None: Spoken()}
@@ -81,14 +97,9 @@ def require_episodes(service: Service, interactions: Iterable[Interaction], tena
         )
 
 
-def _interaction(service: Service, log_id: str, tenant: str) -> Interaction:
-    try:
-        return service.workspace.feedback.interaction(log_id, tenant)
-    except ShouldNameKnownId:
-        if service.workspace.tenancy.owner("interaction", log_id) is not None:
-            raise ShouldAskForScope(
-                f"Interaction {log_id} is another tenant's.", "Use that tenant's credential."
-            ) from None
-        raise ShouldFixFeedback(
-            f"log_id={log_id!r} is unknown.", "Log the interaction first."
-        ) from None
+def _orphan(service: Service, log_id: str) -> EverloopError:
+    if service.workspace.tenancy.owner("interaction", log_id) is not None:
+        return ShouldAskForScope(
+            f"Interaction {log_id} is another tenant's.", "Use that tenant's credential."
+        )
+    return ShouldFixFeedback(f"log_id={log_id!r} is unknown.", "Log the interaction first.")

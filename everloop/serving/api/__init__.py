@@ -12,6 +12,7 @@ from everloop.serving.api import (
     models,
     observability,
     privacy,
+    reviews,
     rewards,
     training,
 )
@@ -22,6 +23,7 @@ RESOURCES = (
     decide,
     interactions,
     feedback,
+    reviews,
     training,
     models,
     privacy,

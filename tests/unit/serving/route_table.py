@@ -261,6 +261,19 @@ FEEDBACK: Mapping[tuple[str, str], Case] = {
         good=lambda ours: Sent(),
         apart={"agent_id": lambda ours, theirs: Sent(query={"agent_id": CANARY})},
     ),
+    ("GET", "/api/rlhf/feedback/quarantine"): Case(Scope.REVIEW, good=lambda ours: Sent()),
+    ("PUT", "/api/rlhf/feedback/{feedback_id}/review"): Case(
+        Scope.REVIEW,
+        good=lambda ours: Sent(
+            path={"feedback_id": ours.quarantined}, body={"status": "released", "reason": "a person"}
+        ),
+        foreign={
+            "feedback_id": lambda ours, theirs: Sent(
+                path={"feedback_id": theirs.quarantined},
+                body={"status": "released", "reason": "a person"},
+            )
+        },
+    ),
 }
 
 TRAINING: Mapping[tuple[str, str], Case] = {
