@@ -265,7 +265,8 @@ FEEDBACK: Mapping[tuple[str, str], Case] = {
     ("PUT", "/api/rlhf/feedback/{feedback_id}/review"): Case(
         Scope.REVIEW,
         good=lambda ours: Sent(
-            path={"feedback_id": ours.quarantined}, body={"status": "released", "reason": "a person"}
+            path={"feedback_id": ours.quarantined},
+            body={"status": "released", "reason": "a person"},
         ),
         foreign={
             "feedback_id": lambda ours, theirs: Sent(
@@ -298,6 +299,44 @@ TRAINING: Mapping[tuple[str, str], Case] = {
         Scope.READ,
         good=lambda ours: Sent(path={"model_id": ours.checkpoint}),
         foreign={"model_id": lambda ours, theirs: Sent(path={"model_id": theirs.checkpoint})},
+    ),
+}
+
+
+def _person(**changes: Any) -> dict[str, Any]:
+    return {"user_id": str(uuid.uuid4())} | changes
+
+
+def _consent(**changes: Any) -> dict[str, Any]:
+    return _person(purpose="train", granted=True) | changes
+
+
+PRIVACY: Mapping[tuple[str, str], Case] = {
+    ("GET", "/api/rlhf/privacy/consent"): Case(
+        Scope.ADMIN,
+        good=lambda ours: Sent(query={"user_id": ours.user}),
+        apart={"user_id": lambda ours, theirs: Sent(query={"user_id": theirs.user})},
+    ),
+    ("PUT", "/api/rlhf/privacy/consent"): Case(
+        Scope.ADMIN,
+        good=lambda ours: Sent(body=_consent()),
+        apart={"user_id": lambda ours, theirs: Sent(body=_consent(user_id=theirs.user))},
+    ),
+    ("GET", "/api/rlhf/privacy/export"): Case(
+        Scope.ADMIN,
+        good=lambda ours: Sent(query={"user_id": ours.user}),
+        apart={"user_id": lambda ours, theirs: Sent(query={"user_id": theirs.user})},
+        mutates=True,
+    ),
+    ("POST", "/api/rlhf/privacy/export"): Case(
+        Scope.ADMIN,
+        good=lambda ours: Sent(body=_person(user_id=ours.user)),
+        apart={"user_id": lambda ours, theirs: Sent(body=_person(user_id=theirs.user))},
+    ),
+    ("POST", "/api/rlhf/privacy/erase"): Case(
+        Scope.ADMIN,
+        good=lambda ours: Sent(body=_person()),
+        apart={"user_id": lambda ours, theirs: Sent(body=_person(user_id=theirs.user))},
     ),
 }
 
