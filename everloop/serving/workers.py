@@ -75,8 +75,14 @@ def _serve(config: ServiceConfig, listening: socket.socket) -> int:
                 timeout_graceful_shutdown=GRACE_S,
             )
         )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _heeded)
         server.run(sockets=[listening])
         return 0 if server.started else 1
+
+
+def _heeded(_: int, __: FrameType | None) -> None:
+    """The server sends itself the signal again once it has stopped; what is open must be closed first."""
 
 
 def _worker(config: ServiceConfig, listening: socket.socket) -> None:
