@@ -42,6 +42,7 @@ INSTALL = "no PostgreSQL server is installed; run: make postgres"
 
 _PLACES = ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt/postgresql")
 _START_SECONDS = 60.0
+_ROOM = 2 << 30
 _PR_SET_PDEATHSIG = 1
 _TEMPLATE = "everloop_template"
 
@@ -130,6 +131,7 @@ class PostgresqlServer:
             "fsync": "on",
             "shared_buffers": "128MB",
             "max_connections": 200,
+            "max_wal_size": "256MB",
             "log_min_messages": "warning",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -261,14 +263,27 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
 
 
+def _memory() -> Path | None:
+    """A folder in memory with room for a cluster, if there is one."""
+    place = Path("/dev/shm")
+    roomy = place.is_dir() and shutil.disk_usage(place).free > _ROOM
+    return place if roomy and os.access(place, os.W_OK) else None
+
+
 @contextlib.contextmanager
-def running_server() -> Iterator[PostgresqlServer]:
-    """A started server that is stopped and deleted at the end; skips where none is installed."""
+def running_server(on_disk: bool = False) -> Iterator[PostgresqlServer]:
+    """A started server that is killed and deleted at the end; skips where none is installed.
+
+    Args:
+        on_disk: keep the cluster in the temporary folder of the disk, for measurements; otherwise in
+            memory where there is room, since what tests kill is the server and not the machine.
+    """
     binaries = find_binaries()
     if binaries is None:
         pytest.skip(INSTALL)
     # Beside pytest's folders: those belong to whoever runs the tests, alone.
-    folder = Path(tempfile.mkdtemp(prefix="everloop-postgresql-"))
+    place = None if on_disk else _memory()
+    folder = Path(tempfile.mkdtemp(prefix="everloop-postgresql-", dir=place))
     try:
         server = PostgresqlServer(folder, binaries)
         try:
