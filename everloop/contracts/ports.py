@@ -192,6 +192,21 @@ class FeedbackStore(Protocol):
     ) -> tuple[FeedbackInstance, ...]:
         """A session's newest feedback by arrival, newest first."""
 
+    def interactions(
+        self, log_ids: Sequence[str], tenant: str = "default"
+    ) -> Mapping[str, Interaction]:
+        """Log id -> interaction, of the ids that the tenant has."""
+
+    def known(
+        self, feedback_ids: Sequence[str], tenant: str = "default"
+    ) -> Mapping[str, FeedbackInstance]:
+        """Feedback id -> feedback with its newest status, of the ids that the tenant has."""
+
+    def session_histories(
+        self, session_ids: Sequence[str], limit: int, tenant: str = "default"
+    ) -> Mapping[str, tuple[FeedbackInstance, ...]]:
+        """Session -> its newest feedback by arrival, newest first; one without any is absent."""
+
     def quarantined(
         self, limit: int = 100, tenant: str = "default"
     ) -> tuple[FeedbackInstance, ...]:

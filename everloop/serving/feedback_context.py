@@ -97,7 +97,7 @@ def require_episodes(service: Service, interactions: Iterable[Interaction], tena
         )
 
 
-def _orphan(service: Service, log_id: str) -> EverloopError:
+def _orphan(service: Loops, log_id: str) -> EverloopError:
     if service.workspace.tenancy.owner("interaction", log_id) is not None:
         return ShouldAskForScope(
             f"Interaction {log_id} is another tenant's.", "Use that tenant's credential."

@@ -17,7 +17,7 @@ from everloop.contracts.serving import Submission
 from everloop.feedback.capture import Received, SentFeedback, capture, receive
 from everloop.feedback.quality import assess, retrospective
 from everloop.feedback.quality_records import HISTORY, sent_of
-from everloop.serving.feedback_context import Spoken, spoken_of
+from everloop.serving.feedback_context import spoken_of
 from everloop.serving.service import Service
 
 REVIEWER = "everloop:quality"
@@ -128,23 +128,25 @@ class _Judged:
 
 def _judge(service: Service, tenant: str, sent: Sequence[SentFeedback], now: datetime) -> _Judged:
     spoken = spoken_of(service, (one.log_id for one in sent), tenant)
-    histories: dict[str, tuple[FeedbackInstance, ...]] = {}
+    arrived = [receive(one, spoken[one.log_id].interaction, now) for one in sent]
+    store = service.workspace.feedback
+    stored = store.known([one.identity for one in sent], tenant)
+    fresh = {one.session_id for one in arrived if one.sent.identity not in stored}
+    histories = dict(store.session_histories(sorted(fresh), HISTORY, tenant)) if fresh else {}
     judged = _Judged()
-    for one in sent:
-        about = spoken[one.log_id]
-        received = receive(one, about.interaction, now)
-        judged.order.append(one.identity)
-        known = judged.by_id.get(one.identity) or _stored(service, one, about)
+    for received in arrived:
+        identity, session = received.sent.identity, received.session_id
+        about = spoken[received.sent.log_id]
+        judged.order.append(identity)
+        known = judged.by_id.get(identity)
+        if known is None and identity in stored:
+            known = Taken(stored[identity], about.signals(stored[identity]))
         if known is not None:
             _refuse_conflict(received, known.feedback)
-            judged.add(known, new=one.identity in judged.new)
+            judged.add(known, new=identity in judged.new)
             continue
-        session = received.session_id
-        if session not in histories:
-            histories[session] = service.workspace.feedback.session_history(
-                session, HISTORY, tenant
-            )
-        history = tuple(sent_of(each) for each in histories[session])
+        before = histories.get(session, ())
+        history = tuple(sent_of(each) for each in before)
         incoming = received.incoming
         evidence, fleet = service.crowd.evidence(session, tenant, incoming)
         verdict = assess(incoming, history, now, evidence)
@@ -153,17 +155,9 @@ def _judge(service: Service, tenant: str, sent: Sequence[SentFeedback], now: dat
         service.crowd.observe(feedback.feedback_id, session, tenant, incoming)
         for earlier in (*retrospective(history, verdict), *(fleet if verdict.quarantined else ())):
             judged.hold(earlier)
-        told = (feedback, *histories[session])[:HISTORY]
+        told = (feedback, *before)[:HISTORY]
         histories[session] = tuple(judged.now(each) for each in told)
     return judged
-
-
-def _stored(service: Service, sent: SentFeedback, about: Spoken) -> Taken | None:
-    try:
-        stored = service.workspace.feedback.feedback(sent.identity, sent.tenant)
-    except ShouldNameKnownId:
-        return None
-    return Taken(stored, about.signals(stored))
 
 
 def _refuse_conflict(received: Received, stored: FeedbackInstance) -> None:

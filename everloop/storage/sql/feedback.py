@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Engine, RowMapping, Table, and_, or_, select
+from sqlalchemy import Column, ColumnElement, Engine, RowMapping, Table, and_, func, or_, select
 
 from everloop.contracts.episodes import RewardSignal, canonical_uuid
 from everloop.contracts.errors import ShouldNameKnownId
@@ -19,6 +19,7 @@ from everloop.contracts.feedback import (
 from everloop.contracts.ports import Clock
 from everloop.storage.service_tables import feedback, feedback_reviews, interactions
 from everloop.storage.sql.engine import reading, writing
+from everloop.storage.sql.event_log import batched_ids
 from everloop.storage.sql.feedback_rows import feedback_of, interaction_of, review_of
 from everloop.storage.sql.reviewing import apply_review
 from everloop.storage.sql.trust import trust_figures
@@ -52,6 +53,41 @@ class SqlFeedbackStore:
         """See ``FeedbackStore``."""
         of_session = and_(feedback.c.tenant == tenant, feedback.c.session_id == session_id)
         return self._feedback(of_session, feedback.c.seq.desc(), limit)
+
+    def interactions(
+        self, log_ids: Sequence[str], tenant: str = "default"
+    ) -> Mapping[str, Interaction]:
+        """See ``FeedbackStore``."""
+        rows = self._rows(interactions, interactions.c.log_id, log_ids, tenant)
+        return {row["log_id"]: interaction_of(row) for row in rows}
+
+    def known(
+        self, feedback_ids: Sequence[str], tenant: str = "default"
+    ) -> Mapping[str, FeedbackInstance]:
+        """See ``FeedbackStore``."""
+        rows = self._rows(feedback, feedback.c.feedback_id, feedback_ids, tenant)
+        return {row["feedback_id"]: feedback_of(row) for row in rows}
+
+    def session_histories(
+        self, session_ids: Sequence[str], limit: int, tenant: str = "default"
+    ) -> Mapping[str, tuple[FeedbackInstance, ...]]:
+        """See ``FeedbackStore``."""
+        found: dict[str, list[FeedbackInstance]] = {}
+        place = func.row_number().over(
+            partition_by=feedback.c.session_id, order_by=feedback.c.seq.desc()
+        )
+        with reading(self._engine) as connection:
+            for start in range(0, len(session_ids), _PAGE):
+                some = feedback.c.session_id.in_(session_ids[start : start + _PAGE])
+                placed = (
+                    select(feedback, place.label("place"))
+                    .where(feedback.c.tenant == tenant, some)
+                    .subquery()
+                )
+                query = select(placed).where(placed.c.place <= limit).order_by(placed.c.seq.desc())
+                for row in connection.execute(query).mappings():
+                    found.setdefault(row["session_id"], []).append(feedback_of(row))
+        return {session: tuple(told) for session, told in found.items()}
 
     def quarantined(
         self, limit: int = 100, tenant: str = "default"
@@ -111,6 +147,14 @@ class SqlFeedbackStore:
         query = select(feedback).where(where).order_by(order).limit(limit)
         with reading(self._engine) as connection:
             return tuple(feedback_of(row) for row in connection.execute(query).mappings())
+
+    def _rows(
+        self, table: Table, key: Column[str], row_ids: Sequence[str], tenant: str
+    ) -> Iterator[RowMapping]:
+        with reading(self._engine) as connection:
+            for some in batched_ids(row_ids):
+                query = select(table).where(table.c.tenant == tenant, key.in_(some))
+                yield from connection.execute(query).mappings().all()
 
     def _row(self, table: Table, key: str, row_id: str, tenant: str) -> RowMapping:
         unknown = ShouldNameKnownId(
