@@ -94,7 +94,9 @@ def oidc() -> OidcConfig | None:
             f"The OpenID provider is named without {', '.join(missing)}.",
             f"Set all of {', '.join(names)}, or none to take API keys alone.",
         )
-    return OidcConfig(*given, os.environ.get(OIDC_TENANT_CLAIM) or "tenant")
+    issuer, audience, jwks_url = given
+    claim = os.environ.get(OIDC_TENANT_CLAIM) or "tenant"
+    return OidcConfig(issuer, audience, jwks_url, claim)
 
 
 def read(home: Path | str | None = None) -> Settings:
