@@ -225,6 +225,16 @@ class EventLogSuite(ABC):
         log.append_episodes([episode(9, user_id=BEN)])
         assert [e.timestamp.hour for e in log.episodes_of(ANN)] == [13, 14, 15]
 
+    def test_tells_which_loop_decided_and_when(self, log: EventLog) -> None:
+        later = NOON + timedelta(hours=1)
+        log.append_episodes([episode(1), episode(2, at=later, loop="run")])
+        log.append_episodes([episode(3, tenant="other")])
+        ids = [uuid_of(n) for n in (1, 2, 3, 4)]
+        assert log.decided_at(ids) == {ids[0]: ("walk", NOON), ids[1]: ("run", later)}
+        assert log.decided_at(ids, "other") == {ids[2]: ("walk", NOON)}
+        assert log.decided_at(["no uuid", ids[0].upper()]) == {ids[0]: ("walk", NOON)}
+        assert log.decided_at([]) == {}
+
     def test_consents_come_newest_first(self, log: EventLog) -> None:
         given_first = refusal(granted=True)
         later = refusal(at=NOON + timedelta(days=1))

@@ -185,6 +185,30 @@ class FeedbackStoreSuite(ABC):
         assert len(store.feedback.session_history(SESSION, 10, "acme")) == 1
         assert store.feedback.session_history("7" * 64, 10) == ()
 
+    def test_many_are_read_as_each_is_read_alone(self, store: Opened) -> None:
+        put(store.engine, interaction(1), interaction(2), interaction(3, tenant="acme"))
+        for number in (1, 2, 3):
+            put(store.engine, feedback(number), feedback(number + 3, of=2, session_id="6" * 64))
+        read = store.feedback
+        logs = [uuid_of(n, "interaction") for n in (1, 2, 3, 9)]
+        assert read.interactions(logs) == {log: read.interaction(log) for log in logs[:2]}
+        ids = [uuid_of(n, "feedback") for n in (1, 5, 9)]
+        assert read.known(ids) == {each: read.feedback(each) for each in ids[:2]}
+        sessions = [SESSION, "6" * 64, "7" * 64]
+        assert read.session_histories(sessions, 2) == {
+            session: read.session_history(session, 2) for session in sessions[:2]
+        }
+        assert read.interactions(logs, "acme") == {logs[2]: read.interaction(logs[2], "acme")}
+        assert read.known(ids, "acme") == read.session_histories(sessions, 2, "acme") == {}
+        assert read.known([]) == read.interactions([]) == read.session_histories([], 2) == {}
+
+    def test_more_than_a_statement_holds_are_read(self, store: Opened) -> None:
+        put(store.engine, interaction(1), feedback(1))
+        ids = [uuid_of(n, "feedback") for n in range(2, 1500)] + [uuid_of(1, "feedback")]
+        assert list(store.feedback.known(ids)) == ids[-1:]
+        sessions = [f"{n:064x}" for n in range(1500)] + [SESSION]
+        assert list(store.feedback.session_histories(sessions, 5)) == [SESSION]
+
     def test_what_waits_for_a_person_is_listed_oldest_first(self, store: Opened) -> None:
         put(store.engine, interaction(1))
         for number in (3, 1, 2):
