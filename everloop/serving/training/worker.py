@@ -13,6 +13,7 @@ from everloop.contracts.serving import JobState, TrainingJob
 from everloop.serving.training.runner import Ended, How, Launcher
 
 MOST_ATTEMPTS = 3
+RETRY_S = 30.0
 _BEATS = 6
 """Heartbeats within the time after which a heart counts as stopped."""
 _TICK_S = 0.1
@@ -31,6 +32,7 @@ class Worker:
         clock: dates leases and ends.
         stale_after_s: after how long without a heartbeat a job is taken over.
         closing: set when the service stops.
+        retry_s: pause after a first failed attempt, and twice that after a second; the lease is kept.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Worker:
         clock: Clock,
         stale_after_s: float,
         closing: Event,
+        retry_s: float = RETRY_S,
     ) -> None:
         self._name = name
         self._jobs = jobs
@@ -50,6 +53,7 @@ class Worker:
         self._clock = clock
         self._stale_after_s = stale_after_s
         self._closing = closing
+        self._retry_s = retry_s
 
     def work(self) -> bool:
         """Run the next job to its end; False when there is none."""
@@ -65,6 +69,8 @@ class Worker:
         heart.start()
         try:
             ended = self._launched(job, stop)
+            if ended.how is How.FAILED and job.attempts < MOST_ATTEMPTS:
+                stop.wait(self._retry_s * job.attempts)
         finally:
             stop.set()
             heart.join()

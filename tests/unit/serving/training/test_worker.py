@@ -29,10 +29,10 @@ def worker(
     name: str = "w",
     closing: Event | None = None,
     stale_after_s: float = STALE_S,
+    retry_s: float = 0.0,
 ) -> Worker:
-    return Worker(
-        name, world.jobs, ("walk",), launcher, world.clock, stale_after_s, closing or Event()
-    )
+    loops, closing = ("walk",), closing or Event()
+    return Worker(name, world.jobs, loops, launcher, world.clock, stale_after_s, closing, retry_s)
 
 
 def says(ended: Ended) -> Launcher:
@@ -88,6 +88,25 @@ def test_a_failure_is_tried_again_and_then_told(world: World) -> None:
         assert found.state is (JobState.FAILED if tries == MOST_ATTEMPTS else JobState.QUEUED)
         assert (found.error, found.run_id) == (f"disk on fire {tries}", f"walk-{tries}")
     assert tries == MOST_ATTEMPTS
+
+
+def test_between_two_attempts_the_lease_is_kept(world: World) -> None:
+    world.jobs.request(job())
+    tried, closing = Event(), Event()
+
+    def launch(_: TrainingJob, __: Event) -> Ended:
+        tried.set()
+        return Ended(How.FAILED, "", "gone away")
+
+    patient = worker(world, launch, closing=closing, retry_s=600.0)
+    thread = in_background(patient.work)
+    assert tried.wait(20)
+    assert not worker(world, launch, "other").work()
+    assert world.jobs.job(job().job_id).state is JobState.RUNNING
+    closing.set()
+    thread.join(20)
+    found = world.jobs.job(job().job_id)
+    assert (found.state, found.attempts, found.error) == (JobState.QUEUED, 1, "gone away")
 
 
 def test_what_a_launcher_refuses_is_a_failure(world: World) -> None:
