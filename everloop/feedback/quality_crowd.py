@@ -29,6 +29,8 @@ _LEAST_SESSIONS = 8
 _CROWD_SPREAD = 0.25
 """Answer times of different people vary by several times this."""
 _COST = 4.0
+_NAMED = 3.0
+"""Evidence from which the other sessions are suspect too."""
 _LONG_TEXT = 25
 _ALIKE = 0.8
 
@@ -94,7 +96,8 @@ class Crowd:
         ):
             if piece is not None:
                 found.append(piece)
-                named.update(members)
+                if piece.weight >= _NAMED:
+                    named.update(members)
         return tuple(found), tuple(seen.feedback_id for seen in others if seen.feedback_id in named)
 
 

@@ -78,7 +78,9 @@ def _steps(times: Sequence[float]) -> list[float]:
 def _claimed_gaps(acts: Sequence[Gesture]) -> list[float]:
     """Gaps by the client's clock: a script's timer shows there without the network's jitter."""
     claimed = [(a.event.given.claimed_at, b.event.given.claimed_at) for a, b in pairwise(acts)]
-    return [(b - a).total_seconds() for a, b in claimed if a is not None and b is not None]
+    told = [(b - a).total_seconds() for a, b in claimed if a is not None and b is not None]
+    # A client that tells whole seconds or minutes has no rhythm of its own.
+    return [] if _whole(told) else told
 
 
 def _regular(times: Sequence[float]) -> tuple[float, float]:
@@ -214,7 +216,10 @@ def _no_pause(times: Sequence[float]) -> Iterator[Evidence]:
 def _clockwork(acts: Sequence[Gesture]) -> Iterator[Evidence]:
     """Arrivals at the same phase of a round period, by Rayleigh's n R² (exponential by chance)."""
     moments = [a.event.given.received_at for a in acts if not a.event.delivered]
-    stamps = [m.timestamp() for m in moments if m is not None]
+    stamps: list[float] = []
+    for moment in moments:
+        if moment is not None and (not stamps or moment.timestamp() - stamps[-1] > 1.0):
+            stamps.append(moment.timestamp())
     if len(stamps) < 8 or all(stamp == round(stamp) for stamp in stamps):
         return
     best, at = 0.0, 0.0
@@ -240,6 +245,7 @@ def _replayed(series: Sequence[Sequence[float]]) -> Iterator[Evidence]:
 
 
 def _recurring(times: Sequence[float]) -> int:
+    times = [each for each in times if each > _REFLEX_S]
     if len(times) < 8 or _whole(times):
         return 0
     same = min(_SAME_S, 0.01 * median(times))

@@ -19,6 +19,7 @@ from everloop.feedback.quality_records import MEASURED_TYPES, Incoming, Sent
 DELIVERY_GAP_S = 2.0
 CLOCK_SLACK_S = 5.0
 """How far a client's clock may run ahead of ours, beyond what the session showed before."""
+_BEACON_PARTS = 12
 GESTURE_S = 3.0
 """Parts of one form arrive together: a rating, a category and a text on the same output."""
 
@@ -114,6 +115,10 @@ def gestures(events: Sequence[Event]) -> tuple[Gesture, ...]:
                 found[-1] = (first, parts + 1)
                 said.add(part)
                 continue
+        if found and _beacon(found[-1], event, part in said):
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+            said.add(part)
+            continue
         found.append((event, 1))
         said = {part}
     return tuple(Gesture(event, parts) for event, parts in found)
@@ -124,9 +129,18 @@ def gaps(acts: Sequence[Gesture]) -> tuple[float, ...]:
     return tuple(max(0.0, b.event.at - a.event.at) for a, b in pairwise(acts))
 
 
+def _beacon(last: tuple[Event, int], event: Event, repeated: bool) -> bool:
+    """What a page measured of all its outputs is sent when it closes."""
+    first, parts = last
+    kinds = {first.given.feedback_type, event.given.feedback_type}
+    soon = event.at - first.at < 1.0
+    return soon and not repeated and parts < _BEACON_PARTS and kinds <= MEASURED_TYPES
+
+
 def _part(given: Incoming) -> tuple[str, ...]:
     chosen = given.feedback_type is FeedbackType.CATEGORICAL_CHOICE
     return (
+        given.log_id or "",
         given.feedback_type,
         given.target_element,
         repr(given.target),
