@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 from statistics import fmean
 
-from bench.abuse_machines import MACHINES, MIMICS
+from bench.abuse_machines import MIMICS
 from bench.abuse_machines import Maker as MachineMaker
-from bench.abuse_people import PEOPLE
 from bench.abuse_replay import Outcome, held_share, replay_together
+from bench.abuse_unseen_machines import MACHINES
+from bench.abuse_unseen_people import PEOPLE
 from bench.record import Goal, Spread, record
 
 SEED = 20_260_302
@@ -112,7 +113,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a smoke size")
     parser.add_argument("--seed", type=int, default=SEED)
     asked = parser.parse_args()
-    count, rounds = (4, 3) if asked.quick else (60, 60)
+    count, rounds = (4, 3) if asked.quick else (30, 30)
     rows, goals = measure(asked.seed, count, rounds)
     print(f"{'type':38} {'feedback':>8} {'sessions':>8}  in quarantine [95 %]   at door  first")
     for row in rows:

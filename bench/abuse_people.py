@@ -1,4 +1,4 @@
-"""Honest people that the rules of ``everloop.feedback.quality`` were not made with."""
+"""More people that the rules of ``everloop.feedback.quality`` were made with, after a first trial."""
 
 from __future__ import annotations
 
