@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -401,6 +402,20 @@ class PersonStoreSuite(ABC):
         with pytest.raises(ShouldRestoreArtefact, match="erase them again"):
             store.datasets.extract(extraction(refresh=True))
         assert first.manifest.episodes == 1
+
+    def test_several_may_finish_and_erase_at_once(self, store: Opened) -> None:
+        fill(store, ANN, 1)
+        fill(store, BEN, 11)
+        version = store.datasets.extract(extraction())
+        others = [SqlPersonStore(store.engine, store.home) for _ in range(6)]
+        with ThreadPoolExecutor(6) as pool:
+            done = list(
+                pool.map(lambda i: others[i].erase((ANN, BEN)[i % 2], ACTOR, LATER), range(6))
+            )
+        assert len({record.erasure_id for record in done}) == 2
+        assert not version.root.exists()
+        assert list((store.home / "erasing").iterdir()) == []
+        assert store.rows(metadata.tables["training_episodes"]) == 0
 
     def test_notes_are_documents(self, store: Opened, tmp_path: Path) -> None:
         held = HeldFiles(("d" * 64,), ("a.html",))

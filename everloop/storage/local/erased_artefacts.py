@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from everloop.contracts import documents
 from everloop.contracts.datasets import EPISODES_FILE
+from everloop.contracts.errors import ShouldRestoreArtefact
 
 _NOTES = "erasing"
 _ABANDONED_SECONDS = 3600.0
@@ -104,12 +105,21 @@ class ErasedArtefacts:
         """
         for path in sorted((self._home / _NOTES).glob("*.json")):
             if committed(path.stem):
-                self._delete(documents.read(HeldFiles, path))
-                self.forget(path.stem)
+                self._follow(path)
             else:
                 with suppress(FileNotFoundError):
                     if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
                         self.forget(path.stem)
+
+    def _follow(self, note: Path) -> None:
+        try:
+            held = documents.read(HeldFiles, note)
+        except ShouldRestoreArtefact:
+            if note.exists():
+                raise
+            return  # another process has followed it
+        self._delete(held)
+        self.forget(note.stem)
 
     def _delete(self, held: HeldFiles) -> None:
         for run in self._runs_made_from(held.datasets):
@@ -157,7 +167,8 @@ def _names_any(folder: Path, wanted: Collection[bytes]) -> bool:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    """Delete a file or a folder, also when another process deletes it at the same time."""
+    while path.is_dir() and not path.is_symlink():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path)
+    path.unlink(missing_ok=True)

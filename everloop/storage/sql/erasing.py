@@ -58,7 +58,7 @@ class Erasure:
         }
         deleted["mentions"] = mentions.erase(self._connection)
         before = self._before()
-        if before is not None and not any(deleted.values()) and not held.datasets:
+        if before is not None and not any(deleted.values()) and not self._unmarked(held.datasets):
             return self._record(before)
         self._connection.execute(
             insert(erasures).values(
@@ -140,6 +140,15 @@ class Erasure:
                 lineage[DATASET] in datasets or (lineage[DATASET] not in on_disk and loop in first)
             )
         ]
+
+    def _unmarked(self, datasets: Collection[str]) -> set[str]:
+        """Versions that no erasure has marked; one that ran meanwhile may have marked all."""
+        marked = select(erasure_marks.c.artefact_id).where(
+            erasure_marks.c.tenant == self._tenant,
+            erasure_marks.c.kind == DATASET,
+            erasure_marks.c.artefact_id.in_(datasets),
+        )
+        return set(datasets) - set(self._connection.scalars(marked))
 
     def _mark(self, kind: str, artefact_ids: Collection[str]) -> None:
         rows = [

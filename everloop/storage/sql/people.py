@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -102,7 +104,8 @@ class SqlPersonStore:
         try:
             cursor = raw.cursor()
             cursor.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with suppress(sqlite3.Error):  # busy or full: a later checkpoint does it
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             cursor.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
         finally:
             raw.close()
