@@ -237,7 +237,8 @@ class TrainingSpec(_Value):
 class FeedbackSpec(_Value):
     """Which signal types people's feedback on a decision's output becomes; none: only the voice learns.
 
-    ``explicit``: ratings, thumbs, categories, corrections, comparisons and free text.
+    ``explicit``: judgements, which are ratings, thumbs, categories, corrections, comparisons, free text and
+    the sentiment of replies.
     ``implicit``: conversion, click, scroll and dwell. ``dwell_seconds``: the dwell time that counts as 1.
     """
 

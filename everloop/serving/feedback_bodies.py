@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, TypeAdapter
 
 from everloop.contracts.access import Caller
 from everloop.contracts.episodes import Json, canonical_uuid
@@ -21,6 +21,17 @@ from everloop.serving.bodies import Id
 from everloop.serving.client_facts import ClientFacts, facts_of, named
 
 LARGEST_FEEDBACK_BATCH = 1_000
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("leaves the calendar in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""RFC 3339 with an offset, as UTC."""
 
 PersonId = Annotated[str, Field(min_length=1, max_length=256)] | int
 
@@ -97,7 +108,7 @@ class FeedbackBody(ClientFacts):
         PersonId | None, Field(validation_alias=named("session_id", "sessionId", "sessionID"))
     ] = None
     """Hashed at once; by default the interaction's session."""
-    timestamp: AwareDatetime | None = None
+    timestamp: Moment | None = None
     """When it was given, RFC 3339 with an offset; by default now."""
     feedback_type: Annotated[Kind, Field(validation_alias=named("feedback_type", "feedbackType"))]
     feedback_value: Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from everloop.contracts.access import Caller
 from everloop.contracts.episodes import Json, canonical_json
@@ -16,7 +16,7 @@ from everloop.privacy.location import generalise
 from everloop.privacy.pseudonyms import Pseudonyms
 from everloop.serving.bodies import Id, Word
 from everloop.serving.client_facts import ClientFacts, Kept, facts_of, named
-from everloop.serving.feedback_bodies import PersonId
+from everloop.serving.feedback_bodies import Moment, PersonId
 
 LARGEST_INTERACTION_BATCH = 1_000
 MOST_CHARACTERS = 100_000
@@ -54,7 +54,7 @@ class InteractionBody(Kept):
     session_id: Annotated[
         PersonId, Field(validation_alias=named("session_id", "sessionId", "sessionID"))
     ]
-    timestamp: AwareDatetime
+    timestamp: Moment
     """When the output was shown, RFC 3339 with an offset."""
     input_type: Annotated[
         Literal["user_query", "system_trigger"],

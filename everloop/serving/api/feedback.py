@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AwareDatetime
 
 from everloop.contracts.access import Caller, Scope
 from everloop.contracts.errors import ShouldFixArgument
@@ -26,6 +25,7 @@ from everloop.serving.feedback_bodies import (
     FEEDBACK_BATCH,
     FeedbackBatchBody,
     FeedbackBody,
+    Moment,
     sent_feedback,
 )
 from everloop.serving.feedback_intake import take_feedback
@@ -84,9 +84,9 @@ async def give_much_feedback(request: Request) -> FeedbackAnswers:
 async def analyse_feedback(
     request: Request,
     since: Annotated[
-        AwareDatetime | None, Query(description="RFC 3339; by default 28 days before `until`.")
+        Moment | None, Query(description="RFC 3339; by default 28 days before `until`.")
     ] = None,
-    until: Annotated[AwareDatetime | None, Query(description="RFC 3339; by default now.")] = None,
+    until: Annotated[Moment | None, Query(description="RFC 3339; by default now.")] = None,
     persona: Filter = None,
     agent_id: Filter = None,
     task_type: Filter = None,

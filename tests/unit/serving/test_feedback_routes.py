@@ -323,6 +323,23 @@ def test_the_future_is_refused_and_the_past_is_not(door: Door) -> None:
 
 
 @pytest.mark.parametrize(
+    "moment",
+    [
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "9999-12-31T23:59:59Z",
+        "2026-01-01T00:00:00",
+        "yesterday",
+        1767225600,
+    ],
+)
+def test_a_time_outside_the_calendar_is_refused(door: Door, moment: Any) -> None:
+    about = door.interaction()
+    door.post(FEEDBACK, door.feedback(about, "rating", 4, timestamp=moment), status=422)
+    door.post(INTERACTION, about | {"timestamp": moment}, status=422)
+
+
+@pytest.mark.parametrize(
     ("kind", "value", "named"),
     [
         ("rating", "five", "'five'"),
