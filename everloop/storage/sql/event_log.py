@@ -41,7 +41,7 @@ from everloop.storage.sql.event_rows import (
     signal_of,
     signal_row,
 )
-from everloop.storage.sql.storable import refuse_unstorable
+from everloop.storage.sql.storable import refuse_unstorable, storable_sha256
 
 LARGEST_SKEW = timedelta(minutes=5)
 """How far ahead of the ingest clock an episode may be dated."""
@@ -259,12 +259,15 @@ class _Append:
                 table, key, ("payload_sha256",), tenant, [getattr(r, key) for r in chunk]
             )
             known = {row_id: bytes(sha256) for row_id, (sha256,) in stored.items()}
-            fresh: list[tuple[_Record, bytes]] = []
+            fresh: list[dict[str, Any]] = []
             for record in chunk:
-                sha256 = payload_sha256(record)
+                what = f"{key} {getattr(record, key)}"
+                sha256 = storable_sha256(payload_sha256, record, what, error)
                 before = known.setdefault(getattr(record, key), sha256)
                 if before is sha256:
-                    fresh.append((record, sha256))
+                    row = to_row(record, 0, self._now, sha256)
+                    refuse_unstorable(table, row, what, error)
+                    fresh.append(row)
                 elif before != sha256:
                     raise ShouldResolveConflict(
                         f"{type(record).__name__} {getattr(record, key)} was logged before with "
@@ -273,13 +276,9 @@ class _Append:
                     )
             if fresh:
                 first = self._bulk.advance(tenant, counter, len(fresh))
-                rows = [
-                    to_row(record, seq, self._now, sha256)
-                    for seq, (record, sha256) in enumerate(fresh, first)
-                ]
-                for row in rows:
-                    refuse_unstorable(table, row, f"{key} {row[key]}", error)
-                self._bulk.insert(table, rows)
+                for seq, row in enumerate(fresh, first):
+                    row["seq"] = seq
+                self._bulk.insert(table, fresh)
             new += len(fresh)
             replayed += len(chunk) - len(fresh)
         return Appended(new=new, replayed=replayed)

@@ -115,6 +115,7 @@ class GroupCommit:
 
         Raises:
             ShouldRetryLater: the queue is full or closed; nothing was queued.
+            ShouldFixInput: a record holds what a database would not keep as it is.
         """
         prepared = prepare(submission)
         size = len(prepared.records)

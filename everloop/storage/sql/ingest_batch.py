@@ -18,6 +18,7 @@ from everloop.storage.service_tables import decisions as decisions_table
 from everloop.storage.sql.bulk import Bulk, append_ingest_audit, bulk_of
 from everloop.storage.sql.decision_rows import decision_of
 from everloop.storage.sql.ingest_kinds import DECISIONS, EPISODES, KINDS, Kind
+from everloop.storage.sql.storable import refuse_unstorable, storable_sha256
 
 LARGEST_SKEW = timedelta(minutes=5)
 """How far ahead of the ingest clock an episode may be dated."""
@@ -47,12 +48,18 @@ class Prepared:
 
 
 def prepare(submission: Submission) -> Prepared:
-    """Make the rows and checksums of a submission; takes most of an event's time, and no lock."""
+    """Make the rows and checksums of a submission; takes most of an event's time, and no lock.
+
+    Raises:
+        ShouldFixInput: a record holds what a database would not keep as it is.
+    """
     records = []
     for kind in KINDS:
         for record in kind.records(submission):
-            sha256 = kind.sha256(record)
+            what = f"{kind.key} {getattr(record, kind.key)}"
+            sha256 = storable_sha256(kind.sha256, record, what, kind.error)
             row = kind.to_row(record, 0, _UNDATED, sha256)
+            refuse_unstorable(kind.table, row, what, kind.error)
             key = (submission.tenant, row[kind.key])
             records.append(PreparedRecord(kind, record, key, sha256, row))
     return Prepared(submission, records)

@@ -12,7 +12,13 @@ from typing import Any
 
 from sqlalchemy import Table
 
-from everloop.contracts.errors import EverloopError, ShouldFixFeedback, ShouldFixSignal
+from everloop.contracts.errors import (
+    EverloopError,
+    ShouldFixEpisode,
+    ShouldFixFeedback,
+    ShouldFixInput,
+    ShouldFixSignal,
+)
 from everloop.contracts.serving import Submission
 from everloop.storage.payloads import NOT_PAYLOAD, payload_sha256
 from everloop.storage.schema import reward_signals, training_episodes
@@ -48,6 +54,7 @@ class Kind:
         name: of the field of ``Submission``, of the counter and of the audit action.
         key: primary key within the tenant.
         parent: (column, table, its key) of what a record must speak of, unless the column is null.
+        error: what a record that no database would keep as it is, is refused with.
     """
 
     name: str
@@ -57,6 +64,7 @@ class Kind:
     sha256: Callable[[Any], bytes]
     parent: tuple[str, Table, str] | None = None
     orphan: Callable[[Any], EverloopError] | None = None
+    error: type[ShouldFixInput] = ShouldFixInput
 
     @property
     def counter(self) -> str:
@@ -86,7 +94,14 @@ def _orphan_feedback(given: Any) -> EverloopError:
     )
 
 
-EPISODES = Kind("episodes", training_episodes, "episode_id", episode_row, payload_sha256)
+EPISODES = Kind(
+    "episodes",
+    training_episodes,
+    "episode_id",
+    episode_row,
+    payload_sha256,
+    error=ShouldFixEpisode,
+)
 DECISIONS = Kind(
     "decisions",
     decisions,
@@ -94,7 +109,14 @@ DECISIONS = Kind(
     decision_row,
     lambda decision: bytes.fromhex(decision.request_sha256),
 )
-INTERACTIONS = Kind("interactions", interactions, "log_id", interaction_row, payload_sha256)
+INTERACTIONS = Kind(
+    "interactions",
+    interactions,
+    "log_id",
+    interaction_row,
+    payload_sha256,
+    error=ShouldFixFeedback,
+)
 SIGNALS = Kind(
     "signals",
     reward_signals,
@@ -103,6 +125,7 @@ SIGNALS = Kind(
     payload_sha256,
     ("episode_id", training_episodes, "episode_id"),
     _orphan_signal,
+    ShouldFixSignal,
 )
 FEEDBACK = Kind(
     "feedback",
@@ -112,6 +135,7 @@ FEEDBACK = Kind(
     lambda given: payload_sha256(given, _JUDGED),
     ("log_id", interactions, "log_id"),
     _orphan_feedback,
+    ShouldFixFeedback,
 )
 KINDS = (EPISODES, DECISIONS, INTERACTIONS, SIGNALS, FEEDBACK)
 

@@ -7,7 +7,7 @@ one to the other must not find out by an event that no longer fits.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, String, Table
@@ -53,6 +53,19 @@ def refuse_unstorable(
             raise error(
                 f"{what}: {name}={value} is beyond {bits + 1} bits.", "Check where it comes from."
             )
+
+
+def storable_sha256(
+    checksum: Callable[[Any], bytes], record: Any, what: str, error: type[ShouldFixInput]
+) -> bytes:
+    """A record's checksum; ``error`` where it holds what no JSON can say."""
+    try:
+        return checksum(record)
+    except (TypeError, ValueError) as problem:
+        raise error(
+            f"{what} cannot be written as JSON ({problem}).",
+            "Send finite numbers, integers of 64 bits and valid UTF-8.",
+        ) from problem
 
 
 @functools.cache
