@@ -133,7 +133,13 @@ def test_what_may_not_serve_is_refused_by_name(
     blob.chmod(0o644)
     blob.write_bytes(blob.read_bytes()[:-1])
     refused = {
-        422: [(held, {}), (raw, {}), (good, {"reason": " "}), (good, {"because": "x"})],
+        422: [
+            (held, {}),
+            (raw, {}),
+            (good, {"reason": " "}),
+            (good, {"reason": "a\0"}),
+            (good, {"because": "x"}),
+        ],
         409: [(good, {"expected_generation": serving[1] + 7})],
         503: [(damaged, {})],
         404: [(str(uuid.uuid4()), {}), ("no-uuid", {})],
