@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import Request, Response
 
 from everloop.serving.app import create_app
-from everloop.serving.fast_lane import FastLane
+from everloop.serving.fast_lane import Body, FastLane
 from everloop.serving.opening import opened
 from everloop.serving.service import Service, ServiceConfig
 from everloop.serving.workers import BACKLOG, KEEP_ALIVE_S, bind, raise_file_limit
@@ -26,7 +26,8 @@ def main(home: str) -> None:
             await request.body()
             return Response(b'{"status":"stored"}', 201, media_type="application/json")
 
-        async def nothing(_: Service, __: Request, ___: bytes) -> bytes:
+        async def nothing(_: Service, __: Request, body: Body) -> bytes:
+            await body()
             return b'{"status":"stored"}'
 
         served = FastLane(app, service, {"/bare/fast": (201, nothing)})

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 LARGEST_BATCH = 5_000
 
@@ -29,7 +28,7 @@ class EpisodeBody(Body):
     user_id: Person
     context_snapshot: dict[str, Any]
     action_taken: Word
-    timestamp: datetime
+    timestamp: Annotated[AwareDatetime, Field(strict=True)]
     """When it was decided, RFC 3339 with an offset."""
     model_version: Word
     propensity: Annotated[float, Field(gt=0, le=1)] | None = None

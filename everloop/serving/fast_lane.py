@@ -21,8 +21,13 @@ from everloop.serving.service import Service
 LARGEST_BODY = 64 * 1024 * 1024
 """Bytes; a batch of 5,000 wide episodes has 15 million."""
 
-Answer = Callable[[Service, Request, bytes], Awaitable[bytes]]
-"""Takes the request and its body; returns the answer's JSON."""
+Body = Callable[[], Awaitable[bytes]]
+Answer = Callable[[Service, Request, Body], Awaitable[bytes]]
+"""Takes the request and what reads its body, which waits until the caller is known; returns JSON."""
+
+
+class _TooLarge(Exception):
+    """A body beyond the limit; never seen outside this module."""
 
 
 class FastLane:
@@ -49,12 +54,10 @@ class FastLane:
         started = time.perf_counter()
         status, answer = route
         try:
-            body = await _body(receive)
-            if body is None:
-                problem: Response | None = problems.too_large(LARGEST_BODY)
-            else:
-                content = await answer(self._service, Request(scope), body)
-                problem = None
+            content = await answer(self._service, Request(scope), lambda: _body(receive))
+            problem: Response | None = None
+        except _TooLarge:
+            problem = problems.too_large(LARGEST_BODY)
         except EverloopError as refused:
             problem = problems.answer(refused)
         except ValidationError as malformed:
@@ -87,18 +90,15 @@ def _start(status: int, length: int) -> Message:
     }
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body; ``None`` when it is beyond the limit."""
+async def _body(receive: Receive) -> bytes:
     message = await receive()
     body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        return body if len(body) <= LARGEST_BODY else None
     parts = [body]
     size = len(body)
-    while message.get("more_body", False):
+    while message.get("more_body", False) and size <= LARGEST_BODY:
         message = await receive()
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > LARGEST_BODY:
-            return None
-    return b"".join(parts)
+    if size > LARGEST_BODY:
+        raise _TooLarge
+    return body if len(parts) == 1 else b"".join(parts)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 TRUST_TARGET = 4.2
 OPT_OUT_TARGET = 0.02
-_TRUST_AGE_S = 30.0
+_TRUST_AGE_S = 300.0
+"""A million episodes take a second or two to look through."""
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 

@@ -131,6 +131,8 @@ def install(app: FastAPI) -> None:
         if not isinstance(problem, HTTPException):
             raise problem
         headers = dict(problem.headers or {})
+        if problem.status_code == 400:  # the framework's word for a body that is no JSON
+            return _document("ShouldFixInput", 422, str(problem.detail), "Send JSON.", (), {})
         return _document("HttpError", problem.status_code, str(problem.detail), "", (), headers)
 
     async def unexpected(_: Request, __: Exception) -> Response:

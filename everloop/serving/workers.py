@@ -101,8 +101,8 @@ def _supervise(config: ServiceConfig, listening: socket.socket) -> int:
     def stop(_: int, __: FrameType | None) -> None:
         stopping.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(asked, stop)
     start = _starter(config, listening)
     running = {number: start(number) for number in range(config.workers)}
     code = 0

@@ -19,8 +19,10 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput
 from everloop.contracts.ids import event_id
 from everloop.contracts.loop_spec import ActionKind
 from everloop.contracts.serving import Decision, Submission
-from everloop.serving.bodies import Body, Id, Person, Word
+from everloop.serving.bodies import Body as BodyModel
+from everloop.serving.bodies import Id, Person, Word
 from everloop.serving.decisions.question import Question, check_context
+from everloop.serving.fast_lane import Body
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.service import Service, service_of
 
@@ -37,7 +39,7 @@ _EVERYTHING = "all"
 """Stands for an absent ``valid_actions`` in the checksum: looking for NaN begins at a null."""
 
 
-class DecideBody(Body):
+class DecideBody(BodyModel):
     """Who it is about, the state they are in, and what could be done."""
 
     user_id: Person
@@ -53,7 +55,7 @@ class DecideBody(Body):
     """Whom or what the action would be about; comes back with the answer."""
 
 
-class DecideManyBody(Body):
+class DecideManyBody(BodyModel):
     """Many questions at once: all are decided and stored, or none."""
 
     decisions: Annotated[list[DecideBody], Field(min_length=1, max_length=LARGEST_BATCH)]
@@ -113,14 +115,14 @@ async def decide(request: Request) -> Response:
     answered as before, with another question it is a conflict. A decision that nobody confirms is never
     learned from.
     """
-    content = await answer_decide(service_of(request), request, await request.body())
+    content = await answer_decide(service_of(request), request, request.body)
     return Response(content, media_type="application/json")
 
 
-async def answer_decide(service: Service, request: Request, raw: bytes) -> bytes:
+async def answer_decide(service: Service, request: Request, read: Body) -> bytes:
     caller = await service.access.admit(request, Scope.DECIDE)
     service.limits.admit(caller.tenant)
-    body = ONE.validate_json(raw)
+    body = ONE.validate_json(await read())
     loop = service.loop(body.loop).name
     if not service.decisions.is_ready(caller.tenant, loop):
         await run_in_threadpool(service.decisions.prepare, caller.tenant, loop)

@@ -22,6 +22,7 @@ from everloop.serving.bodies import (
     read_episode,
 )
 from everloop.serving.events import confirmed_episode, logged_episode
+from everloop.serving.fast_lane import Body
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.service import Service, service_of
 
@@ -73,14 +74,14 @@ class EpisodePage(BaseModel):
     summary="Log a decision, or confirm one of ours",
 )
 async def log_episode(request: Request) -> Response:
-    content = await answer_episode(service_of(request), request, await request.body())
+    content = await answer_episode(service_of(request), request, request.body)
     return Response(content, 201, media_type="application/json")
 
 
-async def answer_episode(service: Service, request: Request, raw: bytes) -> bytes:
+async def answer_episode(service: Service, request: Request, read: Body) -> bytes:
     caller = await service.access.admit(request, Scope.INGEST)
     service.limits.admit(caller.tenant)
-    episode = await _episode(service, caller, read_episode(raw))
+    episode = await _episode(service, caller, read_episode(await read()))
     await service.door.store(Submission(caller.tenant, caller.actor, episodes=(episode,)))
     return b'{"id":"%b","status":"stored"}' % episode.episode_id.encode()
 

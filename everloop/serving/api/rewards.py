@@ -20,6 +20,7 @@ from everloop.serving.bodies import (
     StoredMany,
 )
 from everloop.serving.events import logged_signal
+from everloop.serving.fast_lane import Body
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.service import Service, service_of
 
@@ -36,14 +37,14 @@ BODIES = (RewardBody, RewardsBody)
     summary="Submit a reward signal",
 )
 async def log_reward(request: Request) -> Response:
-    content = await answer_reward(service_of(request), request, await request.body())
+    content = await answer_reward(service_of(request), request, request.body)
     return Response(content, 201, media_type="application/json")
 
 
-async def answer_reward(service: Service, request: Request, raw: bytes) -> bytes:
+async def answer_reward(service: Service, request: Request, read: Body) -> bytes:
     caller = await service.access.admit(request, Scope.INGEST)
     service.limits.admit(caller.tenant)
-    (signal,) = await _store(service, caller, (REWARD.validate_json(raw),))
+    (signal,) = await _store(service, caller, (REWARD.validate_json(await read()),))
     return b'{"id":"%b","status":"stored"}' % signal.signal_id.encode()
 
 

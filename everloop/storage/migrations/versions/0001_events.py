@@ -258,5 +258,6 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_disputes_tenant_signal_id"), "disputes", ["tenant", "signal_id"], unique=False
     )
-    for statement in append_only_triggers("deployment_log", op.get_context().dialect.name):
+    key = ("tenant", "loop", "alias", "generation")
+    for statement in append_only_triggers("deployment_log", op.get_context().dialect.name, key):
         op.execute(statement)
