@@ -7,7 +7,7 @@ from datetime import timedelta
 from random import Random
 
 from bench.abuse_replay import Session
-from bench.abuse_senders import DEVICES, Sender, said, sender
+from bench.abuse_senders import DEVICES, Sender, sender
 from everloop.contracts.feedback import FeedbackType as Kind
 
 Campaign = tuple[Session, ...]

@@ -28,6 +28,8 @@ _COST = 4.5
 _WINDOWS = (LEAST, 8, 12, 20, 49)
 _SAME_MOMENT_S = 0.02
 _REFLEX_S = 0.3
+_THOUGHT_S = 0.35
+"""Even who has texts read aloud at one speed thinks afterwards, by more than this."""
 _FIRST_S = 600.0
 """The first answer of a session counts when it came within this time."""
 _WHOLE_SECONDS_S = 0.41
@@ -185,7 +187,7 @@ def _scripted_reading(events: Sequence[Event]) -> Iterator[Evidence]:
     left = [d - (slope * c + constant) for d, c in zip(delays, lengths, strict=True)]
     spread = deviation(left) / fmean(delays)
     weight = spread_evidence(spread, len(left) - 3, _READER_SPREAD) - _COST
-    if slope > 0 and weight > 0:
+    if slope > 0 and weight > 0 and deviation(left) < _THOUGHT_S:
         seen = f"answer times follow the text's length to {spread:.0%}"
         yield Evidence(Family.RHYTHM, "scripted_reading", min(weight, 6.0), seen)
 

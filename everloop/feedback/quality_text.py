@@ -45,7 +45,7 @@ def texts(events: Sequence[Event]) -> Iterator[Evidence]:
     links = sum(bool(_LINK.search(event.given.text)) for event in events if event.given.text)
     if links:
         seen = f"{links} texts with a link"
-        yield Evidence(Family.TEXT, "links", min(0.8 * links, 3.0), seen)
+        yield Evidence(Family.TEXT, "links", min(0.8 * links, 4.5), seen)
     if len(written) <= _FREE:
         return
     made = [(log_id, text, shingles(text)) for log_id, text in written]
