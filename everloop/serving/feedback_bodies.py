@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, TypeAdapter
 
 from everloop.contracts.access import Caller
 from everloop.contracts.episodes import Json, canonical_uuid
@@ -23,6 +24,9 @@ from everloop.serving.client_facts import ClientFacts, facts_of, named
 LARGEST_FEEDBACK_BATCH = 1_000
 
 
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
+
+
 def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
@@ -30,7 +34,15 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("leaves the calendar in UTC") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+def _written_out(given: Any) -> Any:
+    if not isinstance(given, str) or not _DATE.match(given):  # seconds since 1970, for one
+        raise ValueError("is no RFC 3339 date and time")
+    return given
+
+
+Moment = Annotated[
+    AwareDatetime, Field(strict=False), AfterValidator(_in_utc), BeforeValidator(_written_out)
+]
 """RFC 3339 with an offset, as UTC."""
 
 PersonId = Annotated[str, Field(min_length=1, max_length=256)] | int

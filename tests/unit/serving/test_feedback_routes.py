@@ -331,6 +331,7 @@ def test_the_future_is_refused_and_the_past_is_not(door: Door) -> None:
         "2026-01-01T00:00:00",
         "yesterday",
         1767225600,
+        "1767225600.5",
     ],
 )
 def test_a_time_outside_the_calendar_is_refused(door: Door, moment: Any) -> None:
@@ -569,7 +570,8 @@ def test_the_analysis_counts_what_was_said(door: Door) -> None:
 def test_a_period_must_have_a_length(door: Door) -> None:
     moment = door.now.isoformat()
     door.get(ANALYSIS, since=moment, until=moment, status=422)
-    door.get(ANALYSIS, since="2026-01-01T00:00:00", status=422)
+    for wrong in ("2026-01-01T00:00:00", "2026-01-01", "0.5", "0001-01-01T00:00:00+14:00"):
+        door.get(ANALYSIS, since=wrong, status=422)
 
 
 def test_interactions_are_stored_once_and_conflicts_are_told(door: Door) -> None:
