@@ -8,6 +8,9 @@
 The fixtures are made available by ``tests/conftest.py``. The server starts when a test first asks for
 it and stops with the session; a test that restarts or kills it takes a server of its own, from
 ``own_postgresql``. Where no server is installed those tests are skipped.
+
+``python -m tests.postgresql_server`` runs one on the disk until it is interrupted, for trying things out
+and for benchmarks, and prints the URL of an empty database.
 """
 
 from __future__ import annotations
@@ -374,3 +377,17 @@ class OnPostgresql(SqlSuite):
     def engines(self, folder: Path) -> Callable[[], Engine]:
         url = self._new_url()
         return lambda: open_database(url, folder)
+
+
+def main() -> None:
+    """Run a server until interrupted or terminated."""
+    if find_binaries() is None:
+        raise SystemExit(INSTALL)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with running_server(on_disk=True) as server, contextlib.suppress(KeyboardInterrupt):
+        print(server.new_database(migrated=False), flush=True)
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ from tests.e2e.whole_runs import SMALL_PEOPLE
 
 @pytest.fixture(scope="session", autouse=True)
 def bare_environment() -> None:
-    for name in (settings.HOME_VARIABLE, *settings.KEYS):
+    for name in (settings.HOME_VARIABLE, settings.DATABASE_URL, *settings.KEYS):
         os.environ.pop(name, None)
 
 

@@ -25,18 +25,15 @@ WRITERS_LOCK = 0x65766572_6C6F6F70
 """Key of the advisory lock that one writer of a database holds."""
 
 _SCHEMES = ("postgresql", "postgres", DRIVER)
-_CONNECT = {
-    "connect_timeout": 10,
-    "application_name": "everloop",
-    # A server that vanished without a word is noticed within half a minute.
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-}
+# Either side notices within half a minute that the other vanished without a word: a writer that did
+# would otherwise keep all others out for hours.
+_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_CONNECT = {"connect_timeout": 10, "application_name": "everloop", **_ALIVE}
 _POOL = 8
 _SESSION = (
     "SET synchronous_commit = on; SET TIME ZONE 'UTC'; SET client_encoding = 'UTF8'; "
-    f"SET lock_timeout = '{BUSY_SECONDS:g}s'"
+    f"SET lock_timeout = '{BUSY_SECONDS:g}s'; "
+    + "; ".join(f"SET tcp_{name} = {value}" for name, value in _ALIVE.items())
 )
 
 

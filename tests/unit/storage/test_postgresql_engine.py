@@ -152,13 +152,20 @@ def test_a_commit_survives_a_power_cut(engine: Engine) -> None:
     with reading(engine) as connection:
         shown = {
             name: connection.exec_driver_sql(f"SHOW {name}").scalar()
-            for name in ("fsync", "synchronous_commit", "TimeZone", "lock_timeout")
+            for name in (
+                "fsync",
+                "synchronous_commit",
+                "TimeZone",
+                "lock_timeout",
+                "tcp_keepalives_idle",
+            )
         }
     assert shown == {
         "fsync": "on",
         "synchronous_commit": "on",
         "TimeZone": "UTC",
         "lock_timeout": "1min",
+        "tcp_keepalives_idle": "10",
     }
 
 
