@@ -218,7 +218,8 @@ def test_neither_ids_nor_health_values_lie_on_the_disk(world: World, user: str) 
         "persona": "friend",
         "model_version": "v1",
     }
-    assert send(world, "POST", "/api/rlhf/interaction", body=said).is_success
+    response = send(world, "POST", "/api/rlhf/interaction", body=said)
+    assert response.is_success, response.text
     home = Path(world.service.workspace.home)
     with closing(sqlite3.connect(home / settings.DATABASE_FILE)) as connection:
         stored = connection.execute(
