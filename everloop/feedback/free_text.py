@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from everloop.contracts.feedback import AIInterpretation
 from everloop.feedback.categories import CATEGORIES, CategoryTable
 from everloop.feedback.clauses import Clause, clauses_of
-from everloop.feedback.lexicon import ENTRIES, LONGEST, Entry, Kind
+from everloop.feedback.lexicon import ENTRIES, LONGEST
+from everloop.feedback.lexicon_entry import Entry, Kind
 from everloop.feedback.markers import Markers, markers_of
 
 UNCLEAR = "unclear"
