@@ -10,7 +10,6 @@ from types import MappingProxyType
 
 from everloop.feedback.lexicon_entry import Entry, Kind
 
-
 _TABLE: tuple[tuple[Kind, str, str, str], ...] = (
     # formality
     (
