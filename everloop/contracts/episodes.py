@@ -64,7 +64,10 @@ def canonical_uuid(value: str) -> str:
 def _require_utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("has no time zone")
-    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    try:
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is no time of the calendar in UTC") from None
 
 
 @dataclass(frozen=True, slots=True)

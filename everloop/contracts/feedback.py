@@ -102,7 +102,12 @@ def _utc(record: object, name: str, what: str) -> None:
         raise ShouldFixFeedback(
             f"{what}: {name}={moment} has no time zone.", "Send RFC 3339 with an offset."
         )
-    object.__setattr__(record, name, moment.astimezone(UTC))
+    try:
+        object.__setattr__(record, name, moment.astimezone(UTC))
+    except OverflowError:
+        raise ShouldFixFeedback(
+            f"{what}: {name}={moment} is no time of the calendar in UTC.", "Correct the clock."
+        ) from None
 
 
 def _json(record: object, names: tuple[str, ...], what: str) -> None:

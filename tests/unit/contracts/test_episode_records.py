@@ -39,6 +39,10 @@ def episode(**changes: Any) -> Episode:
         ({"user_id": "alice"}, "user_id='alice' is not a pseudonym"),
         ({"user_id": "A" * 64}, "is not a pseudonym"),
         ({"timestamp": datetime(2026, 3, 1)}, "has no time zone"),  # noqa: DTZ001
+        (
+            {"timestamp": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))},
+            "is no time of the calendar",
+        ),
         ({"propensity": 0.0}, "propensity=0.0 is outside (0, 1]"),
         ({"propensity": 1.01}, "propensity=1.01 is outside (0, 1]"),
         ({"propensity": math.nan}, "propensity=nan is outside (0, 1]"),
