@@ -24,7 +24,9 @@
     ├── ShouldCollectMoreData      a stage has too little to work with
     ├── ShouldWaitForBudget        the privacy budget does not cover a release
     ├── ShouldKeepRelease          a release exists under other terms: use it, do not pay again
-    └── ShouldRepairLedger         the ledger does not verify: releases stop
+    ├── ShouldRepairLedger         the ledger does not verify: releases stop
+    ├── ShouldDeliverBuffer        a client's buffer on disk is full
+    └── ShouldUpdateClient         the service answered what this client does not understand
 
 Every error carries ``remedy``: one sentence in the imperative that names what to do.
 """
@@ -150,3 +152,11 @@ class ShouldKeepRelease(EverloopError):
 
 class ShouldRepairLedger(EverloopError):
     """The privacy ledger's chain does not verify."""
+
+
+class ShouldDeliverBuffer(EverloopError):
+    """A client's buffer on disk has no room for what it was to keep."""
+
+
+class ShouldUpdateClient(EverloopError):
+    """A service's answer is not what this version of the client reads."""
