@@ -30,12 +30,12 @@ def main(home: str) -> None:
             await body()
             return b'{"status":"stored"}'
 
-        served = FastLane(app, service, {"/bare/fast": (201, nothing)})
+        app.lane = FastLane(app.lane, service, {"/bare/fast": (201, nothing)})
         listening = bind("127.0.0.1", 0)
         print(listening.getsockname()[1], flush=True)
         uvicorn.Server(
             uvicorn.Config(
-                served,
+                app,
                 loop="uvloop",
                 http="httptools",
                 lifespan="off",

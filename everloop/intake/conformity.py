@@ -50,7 +50,10 @@ def _is_number(value: Json) -> bool:
 
 def _all_finite(values: Sequence[Json]) -> bool:
     try:
-        return set(map(type, values)) <= {int, float} and all(map(math.isfinite, values))
+        if not set(map(type, values)) <= {int, float}:
+            return False
+        # A sum is finite only if everything in it is; one that is not may just be large.
+        return math.isfinite(sum(values)) or all(map(math.isfinite, values))
     except OverflowError:  # an integer beyond the range of floats
         return False
 

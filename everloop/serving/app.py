@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from everloop import __version__
 from everloop.serving import api, problems
@@ -23,9 +24,18 @@ makes: the same request sent twice is stored once and answered alike, so every r
 An answer of 201 means that the data is on disk."""
 
 
-def create_app(service: Service) -> FastAPI:
+class Application(FastAPI):
+    """The framework's application behind the fast lane."""
+
+    lane: FastLane
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.lane(scope, receive, send)
+
+
+def create_app(service: Service) -> Application:
     """The application over a service that somebody else opens and closes."""
-    app = FastAPI(
+    app = Application(
         title="everloop",
         version=__version__,
         description=_ABOUT,
@@ -42,7 +52,7 @@ def create_app(service: Service) -> FastAPI:
     problems.install(app)
     app.state.service = service
     app.add_middleware(RequestMetrics, figures=service.requests)
-    app.add_middleware(FastLane, service=service, routes=fast)
+    app.lane = FastLane(super(Application, app).__call__, service, fast)
     app.openapi = _documented(app, tuple(bodies))  # type: ignore[method-assign]
     return app
 

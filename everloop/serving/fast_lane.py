@@ -31,7 +31,7 @@ class _TooLarge(Exception):
 
 
 class FastLane:
-    """ASGI middleware in front of the application.
+    """In front of the application.
 
     Args:
         app: what answers everything else.
