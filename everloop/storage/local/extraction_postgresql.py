@@ -13,6 +13,7 @@ from everloop.storage.local.extraction_query import Bounds, Queries
 
 _MEMORY = "64MB"
 _BYTES_A_ROW = 4096
+_BATCH_BYTES = 16 << 20
 
 _CTE = """
 WITH opted_out AS MATERIALIZED (
@@ -96,7 +97,9 @@ class PostgresqlReader:
         self.queries = queries(bounds)
 
     def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:
-        options = {"adbc.postgresql.batch_size_hint_bytes": str(rows * _BYTES_A_ROW)}
+        # The driver counts bytes, not rows.
+        size = min(rows * _BYTES_A_ROW, _BATCH_BYTES)
+        options = {"adbc.postgresql.batch_size_hint_bytes": str(size)}
         with self._connection.cursor(adbc_stmt_kwargs=options) as cursor:
             cursor.execute(query)
             yield from cursor.fetch_record_batch()
