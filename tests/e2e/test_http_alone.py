@@ -38,7 +38,7 @@ actions:
 signals: [{name: click, low: 0, high: 1, weight: 1, silence: zero}]
 reward: {attainable_low: 0, attainable_high: 1, half_life_seconds: 3600, closes_after_seconds: 0,
          success_at: 0.5, failure_at: -0.5}
-privacy: {epsilon: 1, people_expected: 500, min_people: 50, steps: 16, first_fit_share: 0.9}
+privacy: {epsilon: 1, people_expected: 500, min_people: 50, first_fit_share: 0.9}
 training: {iterations: 8, epochs: 4, profiles: 100, environments: 64, rollout_length: 16, hidden: 16,
            learning_rate: 0.01}
 thresholds: {window_days: 3, min_effective_sample: 100}
@@ -232,8 +232,9 @@ def test_http_alone_carries_a_whole_turn(tmp_path: Path) -> None:
         assert (first["attempts"], first["error"]) == (1, "")
 
         (model,) = got(client, "/api/ml/models?loop=walks")["models"]
-        assert (model["verdict"], model["active"]) == ("continue", False)
         checkpoint_id, version = model["checkpoint_id"], model["version"]
+        reasons = got(client, f"/api/ml/metrics/{checkpoint_id}")["reasons"]
+        assert (model["verdict"], model["active"]) == ("continue", False), reasons
         made = sent(
             client,
             f"/api/ml/deploy/{checkpoint_id}",
