@@ -1,11 +1,80 @@
-"""The Python interface: start runs, open any run and load any stage's output.
+"""The Python interface: call a service, start runs, open any run and load any stage's output.
+
+>>> from everloop.sdk import Client
+>>> client = Client("https://learning.example", "ek_...")              # doctest: +SKIP
+>>> client.decide("user-17", {"hour": 9}).action                       # doctest: +SKIP
 
 >>> from everloop import sdk
->>> run = sdk.run_daily("companion", "2026-03-28")      # doctest: +SKIP
->>> run.verdict.decision, run.evaluation.difference     # doctest: +SKIP
+>>> run = sdk.run_daily("companion", "2026-03-28")                     # doctest: +SKIP
+>>> run.verdict.decision, run.evaluation.difference                    # doctest: +SKIP
+
+Names are imported when they are first used: a product that calls a service loads no training code.
 """
 
-from everloop.sdk.daily import DailyPlan, run_daily, run_range
-from everloop.sdk.opened import OpenedRun, open_run, runs
+from __future__ import annotations
 
-__all__ = ["DailyPlan", "OpenedRun", "open_run", "run_daily", "run_range", "runs"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from everloop.contracts.ids import event_id
+    from everloop.sdk.client import (
+        AsyncClient,
+        Buffer,
+        Client,
+        Confirmation,
+        Decision,
+        EpisodeRecord,
+        FeedbackReceipt,
+        FeedbackRecord,
+        InteractionRecord,
+        Question,
+        Receipt,
+        Retries,
+        RewardRecord,
+    )
+    from everloop.sdk.daily import DailyPlan, run_daily, run_range
+    from everloop.sdk.opened import OpenedRun, open_run, runs
+
+__all__ = [
+    "AsyncClient",
+    "Buffer",
+    "Client",
+    "Confirmation",
+    "DailyPlan",
+    "Decision",
+    "EpisodeRecord",
+    "FeedbackReceipt",
+    "FeedbackRecord",
+    "InteractionRecord",
+    "OpenedRun",
+    "Question",
+    "Receipt",
+    "Retries",
+    "RewardRecord",
+    "event_id",
+    "open_run",
+    "run_daily",
+    "run_range",
+    "runs",
+]
+
+_ELSEWHERE = {
+    "DailyPlan": "everloop.sdk.daily",
+    "run_daily": "everloop.sdk.daily",
+    "run_range": "everloop.sdk.daily",
+    "OpenedRun": "everloop.sdk.opened",
+    "open_run": "everloop.sdk.opened",
+    "runs": "everloop.sdk.opened",
+    "event_id": "everloop.contracts.ids",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_ELSEWHERE.get(name, "everloop.sdk.client")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,32 @@
+"""The client of the HTTP service: typed, patient, and able to wait without losing what people did."""
+
+from everloop.sdk.client.answers.feedback import FeedbackReceipt
+from everloop.sdk.client.answers.learning import Decision, Receipt
+from everloop.sdk.client.asynchronous import AsyncClient
+from everloop.sdk.client.buffer import Buffer
+from everloop.sdk.client.records import (
+    Confirmation,
+    EpisodeRecord,
+    FeedbackRecord,
+    InteractionRecord,
+    Question,
+    RewardRecord,
+)
+from everloop.sdk.client.retry import Retries
+from everloop.sdk.client.sync import Client
+
+__all__ = [
+    "AsyncClient",
+    "Buffer",
+    "Client",
+    "Confirmation",
+    "Decision",
+    "EpisodeRecord",
+    "FeedbackReceipt",
+    "FeedbackRecord",
+    "InteractionRecord",
+    "Question",
+    "Receipt",
+    "Retries",
+    "RewardRecord",
+]

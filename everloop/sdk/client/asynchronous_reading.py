@@ -1,0 +1,126 @@
+"""What the asynchronous client asks for: people, feedback, training, models, rights and health."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from datetime import date, datetime
+from typing import Literal, TypeVar
+
+from everloop.sdk.client.answers.feedback import FeedbackAnalysis, ReviewedFeedback
+from everloop.sdk.client.answers.learning import Job, ListedEpisode
+from everloop.sdk.client.answers.models import Deployment, Metrics, Model
+from everloop.sdk.client.answers.operations import (
+    AuditPage,
+    Consents,
+    Erasure,
+    ExportedRow,
+    Health,
+    Liveness,
+)
+from everloop.sdk.client.call import Call
+from everloop.sdk.client.calls import feedback, learning, models, operations
+
+T = TypeVar("T")
+ReviewStatus = Literal["released", "rejected", "quarantined"]
+Purpose = Literal["serve", "train"]
+
+
+class AsyncReading(ABC):
+    """Requests that are of use only now; they raise when the service can't be asked."""
+
+    async def feedback_analysis(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        persona: str | None = None,
+        agent_id: str | None = None,
+        task_type: str | None = None,
+        model_version: str | None = None,
+    ) -> FeedbackAnalysis:
+        """What people said in [since, until), by default in the last 28 days."""
+        return await self._ask(
+            feedback.feedback_analysis(since, until, persona, agent_id, task_type, model_version)
+        )
+
+    async def quarantine(self, limit: int = 100) -> tuple[ReviewedFeedback, ...]:
+        """Feedback that waits for a person, oldest first."""
+        return (await self._ask(feedback.quarantine(limit))).feedback
+
+    async def review_feedback(
+        self, feedback_id: str, status: ReviewStatus, reason: str
+    ) -> ReviewedFeedback:
+        """Release, reject or quarantine a feedback; the reason must not name the sender."""
+        return await self._ask(feedback.review_feedback(feedback_id, status, reason))
+
+    async def episodes_of(self, user_id: str, page_size: int = 100) -> AsyncIterator[ListedEpisode]:
+        """A person's episodes with their signals, oldest first; pages are asked for as they are needed."""
+        offset: int | None = 0
+        while offset is not None:
+            page = await self._ask(learning.episodes_of(user_id, page_size, offset))
+            for episode in page.episodes:
+                yield episode
+            offset = page.next_offset
+
+    async def train(self, loop: str | None = None, day: date | None = None) -> Job:
+        """Start training for a day, by default today (UTC); the open job where there is one."""
+        return await self._ask(models.train(loop, day))
+
+    async def training_job(self, job_id: str) -> Job:
+        """How a training job goes."""
+        return await self._ask(models.training_job(job_id))
+
+    async def training_jobs(self, loop: str | None = None, limit: int = 50) -> tuple[Job, ...]:
+        """Training jobs, newest first."""
+        return (await self._ask(models.training_jobs(loop, limit))).jobs
+
+    async def models(self, loop: str | None = None) -> tuple[Model, ...]:
+        """Registered models, newest first within a loop."""
+        return (await self._ask(models.models(loop))).models
+
+    async def deploy(
+        self, checkpoint_id: str, reason: str, expected_generation: int | None = None
+    ) -> Deployment:
+        """Make a model what serves; ``expected_generation``: the one that this was decided at."""
+        return await self._ask(models.deploy(checkpoint_id, reason, expected_generation))
+
+    async def metrics(self, model_id: str) -> Metrics:
+        """What was measured of a model, by checkpoint id or version."""
+        return await self._ask(models.metrics(model_id))
+
+    async def consent(self, user_id: str) -> Consents:
+        """What a person allows."""
+        return await self._ask(operations.consent(user_id))
+
+    async def set_consent(self, user_id: str, purpose: Purpose, granted: bool) -> Consents:
+        """Record that a person allows a purpose or withdraws; never buffered, as it must count at once."""
+        return await self._ask(operations.set_consent(user_id, purpose, granted))
+
+    async def export(self, user_id: str) -> tuple[ExportedRow, ...]:
+        """Everything that is kept of a person."""
+        return await self._ask(operations.export(user_id))
+
+    async def erase(self, user_id: str, reason: str = "") -> Erasure:
+        """Forget a person; the reason must not name them. What waits in a buffer is not erased."""
+        return await self._ask(operations.erase(user_id, reason))
+
+    async def audit(self, after: int = 0, limit: int = 100) -> AuditPage:
+        """Entries of the audit log after a sequence number, oldest first."""
+        return await self._ask(operations.audit(after, limit))
+
+    async def live(self) -> Liveness:
+        """Whether the process answers, and its version."""
+        return await self._ask(operations.live())
+
+    async def health(self) -> Health:
+        """Whether requests would be served, part by part."""
+        return await self._ask(operations.health())
+
+    async def service_figures(self) -> str:
+        """Figures of the service in Prometheus' text format."""
+        return await self._ask(operations.service_figures())
+
+    @abstractmethod
+    async def _ask(self, call: Call[T]) -> T:
+        """Send a call; its answer."""

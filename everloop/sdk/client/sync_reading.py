@@ -1,0 +1,125 @@
+"""What the client asks for: people, feedback, training, models, rights and health."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Literal, TypeVar
+
+from everloop.sdk.client.answers.feedback import FeedbackAnalysis, ReviewedFeedback
+from everloop.sdk.client.answers.learning import Job, ListedEpisode
+from everloop.sdk.client.answers.models import Deployment, Metrics, Model
+from everloop.sdk.client.answers.operations import (
+    AuditPage,
+    Consents,
+    Erasure,
+    ExportedRow,
+    Health,
+    Liveness,
+)
+from everloop.sdk.client.call import Call
+from everloop.sdk.client.calls import feedback, learning, models, operations
+
+T = TypeVar("T")
+ReviewStatus = Literal["released", "rejected", "quarantined"]
+Purpose = Literal["serve", "train"]
+
+
+class Reading(ABC):
+    """Requests that are of use only now; they raise when the service can't be asked."""
+
+    def feedback_analysis(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        persona: str | None = None,
+        agent_id: str | None = None,
+        task_type: str | None = None,
+        model_version: str | None = None,
+    ) -> FeedbackAnalysis:
+        """What people said in [since, until), by default in the last 28 days."""
+        return self._ask(
+            feedback.feedback_analysis(since, until, persona, agent_id, task_type, model_version)
+        )
+
+    def quarantine(self, limit: int = 100) -> tuple[ReviewedFeedback, ...]:
+        """Feedback that waits for a person, oldest first."""
+        return (self._ask(feedback.quarantine(limit))).feedback
+
+    def review_feedback(
+        self, feedback_id: str, status: ReviewStatus, reason: str
+    ) -> ReviewedFeedback:
+        """Release, reject or quarantine a feedback; the reason must not name the sender."""
+        return self._ask(feedback.review_feedback(feedback_id, status, reason))
+
+    def episodes_of(self, user_id: str, page_size: int = 100) -> Iterator[ListedEpisode]:
+        """A person's episodes with their signals, oldest first; pages are asked for as they are needed."""
+        offset: int | None = 0
+        while offset is not None:
+            page = self._ask(learning.episodes_of(user_id, page_size, offset))
+            yield from page.episodes
+            offset = page.next_offset
+
+    def train(self, loop: str | None = None, day: date | None = None) -> Job:
+        """Start training for a day, by default today (UTC); the open job where there is one."""
+        return self._ask(models.train(loop, day))
+
+    def training_job(self, job_id: str) -> Job:
+        """How a training job goes."""
+        return self._ask(models.training_job(job_id))
+
+    def training_jobs(self, loop: str | None = None, limit: int = 50) -> tuple[Job, ...]:
+        """Training jobs, newest first."""
+        return (self._ask(models.training_jobs(loop, limit))).jobs
+
+    def models(self, loop: str | None = None) -> tuple[Model, ...]:
+        """Registered models, newest first within a loop."""
+        return (self._ask(models.models(loop))).models
+
+    def deploy(
+        self, checkpoint_id: str, reason: str, expected_generation: int | None = None
+    ) -> Deployment:
+        """Make a model what serves; ``expected_generation``: the one that this was decided at."""
+        return self._ask(models.deploy(checkpoint_id, reason, expected_generation))
+
+    def metrics(self, model_id: str) -> Metrics:
+        """What was measured of a model, by checkpoint id or version."""
+        return self._ask(models.metrics(model_id))
+
+    def consent(self, user_id: str) -> Consents:
+        """What a person allows."""
+        return self._ask(operations.consent(user_id))
+
+    def set_consent(self, user_id: str, purpose: Purpose, granted: bool) -> Consents:
+        """Record that a person allows a purpose or withdraws; never buffered, as it must count at once."""
+        return self._ask(operations.set_consent(user_id, purpose, granted))
+
+    def export(self, user_id: str) -> tuple[ExportedRow, ...]:
+        """Everything that is kept of a person."""
+        return self._ask(operations.export(user_id))
+
+    def erase(self, user_id: str, reason: str = "") -> Erasure:
+        """Forget a person; the reason must not name them. What waits in a buffer is not erased."""
+        return self._ask(operations.erase(user_id, reason))
+
+    def audit(self, after: int = 0, limit: int = 100) -> AuditPage:
+        """Entries of the audit log after a sequence number, oldest first."""
+        return self._ask(operations.audit(after, limit))
+
+    def live(self) -> Liveness:
+        """Whether the process answers, and its version."""
+        return self._ask(operations.live())
+
+    def health(self) -> Health:
+        """Whether requests would be served, part by part."""
+        return self._ask(operations.health())
+
+    def service_figures(self) -> str:
+        """Figures of the service in Prometheus' text format."""
+        return self._ask(operations.service_figures())
+
+    @abstractmethod
+    def _ask(self, call: Call[T]) -> T:
+        """Send a call; its answer."""
