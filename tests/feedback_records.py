@@ -21,7 +21,8 @@ from everloop.contracts.feedback import (
 )
 from everloop.contracts.serving import Decision, Receipt, Submission
 from everloop.storage.sql.engine import writing
-from everloop.storage.sql.ingest_batch import prepare, store
+from everloop.storage.sql.ingest_batch import store
+from everloop.storage.sql.ingest_records import prepare
 from tests.log_records import ANN, NOON, uuid_of
 
 SESSION = "5" * 64

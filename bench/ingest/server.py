@@ -12,11 +12,18 @@ from everloop.serving.app import create_app
 from everloop.serving.fast_lane import Body, FastLane
 from everloop.serving.opening import opened
 from everloop.serving.service import Service, ServiceConfig
-from everloop.serving.workers import BACKLOG, KEEP_ALIVE_S, bind, raise_file_limit
+from everloop.serving.workers import (
+    BACKLOG,
+    KEEP_ALIVE_S,
+    SWITCH_S,
+    bind,
+    raise_file_limit,
+)
 
 
 def main(home: str) -> None:
     raise_file_limit()
+    sys.setswitchinterval(SWITCH_S)
     config = ServiceConfig(home=Path(home), requests_per_second=1e7, request_burst=1e8, train=False)
     with opened(config) as service:
         app = create_app(service)

@@ -26,6 +26,10 @@ KEEP_ALIVE_S = 75
 GRACE_S = 20
 """How long requests under way may take to end when the service is told to stop."""
 
+SWITCH_S = 0.0005
+"""How long the event loop may keep the interpreter's lock while the thread that commits waits for it; at
+Python's 5 ms every statement of a commit could wait as long, and every request for the commit."""
+
 _PAUSE_S = 0.2
 _SETTLED_S = 10.0
 """A worker that ends sooner than this after its start failed to start."""
@@ -60,6 +64,7 @@ def run(config: ServiceConfig, listening: socket.socket) -> int:
 
 
 def _serve(config: ServiceConfig, listening: socket.socket) -> int:
+    sys.setswitchinterval(SWITCH_S)
     with opened(config) as service:
         server = uvicorn.Server(
             uvicorn.Config(

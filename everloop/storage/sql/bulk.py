@@ -17,26 +17,25 @@ from sqlalchemy import Connection, Table
 from everloop.contracts.access import AuditEntry
 from everloop.contracts.canonical import canonical_json
 from everloop.storage.column_types import microseconds
-from everloop.storage.sql.audit import AUDIT
+from everloop.storage.sql.lookups import Lookup
 from everloop.storage.sql.postgresql_bulk import PostgresqlBulk
 
 
 class Bulk(Protocol):
-    """The statements of one write transaction."""
+    """The statements of one write transaction.
 
-    def stored(
-        self, table: Table, key: str, columns: Sequence[str], tenant: str, ids: Sequence[str]
-    ) -> Mapping[str, tuple[Any, ...]]:
-        """Id -> the asked columns, of the ids that are stored."""
+    Where several things are asked at once, they are asked together: between two statements another thread
+    may take the interpreter's lock and keep it for a while, and PostgreSQL is a journey away.
+    """
 
-    def advance(self, tenant: str, counter: str, rows: int) -> int:
-        """Take the next ``rows`` numbers; the first of them."""
+    def stored(self, lookups: Sequence[Lookup]) -> list[Mapping[str, tuple[Any, ...]]]:
+        """For each lookup: id -> the asked columns, of the ids that are stored."""
+
+    def advance(self, tenant: str, rows: Mapping[str, int]) -> Mapping[str, int]:
+        """Take the next numbers: counter -> how many; counter -> the first of them."""
 
     def insert(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
         """Insert rows that have every column of the table, in one order of keys."""
-
-    def audit(self, entry: AuditEntry) -> None:
-        """Append an entry under the tenant's next number."""
 
 
 def bulk_of(connection: Connection) -> Bulk:
@@ -53,76 +52,79 @@ class SqliteBulk:
     gives it up for a whole statement, so that the event loop runs while rows are written.
     """
 
-    _LARGEST_INSERT = 256
-
     def __init__(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection
         if not isinstance(driver, sqlite3.Connection):
             raise TypeError(f"{driver!r} is no connection of SQLite's driver")
         self._cursor = driver.cursor()
-        self._cursor.execute("PRAGMA wal_autocheckpoint=0")  # the WalKeeper does it, beside us
+        if not connection.info.get(_KEPT):
+            self._cursor.execute("PRAGMA wal_autocheckpoint=0")  # the WalKeeper does it, beside us
+            connection.info[_KEPT] = True
 
-    def stored(
-        self, table: Table, key: str, columns: Sequence[str], tenant: str, ids: Sequence[str]
-    ) -> Mapping[str, tuple[Any, ...]]:
-        statement = _lookup(table, key, tuple(columns))
-        rows = self._cursor.execute(statement, (tenant, canonical_json(ids)))
-        return {row[0]: row[1:] for row in rows}
+    def stored(self, lookups: Sequence[Lookup]) -> list[Mapping[str, tuple[Any, ...]]]:
+        found: list[dict[str, tuple[Any, ...]]] = [{} for _ in lookups]
+        if lookups:
+            shape = tuple((one.table, one.key, tuple(one.columns)) for one in lookups)
+            values: list[Any] = []
+            for one in lookups:
+                values += (one.tenant, canonical_json(one.ids))
+            for place, row_id, *columns in self._cursor.execute(_lookup(shape), values):
+                found[place][row_id] = tuple(columns[: len(lookups[place].columns)])
+        return list(found)
 
-    def advance(self, tenant: str, counter: str, rows: int) -> int:
-        (last,) = self._cursor.execute(_ADVANCE, (tenant, counter, rows)).fetchone()
-        return int(last) - rows + 1
+    def advance(self, tenant: str, rows: Mapping[str, int]) -> Mapping[str, int]:
+        values: list[Any] = []
+        for counter, count in rows.items():
+            values += (tenant, counter, count)
+        last = dict(self._cursor.execute(_advance(len(rows)), values).fetchall())
+        return {counter: last[counter] - count + 1 for counter, count in rows.items()}
 
     def insert(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-        start = 0
-        while start < len(rows):
-            # Powers of two: few statements, which the driver keeps compiled.
-            size = min(1 << ((len(rows) - start).bit_length() - 1), self._LARGEST_INSERT)
+        for start in range(0, len(rows), _LARGEST_INSERT):
+            some = rows[start : start + _LARGEST_INSERT]
             values: list[Any] = []
-            for row in rows[start : start + size]:
+            for row in some:
                 values.extend(row.values())
-            self._cursor.execute(_insert(table, tuple(rows[start]), size), values)
-            start += size
-
-    def audit(self, entry: AuditEntry) -> None:
-        sequence = self.advance(entry.tenant, AUDIT, 1)
-        values = (
-            entry.tenant,
-            sequence,
-            microseconds(entry.at),
-            entry.actor,
-            entry.action,
-            entry.resource,
-            entry.rows,
-            canonical_json(dict(entry.detail)),
-        )
-        self._cursor.execute(_AUDIT, values)
+            self._cursor.execute(_insert(table, tuple(rows[0]), len(some)), values)
 
 
-_ADVANCE = (
-    "INSERT INTO ingest_counters (tenant, counter, last) VALUES (?, ?, ?) "
-    "ON CONFLICT (tenant, counter) DO UPDATE SET last = last + excluded.last RETURNING last"
-)
-_AUDIT = (
-    "INSERT INTO audit_log (tenant, sequence, at, actor, action, resource, rows, detail) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
+def ingest_audit(
+    tenant: str, actor: str, action: str, numbers: range, at: datetime, sequence: int
+) -> dict[str, Any]:
+    """The audit row which says that an actor stored the rows with these ingest numbers."""
+    entry = AuditEntry(
+        tenant=tenant,
+        sequence=sequence,
+        at=at,
+        actor=actor,
+        action=action,
+        resource=f"{numbers[0]}..{numbers[-1]}",
+        rows=len(numbers),
+    )
+    return {
+        "tenant": tenant,
+        "sequence": sequence,
+        "at": microseconds(at),
+        "actor": actor,
+        "action": entry.action,
+        "resource": entry.resource,
+        "rows": entry.rows,
+        "detail": canonical_json(dict(entry.detail)),
+    }
 
 
-def append_ingest_audit(
-    bulk: Bulk, tenant: str, actor: str, action: str, numbers: range, at: datetime
-) -> None:
-    """Note that an actor stored the rows with these ingest numbers."""
-    bulk.audit(
-        AuditEntry(
-            tenant=tenant,
-            sequence=0,
-            at=at,
-            actor=actor,
-            action=action,
-            resource=f"{numbers[0]}..{numbers[-1]}",
-            rows=len(numbers),
-        )
+_KEPT = "everloop_wal_kept"
+_LARGEST_INSERT = 64
+"""Rows a statement; each number of rows is a statement of its own, which the driver keeps compiled."""
+
+
+@functools.cache
+def _advance(counters: int) -> str:
+    return (
+        "INSERT INTO ingest_counters (tenant, counter, last) "  # noqa: S608
+        f"VALUES {', '.join(['(?, ?, ?)'] * counters)} "
+        "ON CONFLICT (tenant, counter) DO UPDATE SET last = last + excluded.last "
+        "RETURNING counter, last"
     )
 
 
@@ -135,9 +137,15 @@ def _insert(table: Table, names: tuple[str, ...], rows: int) -> str:
     )
 
 
-@functools.cache
-def _lookup(table: Table, key: str, columns: tuple[str, ...]) -> str:
-    return (
-        f"SELECT {', '.join((key, *columns))} FROM {table.name} "  # noqa: S608
-        f"WHERE tenant = ? AND {key} IN (SELECT value FROM json_each(?))"
-    )
+@functools.lru_cache(maxsize=256)
+def _lookup(shape: tuple[tuple[Table, str, tuple[str, ...]], ...]) -> str:
+    """One SELECT for several tables; columns that a table isn't asked for are null."""
+    width = max(len(columns) for _, _, columns in shape)
+    parts = []
+    for place, (table, key, columns) in enumerate(shape):
+        asked = ", ".join((str(place), key, *columns, *["NULL"] * (width - len(columns))))
+        parts.append(
+            f"SELECT {asked} FROM {table.name} "  # noqa: S608
+            f"WHERE tenant = ? AND {key} IN (SELECT value FROM json_each(?))"
+        )
+    return " UNION ALL ".join(parts)

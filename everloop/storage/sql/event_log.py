@@ -41,6 +41,7 @@ from everloop.storage.sql.event_rows import (
     signal_of,
     signal_row,
 )
+from everloop.storage.sql.lookups import Lookup
 from everloop.storage.sql.storable import refuse_unstorable, storable_sha256
 
 LARGEST_SKEW = timedelta(minutes=5)
@@ -114,10 +115,8 @@ class SqlEventLog:
         }
         refuse_unstorable(disputes, row, f"Dispute of signal {dispute.signal_id}")
         with writing(self._engine) as connection:
-            wanted = [dispute.signal_id]
-            if not bulk_of(connection).stored(
-                reward_signals, "signal_id", (), dispute.tenant, wanted
-            ):
+            wanted = Lookup(reward_signals, "signal_id", (), dispute.tenant, [dispute.signal_id])
+            if not bulk_of(connection).stored([wanted])[0]:
                 raise ShouldFixSignal(
                     f"Signal {dispute.signal_id} is unknown to tenant {dispute.tenant!r}.",
                     "Dispute a signal that was logged.",
@@ -255,9 +254,8 @@ class _Append:
         new = replayed = 0
         for tenant, chunk in _chunks(records):
             refuse(tenant, chunk)
-            stored = self._bulk.stored(
-                table, key, ("payload_sha256",), tenant, [getattr(r, key) for r in chunk]
-            )
+            ids = [getattr(record, key) for record in chunk]
+            (stored,) = self._bulk.stored([Lookup(table, key, ("payload_sha256",), tenant, ids)])
             known = {row_id: bytes(sha256) for row_id, (sha256,) in stored.items()}
             fresh: list[dict[str, Any]] = []
             for record in chunk:
@@ -275,7 +273,7 @@ class _Append:
                         "Send a new id for a new record, and a replay unchanged.",
                     )
             if fresh:
-                first = self._bulk.advance(tenant, counter, len(fresh))
+                first = self._bulk.advance(tenant, {counter: len(fresh)})[counter]
                 for seq, row in enumerate(fresh, first):
                     row["seq"] = seq
                 self._bulk.insert(table, fresh)
@@ -295,7 +293,8 @@ class _Append:
 
     def _refuse_orphans(self, tenant: str, chunk: Sequence[RewardSignal]) -> None:
         wanted = list({signal.episode_id for signal in chunk})
-        known = self._bulk.stored(training_episodes, "episode_id", (), tenant, wanted)
+        lookup = Lookup(training_episodes, "episode_id", (), tenant, wanted)
+        (known,) = self._bulk.stored([lookup])
         for signal in chunk:
             if signal.episode_id not in known:
                 raise ShouldFixSignal(

@@ -22,7 +22,8 @@ from everloop.contracts.errors import EverloopError, ShouldRetryLater
 from everloop.contracts.ports import Clock
 from everloop.contracts.serving import Receipt, Submission
 from everloop.storage.sql.engine import writing
-from everloop.storage.sql.ingest_batch import Prepared, prepare, store
+from everloop.storage.sql.ingest_batch import store
+from everloop.storage.sql.ingest_records import Prepared, prepare
 from everloop.storage.sql.wal import WalKeeper
 
 Outcome = Receipt | EverloopError

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,57 +11,19 @@ from sqlalchemy import Connection, select
 
 from everloop.contracts.episodes import Episode
 from everloop.contracts.errors import EverloopError, ShouldFixEpisode, ShouldResolveConflict
-from everloop.contracts.serving import Decision, Receipt, Submission
+from everloop.contracts.serving import Decision, Receipt
 from everloop.storage.column_types import microseconds
+from everloop.storage.service_tables import audit_log
 from everloop.storage.service_tables import decisions as decisions_table
-from everloop.storage.sql.bulk import Bulk, append_ingest_audit, bulk_of
+from everloop.storage.sql.audit import AUDIT
+from everloop.storage.sql.bulk import Bulk, bulk_of, ingest_audit
 from everloop.storage.sql.decision_rows import decision_of
 from everloop.storage.sql.ingest_kinds import DECISIONS, EPISODES, KINDS, Kind
-from everloop.storage.sql.storable import refuse_unstorable, storable_sha256
+from everloop.storage.sql.ingest_known import Known
+from everloop.storage.sql.ingest_records import Key, Prepared, PreparedRecord
 
 LARGEST_SKEW = timedelta(minutes=5)
 """How far ahead of the ingest clock an episode may be dated."""
-
-_UNDATED = datetime.fromtimestamp(0).astimezone()
-_Key = tuple[str, str]
-"""(tenant, id)"""
-
-
-@dataclass(slots=True)
-class PreparedRecord:
-    """A record as its row, but for the two columns that its commit gives it."""
-
-    kind: Kind
-    record: Any
-    key: _Key
-    sha256: bytes
-    row: dict[str, Any]
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A submission whose rows are made: what can be done before the transaction is."""
-
-    submission: Submission
-    records: list[PreparedRecord]
-
-
-def prepare(submission: Submission) -> Prepared:
-    """Make the rows and checksums of a submission; takes most of an event's time, and no lock.
-
-    Raises:
-        ShouldFixInput: a record holds what a database would not keep as it is.
-    """
-    records = []
-    for kind in KINDS:
-        for record in kind.records(submission):
-            what = f"{kind.key} {getattr(record, kind.key)}"
-            sha256 = storable_sha256(kind.sha256, record, what, kind.error)
-            row = kind.to_row(record, 0, _UNDATED, sha256)
-            refuse_unstorable(kind.table, row, what, kind.error)
-            key = (submission.tenant, row[kind.key])
-            records.append(PreparedRecord(kind, record, key, sha256, row))
-    return Prepared(submission, records)
 
 
 def store(
@@ -86,9 +47,7 @@ class _Batch:
         self._bulk = bulk
         self._batch = batch
         self._now = now
-        self._known = {kind.name: self._lookup(kind) for kind in KINDS}
-        self._parents = {kind.name: self._lookup_parents(kind) for kind in KINDS if kind.parent}
-        self._decided = self._lookup_decided()
+        self._known = Known(bulk, [item for prepared in batch for item in prepared.records])
 
     def run(self) -> list[Receipt | EverloopError]:
         outcomes: list[Receipt | EverloopError] = []
@@ -108,10 +67,10 @@ class _Batch:
 
     def _admit(self, prepared: Prepared) -> list[PreparedRecord]:
         """The records that are new; nothing of a refused submission is remembered as stored."""
-        staged: dict[tuple[str, _Key], PreparedRecord] = {}
+        staged: dict[tuple[str, Key], PreparedRecord] = {}
         for item in prepared.records:
             place = (item.kind.name, item.key)
-            before = self._known[item.kind.name].get(item.key)
+            before = self._known.sha256[item.kind.name].get(item.key)
             if before is None and place in staged:
                 before = staged[place].sha256
             if before is None:
@@ -124,24 +83,23 @@ class _Batch:
                     "Send a new id for a new record, and a replay unchanged.",
                 )
         for item in staged.values():
-            self._known[item.kind.name][item.key] = item.sha256
+            self._known.sha256[item.kind.name][item.key] = item.sha256
         return list(staged.values())
 
-    def _check(self, item: PreparedRecord, staged: dict[tuple[str, _Key], PreparedRecord]) -> None:
+    def _check(self, item: PreparedRecord, staged: dict[tuple[str, Key], PreparedRecord]) -> None:
         kind = item.kind
         if kind is EPISODES:
             self._check_episode(item)
         if kind.parent is None or kind.orphan is None:
             return
-        column, table, _ = kind.parent
-        parent = item.row[column]
+        parent = item.row[kind.parent[0]]
         if parent is None:
             return
-        above = next(other.name for other in KINDS if other.table is table)
+        above = _ABOVE[kind.name]
         key = (item.key[0], parent)
         if (
-            key not in self._parents[kind.name]
-            and key not in self._known[above]
+            key not in self._known.parents[kind.name]
+            and key not in self._known.sha256[above]
             and (above, key) not in staged
         ):
             raise kind.orphan(item.record)
@@ -155,7 +113,7 @@ class _Batch:
                 f"{self._now.isoformat()}.",
                 "Correct the sender's clock or time zone.",
             )
-        decided = self._decided.get(item.key)
+        decided = self._known.decided.get(item.key)
         logged = (episode.user_id, episode.action_taken, episode.propensity, episode.model_version)
         if decided is not None and decided != logged:
             raise ShouldResolveConflict(
@@ -163,38 +121,6 @@ class _Batch:
                 f"action, propensity or model differ (decided: {decided[1:]}, sent: {logged[1:]}).",
                 "Confirm the decision as it was answered, or log another decision under its own id.",
             )
-
-    def _lookup(self, kind: Kind) -> dict[_Key, bytes]:
-        known: dict[_Key, bytes] = {}
-        for tenant, ids in self._ids(kind, lambda item: item.key[1]).items():
-            found = self._bulk.stored(kind.table, kind.key, ("payload_sha256",), tenant, ids)
-            known.update({(tenant, row_id): bytes(row[0]) for row_id, row in found.items()})
-        return known
-
-    def _lookup_parents(self, kind: Kind) -> set[_Key]:
-        if kind.parent is None:
-            return set()
-        column, table, key = kind.parent
-        found: set[_Key] = set()
-        for tenant, ids in self._ids(kind, lambda item: item.row[column]).items():
-            found.update((tenant, row) for row in self._bulk.stored(table, key, (), tenant, ids))
-        return found
-
-    def _lookup_decided(self) -> dict[_Key, tuple[Any, ...]]:
-        columns = ("user_id", "action_taken", "propensity", "model_version")
-        decided: dict[_Key, tuple[Any, ...]] = {}
-        for tenant, ids in self._ids(EPISODES, lambda item: item.key[1]).items():
-            found = self._bulk.stored(decisions_table, "decision_id", columns, tenant, ids)
-            decided.update({(tenant, row_id): row for row_id, row in found.items()})
-        return decided
-
-    def _ids(self, kind: Kind, of: Any) -> dict[str, list[str]]:
-        ids: dict[str, list[str]] = defaultdict(list)
-        for prepared in self._batch:
-            for item in prepared.records:
-                if item.kind is kind and (row_id := of(item)) is not None:
-                    ids[item.key[0]].append(row_id)
-        return ids
 
     def _decisions(self, prepared: Prepared, replayed: int) -> tuple[Decision, ...]:
         asked = prepared.submission.decisions
@@ -211,27 +137,51 @@ class _Batch:
         return tuple(stored.get(decision.decision_id, decision) for decision in asked)
 
     def _insert(self, accepted: list[tuple[Prepared, list[PreparedRecord]]]) -> None:
-        # Sorted, so that each actor's rows get one range of numbers, which the audit log names.
-        accepted.sort(key=lambda entry: (entry[0].submission.tenant, entry[0].submission.actor))
-        at = microseconds(self._now)
+        """Number the rows, each actor's of a kind as one range, and write all of a kind at once."""
+        by_tenant: dict[str, dict[tuple[Kind, str], list[dict[str, Any]]]] = {}
+        for prepared, fresh in accepted:
+            groups = by_tenant.setdefault(prepared.submission.tenant, defaultdict(list))
+            for item in fresh:
+                groups[item.kind, prepared.submission.actor].append(item.row)
+        rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        audited: list[dict[str, Any]] = []
+        for tenant, groups in sorted(by_tenant.items()):
+            self._number(tenant, groups, audited)
+            for (kind, _), group in groups.items():
+                rows[kind.name].extend(group)
         for kind in KINDS:
-            groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-            for prepared, fresh in accepted:
-                who = (prepared.submission.tenant, prepared.submission.actor)
-                groups[who].extend(item.row for item in fresh if item.kind is kind)
-            rows: list[dict[str, Any]] = []
-            for (tenant, actor), group in groups.items():
-                if not group:
-                    continue
-                first = self._bulk.advance(tenant, kind.counter, len(group))
-                for seq, row in enumerate(group, first):
-                    row["seq"] = seq
-                    row["ingested_at"] = at
-                rows.extend(group)
-                numbers = range(first, first + len(group))
-                append_ingest_audit(self._bulk, tenant, actor, kind.action, numbers, self._now)
-            self._bulk.insert(kind.table, rows)
+            self._bulk.insert(kind.table, rows[kind.name])
+        self._bulk.insert(audit_log, audited)
 
+    def _number(
+        self,
+        tenant: str,
+        groups: Mapping[tuple[Kind, str], list[dict[str, Any]]],
+        audited: list[dict[str, Any]],
+    ) -> None:
+        counts = Counter({AUDIT: len(groups)})
+        for (kind, _), group in groups.items():
+            counts[kind.counter] += len(group)
+        following = dict(self._bulk.advance(tenant, counts))
+        at = microseconds(self._now)
+        for (kind, actor), group in groups.items():
+            first = following[kind.counter]
+            for seq, row in enumerate(group, first):
+                row["seq"] = seq
+                row["ingested_at"] = at
+            numbers = range(first, first + len(group))
+            sequence = following[AUDIT]
+            audited.append(ingest_audit(tenant, actor, kind.action, numbers, self._now, sequence))
+            following[kind.counter] += len(group)
+            following[AUDIT] += 1
+
+
+_ABOVE = {
+    kind.name: next(above.name for above in KINDS if above.table is kind.parent[1])
+    for kind in KINDS
+    if kind.parent
+}
+"""Kind -> the kind of what it speaks of."""
 
 if DECISIONS.table is not decisions_table:
     raise RuntimeError("Decisions are stored in one table and looked up in another.")

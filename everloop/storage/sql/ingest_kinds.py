@@ -46,7 +46,7 @@ _JUDGED = NOT_PAYLOAD | {
 """Fields of a feedback that the service adds: a replay may meet other history, or a newer rule."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """One kind of record.
 

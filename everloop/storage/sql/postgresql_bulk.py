@@ -9,10 +9,8 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Table
 
-from everloop.contracts.access import AuditEntry
-from everloop.contracts.canonical import canonical_json
 from everloop.storage.column_types import UtcTime, moment_of
-from everloop.storage.sql.audit import AUDIT
+from everloop.storage.sql.lookups import Lookup
 
 
 class PostgresqlBulk:
@@ -24,15 +22,21 @@ class PostgresqlBulk:
             raise TypeError(f"{driver!r} is no connection of PostgreSQL's driver")
         self._cursor = driver.cursor()
 
-    def stored(
-        self, table: Table, key: str, columns: Sequence[str], tenant: str, ids: Sequence[str]
-    ) -> Mapping[str, tuple[Any, ...]]:
-        rows = self._cursor.execute(_lookup(table, key, tuple(columns)), (tenant, list(ids)))
-        return {row[0]: row[1:] for row in rows}
+    def stored(self, lookups: Sequence[Lookup]) -> list[Mapping[str, tuple[Any, ...]]]:
+        found: list[Mapping[str, tuple[Any, ...]]] = []
+        for one in lookups:
+            statement = _lookup(one.table, one.key, one.columns)
+            rows = self._cursor.execute(statement, (one.tenant, list(one.ids)))
+            found.append({row[0]: row[1:] for row in rows})
+        return found
 
-    def advance(self, tenant: str, counter: str, rows: int) -> int:
-        (last,) = self._cursor.execute(_ADVANCE, (tenant, counter, rows)).fetchone() or (0,)
-        return int(last) - rows + 1
+    def advance(self, tenant: str, rows: Mapping[str, int]) -> Mapping[str, int]:
+        # In one order, so that two writers never wait for each other.
+        values: list[Any] = []
+        for counter, count in sorted(rows.items()):
+            values += (tenant, counter, count)
+        last = dict(self._cursor.execute(_advance(len(rows)), values).fetchall())
+        return {counter: last[counter] - count + 1 for counter, count in rows.items()}
 
     def insert(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
         if not rows:
@@ -41,30 +45,16 @@ class PostgresqlBulk:
         times = _times(table, names)
         self._cursor.executemany(_insert(table, names), [_values(row, times) for row in rows])
 
-    def audit(self, entry: AuditEntry) -> None:
-        sequence = self.advance(entry.tenant, AUDIT, 1)
-        values = (
-            entry.tenant,
-            sequence,
-            entry.at,
-            entry.actor,
-            entry.action,
-            entry.resource,
-            entry.rows,
-            canonical_json(dict(entry.detail)),
-        )
-        self._cursor.execute(_AUDIT, values)
 
-
-_ADVANCE = (
-    b"INSERT INTO ingest_counters (tenant, counter, last) VALUES (%s, %s, %s) "
-    b"ON CONFLICT (tenant, counter) DO UPDATE SET last = ingest_counters.last + excluded.last "
-    b"RETURNING last"
-)
-_AUDIT = (
-    b"INSERT INTO audit_log (tenant, sequence, at, actor, action, resource, rows, detail) "
-    b"VALUES (%s, %s, %s, %s, %s, %s, %s, %s)"
-)
+@functools.cache
+def _advance(counters: int) -> bytes:
+    statement = (
+        "INSERT INTO ingest_counters (tenant, counter, last) "  # noqa: S608
+        f"VALUES {', '.join(['(%s, %s, %s)'] * counters)} "
+        "ON CONFLICT (tenant, counter) DO UPDATE SET last = ingest_counters.last + excluded.last "
+        "RETURNING counter, last"
+    )
+    return statement.encode()
 
 
 @functools.cache
