@@ -84,6 +84,9 @@ def upgrade() -> None:
         op.f("ix_privacy_charges_release"), "privacy_charges", ["release"], unique=False
     )
     dialect = op.get_bind().dialect.name
-    for table, key in (("privacy_ledger", ("sequence",)), ("privacy_charges", ("person", "release"))):
+    for table, key in (
+        ("privacy_ledger", ("sequence",)),
+        ("privacy_charges", ("person", "release")),
+    ):
         for statement in append_only_triggers(table, dialect, key):
             op.execute(statement)
