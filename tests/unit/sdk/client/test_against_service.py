@@ -1,0 +1,336 @@
+"""Every method of both clients against the real service."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from everloop.contracts.episodes import Outcome
+from everloop.contracts.errors import (
+    EverloopError,
+    ShouldAskForScope,
+    ShouldAuthenticate,
+    ShouldFixInput,
+    ShouldNameKnownId,
+    ShouldResolveConflict,
+    ShouldRespectConsent,
+)
+from everloop.contracts.feedback import FeedbackType
+from everloop.sdk import (
+    AsyncClient,
+    Client,
+    Confirmation,
+    EpisodeRecord,
+    FeedbackRecord,
+    InteractionRecord,
+    Question,
+    RewardRecord,
+    event_id,
+)
+from tests.unit.sdk.client.conftest import Running
+
+Episode = Callable[..., EpisodeRecord]
+CONTEXT = {"x": 0.5, "pulse": 70.0}
+
+
+def interaction(user_id: str, **changes: Any) -> InteractionRecord:
+    values: dict[str, Any] = {
+        "user_id": user_id,
+        "session_id": f"session of {user_id}",
+        "agent_id": "coach",
+        "task_type": "chat",
+        "persona": "calm",
+        "model_version": "v1",
+        "input_data": "hello",
+        "output_data": "a long enough answer to be read",
+        "timestamp": datetime.now(UTC) - timedelta(minutes=2),
+        "context": {"application": "app", "previous_turns": [{"role": "user", "text": "hi"}]},
+    }
+    return InteractionRecord(**values | changes)
+
+
+def test_a_decision_becomes_an_episode_with_its_reward(client: Client) -> None:
+    decision = client.decide("dora", CONTEXT, action_arguments={"why": "asked"})
+    assert (decision.offline, decision.loop, dict(decision.arguments)) == (
+        False,
+        "coach",
+        {"why": "asked"},
+    )
+    assert decision.action in decision.valid_actions
+    assert client.decide("dora", CONTEXT, action_arguments={"why": "asked"}) != decision
+    receipt = client.confirm(decision, outcome=Outcome.SUCCESS)
+    assert (receipt.ids, receipt.buffered) == ((decision.decision_id,), False)
+    client.log_reward(
+        RewardRecord(
+            episode_id=decision.decision_id, signal_type="engagement", value=0.75, latency=5
+        )
+    )
+    (found,) = client.episodes_of("dora")
+    assert (found.episode_id, found.action_taken, found.outcome) == (
+        decision.decision_id,
+        decision.action,
+        "success",
+    )
+    assert [(s.signal_type, s.value, s.latency) for s in found.signals] == [("engagement", 0.75, 5)]
+
+
+def test_the_same_question_is_answered_alike(client: Client) -> None:
+    name = event_id()
+    assert client.decide("dora", CONTEXT, decision_id=name) == client.decide(
+        "dora", CONTEXT, decision_id=name
+    )
+    with pytest.raises(ShouldResolveConflict):
+        client.decide("dora", CONTEXT | {"x": 0.1}, decision_id=name)
+
+
+def test_many_at_once(client: Client, episode: Episode) -> None:
+    questions = [Question(user_id=f"many-{n}", context=CONTEXT) for n in range(3)]
+    decisions = client.decide_many(questions)
+    assert [d.decision_id for d in decisions] == [q.decision_id for q in questions]
+    logged = episode("many-0")
+    receipt = client.log_episodes([logged, Confirmation(decision_id=decisions[0].decision_id)])
+    assert receipt.ids == (logged.episode_id, decisions[0].decision_id)
+    client.log_rewards(
+        [
+            RewardRecord(episode_id=name, signal_type="engagement", value=0.5, latency=1)
+            for name in receipt.ids
+        ]
+    )
+    found = list(client.episodes_of("many-0"))
+    assert {each.episode_id for each in found} == set(receipt.ids)
+    assert all(len(each.signals) == 1 for each in found)
+
+
+def test_pages_are_walked(client: Client, episode: Episode) -> None:
+    logged = [episode("walker") for _ in range(5)]
+    client.log_episodes(logged)
+    found = [each.episode_id for each in client.episodes_of("walker", page_size=2)]
+    assert sorted(found) == sorted(each.episode_id for each in logged)
+    assert list(client.episodes_of("nobody")) == []
+
+
+def test_feedback_is_understood(client: Client, episode: Episode) -> None:
+    decided = episode("fred")
+    client.log_episode(decided)
+    first, second = interaction("fred", episode_id=decided.episode_id), interaction("fred")
+    assert client.log_interaction(first).ids == (first.log_id,)
+    assert client.log_interactions([second]).ids == (second.log_id,)
+    thumb = FeedbackRecord(
+        feedback_type=FeedbackType.THUMB, feedback_value=True, log_id=first.log_id
+    )
+    receipt = client.give_feedback(thumb)
+    assert not receipt.buffered
+    assert receipt.answer is not None
+    assert (receipt.answer.feedback_id, receipt.answer.value) == (thumb.feedback_id, True)
+    assert [s.signal_type for s in receipt.answer.signals] == ["opinion"]
+    assert client.give_feedback(thumb).answer == receipt.answer
+    stars = [
+        FeedbackRecord(feedback_type=FeedbackType.RATING, feedback_value=n, log_id=second.log_id)
+        for n in (2, 9)
+    ]
+    answers = client.give_much_feedback(stars)
+    assert [a.feedback_id for a in answers] == [s.feedback_id for s in stars]
+    assert [a.answer and a.answer.clamped for a in answers] == [False, True]
+    report = client.feedback_analysis(agent_id="coach", since=datetime(2026, 1, 1, tzinfo=UTC))
+    assert (report.total, report.by_type) == (3, {"thumb": 1, "rating": 2})
+
+
+def test_quarantine_is_seen_and_decided(service: Running, client: Client) -> None:
+    (held,) = [f for f in client.quarantine() if f.feedback_id == service.world.ours.quarantined]
+    assert (held.quality, held.quality_reasons) == (0.1, ("repeated",))
+    decided = client.review_feedback(held.feedback_id, "rejected", "a machine")
+    assert (decided.status, decided.reviews[0].reason) == ("rejected", "a machine")
+    with pytest.raises(ShouldResolveConflict):
+        client.review_feedback(held.feedback_id, "quarantined", "look again")
+
+
+def test_training_and_models(service: Running, client: Client) -> None:
+    job = client.train(day=date(2026, 3, 11))
+    assert (job.state, job.logical_date) == ("queued", date(2026, 3, 11))
+    assert client.training_job(job.job_id) == job
+    assert job in client.training_jobs(limit=5)
+    (model,) = client.models("coach")
+    assert model.checkpoint_id == service.world.ours.checkpoint
+    assert client.metrics(model.checkpoint_id).checkpoint_id == model.checkpoint_id
+    deployed = client.deploy(model.checkpoint_id, "a test", expected_generation=0)
+    assert (deployed.generation, deployed.previous) == (1, None)
+    with pytest.raises(ShouldResolveConflict):
+        client.deploy(model.checkpoint_id, "a test", expected_generation=7)
+
+
+def test_rights_of_people(client: Client, episode: Episode) -> None:
+    client.log_episode(episode("rita"))
+    assert client.consent("rita").serve
+    withdrawn = client.set_consent("rita", "serve", granted=False)
+    assert (withdrawn.serve, withdrawn.train) == (False, True)
+    with pytest.raises(ShouldRespectConsent):
+        client.decide("rita", CONTEXT)
+    rows = client.export("rita")
+    assert {row.table for row in rows} >= {"training_episodes", "consents"}
+    erased = client.erase("rita", "asked to")
+    assert erased.deleted["training_episodes"] == 1
+    assert not [r for r in client.export("rita") if r.table == "training_episodes"]
+    page = client.audit(limit=1000)
+    assert "person.export" in {entry.action for entry in page.entries}
+    assert client.audit(after=page.next_after).entries == ()
+
+
+def test_health(client: Client) -> None:
+    assert client.live().status == "live"
+    health = client.health()
+    assert health.ready
+    assert {"ingest", "database"} <= {part.name for part in health.parts}
+    assert "# HELP" in client.service_figures()
+
+
+def test_errors_are_ours_and_tell_the_remedy(
+    service: Running, client: Client, episode: Episode
+) -> None:
+    with pytest.raises(ShouldNameKnownId) as unknown:
+        client.training_job(event_id())
+    assert unknown.value.message
+    with pytest.raises(ShouldAskForScope):
+        client.training_job(service.world.theirs.job)
+    with pytest.raises(ShouldFixInput, match=r"timestamp|pulse|context|x"):
+        client.log_episode(episode(context_snapshot={"pulse": "fast"}))
+    with (
+        Client(service.url, "ek_wrong.key") as stranger,
+        pytest.raises(ShouldAuthenticate),
+    ):
+        stranger.models()
+    with (
+        Client(f"{service.url}/elsewhere", service.key) as lost,
+        pytest.raises(EverloopError, match="Not Found"),
+    ):
+        lost.models()
+
+
+def test_every_route_has_a_method(service: Running) -> None:
+    """The client's routes are the documented ones; a route that is added needs a method."""
+    documented = {
+        (method.upper(), path)
+        for path, methods in service.world.app.openapi()["paths"].items()
+        for method in methods
+    }
+    # The GET form puts a person's id in the address, which the client never does.
+    assert _routes() == documented - {("GET", "/api/rlhf/privacy/export")}
+
+
+def _routes() -> set[tuple[str, str]]:
+    from everloop.sdk.client.calls import feedback, learning, models, operations
+
+    made: dict[type | str, Any] = {
+        "question": Question(user_id="a", context={}),
+        "record": RewardRecord(episode_id=event_id(), signal_type="s", value=1.0, latency=1),
+        "questions": [],
+        "records": [],
+    }
+    found = set()
+    for module in (learning, feedback, models, operations):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ != module.__name__ or name.startswith("_") or name == "stored":
+                continue
+            record = interaction("a") if "interaction" in name else made["record"]
+            if name == "give_feedback":
+                record = FeedbackRecord(feedback_type=FeedbackType.THUMB, feedback_value=True)
+            if name == "log_episode":
+                record = Confirmation(decision_id=event_id())
+            arguments = [
+                record
+                if parameter == "record"
+                else made.get(parameter, 1 if "limit" in parameter else "x")
+                for parameter in inspect.signature(function).parameters
+            ]
+            if name == "feedback_analysis":
+                arguments = [None] * len(arguments)
+            if name == "train":
+                arguments = [None, None]
+            call = function(*arguments)
+            assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", call.route), call.path)
+            found.add((call.method, call.route))
+    return found
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    def signatures(kind: type) -> dict[str, list[str]]:
+        return {
+            name: list(inspect.signature(function).parameters)
+            for name, function in inspect.getmembers(kind, inspect.isfunction)
+            if not name.startswith("_")
+        }
+
+    assert signatures(Client) == signatures(AsyncClient)
+    asynchronous = [
+        name
+        for name, function in inspect.getmembers(AsyncClient, inspect.isfunction)
+        if not name.startswith("_")
+        and not (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function))
+    ]
+    assert asynchronous == []
+
+
+async def everything(client: AsyncClient, episode: Episode) -> None:
+    decision = await client.decide("ada", CONTEXT)
+    await client.confirm(decision)
+    decided = episode("ada")
+    await client.log_episode(decided)
+    reward = RewardRecord(
+        episode_id=decided.episode_id, signal_type="engagement", value=0.5, latency=1
+    )
+    await asyncio.gather(client.log_reward(reward), client.log_rewards([reward]))
+    said = interaction("ada")
+    await client.log_interaction(said)
+    await client.log_interactions([said])
+    thumb = FeedbackRecord(
+        feedback_type=FeedbackType.THUMB, feedback_value=True, log_id=said.log_id
+    )
+    receipt = await client.give_feedback(thumb)
+    (again,) = await client.give_much_feedback([thumb])
+    assert again == receipt
+    (many,) = await client.decide_many([Question(user_id="ada", context=CONTEXT)])
+    await client.log_episodes([Confirmation(decision_id=many.decision_id)])
+    found = [each.episode_id async for each in client.episodes_of("ada", page_size=2)]
+    assert set(found) == {decision.decision_id, decided.episode_id, many.decision_id}
+    assert (await client.feedback_analysis(persona="calm")).total >= 1
+    assert isinstance(await client.quarantine(), tuple)
+    job = await client.train()
+    assert await client.training_job(job.job_id) == job
+    assert job in await client.training_jobs()
+    (model,) = await client.models()
+    assert (await client.metrics(model.checkpoint_id)).version == model.version
+    await client.deploy(model.checkpoint_id, "a test")
+    assert (await client.set_consent("ada", "train", granted=False)).train is False
+    assert (await client.consent("ada")).train is False
+    assert await client.export("ada")
+    assert (await client.erase("ada")).deleted["training_episodes"] == 3
+    assert (await client.audit()).entries
+    assert (await client.live()).status == "live"
+    assert (await client.health()).ready
+    assert "# HELP" in await client.service_figures()
+    with pytest.raises(ShouldNameKnownId):
+        await client.review_feedback(event_id(), "released", "none")
+
+
+def test_the_asynchronous_client(service: Running, episode: Episode) -> None:
+    async def run() -> None:
+        async with service.async_client() as client:
+            await everything(client, episode)
+
+    asyncio.run(run())
+
+
+def test_a_transport_of_ones_own(service: Running) -> None:
+    async def run() -> None:
+        transport = httpx.ASGITransport(app=service.world.app)
+        async with AsyncClient("http://everloop", service.key, transport=transport) as client:
+            assert (await client.live()).status == "live"
+            assert await client.models()
+
+    asyncio.run(run())
