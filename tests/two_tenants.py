@@ -22,8 +22,9 @@ from everloop.contracts.serving import JobCause, JobState, Submission, TrainingJ
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.serving.access.credentials import make_key
 from everloop.serving.app import create_app
+from everloop.serving.configuration import ServiceConfig
 from everloop.serving.opening import opened
-from everloop.serving.service import Service, ServiceConfig
+from everloop.serving.service import Service
 from tests import feedback_records, log_records
 from tests.made_policies import made_policy
 

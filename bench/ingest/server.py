@@ -9,9 +9,10 @@ import uvicorn
 from fastapi import Request, Response
 
 from everloop.serving.app import create_app
+from everloop.serving.configuration import ServiceConfig
 from everloop.serving.fast_lane import Body, FastLane
 from everloop.serving.opening import opened
-from everloop.serving.service import Service, ServiceConfig
+from everloop.serving.service import Service
 from everloop.serving.workers import (
     BACKLOG,
     KEEP_ALIVE_S,

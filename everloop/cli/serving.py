@@ -43,7 +43,7 @@ def serve(
     The documentation of every route is at /docs, figures for Prometheus at /metrics.
     """
     from everloop.serving import workers as processes
-    from everloop.serving.service import ServiceConfig
+    from everloop.serving.configuration import ServiceConfig
     from everloop.settings import read
 
     folder = read(home).home

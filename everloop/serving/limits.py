@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldSlowDown
-from everloop.serving.service import ServiceConfig
+from everloop.serving.configuration import ServiceConfig
 
 MOST_SESSIONS = 65_536
 """Sessions of one tenant that may be under way at once, in buckets that aren't full again."""

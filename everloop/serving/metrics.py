@@ -8,15 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-if TYPE_CHECKING:
-    from everloop.serving.service import Service
+from everloop.contracts.ports import FeedbackStore
+from everloop.serving.decisions.engine import DecisionEngine
+from everloop.storage.sql.group_commit import GroupCommit
 
 TRUST_TARGET = 4.2
 OPT_OUT_TARGET = 0.02
@@ -81,18 +81,22 @@ class RequestMetrics:
 class ServiceCollector(Collector):
     """Figures that the service's parts keep themselves, read when the page is."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(
+        self, queue: GroupCommit, decisions: DecisionEngine, feedback: FeedbackStore
+    ) -> None:
+        self._queue = queue
+        self._decisions = decisions
+        self._feedback = feedback
         self._trust: list[Metric] = []
         self._trust_at = float("-inf")
 
     def collect(self) -> Iterator[Metric]:
         yield from self._ingest()
-        yield from self._decisions()
+        yield from self._decided()
         yield from self._trust_figures()
 
     def _ingest(self) -> Iterator[Metric]:
-        queue = self._service.queue
+        queue = self._queue
         done = queue.figures
         for name, meaning, value in (
             ("commits", "Commits of the ingest queue", done.commits),
@@ -110,8 +114,8 @@ class ServiceCollector(Collector):
             "everloop_wal_bytes", "Size of SQLite's write-ahead log", value=queue.wal_bytes
         )
 
-    def _decisions(self) -> Iterator[Metric]:
-        counts = self._service.decisions.counts()
+    def _decided(self) -> Iterator[Metric]:
+        counts = self._decisions.counts()
         decided = CounterMetricFamily(
             "everloop_decisions",
             "Decisions made",
@@ -149,7 +153,7 @@ class ServiceCollector(Collector):
         return self._trust
 
     def _read_trust(self) -> Iterator[Metric]:
-        trust = self._service.workspace.feedback.trust(datetime.now(UTC))
+        trust = self._feedback.trust(datetime.now(UTC))
         figures: tuple[tuple[str, str, float | None], ...] = (
             ("trust_answers", "People who answered the trust survey", trust.trust_n),
             ("trust_mean", "Mean answer, 1 to 5", trust.trust_mean),

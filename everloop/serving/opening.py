@@ -13,13 +13,14 @@ from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.loops import load
 from everloop.serving.access.admission import Access
+from everloop.serving.configuration import ServiceConfig
 from everloop.serving.consents import ConsentView
 from everloop.serving.decisions.engine import DecisionEngine
 from everloop.serving.door import Door
 from everloop.serving.limits import RateLimits
 from everloop.serving.metrics import RequestFigures, ServiceCollector
 from everloop.serving.metrics_exchange import MetricsExchange
-from everloop.serving.service import Service, ServiceConfig
+from everloop.serving.service import Service
 from everloop.serving.training.trigger import TrainingTrigger
 from everloop.storage.local.clock import SystemClock
 from everloop.wiring import open_ingest, open_workspace
@@ -66,7 +67,7 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
             requests=RequestFigures(registry),
             exchange=MetricsExchange(registry, config.metrics_folder, config.worker),
         )
-        registry.register(ServiceCollector(service))
+        registry.register(ServiceCollector(queue, decisions, workspace.feedback))
         closing.enter_context(_publishing(service))
         yield service
 

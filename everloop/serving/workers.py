@@ -18,8 +18,8 @@ import uvicorn
 
 from everloop.contracts.errors import EverloopError, ShouldFixArgument
 from everloop.serving.app import create_app
+from everloop.serving.configuration import ServiceConfig
 from everloop.serving.opening import opened
-from everloop.serving.service import ServiceConfig
 
 BACKLOG = 4096
 KEEP_ALIVE_S = 75

@@ -17,8 +17,8 @@ from sqlalchemy import Connection, event, select
 
 from everloop.contracts.ids import event_id
 from everloop.serving.app import create_app
+from everloop.serving.configuration import ServiceConfig
 from everloop.serving.opening import opened
-from everloop.serving.service import ServiceConfig
 from everloop.settings import initialise
 from everloop.storage.schema import training_episodes
 from everloop.storage.sql.engine import reading

@@ -7,10 +7,10 @@ from datetime import timedelta
 from random import Random
 
 from bench.abuse_replay import Session
+from bench.abuse_senders import Sender, said, sender
 from everloop.contracts.episodes import Json
 from everloop.contracts.feedback import FeedbackType as Kind
 from everloop.contracts.feedback import TargetElement
-from bench.abuse_senders import Sender, said, sender
 
 Maker = Callable[[Random], Session]
 CATEGORIES = ("too_formal", "too_long", "nailed_it", "cold", "wrong", "just_right")

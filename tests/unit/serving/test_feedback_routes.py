@@ -22,8 +22,9 @@ from everloop.contracts.feedback import FeedbackStatus
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.serving.access.credentials import make_key
 from everloop.serving.app import create_app
+from everloop.serving.configuration import ServiceConfig
 from everloop.serving.opening import opened
-from everloop.serving.service import Service, ServiceConfig
+from everloop.serving.service import Service
 
 INTERACTION = "/api/rlhf/interaction"
 FEEDBACK = "/api/rlhf/feedback"

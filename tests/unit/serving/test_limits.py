@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldSlowDown
 from everloop.serving import limits
+from everloop.serving.configuration import ServiceConfig
 from everloop.serving.limits import RateLimits, TokenBuckets
-from everloop.serving.service import ServiceConfig
 
 
 @dataclass

@@ -16,8 +16,8 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi import checks
 
 from everloop.serving.app import create_app
+from everloop.serving.configuration import ServiceConfig
 from everloop.serving.opening import opened
-from everloop.serving.service import ServiceConfig
 from everloop.settings import initialise
 from tests.served import new_key
 

@@ -27,9 +27,10 @@ from everloop.serving import problems
 from everloop.serving.access.credentials import make_key
 from everloop.serving.api import decide
 from everloop.serving.bodies import ConfirmedDecision
+from everloop.serving.configuration import ServiceConfig
 from everloop.serving.events import confirmed_episode
 from everloop.serving.opening import opened
-from everloop.serving.service import Service, ServiceConfig
+from everloop.serving.service import Service
 from tests.made_policies import made_policy
 
 CONTEXT: dict[str, Any] = {
