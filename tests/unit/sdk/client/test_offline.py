@@ -39,7 +39,8 @@ from everloop.sdk import (
     event_id,
 )
 from everloop.sdk.client.delivery import MOST_FAULTS
-from tests.unit.sdk.client.conftest import FAST, Running, listening
+from tests.two_tenants import OURS, two_tenants
+from tests.unit.sdk.client.conftest import FAST, listening
 
 Episode = Callable[..., EpisodeRecord]
 CONTEXT = {"x": 0.5, "pulse": 70.0}
@@ -89,12 +90,14 @@ def reward(value: float = 0.5, episode_id: str | None = None) -> RewardRecord:
 
 
 def test_down_then_up_delivers_once_and_in_order(
-    service: Running, free_port: int, buffer_path: Path, episode: Episode
+    tmp_path: Path, free_port: int, buffer_path: Path, episode: Episode
 ) -> None:
-    person = f"person {free_port}"
     url = f"http://127.0.0.1:{free_port}"
-    with Client(url, service.key, buffer=buffer_path, retries=FAST) as client:
-        logged = [episode(person) for _ in range(4)]
+    with (
+        two_tenants(tmp_path) as world,
+        Client(url, world.keys[OURS], buffer=buffer_path, retries=FAST) as client,
+    ):
+        logged = [episode("olaf") for _ in range(4)]
         for each in logged:
             assert client.log_episode(each).buffered
             assert client.log_reward(reward(episode_id=each.episode_id)).buffered
@@ -103,11 +106,12 @@ def test_down_then_up_delivers_once_and_in_order(
         stopped = client.flush()
         assert (stopped.delivered, stopped.left) == (0, 8)
         assert isinstance(stopped.problem, ShouldRetryLater)
-        with listening(service.world.app, free_port):
+        with listening(world.app, free_port):
+            # An episode must be known before its reward is taken: none overtook another.
             done = client.flush()
             assert (done.delivered, done.refused, done.left, done.problem) == (8, 0, 0, None)
             assert client.log_episode(logged[0]).buffered is False
-            found = list(client.episodes_of(person))
+            found = list(client.episodes_of("olaf"))
     assert sorted(e.episode_id for e in found) == sorted(e.episode_id for e in logged)
     assert [len(each.signals) for each in found] == [1, 1, 1, 1]
 
