@@ -19,6 +19,7 @@ class ServiceConfig:
         linger_ms: how long a commit waits for company.
         requests_per_second, request_burst: token bucket of each tenant's records, in this process.
         session_per_second, session_burst: token bucket of each session's feedback.
+        decision_days: how long a decision that nobody confirmed is kept.
         train: whether this process starts training by itself.
         workers: how many processes serve together.
         worker: the number of this one, from 0.
@@ -33,6 +34,7 @@ class ServiceConfig:
     request_burst: float = 100_000.0
     session_per_second: float = 2.0
     session_burst: float = 20.0
+    decision_days: float = 30.0
     train: bool = True
     workers: int = 1
     worker: int = 0
@@ -47,6 +49,7 @@ class ServiceConfig:
             "request_burst",
             "session_per_second",
             "session_burst",
+            "decision_days",
         ):
             if not getattr(self, name) > 0:
                 raise ShouldFixArgument(f"{name}={getattr(self, name)} is not above 0.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
@@ -20,6 +21,7 @@ from everloop.serving.door import Door
 from everloop.serving.limits import RateLimits
 from everloop.serving.metrics import RequestFigures, ServiceCollector
 from everloop.serving.metrics_exchange import MetricsExchange
+from everloop.serving.retention import Retention
 from everloop.serving.service import Service
 from everloop.serving.training.trigger import TrainingTrigger
 from everloop.storage.local.clock import SystemClock
@@ -46,6 +48,8 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
         decisions = DecisionEngine(workspace, loops, clock)
         decisions.start()
         closing.callback(decisions.close)
+        keep = timedelta(days=config.decision_days)
+        closing.enter_context(Retention(workspace.decisions, workspace.audit, clock, keep))
         training = TrainingTrigger(workspace, loops, sources, clock)
         if config.train:
             training.start()
