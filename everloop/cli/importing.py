@@ -81,6 +81,7 @@ def open_bandit(
                 progress=advance,
             ),
         )
+    _note(place, summary)
     _say(summary, as_json)
 
 
@@ -109,6 +110,7 @@ def example(home: Home = None, as_json: Json = False) -> None:
                 seal=_sealing(place, spec),
             ),
         )
+    _note(place, summary)
     _say(summary, as_json)
 
 
@@ -168,6 +170,7 @@ def _import_file(
             progress=advance,
             seal=_sealing(place, spec),
         )
+    _note(place, summary)
     _say(summary, as_json)
 
 
@@ -201,6 +204,15 @@ def _progress(label: str) -> Iterator[Callable[[int], None]]:
             bar.update(task, completed=rows)
 
         yield advance
+
+
+def _note(place: Workspace, summary: ImportSummary) -> None:
+    """Say in the audit log who imported how much; a repetition changes nothing and is not noted."""
+    from everloop.cli.operator import operator
+
+    new = summary.episodes_new + summary.signals_new
+    if new:
+        place.audit.append(summary.tenant, operator(), "events.import", summary.loop, new)
 
 
 def _say(summary: ImportSummary, as_json: bool) -> None:

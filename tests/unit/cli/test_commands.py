@@ -8,6 +8,7 @@ import json
 import re
 import sqlite3
 import sys
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -258,3 +259,42 @@ def test_differences_name_what_changed() -> None:
     rows = differences(record("hold", "no", 3.0), record("continue", "yes", 4.0))
     assert [row[0] for row in rows] == ["verdict", "parameter code", "gate", "gate.checks"]
     assert differences(record("hold", "no", 3.0), record("hold", "no", 3.0)) == []
+
+
+LOOP = """
+name: mini
+version: 1
+context: [{name: hour, kind: cycle, period: 24}]
+actions: [{id: wait, kind: no_action}, {id: walk, kind: recommend_hive, event_id: walk}]
+signals: [{name: click, low: 0, high: 1, weight: 1, silence: zero}]
+reward: {attainable_low: 0, attainable_high: 1, half_life_seconds: 3600, closes_after_seconds: 0,
+         success_at: 0.5, failure_at: -0.5}
+"""
+MAPPING = """
+episode_id: id
+user_id: person
+timestamp: {column: when}
+action: chosen
+propensity: p
+context: {hour: hour}
+model_version: {const: rules}
+signals: []
+"""
+
+
+def test_an_import_is_audited_once(home: Path, tmp_path: Path) -> None:
+    at = ("--home", str(home))
+    log = tmp_path / "log.csv"
+    rows = ["id,person,when,chosen,p,hour"]
+    rows += [f"{uuid.uuid4()},p{i},2026-03-01T10:00:00Z,wait,0.5,9" for i in range(3)]
+    log.write_text("\n".join(rows) + "\n")
+    spec = tmp_path / "loop.yaml"
+    spec.write_text(LOOP)
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text(MAPPING)
+    for _ in range(2):
+        run("import", "csv", str(log), "--loop", str(spec), "--map", str(mapping), *at)
+    entries = json.loads(run("audit", "list", "--json", *at))
+    assert [(e["action"], e["resource"], e["rows"]) for e in entries] == [
+        ("events.import", "mini", 3)
+    ]
