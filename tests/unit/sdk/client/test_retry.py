@@ -25,6 +25,7 @@ from everloop.contracts.errors import (
 )
 from everloop.sdk import AsyncClient, Client, EpisodeRecord, Retries
 from everloop.sdk.client.failures import TRANSIENT, Failure, refused, seconds_of
+from everloop.sdk.client.retry import Pause, Sender
 
 Episode = Callable[..., EpisodeRecord]
 KEY = "elk_1_secret"
@@ -60,14 +61,17 @@ class Scripted:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Every wait, in seconds; none is waited for, and half of each range is drawn."""
     waited: list[float] = []
-    monkeypatch.setattr("everloop.sdk.client.sync.time.sleep", waited.append)
+    done = Client._do
+
+    def do(made: Client, step: Any) -> Any:
+        return waited.append(step.seconds) if isinstance(step, Pause) else done(made, step)
+
+    monkeypatch.setattr(Client, "_do", do)
     monkeypatch.setattr("everloop.sdk.client.session.Sender", _half)
     return waited
 
 
 def _half(policy: Retries) -> Any:
-    from everloop.sdk.client.retry import Sender
-
     return Sender(policy, jitter=lambda: 0.5)
 
 
@@ -139,12 +143,13 @@ def test_the_asynchronous_client_waits_alike(
     monkeypatch: pytest.MonkeyPatch, episode: Episode
 ) -> None:
     waited: list[float] = []
+    done = AsyncClient._do
 
-    async def pause(seconds: float) -> None:
-        waited.append(seconds)
+    async def do(made: AsyncClient, step: Any) -> Any:
+        return waited.append(step.seconds) if isinstance(step, Pause) else await done(made, step)
 
+    monkeypatch.setattr(AsyncClient, "_do", do)
     monkeypatch.setattr("everloop.sdk.client.session.Sender", _half)
-    monkeypatch.setattr("everloop.sdk.client.asynchronous.asyncio.sleep", pause)
     script = Scripted(httpx.ConnectError, problem(429, Retry_After="2"), stored())
 
     async def run() -> None:
