@@ -18,8 +18,12 @@ from everloop.contracts.errors import EverloopError
 from everloop.serving import problems
 from everloop.serving.service import Service
 
-LARGEST_BODY = 64 * 1024 * 1024
-"""Bytes; a batch of 5,000 wide episodes has 15 million."""
+LARGEST_EVENT = 1024 * 1024
+"""Bytes of one event or question; a context of 4,096 numbers has 80 thousand."""
+
+LARGEST_BODY = 24 * 1024 * 1024
+"""Bytes of any other request; a batch of 5,000 wide episodes has 15 million. As Python's values a body takes
+twenty times that."""
 
 Body = Callable[[], Awaitable[bytes]]
 Answer = Callable[[Service, Request, Body], Awaitable[bytes]]
@@ -49,7 +53,10 @@ class FastLane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
         if route is None or scope["method"] != "POST":
-            await self._app(scope, receive, send)
+            if _declared(scope) > LARGEST_BODY:
+                await problems.too_large(LARGEST_BODY)(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
             return
         started = time.perf_counter()
         status, answer = route
@@ -57,7 +64,7 @@ class FastLane:
             content = await answer(self._service, Request(scope), lambda: _body(receive))
             problem: Response | None = None
         except _TooLarge:
-            problem = problems.too_large(LARGEST_BODY)
+            problem = problems.too_large(LARGEST_EVENT)
         except EverloopError as refused:
             problem = problems.answer(refused)
         except ValidationError as malformed:
@@ -90,15 +97,22 @@ def _start(status: int, length: int) -> Message:
     }
 
 
+def _declared(scope: Scope) -> int:
+    """The length that a request declares; 0 where it declares none."""
+    if scope["type"] != "http":
+        return 0
+    return next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
+
+
 async def _body(receive: Receive) -> bytes:
     message = await receive()
     body: bytes = message.get("body", b"")
     parts = [body]
     size = len(body)
-    while message.get("more_body", False) and size <= LARGEST_BODY:
+    while message.get("more_body", False) and size <= LARGEST_EVENT:
         message = await receive()
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-    if size > LARGEST_BODY:
+    if size > LARGEST_EVENT:
         raise _TooLarge
     return body if len(parts) == 1 else b"".join(parts)

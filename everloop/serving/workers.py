@@ -51,6 +51,7 @@ def bind(host: str, port: int) -> socket.socket:
         raise ShouldFixArgument(
             f"Cannot listen on {host}:{port} ({problem}).", "Choose another --host or --port."
         ) from problem
+    listening.listen(BACKLOG)  # who comes before the service is open waits instead of failing
     listening.set_inheritable(True)
     return listening
 
