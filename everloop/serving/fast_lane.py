@@ -22,7 +22,7 @@ LARGEST_EVENT = 1024 * 1024
 """Bytes of one event or question; a context of 4,096 numbers has 80 thousand."""
 
 LARGEST_BODY = 24 * 1024 * 1024
-"""Bytes of any other request; a batch of 5,000 wide episodes has 15 million. As Python's values a body takes
+"""Bytes of any other request; a batch of 5,000 wide episodes has 15 million. As values a body takes
 twenty times that."""
 
 Body = Callable[[], Awaitable[bytes]]
