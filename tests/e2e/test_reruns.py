@@ -221,7 +221,7 @@ def test_wrong_plans_start_nothing(workspace: Path) -> None:
         small_plan(tenant="../x")
     with pytest.raises(ShouldFixArgument, match="is no date"):
         sdk.run_daily("companion", "yesterday", home=workspace)
-    with pytest.raises(ShouldFixArgument, match="has not ended"):
+    with pytest.raises(ShouldFixArgument, match="has not begun"):
         sdk.run_daily("companion", "2999-01-01", home=workspace)
     with pytest.raises(ShouldFixArgument, match="before it starts"):
         list(sdk.run_range(small_plan(), date(2026, 1, 1), home=workspace))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from everloop.storage.service_tables import audit_log, decisions
 from everloop.storage.sql.engine import open_database, reading
 from everloop.wiring import open_workspace
 from tests.faults.service_load import Load, Told
-from tests.served import Served
+from tests.served import START_SECONDS, Served
 
 
 @pytest.fixture
@@ -79,11 +80,16 @@ def test_two_workers_share_one_workspace(tmp_path: Path) -> None:
     served = Served(tmp_path / "w", arguments=("--no-train", "--workers", "2"))
     served.start()
     try:
+        give_up = time.monotonic() + START_SECONDS
+        while time.monotonic() < give_up:
+            _, page, _ = served.ask("GET", "/metrics")
+            if 'worker="0"' in page and 'worker="1"' in page:
+                break
+            time.sleep(0.2)
+        else:
+            raise AssertionError(page)
         with Load(served) as load:
             load.wait_for(300)
-        _, page, _ = served.ask("GET", "/metrics")
-        assert 'worker="0"' in page
-        assert 'worker="1"' in page
     finally:
         assert served.stop() == 0
     check(served.home, load.told)

@@ -258,13 +258,13 @@ def test_a_server_that_goes_away_is_named_and_what_was_stored_stays(
             use(connection)
 
     with pytest.raises(ShouldRetryLater, match="send the same again") as lost:
-        cut_off(lambda connection: bulk_of(connection).advance("default", "episodes", 1))
+        cut_off(lambda connection: bulk_of(connection).advance("default", {"episodes": 1}))
     assert PASSWORD not in str(lost.value)
     with pytest.raises(ShouldRetryLater), reading(engine):
         pass
     own_postgresql.start()
     with writing(engine) as connection:
-        assert bulk_of(connection).advance("default", "episodes", 1) == 2
+        assert bulk_of(connection).advance("default", {"episodes": 1}) == {"episodes": 2}
     with pytest.raises(ShouldRetryLater):
         cut_off(lambda connection: connection.scalar(select(ingest_counters.c.last)))
     with pytest.raises(ShouldRetryLater):
