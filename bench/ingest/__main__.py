@@ -29,8 +29,10 @@ from bench.ingest.traffic import MIX, Traffic
 from bench.record import Goal, Spread, ratios, record, spread
 
 SEED = 7
-CONNECTIONS = 64
+CONNECTIONS = 256
+"""Enough that a commit's latency does not keep the server waiting for work."""
 BATCH_EPISODES = 250
+BATCH_CLIENTS = 4
 DECIDES_PER_SECOND = 500
 MANY_CONNECTIONS = 10_000
 SINGLE = ("bare", "bare, fast lane", "reward", "episode", "mix")
@@ -95,11 +97,11 @@ class Bench:
             batches.append((self._traffic.episode_batch(ids), self._traffic.reward_batch(ids)))
             events += 4 * BATCH_EPISODES
         before = self._server.cpu_seconds()
-        # Rewards follow their episodes: two connections' worth of clients, each in its own order.
-        halves = [batches[::2], batches[1::2]]
+        # Rewards follow their episodes: each client sends in its own order.
+        parts = [batches[start::BATCH_CLIENTS] for start in range(BATCH_CLIENTS)]
         started = asyncio.get_running_loop().time()
         seen = await asyncio.gather(
-            *(self._closed([request for pair in half for request in pair], 1) for half in halves)
+            *(self._closed([request for pair in part for request in pair], 1) for part in parts)
         )
         seconds = asyncio.get_running_loop().time() - started
         done = 0

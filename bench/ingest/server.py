@@ -16,15 +16,14 @@ from everloop.serving.service import Service
 from everloop.serving.workers import (
     BACKLOG,
     KEEP_ALIVE_S,
-    SWITCH_S,
     bind,
     raise_file_limit,
+    tune_interpreter,
 )
 
 
 def main(home: str) -> None:
     raise_file_limit()
-    sys.setswitchinterval(SWITCH_S)
     config = ServiceConfig(home=Path(home), requests_per_second=1e7, request_burst=1e8, train=False)
     with opened(config) as service:
         app = create_app(service)
@@ -39,6 +38,7 @@ def main(home: str) -> None:
             return b'{"status":"stored"}'
 
         app.lane = FastLane(app.lane, service, {"/bare/fast": (201, nothing)})
+        tune_interpreter()
         listening = bind("127.0.0.1", 0)
         print(listening.getsockname()[1], flush=True)
         uvicorn.Server(

@@ -82,10 +82,12 @@ class SqliteBulk:
     def insert(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
         for start in range(0, len(rows), _LARGEST_INSERT):
             some = rows[start : start + _LARGEST_INSERT]
+            size = 1 << (len(some) - 1).bit_length()
             values: list[Any] = []
             for row in some:
                 values.extend(row.values())
-            self._cursor.execute(_insert(table, tuple(rows[0]), len(some)), values)
+            values.extend([None] * ((size - len(some)) * len(rows[0])))
+            self._cursor.execute(_insert(table, tuple(rows[0]), size), values)
 
 
 def ingest_audit(
@@ -114,8 +116,9 @@ def ingest_audit(
 
 
 _KEPT = "everloop_wal_kept"
-_LARGEST_INSERT = 64
-"""Rows a statement; each number of rows is a statement of its own, which the driver keeps compiled."""
+_LARGEST_INSERT = 128
+"""Rows a statement. Each number of rows is a statement of its own, and compiling takes longer than
+running: so there are powers of two alone, filled up with rows of nulls that are not inserted."""
 
 
 @functools.cache
@@ -133,7 +136,7 @@ def _insert(table: Table, names: tuple[str, ...], rows: int) -> str:
     places = f"({', '.join('?' * len(names))})"
     return (
         f"INSERT INTO {table.name} ({', '.join(names)}) "  # noqa: S608
-        f"VALUES {', '.join([places] * rows)}"
+        f"SELECT * FROM (VALUES {', '.join([places] * rows)}) WHERE column1 IS NOT NULL"
     )
 
 
