@@ -31,6 +31,16 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""Nothing that is learned from was decided before: such a time is a clock or a unit gone wrong."""
+
+LEAST_PROPENSITY = 1e-6
+"""An importance weight is 1/p: below this one decision outweighs a million, and 1/p overflows in the
+end. A choice so rare is a propensity logged wrong, as densities or products of probabilities are."""
+
+SHOWN_CHARACTERS = 120
+"""Of a refused value: problem documents travel, and values may be a person's."""
+
 
 class Outcome(StrEnum):
     """What came of a decision, in three words."""
@@ -80,10 +90,10 @@ class Episode:
         loop: name of the loop specification.
         context_snapshot: state at the decision, field name -> JSON value.
         action_taken: id of an action in the loop's catalogue.
-        timestamp: when the decision was made, UTC.
+        timestamp: when the decision was made, UTC, from ``EARLIEST`` on.
         model_version: version of the policy that decided.
-        propensity: probability in (0, 1] with which that policy chose the action, exploration
-            included; ``None`` when it was not logged (then never used off-policy).
+        propensity: probability in [``LEAST_PROPENSITY``, 1] with which that policy chose the action,
+            exploration included; ``None`` when it was not logged (then never used off-policy).
         valid_actions: ids that could have been chosen; contains ``action_taken``.
         action_arguments: whom or what the action was about (user ids, event id, message).
         arm: which policy decided.
@@ -93,7 +103,7 @@ class Episode:
         schema_version: version of this record.
 
     Raises:
-        ShouldFixEpisode: naming the field and its value.
+        ShouldFixEpisode: naming the field and its value, of which it shows 120 characters.
     """
 
     episode_id: str
@@ -114,9 +124,9 @@ class Episode:
 
     def __post_init__(self) -> None:  # noqa: C901
         def refuse(name: str, problem: str, remedy: str) -> ShouldFixEpisode:
-            value = getattr(self, name)
+            shown = f"{name}={_shown(getattr(self, name))}"
             return ShouldFixEpisode(
-                f"Episode {self.episode_id}: {name}={value!r} {problem}.", remedy
+                f"Episode {_brief(self.episode_id)}: {shown} {problem}.", remedy
             )
 
         try:
@@ -133,11 +143,19 @@ class Episode:
             object.__setattr__(self, "timestamp", _require_utc(self.timestamp))
         except ValueError as problem:
             raise refuse("timestamp", str(problem), "Send RFC 3339 with an offset.") from None
+        if self.timestamp < EARLIEST:
+            raise refuse("timestamp", f"lies before {EARLIEST:%Y-%m-%d}", "Check clock and unit.")
         if self.propensity is not None and not 0.0 < self.propensity <= 1.0:
             raise refuse(
                 "propensity",
                 "is outside (0, 1]",
                 "Log the probability of the chosen action, exploration included.",
+            )
+        if self.propensity is not None and self.propensity < LEAST_PROPENSITY:
+            raise refuse(
+                "propensity",
+                f"is below {LEAST_PROPENSITY:g}, too rare to weight by",
+                "Log the probability of the chosen action, or none where it is unknown.",
             )
         if self.action_taken not in self.valid_actions:
             raise refuse(
@@ -150,13 +168,41 @@ class Episode:
         for name in ("loop", "model_version", "tenant"):
             if not getattr(self, name):
                 raise refuse(name, "is empty", "Name it.")
+        _refuse_no_json(self)
+
+
+def _refuse_no_json(episode: Episode) -> None:
+    for name in ("context_snapshot", "action_arguments"):
+        told = getattr(episode, name)
         try:
-            canonical_json(self.context_snapshot)
-            canonical_json(self.action_arguments)
+            canonical_json(told)
         except (ValueError, TypeError) as problem:
-            raise refuse(
-                "context_snapshot", f"is not finite JSON ({problem})", "Leave a missing field out."
+            raise ShouldFixEpisode(
+                f"Episode {episode.episode_id}: {name}{_culprit(told)} is not finite JSON "
+                f"({_brief(str(problem))}).",
+                "Leave a missing field out.",
             ) from None
+
+
+def _culprit(told: object) -> str:
+    """The entry of a mapping that is no JSON, shown; its neighbours may be sealed and stay unsaid."""
+    for name, value in told.items() if isinstance(told, Mapping) else ():
+        try:
+            canonical_json({name: value})
+        except (ValueError, TypeError):
+            return f"[{_shown(name)}]={_shown(value)}"
+    return f"={_shown(told)}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return _brief(repr(value))
+    except ValueError:  # an integer of more digits than Python writes
+        return f"<{type(value).__name__}, too large to show>"
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +232,8 @@ class RewardSignal:
 
     def __post_init__(self) -> None:
         def refuse(name: str, problem: str, remedy: str) -> ShouldFixSignal:
-            value = getattr(self, name)
-            return ShouldFixSignal(f"Signal {self.signal_id}: {name}={value!r} {problem}.", remedy)
+            shown = f"{name}={_shown(getattr(self, name))}"
+            return ShouldFixSignal(f"Signal {_brief(self.signal_id)}: {shown} {problem}.", remedy)
 
         for name in ("signal_id", "episode_id"):
             try:

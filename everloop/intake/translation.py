@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from everloop.contracts.episodes import Arm, Episode, Json, RewardSignal, canonical_uuid
+from everloop.contracts.episodes import (
+    EARLIEST,
+    LEAST_PROPENSITY,
+    Arm,
+    Episode,
+    Json,
+    RewardSignal,
+    canonical_uuid,
+)
 from everloop.contracts.errors import ShouldFixInput, ShouldFixMapping
 from everloop.contracts.loop_spec import ContextField, FieldKind, LoopSpec
 from everloop.intake.cells import BadCell, is_blank, listing, moment, number, text_of
@@ -193,6 +201,13 @@ class Translation:
                 "lies more than 5 minutes ahead of this machine's clock",
                 "Check the clocks, the offset and the format.",
             )
+        if parsed < EARLIEST:
+            raise BadCell(
+                source.column,
+                cell,
+                f"lies before {EARLIEST:%Y-%m-%d}",
+                "Check the clocks, the unit and the format.",
+            )
         return parsed
 
     def _episode_id(self, cells: Cells) -> str:
@@ -232,6 +247,13 @@ class Translation:
                 cell,
                 "is outside (0, 1]",
                 "Log the probability of the chosen action, exploration included.",
+            )
+        if value < LEAST_PROPENSITY:
+            raise BadCell(
+                source.column,
+                cell,
+                f"is below {LEAST_PROPENSITY:g}, too rare to weight by",
+                "Log the probability of the chosen action, or leave the cell empty.",
             )
         return value
 

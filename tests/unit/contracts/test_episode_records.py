@@ -47,13 +47,25 @@ def episode(**changes: Any) -> Episode:
         ({"propensity": 1.01}, "propensity=1.01 is outside (0, 1]"),
         ({"propensity": math.nan}, "propensity=nan is outside (0, 1]"),
         ({"propensity": math.inf}, "propensity=inf is outside (0, 1]"),
+        ({"propensity": 9.99e-7}, "propensity=9.99e-07 is below 1e-06"),
+        ({"propensity": 5e-324}, "propensity=5e-324 is below 1e-06"),
+        (
+            {"timestamp": datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC)},
+            "lies before 2000-01-01",
+        ),
         ({"action_taken": "jump"}, "action_taken='jump' is not among valid_actions"),
         ({"valid_actions": ("no_action", "no_action")}, "repeats an action"),
         ({"reward_score": 1.5}, "reward_score=1.5 is outside [-1, 1]"),
         ({"model_version": ""}, "model_version='' is empty"),
         ({"tenant": ""}, "tenant='' is empty"),
-        ({"context_snapshot": {"pulse": math.nan}}, "is not finite JSON"),
-        ({"action_arguments": {"x": math.inf}}, "is not finite JSON"),
+        (
+            {"context_snapshot": {"pulse": math.nan}},
+            "context_snapshot['pulse']=nan is not finite JSON",
+        ),
+        (
+            {"action_arguments": {"x": math.inf}},
+            "action_arguments['x']=inf is not finite JSON",
+        ),
     ],
 )
 def test_a_bad_episode_is_refused_by_field(changes: dict[str, Any], said: str) -> None:
@@ -65,6 +77,43 @@ def test_a_bad_episode_is_refused_by_field(changes: dict[str, Any], said: str) -
 
 def test_an_unlogged_propensity_is_allowed() -> None:
     assert episode(propensity=None).propensity is None
+
+
+def test_the_bounds_themselves_are_allowed() -> None:
+    made = episode(propensity=1e-6, timestamp=datetime(2000, 1, 1, tzinfo=UTC))
+    assert (made.propensity, made.timestamp.year) == (1e-6, 2000)
+
+
+@pytest.mark.parametrize(
+    "huge",
+    [10**5000, [{"deep": 10**5000}], math.inf, {"a": {1, 2}}],
+    ids=["integer", "deep integer", "infinity", "set"],
+)
+def test_a_problem_in_the_arguments_does_not_show_the_context(huge: Any) -> None:
+    with pytest.raises(ShouldFixEpisode) as refused:
+        episode(context_snapshot={"pulse": "c1pher"}, action_arguments={"note": "x", "n": huge})
+    assert "action_arguments['n']=" in refused.value.message
+    assert "c1pher" not in refused.value.message
+    assert "note" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"episode_id": "q" * 5000},
+        {"user_id": "q" * 5000},
+        {"action_taken": "q" * 5000},
+        {"valid_actions": ("no_action", *["q" * 5000] * 2)},
+        {"context_snapshot": {"q": ["q" * 5000, math.nan]}},
+        {"action_arguments": {"q" * 5000: math.nan}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_long_value_is_shown_shortened(changes: dict[str, Any]) -> None:
+    with pytest.raises(ShouldFixEpisode) as refused:
+        episode(**changes)
+    assert "q" * 50 in refused.value.message
+    assert "q" * 121 not in refused.value.message
 
 
 def test_times_become_utc_and_ids_canonical() -> None:
