@@ -79,10 +79,16 @@ class RequestMetrics:
 
 
 class ServiceCollector(Collector):
-    """Figures that the service's parts keep themselves, read when the page is."""
+    """Figures that the service's parts keep themselves, read when the page is.
+
+    Args:
+        queue, decisions: this process's.
+        feedback: where trust is read from, every five minutes; ``None`` in all workers but one, since
+            these figures are everybody's.
+    """
 
     def __init__(
-        self, queue: GroupCommit, decisions: DecisionEngine, feedback: FeedbackStore
+        self, queue: GroupCommit, decisions: DecisionEngine, feedback: FeedbackStore | None
     ) -> None:
         self._queue = queue
         self._decisions = decisions
@@ -147,13 +153,13 @@ class ServiceCollector(Collector):
 
     def _trust_figures(self) -> list[Metric]:
         now = time.monotonic()
-        if now - self._trust_at > _TRUST_AGE_S:
-            self._trust = list(self._read_trust())
+        if self._feedback is not None and now - self._trust_at > _TRUST_AGE_S:
+            self._trust = list(self._read_trust(self._feedback))
             self._trust_at = now
         return self._trust
 
-    def _read_trust(self) -> Iterator[Metric]:
-        trust = self._feedback.trust(datetime.now(UTC))
+    def _read_trust(self, feedback: FeedbackStore) -> Iterator[Metric]:
+        trust = feedback.trust(datetime.now(UTC))
         figures: tuple[tuple[str, str, float | None], ...] = (
             ("trust_answers", "People who answered the trust survey", trust.trust_n),
             ("trust_mean", "Mean answer, 1 to 5", trust.trust_mean),

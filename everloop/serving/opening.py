@@ -71,7 +71,8 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
             requests=RequestFigures(registry),
             exchange=MetricsExchange(registry, config.metrics_folder, config.worker),
         )
-        registry.register(ServiceCollector(queue, decisions, workspace.feedback))
+        trusted = workspace.feedback if config.worker == 0 else None
+        registry.register(ServiceCollector(queue, decisions, trusted))
         closing.enter_context(_publishing(service))
         yield service
 

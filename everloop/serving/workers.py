@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import multiprocessing
 import resource
@@ -33,6 +34,7 @@ Python's 5 ms every statement of a commit could wait as long, and every request 
 
 _GC_THRESHOLDS = (20_000, 20, 20)
 _PAUSE_S = 0.2
+_PR_SET_PDEATHSIG = 1
 _SETTLED_S = 10.0
 """A worker that ends sooner than this after its start failed to start."""
 
@@ -94,12 +96,18 @@ def _heeded(_: int, __: FrameType | None) -> None:
 
 
 def _worker(config: ServiceConfig, listening: socket.socket) -> None:
+    _end_with_parent()
     try:
         code = _serve(config, listening)
     except EverloopError as problem:
         sys.stderr.write(f"worker {config.worker}: {problem}\n")
         code = 1
     sys.exit(code)
+
+
+def _end_with_parent() -> None:
+    """Be told to stop when the supervisor dies: nobody would start this worker again, or could stop it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _supervise(config: ServiceConfig, listening: socket.socket) -> int:

@@ -95,6 +95,20 @@ def test_two_workers_share_one_workspace(tmp_path: Path) -> None:
     check(served.home, load.told)
 
 
+def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
+    served = Served(tmp_path / "w", arguments=("--no-train", "--workers", "2"))
+    served.start()
+    served.kill()
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up:
+        try:
+            served.ask("GET", "/health/live")
+        except OSError:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the workers of a dead supervisor still serve")
+
+
 def test_postgresql_restarts_under_load(
     tmp_path: Path, own_postgresql: object, request: pytest.FixtureRequest
 ) -> None:

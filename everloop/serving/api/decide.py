@@ -87,7 +87,7 @@ class DecisionAnswer(BaseModel):
     epsilon: float
     """Exploration share that the propensity holds."""
     fallback: str
-    """Why neither assigned model decided; empty when it did."""
+    """Why neither assigned model decided, in a word; empty when it did. The record has the details."""
 
 
 class DecisionAnswers(BaseModel):
@@ -249,7 +249,8 @@ def _answer(service: Service, decision: Decision) -> dict[str, Any]:
         "model_version": decision.model_version,
         "arm": decision.arm,
         "epsilon": decision.epsilon,
-        "fallback": decision.fallback,
+        # The details name places of ours; they are in the record.
+        "fallback": decision.fallback.partition(":")[0],
     }
 
 
