@@ -251,7 +251,9 @@ class ServingSpec(_Value):
     """How the service decides and when it trains.
 
     ``exploration_halves_after``: logged episodes after which the excess of exploration over its
-    serving floor has halved. ``train_after_episodes``, ``train_after_hours``: whichever comes first.
+    serving floor has halved. ``train_after_episodes``, ``train_after_hours``: whichever comes first;
+    an episode counts once its feedback window (``reward.closes_after_seconds``) has passed, because
+    no run could learn from it before.
     """
 
     exploration_halves_after: Annotated[int, Field(ge=1)] = 10_000

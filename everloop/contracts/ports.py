@@ -94,7 +94,10 @@ class EventLog(Protocol):
     ) -> tuple[Appended, Appended]:
         """Append both in one transaction: an import is whole or absent. Streams its inputs."""
 
-    def record_consent(self, consent: Consent) -> None: ...
+    def record_consent(self, consent: Consent, actor: str | None = None) -> None:
+        """Constraints: with an ``actor``, what is recorded is audited with it, both or neither, as
+        ``consent.record`` of the purpose; a repetition changes nothing and is not audited.
+        """
 
     def record_dispute(self, dispute: Dispute) -> None:
         """Constraints: an unknown signal is ``ShouldFixSignal``."""
@@ -310,6 +313,21 @@ class JobStore(Protocol):
     ) -> int:
         """How many episodes of a loop have an ingest number above ``after``, counted to ``at_most``;
         with ``until`` those up to it alone."""
+
+    def learnable_episodes(
+        self,
+        loop: str,
+        after: int,
+        until: int,
+        closed_after: datetime | None,
+        closed_until: datetime,
+        tenant: str = "default",
+    ) -> int:
+        """How many episodes of a loop a run could learn from now and couldn't before.
+
+        Those dated ``closed_until`` or earlier with an ingest number in (after, until], and those with
+        one up to ``after`` that are dated in (closed_after, closed_until]; ``None``: from the first.
+        """
 
     def waiting_since(
         self, loop: str, after: int, until: int, tenant: str = "default"

@@ -216,6 +216,31 @@ class JobStoreSuite(ABC):
             jobs.job(job().job_id)
         assert not jobs.heartbeat(uuid_of(9, "job"), "w", NOON)
 
+    def test_an_episode_is_learnable_once_its_window_has_passed(self, opened: Opened) -> None:
+        jobs = opened.jobs
+        for number, (loop, minutes) in enumerate(
+            [("walk", 0), ("walk", 5), ("run", 0), ("walk", 1), ("walk", 9)]
+        ):
+            opened.log.append_episodes([episode(number, NOON + minutes * MINUTE, loop=loop)])
+        opened.log.append_episodes([episode(9, tenant="other")])
+
+        def count(after: int, until: int, closed_after: int | None, closed_until: int) -> int:
+            start = None if closed_after is None else NOON + closed_after * MINUTE
+            return jobs.learnable_episodes(
+                "walk", after, until, start, NOON + closed_until * MINUTE
+            )
+
+        assert count(0, 5, None, 9) == 4
+        assert count(0, 5, None, 8) == 3
+        assert count(0, 5, None, -1) == 0
+        assert count(0, 4, None, 9) == 3
+        assert count(2, 5, 0, 1) == 1  # 4 came since; 2 is open still
+        assert count(2, 5, 0, 5) == 2  # 2 has closed since
+        assert count(2, 5, 5, 9) == 2
+        assert count(5, 5, 5, 9) == 1
+        assert count(5, 5, 9, 9) == 0
+        assert count(5, 5, None, 9) == 4
+
     def test_new_episodes_are_counted_by_loop_and_ingest_number(self, opened: Opened) -> None:
         jobs = opened.jobs
         assert (jobs.last_episode(), jobs.last_episodes()) == (0, {})

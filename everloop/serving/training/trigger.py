@@ -57,7 +57,7 @@ class TrainingTrigger:
         self._clock = clock
         self._poll_s = poll_s
         self._closing, self._asked = Event(), Event()
-        self._backlogs = Backlogs(self._jobs, tuple(self._loops))
+        self._backlogs = Backlogs(self._jobs, self._loops, clock)
         self._worker = Worker(
             f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
             self._jobs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,11 @@ class World:
         self.jobs: JobStore = SqlJobStore(self.engine, self.clock)
         self.events: EventLog = SqlEventLog(self.engine, self.clock)
 
-    def log(self, episodes: int, loop: str = "walk", tenant: str = "default") -> None:
+    def log(
+        self, episodes: int, loop: str = "walk", tenant: str = "default", at: datetime = NOON
+    ) -> None:
         numbers = range(self.logged, self.logged + episodes)
-        self.events.append_episodes([episode(n, loop=loop, tenant=tenant) for n in numbers])
+        self.events.append_episodes([episode(n, at, loop=loop, tenant=tenant) for n in numbers])
         self.logged += episodes
 
 

@@ -25,11 +25,12 @@ from tests.unit.serving.training.conftest import World
 HOUR = timedelta(hours=1)
 
 
-def spec(after: int = 5, hours: float = 24.0, name: str = "walk") -> Any:
+def spec(
+    after: int = 5, hours: float = 24.0, name: str = "walk", closes_after: timedelta = 0 * HOUR
+) -> Any:
     serving = {"train_after_episodes": after, "train_after_hours": hours}
-    return loop_spec(name=name).model_validate(
-        loop_spec(name=name).model_dump() | {"serving": serving}
-    )
+    plain = loop_spec(int(closes_after.total_seconds()), name)
+    return plain.model_validate(plain.model_dump() | {"serving": serving})
 
 
 def trigger(world: World, *specs: Any, **changes: Any) -> TrainingTrigger:
@@ -105,6 +106,56 @@ def test_replays_and_other_loops_do_not_count(world: World) -> None:
     world.log(4)
     world.log(3, loop="run")
     assert trigger(world).look() == ()
+
+
+def test_an_episode_counts_once_its_feedback_window_has_passed(world: World) -> None:
+    watching = trigger(world, spec(closes_after=10 * HOUR))
+    world.log(18)
+    assert watching.look() == ()
+    world.clock.moment = NOON + 10 * HOUR - timedelta(microseconds=1)
+    assert watching.look() == trigger(world, spec(closes_after=10 * HOUR)).look() == ()
+    world.clock.moment = NOON + 10 * HOUR
+    (made,) = watching.look()
+    assert made.cause is JobCause.EPISODES
+    finish(world, made)
+    assert watching.look() == ()
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_was_open_at_a_job_counts_for_the_next(world: World, keep: bool) -> None:
+    """``keep``: whether one service looks on, or each look is a restart."""
+    one = trigger(world, spec(closes_after=10 * HOUR))
+
+    def look() -> tuple[TrainingJob, ...]:
+        return (one if keep else trigger(world, spec(closes_after=10 * HOUR))).look()
+
+    world.clock.moment = NOON + HOUR
+    world.log(5)
+    world.log(4, at=NOON + HOUR)
+    world.clock.moment = NOON + 10 * HOUR
+    (first,) = look()
+    assert first.watermark == 9
+    finish(world, first)
+    world.clock.moment = NOON + 11 * HOUR
+    assert look() == ()
+    world.log(1, at=NOON + 2 * HOUR)
+    assert look() == ()
+    world.clock.moment = NOON + 12 * HOUR
+    (second,) = look()
+    finish(world, second)
+    world.clock.moment = NOON + 100 * HOUR
+    assert look() == ()
+    world.log(4)
+    assert [job.cause for job in look()] == [JobCause.DAY]
+
+
+def test_a_day_alone_starts_nothing_that_has_nothing_to_learn_from(world: World) -> None:
+    watching = trigger(world, spec(closes_after=72 * HOUR))
+    world.log(2)
+    world.clock.moment = NOON + 71 * HOUR
+    assert watching.look() == ()
+    world.clock.moment = NOON + 72 * HOUR
+    assert [job.cause for job in watching.look()] == [JobCause.DAY]
 
 
 def test_each_tenant_and_loop_has_its_own_count(world: World) -> None:
