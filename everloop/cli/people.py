@@ -57,8 +57,7 @@ def set_consent(
     place = open_workspace(home)
     person = place.pseudonyms.of(user, tenant)
     row = Consent(person, purpose.value, granted, datetime.now(UTC), tenant)
-    place.log.record_consent(row)
-    place.audit.append(tenant, operator(), "consent.record", purpose.value, 1, {"granted": granted})
+    place.log.record_consent(row, operator())
     in_log = next(iter(place.log.episodes_of(person, tenant)), None) is not None
     if as_json:
         print_json(asdict(row) | {"in_log": in_log})
@@ -163,11 +162,12 @@ def erase_person(
     Datasets that held the person are deleted and come out without them when their date is extracted
     again. Refusals go on counting, and so does what the person's privacy has cost.
     """
+    from everloop.privacy.naming import names_person
     from everloop.wiring import open_workspace
 
     place = open_workspace(home)
     pseudonym = place.pseudonyms.of(user, tenant)
-    if user in reason:
+    if names_person(reason, user):
         raise ShouldFixArgument("The reason names the person.", "Say why without naming them.")
     if not yes:
         rows = sum(1 for _ in place.people.export(pseudonym, tenant))

@@ -334,6 +334,9 @@ class JobStore(Protocol):
     ) -> datetime | None:
         """When the first episode of a loop with an ingest number in (after, until] came in."""
 
+    def first_decided(self, loop: str, tenant: str = "default") -> datetime | None:
+        """When the earliest decision of a loop was taken; ``None`` where none is logged."""
+
     def last_episode(self, tenant: str = "default") -> int:
         """The largest ingest number of an episode."""
 

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 class ConsentLog(Protocol):
     """What the view asks of the event log."""
 
-    def record_consent(self, consent: Consent) -> None:
+    def record_consent(self, consent: Consent, actor: str | None = None) -> None:
         """See ``EventLog``."""
 
     def consents_changed(
@@ -108,13 +108,16 @@ class ConsentView:
                 "Do without a decision or a record for this person, or ask them again.",
             )
 
-    def record(self, consent: Consent) -> None:
+    def record(self, consent: Consent, actor: str | None = None) -> None:
         """Record a consent durably and follow it from now on.
+
+        Args:
+            actor: who recorded it, for the audit log; ``None`` leaves no entry.
 
         Raises:
             ShouldFixInput: as ``EventLog.record_consent`` does.
         """
-        self._log.record_consent(consent)
+        self._log.record_consent(consent, actor)
         self.refresh()
 
     def refresh(self) -> None:

@@ -22,6 +22,7 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
 )
 from everloop.contracts.ports import Appended, Clock, EventLog
+from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.event_log import SqlEventLog
 from tests.log_records import (
     ANN,
@@ -337,6 +338,30 @@ class SqlEventLogSuite(EventLogSuite, SqlSuite):
     def opener(self, folder: Path) -> Opener:
         engines = self.engines(folder)
         return lambda clock: SqlEventLog(engines(), clock)
+
+    def test_a_consent_and_its_audit_entry_are_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine = self.engines(tmp_path)()
+        log, audit = SqlEventLog(engine, SetClock()), SqlAuditLog(engine, SetClock())
+        for _ in range(2):
+            log.record_consent(refusal(), "key:admin")
+        log.record_consent(refusal(BEN))
+        (entry,) = audit.entries("default")
+        assert (entry.actor, entry.action, entry.resource) == (
+            "key:admin",
+            "consent.record",
+            "train",
+        )
+        assert (entry.rows, entry.detail) == (1, {"granted": False})
+
+        def failing(*_: object) -> None:
+            raise RuntimeError("power cut")
+
+        monkeypatch.setattr("everloop.storage.sql.event_log.append_audit", failing)
+        with pytest.raises(RuntimeError, match="power cut"):
+            log.record_consent(refusal(granted=True, at=NOON + HOUR), "key:admin")
+        assert log.consents(ANN) == (refusal(),)
 
 
 class TestSqlEventLog(OnSqlite, SqlEventLogSuite):

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from everloop.contracts.access import Caller, Scope
 from everloop.contracts.episodes import Consent
 from everloop.contracts.errors import ShouldAskForScope, ShouldFixArgument
+from everloop.privacy.naming import names_person
 from everloop.serving.bodies import Body, Person
 from everloop.serving.consents import PURPOSES
 from everloop.serving.openapi import problems
@@ -182,10 +183,7 @@ def _consents(service: Service, caller: Caller, user_id: str) -> ConsentState:
 def _record(service: Service, caller: Caller, body: ConsentBody) -> ConsentState:
     person = service.workspace.pseudonyms.of(body.user_id, caller.tenant)
     consent = Consent(person, body.purpose, body.granted, datetime.now(UTC), caller.tenant)
-    service.consents.record(consent)
-    service.workspace.audit.append(
-        caller.tenant, caller.actor, "consent.record", body.purpose, 1, {"granted": body.granted}
-    )
+    service.consents.record(consent, caller.actor)
     return _consents(service, caller, body.user_id)
 
 
@@ -201,7 +199,7 @@ async def _export(request: Request, user_id: str) -> StreamingResponse:
 
 def _erase(service: Service, caller: Caller, body: ErasureBody) -> ErasureAnswer:
     workspace = service.workspace
-    if body.user_id in body.reason:
+    if names_person(body.reason, body.user_id):
         raise ShouldFixArgument("The reason names the person.", "Say why without naming them.")
     person = workspace.pseudonyms.of(body.user_id, caller.tenant)
     record = workspace.people.erase(

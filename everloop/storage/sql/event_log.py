@@ -30,6 +30,7 @@ from everloop.storage.local.clock import SystemClock
 from everloop.storage.payloads import payload_sha256
 from everloop.storage.schema import consents, disputes, reward_signals, training_episodes
 from everloop.storage.sql import ingest_counters as counters
+from everloop.storage.sql.audit import append_audit
 from everloop.storage.sql.bulk import bulk_of
 from everloop.storage.sql.consent_states import consents_changed
 from everloop.storage.sql.engine import reading, writing
@@ -84,7 +85,7 @@ class SqlEventLog:
             append = _Append(connection, now)
             return append.episodes(episodes), append.signals(signals)
 
-    def record_consent(self, consent: Consent) -> None:
+    def record_consent(self, consent: Consent, actor: str | None = None) -> None:
         """See ``EventLog``; ``ShouldFixInput`` for an unknown purpose or a malformed person."""
         _check_consent(consent)
         row = {
@@ -96,7 +97,17 @@ class SqlEventLog:
         }
         refuse_unstorable(consents, row, f"Consent of {consent.user_id}")
         with writing(self._engine) as connection:
-            _append_revision(connection, consents, row)
+            if _append_revision(connection, consents, row) and actor is not None:
+                append_audit(
+                    connection,
+                    consent.tenant,
+                    actor,
+                    "consent.record",
+                    consent.purpose,
+                    1,
+                    {"granted": consent.granted},
+                    self._clock.now(),
+                )
 
     def record_dispute(self, dispute: Dispute) -> None:
         """See ``EventLog``; ``ShouldFixInput`` for an unknown status."""
@@ -322,12 +333,14 @@ def _chunks(records: Iterable[_Record]) -> Iterator[tuple[str, list[_Record]]]:
             yield tenant, list(group)
 
 
-def _append_revision(connection: Connection, table: Table, row: dict[str, Any]) -> None:
-    """Append a statement of a person, unless it is a repetition of a stored one."""
+def _append_revision(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
+    """Append a statement of a person; whether it was no repetition of a stored one."""
     same = select(table.c.revision).where(*(table.c[name] == value for name, value in row.items()))
-    if connection.scalar(same.limit(1)) is None:
-        revision = counters.advance(connection, row["tenant"], counters.REVISIONS, 1)
-        connection.execute(insert(table).values(revision=revision, **row))
+    if connection.scalar(same.limit(1)) is not None:
+        return False
+    revision = counters.advance(connection, row["tenant"], counters.REVISIONS, 1)
+    connection.execute(insert(table).values(revision=revision, **row))
+    return True
 
 
 def _newest_first(connection: Connection, query: Select[Any], table: Table) -> Iterator[Any]:

@@ -53,7 +53,7 @@ class MemoryEventLog:
         self.episodes, self.signals = kept, evidence
         return Appended(counts[0], counts[1]), Appended(counts[2], counts[3])
 
-    def record_consent(self, consent: Consent) -> None:
+    def record_consent(self, consent: Consent, actor: str | None = None) -> None:
         raise NotImplementedError
 
     def record_dispute(self, dispute: Dispute) -> None:

@@ -242,6 +242,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"what": "B"}, "what", "is not among the row's valid actions"),
     ({"p": 0}, "p", "is outside (0, 1]"),
     ({"p": 1.0001}, "p", "is outside (0, 1]"),
+    ({"p": 9e-7}, "p", "is below 1e-06"),
+    ({"when": "1999-12-31T23:59:59+00:00"}, "when", "lies before 2000-01-01"),
     ({"p": float("nan")}, "p", "is not finite"),
     ({"p": "half"}, "p", "is not a number"),
     ({"could": None}, "could", "is empty"),

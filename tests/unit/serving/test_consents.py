@@ -87,7 +87,7 @@ class _Failing:
     def __init__(self) -> None:
         self.reads = 0
 
-    def record_consent(self, consent: Consent) -> None:
+    def record_consent(self, consent: Consent, actor: str | None = None) -> None:
         raise AssertionError(consent)
 
     def consents_changed(
