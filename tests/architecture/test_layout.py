@@ -27,6 +27,14 @@ def test_no_other_distribution_ships_our_names(package: str) -> None:
     assert set(packages_distributions().get(package, [])) <= {"everloop"}
 
 
+def test_every_folder_of_tests_is_run() -> None:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    folders = {str(p.parent.relative_to(ROOT)) for p in (ROOT / "tests").rglob("test_*.py")}
+    assert {
+        folder for folder in folders if not folder.startswith(tuple(options["testpaths"]))
+    } == set()
+
+
 def test_modules_are_small() -> None:
     lines = {path: len(path.read_text().splitlines()) for path in SOURCES}
     assert {path for path, count in lines.items() if count > 600} == set()
