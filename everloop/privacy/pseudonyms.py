@@ -10,8 +10,16 @@ from everloop.contracts.canonical import Json
 from everloop.contracts.errors import ShouldFixArgument, ShouldProvideKey
 
 MIN_KEY_BYTES = 32
-NAMING = frozenset({"user_id", "user_ids"})
-"""Arguments of an action that name people."""
+NAMING = frozenset(
+    {
+        *("userid", "userids", "personid", "personids"),
+        *("participant", "participants", "targetuser", "targetusers"),
+    }
+)
+"""Arguments of an action that name people, as ``_plain`` writes them."""
+
+DROPPED = frozenset({"email", "phone", "name", "address", "ip"})
+"""Arguments that say who somebody is and teach nothing, as ``_plain`` writes them."""
 
 
 class Pseudonyms:
@@ -55,27 +63,55 @@ class Pseudonyms:
     def in_arguments(
         self, arguments: Mapping[str, Json], tenant: str = "default"
     ) -> dict[str, Json]:
-        """What an action was about, with the product's ids of people replaced by pseudonyms.
+        """What an action was about, without whom: ids become pseudonyms, contact details are gone.
 
-        ``user_id`` and ``user_ids`` name people, at any depth; an id may be text or a whole number.
+        Fields are told by their name in any case and with or without ``_`` and ``-``, at any depth:
+        text and whole numbers below one of ``NAMING`` become pseudonyms, and the fields of
+        ``DROPPED`` are left out. Names of fields stay as they are, so no id belongs there.
 
         Raises:
-            ShouldFixArgument: an id is empty, or neither text nor a whole number.
+            ShouldFixArgument: an id is empty, or is neither text nor a whole number.
         """
-        return {
-            name: self._hidden(name in NAMING, item, tenant) for name, item in arguments.items()
-        }
+        return self._fields(arguments, tenant, below=False)
 
-    def _hidden(self, names_people: bool, value: Json, tenant: str) -> Json:
+    def _fields(self, fields: Mapping[str, Json], tenant: str, *, below: bool) -> dict[str, Json]:
+        """A mapping's fields; ``below``: whether the mapping lies below one that names people."""
+        kept: dict[str, Json] = {}
+        for name, item in fields.items():
+            plain = _plain(name)
+            if plain in DROPPED:
+                continue
+            if plain in NAMING:
+                kept[name] = self._of_people(item, tenant)
+            elif below and isinstance(item, float | bool):
+                kept[name] = item  # what is said of a person, by no id
+            else:
+                kept[name] = (
+                    self._of_people(item, tenant) if below else self._of_things(item, tenant)
+                )
+        return kept
+
+    def _of_things(self, value: Json, tenant: str) -> Json:
         if isinstance(value, Mapping):
-            return self.in_arguments(value, tenant)
+            return self._fields(value, tenant, below=False)
         if isinstance(value, list | tuple):
-            return [self._hidden(names_people, item, tenant) for item in value]
-        if not names_people or value is None:
-            return value
+            return [self._of_things(item, tenant) for item in value]
+        return value
+
+    def _of_people(self, value: Json, tenant: str) -> Json:
+        if isinstance(value, Mapping):
+            return self._fields(value, tenant, below=True)
+        if isinstance(value, list | tuple):
+            return [self._of_people(item, tenant) for item in value]
+        if value is None:
+            return None
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise ShouldFixArgument(
                 f"action_arguments names a person by {value!r}.",
                 "Send the product's own id as text.",
             )
         return self.of(str(value), tenant)
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "").replace("-", "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -74,6 +76,46 @@ def test_arguments_name_nobody() -> None:
         "with": [{"user_id": ann, "note": "ann"}],
     }
     assert pseudonyms.in_arguments({}) == {}
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("userId", "User_Id", "USER-ID", "userIds", "user-ids", "personId", "person_ids"),
+        *("participant", "Participants", "targetUser", "target_user"),
+    ],
+)
+@pytest.mark.parametrize("depth", [lambda it: it, lambda it: {"a": [{"b": it}]}])
+def test_fields_that_name_people_are_told_however_they_are_written(
+    field: str, depth: Callable[[Any], Any]
+) -> None:
+    pseudonyms = Pseudonyms(KEY)
+    ann, ben = pseudonyms.of("ann"), pseudonyms.of("7")
+    said = {field: {"a": "ann", "b": [["ann", {"c": 7, "share": 0.5, "host": True}]]}}
+    known = {field: {"a": ann, "b": [[ann, {"c": ben, "share": 0.5, "host": True}]]}}
+    assert pseudonyms.in_arguments(depth(said)) == depth(known)
+
+
+def test_contact_details_are_dropped_at_any_depth() -> None:
+    pseudonyms = Pseudonyms(KEY)
+    told = {"Email": 1, "e-mail": "x", "phone": "x", "NAME": "x", "address": {}, "ip": ["x"]}
+    about = told | {"with": [told | {"kind": "walk"}], "user_ids": [told | {"id": "ann"}]}
+    assert pseudonyms.in_arguments(about) == {
+        "with": [{"kind": "walk"}],
+        "user_ids": [{"id": pseudonyms.of("ann")}],
+    }
+    assert pseudonyms.in_arguments({"event_name": "x", "ship": 1}) == {"event_name": "x", "ship": 1}
+
+
+@given(
+    st.recursive(
+        st.text("xyz", min_size=1),
+        lambda some: st.lists(some) | st.dictionaries(st.text("abc"), some),
+    )
+)
+def test_no_text_below_a_field_that_names_people_stays(value: Any) -> None:
+    hidden = repr(Pseudonyms(KEY).in_arguments({"userIds": value}))
+    assert not set("xyz") & set(hidden)
 
 
 @pytest.mark.parametrize("value", ["", True, 0.5, [0.5]])
