@@ -105,7 +105,7 @@ def test_a_slow_disk_pushes_back_and_memory_is_bounded(tmp_path: Path) -> None:
     async def send() -> dict[str, int]:
         with opened(ServiceConfig(home=home, queue_limit=50, train=False)) as service:
 
-            @event.listens_for(service.workspace.engine, "commit")
+            @event.listens_for(service.queue.engine, "commit")
             def slowly(_: Connection) -> None:
                 time.sleep(0.2)
 

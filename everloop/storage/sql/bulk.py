@@ -19,6 +19,7 @@ from everloop.contracts.canonical import canonical_json
 from everloop.storage.column_types import microseconds
 from everloop.storage.sql.lookups import Lookup
 from everloop.storage.sql.postgresql_bulk import PostgresqlBulk
+from everloop.storage.sql.row_values import values_of
 
 
 class Bulk(Protocol):
@@ -35,7 +36,11 @@ class Bulk(Protocol):
         """Take the next numbers: counter -> how many; counter -> the first of them."""
 
     def insert(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-        """Insert rows that have every column of the table, in one order of keys."""
+        """Insert rows that have every column of the table; fastest in one order of keys.
+
+        Raises:
+            KeyError: a row has other columns than the first.
+        """
 
 
 def bulk_of(connection: Connection) -> Bulk:
@@ -80,14 +85,15 @@ class SqliteBulk:
         return {counter: last[counter] - count + 1 for counter, count in rows.items()}
 
     def insert(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+        names = tuple(rows[0]) if rows else ()
         for start in range(0, len(rows), _LARGEST_INSERT):
             some = rows[start : start + _LARGEST_INSERT]
             size = 1 << (len(some) - 1).bit_length()
             values: list[Any] = []
             for row in some:
-                values.extend(row.values())
-            values.extend([None] * ((size - len(some)) * len(rows[0])))
-            self._cursor.execute(_insert(table, tuple(rows[0]), size), values)
+                values.extend(values_of(row, names))
+            values.extend([None] * ((size - len(some)) * len(names)))
+            self._cursor.execute(_insert(table, names, size), values)
 
 
 def ingest_audit(

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import psycopg
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import TimeoutError as NoConnection
 
+from everloop.contracts.errors import ShouldRetryLater
 from everloop.storage.sql import postgresql_engine, postgresql_errors, sqlite_engine
 from everloop.storage.sql.migrate import SCHEMA_HEAD
 from everloop.storage.sql.sqlite_engine import (
@@ -30,6 +32,7 @@ __all__ = [
     "database_name",
     "database_path",
     "is_postgresql",
+    "open_beside",
     "open_database",
     "open_workspace_database",
     "reading",
@@ -58,6 +61,16 @@ def open_database(url: str, path: Path | str) -> Engine:
     return postgresql_engine.open_postgresql(url) if url else open_workspace_database(path)
 
 
+def open_beside(engine: Engine) -> Engine:
+    """Another engine on the same open database with two connections of its own.
+
+    Its user never waits until others give theirs back. Whoever opens it disposes of it.
+    """
+    if is_postgresql(engine):
+        return postgresql_engine.open_beside(engine)
+    return sqlite_engine.open_beside(engine)
+
+
 def is_postgresql(engine: Engine) -> bool:
     """Whether an engine's statements run on PostgreSQL."""
     return engine.dialect.name == "postgresql"
@@ -65,10 +78,17 @@ def is_postgresql(engine: Engine) -> bool:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A read transaction: every query in it sees the same state."""
+    """A read transaction: every query in it sees the same state.
+
+    Raises:
+        ShouldRetryLater: the database does not answer, or all connections are in use.
+        ShouldRestoreArtefact: the database is damaged, or its file was moved away or replaced.
+    """
     with _named(engine), engine.connect() as connection:
         if is_postgresql(engine):
             postgresql_engine.prepare_reading(connection)
+        else:
+            sqlite_engine.require_file(connection)
         with connection.begin():
             yield connection
 
@@ -79,8 +99,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
     Raises:
         ShouldFreeDisk: the disk is full; nothing was stored.
-        ShouldRetryLater: PostgreSQL went away or another writer took too long. When it went away
-            during the commit, whether that was stored is not known: send the same again.
+        ShouldRetryLater: PostgreSQL went away, another writer took too long or all connections are in
+            use. When it went away during the commit, whether that was stored is not known: send the
+            same again.
+        ShouldRestoreArtefact: the database is damaged, or its file was moved away or replaced: what
+            was written to it may be lost.
     """
     with _named(engine), engine.connect() as connection:
         if is_postgresql(engine):
@@ -91,6 +114,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
             sqlite_engine.prepare_writing(connection)
             with connection.begin():
                 yield connection
+            sqlite_engine.require_file(connection)
 
 
 @contextmanager
@@ -98,6 +122,10 @@ def _named(engine: Engine) -> Iterator[None]:
     """Give errors of statements on the driver's own cursor the names that SQLAlchemy's get."""
     try:
         yield
+    except NoConnection as problem:
+        raise ShouldRetryLater(
+            f"All connections to {database_name(engine)} are in use.", "Send the same again.", 2.0
+        ) from problem
     except (sqlite3.Error, psycopg.Error) as problem:
         if is_postgresql(engine):
             error = postgresql_errors.named(problem, database_name(engine))

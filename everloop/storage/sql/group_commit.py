@@ -7,6 +7,7 @@ to come back.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -18,11 +19,18 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from everloop.contracts.errors import EverloopError, ShouldRetryLater
+from everloop.contracts.errors import (
+    EverloopError,
+    ShouldFreeDisk,
+    ShouldInitWorkspace,
+    ShouldRestoreArtefact,
+    ShouldRetryLater,
+)
 from everloop.contracts.ports import Clock
 from everloop.contracts.serving import Receipt, Submission
-from everloop.storage.sql.engine import writing
+from everloop.storage.sql.engine import open_beside, writing
 from everloop.storage.sql.ingest_batch import store
+from everloop.storage.sql.ingest_faults import is_of_data
 from everloop.storage.sql.ingest_records import Prepared, prepare
 from everloop.storage.sql.wal import WalKeeper
 
@@ -32,6 +40,12 @@ Resolver = Callable[[Sequence[tuple[Any, Outcome]]], None]
 
 LARGEST_COMMIT = 5_000
 """Records a commit takes at most, so that one huge request does not delay everyone's answer."""
+
+FAILED_S = 30.0
+"""How long a failed commit counts when none succeeds: by then it may be well again."""
+
+_FAILURES = (ShouldRetryLater, ShouldFreeDisk, ShouldRestoreArtefact, ShouldInitWorkspace)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +70,7 @@ class _Ticket:
 
 
 class GroupCommit:
-    """The ingest queue of one process.
+    """The ingest queue of one process. Its connections are its own: it never waits for readers'.
 
     Args:
         engine: the workspace database.
@@ -68,19 +82,25 @@ class GroupCommit:
     def __init__(
         self, engine: Engine, clock: Clock, limit: int = 20_000, linger_s: float = 0.001
     ) -> None:
-        self._engine = engine
+        self._engine = open_beside(engine)
         self._clock = clock
         self._limit = limit
         self._linger_s = linger_s
-        self._wal = WalKeeper(engine)
+        self._wal = WalKeeper(self._engine)
         self._queue: deque[_Ticket] = deque()
         self._waiting = 0
         self._open = True
         self._changed = threading.Condition()
         self._latest: datetime | None = None
+        self._failed: tuple[float, EverloopError] | None = None
         self._figures = CommitFigures(0, 0, 0, 0, 0, 0, 0.0)
         self._thread = threading.Thread(target=self._run, name="everloop-ingest", daemon=True)
         self._thread.start()
+
+    @property
+    def engine(self) -> Engine:
+        """The writer's own connections."""
+        return self._engine
 
     @property
     def figures(self) -> CommitFigures:
@@ -99,8 +119,16 @@ class GroupCommit:
 
     @property
     def alive(self) -> bool:
-        """Whether submissions are still taken and the writer runs."""
-        return self._open and self._thread.is_alive()
+        """Whether submissions are still taken, the writer runs and its log is looked after."""
+        return self._open and self._thread.is_alive() and self._wal.alive
+
+    @property
+    def failure(self) -> EverloopError | None:
+        """Why the last commit failed; ``None`` after one that did not, or ``FAILED_S`` later."""
+        failed = self._failed
+        if failed is None or time.monotonic() - failed[0] > FAILED_S:
+            return None
+        return failed[1]
 
     def submit(self, submission: Submission) -> Future[Receipt]:
         """See ``IngestQueue``."""
@@ -140,6 +168,7 @@ class GroupCommit:
             self._changed.notify()
         self._thread.join()
         self._wal.close()
+        self._engine.dispose()
 
     def _run(self) -> None:
         while True:
@@ -169,20 +198,38 @@ class GroupCommit:
         try:
             with writing(self._engine) as connection:
                 outcomes = store(connection, [t.prepared for t in batch], self._now())
+            self._failed = None
         except EverloopError as problem:
-            outcomes = [problem] * len(batch)
+            outcomes = self._fail(batch, problem)
         except Exception as problem:
-            if len(batch) > 1:  # whose fault it is shows when each is stored alone
-                return [outcome for ticket in batch for outcome in self._commit([ticket])]
-            outcomes = [
-                ShouldRetryLater(
-                    f"The events could not be stored ({type(problem).__name__}: {problem!s:.200}).",
-                    "Send them again with the same ids.",
-                    5.0,
-                )
-            ]
+            of_data = is_of_data(problem)
+            if of_data and len(batch) > 1:
+                return self._commit_alone(batch)
+            error = ShouldRetryLater(
+                f"The events could not be stored ({type(problem).__name__}: {problem!s:.200}).",
+                "Send them again with the same ids.",
+                5.0,
+            )
+            outcomes = [error] if of_data else self._fail(batch, error)
         self._count(outcomes, time.perf_counter() - started)
         return outcomes
+
+    def _commit_alone(self, batch: Sequence[_Ticket]) -> list[Outcome]:
+        """Whose fault it is shows when each is stored alone; ends when the database itself fails."""
+        outcomes: list[Outcome] = []
+        for place, ticket in enumerate(batch):
+            before = self._failed
+            outcomes += self._commit([ticket])
+            failed = self._failed
+            if failed is not None and failed is not before:
+                rest: list[Outcome] = [failed[1]] * (len(batch) - place - 1)
+                self._count(rest, 0.0)
+                return outcomes + rest
+        return outcomes
+
+    def _fail(self, batch: Sequence[_Ticket], problem: EverloopError) -> list[Outcome]:
+        self._failed = (time.monotonic(), problem)
+        return [problem] * len(batch)
 
     def _now(self) -> datetime:
         now = self._clock.now()
@@ -193,7 +240,7 @@ class GroupCommit:
     def _count(self, outcomes: Sequence[Outcome], seconds: float) -> None:
         before = self._figures
         receipts = [o for o in outcomes if isinstance(o, Receipt)]
-        failed = sum(isinstance(o, ShouldRetryLater) for o in outcomes)
+        failed = sum(isinstance(o, _FAILURES) for o in outcomes)
         self._figures = CommitFigures(
             commits=before.commits + 1,
             records=before.records + sum(r.new for r in receipts),
@@ -210,7 +257,10 @@ class GroupCommit:
         for ticket, outcome in zip(batch, outcomes, strict=True):
             groups.setdefault(ticket.resolver, []).append((ticket.token, outcome))
         for resolver, settled in groups.items():
-            resolver(settled)
+            try:
+                resolver(settled)
+            except Exception:  # whoever asked has gone, and the others wait
+                _log.exception("Outcomes of %d submissions could not be told.", len(settled))
 
 
 def _settle(outcomes: Sequence[tuple[Future[Receipt], Outcome]]) -> None:

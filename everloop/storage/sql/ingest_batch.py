@@ -18,7 +18,7 @@ from everloop.storage.service_tables import decisions as decisions_table
 from everloop.storage.sql.audit import AUDIT
 from everloop.storage.sql.bulk import Bulk, bulk_of, ingest_audit
 from everloop.storage.sql.decision_rows import decision_of
-from everloop.storage.sql.ingest_kinds import DECISIONS, EPISODES, KINDS, Kind
+from everloop.storage.sql.ingest_kinds import EPISODES, KINDS, Kind
 from everloop.storage.sql.ingest_known import Known
 from everloop.storage.sql.ingest_records import Key, Prepared, PreparedRecord
 
@@ -182,6 +182,3 @@ _ABOVE = {
     if kind.parent
 }
 """Kind -> the kind of what it speaks of."""
-
-if DECISIONS.table is not decisions_table:
-    raise RuntimeError("Decisions are stored in one table and looked up in another.")

@@ -23,7 +23,6 @@ from everloop.contracts.serving import Submission
 from everloop.storage.payloads import NOT_PAYLOAD, payload_sha256
 from everloop.storage.schema import reward_signals, training_episodes
 from everloop.storage.service_tables import decisions, feedback, interactions
-from everloop.storage.sql import ingest_counters as counters
 from everloop.storage.sql.decision_rows import decision_row
 from everloop.storage.sql.event_rows import episode_row, signal_row
 from everloop.storage.sql.feedback_rows import feedback_row, interaction_row
@@ -138,6 +137,3 @@ FEEDBACK = Kind(
     ShouldFixFeedback,
 )
 KINDS = (EPISODES, DECISIONS, INTERACTIONS, SIGNALS, FEEDBACK)
-
-if (EPISODES.counter, SIGNALS.counter) != (counters.EPISODES, counters.SIGNALS):
-    raise RuntimeError("The door and the log number their rows apart.")

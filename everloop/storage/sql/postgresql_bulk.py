@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table
 
 from everloop.storage.column_types import UtcTime, moment_of
 from everloop.storage.sql.lookups import Lookup
+from everloop.storage.sql.row_values import values_of
 
 
 class PostgresqlBulk:
@@ -43,7 +44,9 @@ class PostgresqlBulk:
             return
         names = tuple(rows[0])
         times = _times(table, names)
-        self._cursor.executemany(_insert(table, names), [_values(row, times) for row in rows])
+        self._cursor.executemany(
+            _insert(table, names), [_values(row, names, times) for row in rows]
+        )
 
 
 @functools.cache
@@ -80,8 +83,8 @@ def _times(table: Table, names: tuple[str, ...]) -> tuple[int, ...]:
     )
 
 
-def _values(row: dict[str, Any], times: tuple[int, ...]) -> list[Any]:
-    values = list(row.values())
+def _values(row: dict[str, Any], names: tuple[str, ...], times: tuple[int, ...]) -> list[Any]:
+    values = list(values_of(row, names))
     for place in times:
         if values[place] is not None:
             values[place] = moment_of(values[place])

@@ -18,7 +18,7 @@ from everloop.contracts.episodes import canonical_json
 from everloop.contracts.errors import EverloopError, ShouldFixArgument, ShouldInitWorkspace
 from everloop.storage.sql.migrate import is_current, migrate
 from everloop.storage.sql.postgresql_errors import named
-from everloop.storage.sql.sqlite_engine import BUSY_SECONDS
+from everloop.storage.sql.sqlite_engine import BUSY_SECONDS, POOL_SECONDS
 
 DRIVER = "postgresql+psycopg"
 WRITERS_LOCK = 0x65766572_6C6F6F70
@@ -30,6 +30,7 @@ _SCHEMES = ("postgresql", "postgres", DRIVER)
 _ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 _CONNECT = {"connect_timeout": 10, "application_name": "everloop", **_ALIVE}
 _POOL = 8
+_WRITER_POOL = 2
 _SESSION = (
     "SET synchronous_commit = on; SET TIME ZONE 'UTC'; SET client_encoding = 'UTF8'; "
     f"SET lock_timeout = '{BUSY_SECONDS:g}s'; "
@@ -62,6 +63,11 @@ def open_postgresql(url: str) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def open_beside(engine: Engine) -> Engine:
+    """Another engine on the same database with connections that only its user takes."""
+    return _engine(engine.url, _WRITER_POOL, 0)
 
 
 def parsed(url: str) -> URL:
@@ -113,15 +119,16 @@ def read_every_row(connection: Connection) -> None:
         connection.exec_driver_sql(f'SELECT sum(length(t::text)) FROM "{table}" AS t')  # noqa: S608
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, size: int = _POOL, overflow: int = _POOL) -> Engine:
     engine = create_engine(
         url,
         connect_args={name: value for name, value in _CONNECT.items() if name not in url.query},
         json_serializer=canonical_json,
         json_deserializer=orjson.loads,
         pool_pre_ping=True,
-        pool_size=_POOL,
-        max_overflow=_POOL,
+        pool_size=size,
+        max_overflow=overflow,
+        pool_timeout=POOL_SECONDS,
         hide_parameters=True,
     )
 

@@ -25,12 +25,19 @@ from everloop.contracts.errors import (
     ShouldRetryLater,
 )
 from everloop.storage.sql.migrate import is_current, migrate
+from everloop.storage.sql.sqlite_file import DatabaseFile
 
 BUSY_SECONDS = 60.0
 """How long a writer waits for another to finish."""
 
+POOL_SECONDS = 10.0
+"""How long anyone waits for a connection."""
+
 _CACHE_KIB = 64 * 1024
+_POOL = 5
+_WRITER_POOL = 2
 _BEGIN = "everloop_begin"
+_FILE = "everloop_file"
 _NONE = "none"
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 # A quota or a file size limit shows as a failed write, a full disk as SQLITE_FULL.
@@ -60,6 +67,7 @@ def open_workspace_database(path: Path | str, create: bool = True) -> Engine:
     try:
         if not (path.is_file() and _is_current(engine)):
             with _locked(path.with_name(f"{path.name}.lock")):
+                _make(path)
                 _migrate(engine, path)
     except BaseException:
         engine.dispose()
@@ -67,9 +75,21 @@ def open_workspace_database(path: Path | str, create: bool = True) -> Engine:
     return engine
 
 
+def open_beside(engine: Engine) -> Engine:
+    """Another engine on the same file with the writer's own connections, which readers can't take."""
+    return _engine(database_path(engine), _WRITER_POOL, 0)
+
+
 def prepare_writing(connection: Connection) -> None:
     """Let the connection's next transaction be exclusive from its beginning."""
+    require_file(connection)
     connection.execution_options(**{_BEGIN: "IMMEDIATE"})
+
+
+def require_file(connection: Connection) -> None:
+    """``ShouldRestoreArtefact`` unless the path still names the file that the connection has open."""
+    file: DatabaseFile = connection.info[_FILE]
+    file.require()
 
 
 def database_path(engine: Engine) -> Path:
@@ -92,12 +112,21 @@ def damaged(path: Path, said: object) -> ShouldRestoreArtefact:
     )
 
 
-def _engine(path: Path) -> Engine:
-    url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True)
+def _engine(path: Path, size: int = _POOL, overflow: int = -1) -> Engine:
+    """Readers never wait for a connection: whoever calls has a thread, and those are bounded."""
+    file = DatabaseFile(path)
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        creator=lambda: file.connect(BUSY_SECONDS),
+        pool_size=size,
+        max_overflow=overflow,
+        pool_timeout=POOL_SECONDS,
+        hide_parameters=True,
+    )
 
     @event.listens_for(engine, "connect")
-    def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    def _configure(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        entry.info[_FILE] = file
         # The driver must not begin transactions of its own: it would begin them deferred, and only
         # before some statements.
         connection.isolation_level = None
@@ -139,11 +168,39 @@ def named(problem: BaseException, path: Path) -> EverloopError | None:
         )
     if code & _PRIMARY_CODE == sqlite3.SQLITE_CORRUPT:
         return damaged(path, problem)
-    if code & _PRIMARY_CODE == sqlite3.SQLITE_BUSY:
-        return ShouldRetryLater(
-            f"Another process has been writing to {path} for {BUSY_SECONDS:g} s ({problem}).",
-            "Let it finish, or stop it, and repeat: nothing of this was stored.",
-        )
+    return _named_by_code(code & _PRIMARY_CODE, problem, path)
+
+
+def _named_by_code(code: int, problem: BaseException, path: Path) -> EverloopError | None:
+    match code:
+        case sqlite3.SQLITE_BUSY:
+            return ShouldRetryLater(
+                f"Another process has been writing to {path} for {BUSY_SECONDS:g} s ({problem}).",
+                "Let it finish, or stop it, and repeat: nothing of this was stored.",
+            )
+        case sqlite3.SQLITE_CANTOPEN:
+            return ShouldRetryLater(
+                f"{path} can't be opened ({problem}).",
+                "Let this user read and write it and its folder, and open enough files; then repeat.",
+                10.0,
+            )
+        case sqlite3.SQLITE_IOERR:
+            return ShouldRetryLater(
+                f"The disk of {path} fails ({problem}).",
+                "Look after the disk, then send the same again.",
+                10.0,
+            )
+        case sqlite3.SQLITE_READONLY:
+            return ShouldRetryLater(
+                f"{path} can't be written ({problem}).",
+                "Let this user write it and its folder, and repeat: nothing of this was stored.",
+                10.0,
+            )
+        case sqlite3.SQLITE_ERROR if str(problem).startswith("no such table"):
+            return ShouldRestoreArtefact(
+                f"{path} is not the workspace's database ({problem}).",
+                f"Stop everloop, restore {path.name} from a backup, and start again.",
+            )
     return None
 
 
@@ -158,6 +215,16 @@ def _locked(path: Path) -> Iterator[None]:
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _make(path: Path) -> None:
+    """An empty file where there is none: connections never make one."""
+    try:
+        path.touch(0o644)
+    except OSError as problem:
+        if is_full_disk(problem):
+            raise ShouldFreeDisk(f"No room to make {path}.", "Free disk space.") from problem
+        raise
 
 
 def _is_current(engine: Engine) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Engine
 
+from everloop.contracts.errors import EverloopError
 from everloop.storage.sql.engine import BUSY_SECONDS, database_path
 
 LARGEST_WAL = 16 * 1024 * 1024
@@ -16,6 +17,7 @@ LARGEST_WAL = 16 * 1024 * 1024
 
 _PATIENCE_MS = 50
 _PAUSE_S = 0.1
+_log = logging.getLogger(__name__)
 
 
 class WalKeeper:
@@ -44,6 +46,11 @@ class WalKeeper:
             self._thread.start()
 
     @property
+    def alive(self) -> bool:
+        """Whether the log is looked after; True where there is nothing to look after."""
+        return self._thread is None or self._thread.is_alive()
+
+    @property
     def size(self) -> int:
         """Bytes in the log; 0 on another database."""
         try:
@@ -58,11 +65,18 @@ class WalKeeper:
             self._thread.join()
 
     def _run(self) -> None:
+        failing = False
         while not self._stop.wait(_PAUSE_S):
-            if self.size > self._largest:
-                # Busy or full: the log stays as it is, and is looked at again.
-                with suppress(sqlite3.Error):
+            try:
+                if self.size > self._largest:
                     self._write_back()
+                failing = False
+            except (sqlite3.Error, EverloopError):
+                continue  # busy, full or away: the log stays as it is, and is looked at again
+            except Exception:
+                if not failing:
+                    _log.exception("The write-ahead log cannot be written back; trying again.")
+                failing = True
 
     def _write_back(self) -> None:
         raw = self._engine.raw_connection()
