@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import time
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,15 @@ from sqlalchemy import Column, Engine, LargeBinary, Table, func, insert, select
 
 from everloop.contracts import documents
 from everloop.contracts.access import AuditEntry
-from everloop.contracts.errors import ShouldRestoreArtefact
-from everloop.contracts.feedback import FeedbackStatus
+from everloop.contracts.datasets import SIGNALS_FILE
+from everloop.contracts.errors import ShouldFreeDisk, ShouldRestoreArtefact
+from everloop.contracts.feedback import FeedbackStatus, implied_signal_id
 from everloop.contracts.models import ModelCheckpoint
 from everloop.storage.ledger_tables import privacy_people
 from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.local.erased_artefacts import ErasedArtefacts, HeldFiles
 from everloop.storage.schema import PSEUDONYM, metadata
+from everloop.storage.sql import people
 from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.engine import open_database, reading, writing
 from everloop.storage.sql.erasure_marks import PersonErased
@@ -43,6 +47,7 @@ from tests.log_records import (
     BEN,
     DAY,
     NOON,
+    TYPES,
     SetClock,
     dispute,
     episode,
@@ -105,6 +110,11 @@ def fill(store: Opened, person: str, first: int, tenant: str = "default") -> Non
     reviews.review(review(first, FeedbackStatus.RELEASED, tenant=tenant), (), ACTOR)
 
 
+def implied(number: int) -> str:
+    """The id of the signal that a feedback implies."""
+    return implied_signal_id(uuid_of(number, "feedback"), TYPES[1])
+
+
 EVERYTHING = {
     "training_episodes": 2,
     "reward_signals": 1,
@@ -146,6 +156,40 @@ class PersonStoreSuite(ABC):
         assert "payload_sha256" not in text
         assert store.exported("c" * 64) == {}
         assert store.exported(ANN, "other") == {}
+
+    def test_who_reads_slowly_keeps_nobody_waiting(self, store: Opened) -> None:
+        fill(store, ANN, 1)
+        before = list(store.people.export(ANN))
+        slow = [store.people.export(ANN) for _ in range(20)]
+        shown = [[next(rows)] for rows in slow]
+        store.erase()
+        assert store.exported() == {"erasures": 1}
+        for seen, rows in zip(shown, slow, strict=True):
+            assert [*seen, *rows] == before
+
+    def test_what_is_shown_of_many_rows_is_whole(
+        self, store: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fill(store, ANN, 1)
+        whole = list(store.people.export(ANN))
+        monkeypatch.setattr(people, "_IN_MEMORY", 10)
+        assert list(store.people.export(ANN)) == whole
+        assert [path.name for path in store.home.iterdir() if path.name.startswith("tmp")] == []
+
+    def test_an_export_that_does_not_fit_is_named(
+        self, store: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(**_: object) -> BytesIO:
+            class Full(BytesIO):
+                def write(self, _: Any) -> int:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+
+            return Full()
+
+        fill(store, ANN, 1)
+        monkeypatch.setattr(people, "SpooledTemporaryFile", full)
+        with pytest.raises(ShouldFreeDisk, match="export"):
+            next(store.people.export(ANN))
 
     def test_forgets_the_person_everywhere_and_nobody_else(self, store: Opened) -> None:
         fill(store, BEN, 11)
@@ -280,6 +324,68 @@ class PersonStoreSuite(ABC):
         assert store.erase().datasets == (first.manifest.dataset_id,)
         text = store.datasets.extract(extraction()).episodes_path.read_bytes()
         assert ANN.encode() not in text
+
+    def test_what_the_person_taught_of_others_decisions_goes_too(self, store: Opened) -> None:
+        """Ben's decision, judged by Ann twice and by Ben once; one of Ann's is disputed."""
+        fill(store, BEN, 11)
+        fill(store, BEN, 21)
+        kinds = {40: BEN, 41: ANN, 42: ANN}
+        put(
+            store.engine,
+            interaction(40, user_id=BEN, episode_id=uuid_of(21)),
+            *(feedback(n, of=40, user_id=who) for n, who in kinds.items()),
+            *(signal(n, of=21, signal_id=implied(n), signal_type=TYPES[1]) for n in kinds),
+        )
+        store.log.record_dispute(dataclasses.replace(dispute(), signal_id=implied(42)))
+        first = store.datasets.extract(extraction())
+        fed = store.made(first.manifest.dataset_id, 1)
+        assert store.exported() == {"feedback": 2, "reward_signals": 2, "disputes": 1}
+        record = store.erase()
+        assert {name: rows for name, rows in record.deleted.items() if rows} == {
+            "feedback": 2,
+            "reward_signals": 2,
+            "disputes": 1,
+        }
+        left = store.log.signals_of([uuid_of(21)])[uuid_of(21)]
+        assert {each.signal_id for each in left} == {uuid_of(21, "signal"), implied(40)}
+        assert record.datasets == (first.manifest.dataset_id,)
+        assert record.checkpoints == (fed.checkpoint_id,)
+        again = store.datasets.extract(extraction())
+        kept = set(pq.read_table(again.root / SIGNALS_FILE)["signal_id"].to_pylist())
+        assert not {implied(41), implied(42)} & kept
+        assert implied(40) in kept
+        assert store.exported() == {"erasures": 1}
+        assert store.exported(BEN)["reward_signals"] == 3
+
+    def test_what_the_person_taught_elsewhere_marks_checkpoints_in_doubt(
+        self, store: Opened
+    ) -> None:
+        put(
+            store.engine,
+            episode(1, user_id=BEN),
+            interaction(1, user_id=BEN, episode_id=uuid_of(1)),
+            feedback(1, user_id=ANN),
+            signal(1, signal_id=implied(1), signal_type=TYPES[1]),
+        )
+        lost = store.made("d" * 64, 4)
+        store.made("d" * 64, 5, loop="run")
+        reports = store.home / "reports"
+        reports.mkdir()
+        (reports / "shows.html").write_text(f"<p>{uuid_of(1)}</p>")
+        assert store.erase().checkpoints == (lost.checkpoint_id,)
+        assert list(reports.iterdir()) == []
+
+    def test_more_signals_than_fit_a_statement_go(self, store: Opened) -> None:
+        numbers = range(1, 1203)
+        put(
+            store.engine,
+            episode(1, user_id=BEN),
+            interaction(1, user_id=BEN, episode_id=uuid_of(1)),
+            *(feedback(n, user_id=ANN) for n in numbers),
+            *(signal(n, signal_id=implied(n), signal_type=TYPES[1]) for n in numbers),
+        )
+        assert store.erase().deleted["reward_signals"] == len(numbers)
+        assert store.log.signals_of([uuid_of(1)]) == {}
 
     def test_a_checkpoint_registered_after_the_erasure_is_marked(self, store: Opened) -> None:
         fill(store, ANN, 1)

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from sqlalchemy import Connection, Engine, LargeBinary, select
 
+from everloop.contracts.documents import is_full_disk
 from everloop.contracts.episodes import Json
+from everloop.contracts.errors import EverloopError, ShouldFreeDisk
 from everloop.contracts.privacy import ErasureMark, ErasureRecord
-from everloop.storage.local.erased_artefacts import ErasedArtefacts
+from everloop.storage.local.erased_artefacts import ErasedArtefacts, Traces
 from everloop.storage.schema import training_episodes
 from everloop.storage.service_tables import erasures
 from everloop.storage.sql.engine import BUSY_SECONDS, is_postgresql, reading, writing
 from everloop.storage.sql.erasing import Erasure
 from everloop.storage.sql.erasure_marks import marks_of
 from everloop.storage.sql.mentions import Mentions
-from everloop.storage.sql.person_rows import erasable_rows, kept_rows
+from everloop.storage.sql.person_rows import Implied, erasable_rows, implied_by, kept_rows
 
 _CHUNK = 500
 _PATIENCE_MS = 2000
+_IN_MEMORY = 1024 * 1024
+"""Bytes of an export that are not worth a file."""
 
 
 class SqlPersonStore:
@@ -37,14 +43,34 @@ class SqlPersonStore:
 
     def __init__(self, engine: Engine, home: Path | str) -> None:
         self._engine = engine
+        self._home = Path(home)
         self._files = ErasedArtefacts(home)
 
     def export(
         self, user_id: str, tenant: str = "default"
     ) -> Iterator[tuple[str, Mapping[str, Json]]]:
-        """See ``PersonStore``. Times are ISO 8601; checksums are left out; contexts are as stored."""
+        """See ``PersonStore``. Times are ISO 8601; checksums are left out; contexts are as stored.
+
+        The rows wait in a file without a name, in the workspace, so that whoever takes them slowly
+        holds no connection and no old state of the database.
+
+        Raises:
+            ShouldFreeDisk: the file does not fit; no row was given.
+        """
+        with SpooledTemporaryFile(max_size=_IN_MEMORY, dir=self._home) as spool:
+            with _room_in(self._home), closing(self._read(user_id, tenant)) as rows:
+                for table, row in rows:
+                    spool.write(json.dumps((table, row)).encode() + b"\n")
+                spool.seek(0)
+            for line in spool:
+                table, row = json.loads(line)
+                yield table, row
+
+    def _read(self, user_id: str, tenant: str) -> Generator[tuple[str, Mapping[str, Json]]]:
         with reading(self._engine) as connection:
-            for part in (*erasable_rows(user_id, tenant), *kept_rows(user_id, tenant)):
+            implied = implied_by(connection, user_id, tenant)
+            mine = erasable_rows(user_id, tenant, implied)
+            for part in (*mine, *kept_rows(user_id, tenant)):
                 shown = [str(c.name) for c in part.table.c if not isinstance(c.type, LargeBinary)]
                 result = connection.execution_options(yield_per=_CHUNK).execute(part.query)
                 for row in result.mappings():
@@ -63,15 +89,17 @@ class SqlPersonStore:
         with reading(self._engine) as connection:
             seen = self._files.present()
             about = Mentions(connection, user_id, tenant)
-            held = self._files.holding(user_id, _episode_ids(connection, user_id, tenant))
+            traces = _traces(connection, user_id, tenant, implied_by(connection, user_id, tenant))
+            held = self._files.holding(traces)
         with writing(self._engine) as connection:
             if not is_postgresql(self._engine):
                 connection.exec_driver_sql("PRAGMA secure_delete=ON")
-            episode_ids = _episode_ids(connection, user_id, tenant)
-            held += self._files.holding(user_id, episode_ids, but=seen)
+            implied = implied_by(connection, user_id, tenant)
+            traces = _traces(connection, user_id, tenant, implied)
+            held += self._files.holding(traces, but=seen)
             self._files.note(erasure_id, held)
             record = Erasure(connection, user_id, tenant, erasure_id, now).carry_out(
-                about, held, self._files.present().datasets, actor, reason
+                about, implied, held, self._files.present().datasets, actor, reason
             )
         if record.erasure_id != erasure_id:
             self._files.forget(erasure_id)
@@ -100,22 +128,41 @@ class SqlPersonStore:
         """
         if is_postgresql(self._engine):
             return
-        raw = self._engine.raw_connection()
-        try:
-            cursor = raw.cursor()
-            cursor.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
-            with suppress(sqlite3.Error):  # busy or full: a later checkpoint does it
-                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            cursor.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
-        finally:
-            raw.close()
+        with suppress(
+            sqlite3.Error, EverloopError
+        ):  # busy, full or away: a later checkpoint does it
+            raw = self._engine.raw_connection()
+            try:
+                cursor = raw.cursor()
+                cursor.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+                with suppress(sqlite3.Error):
+                    cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                cursor.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
+            finally:
+                raw.close()
 
 
-def _episode_ids(connection: Connection, person: str, tenant: str) -> list[str]:
-    query = select(training_episodes.c.episode_id).where(
+@contextmanager
+def _room_in(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        if is_full_disk(problem):
+            raise ShouldFreeDisk(
+                f"No room in {home} for what an export shows.", "Free disk space and repeat."
+            ) from problem
+        raise
+
+
+def _traces(connection: Connection, person: str, tenant: str, implied: Implied) -> Traces:
+    own = select(training_episodes.c.episode_id).where(
         training_episodes.c.tenant == tenant, training_episodes.c.user_id == person
     )
-    return list(connection.scalars(query))
+    return Traces(
+        person,
+        episode_ids=frozenset(connection.scalars(own)) | implied.episode_ids,
+        signal_ids=frozenset(implied.signal_ids),
+    )
 
 
 def _plain(value: Any) -> Json:
