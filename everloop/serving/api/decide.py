@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -18,12 +18,14 @@ from everloop.contracts.episodes import canonical_json, canonical_uuid
 from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput
 from everloop.contracts.ids import event_id
 from everloop.contracts.loop_spec import ActionKind
-from everloop.contracts.serving import Decision, Submission
+from everloop.contracts.serving import Decision, Receipt, Submission
+from everloop.serving.batches import Batch
 from everloop.serving.bodies import Body as BodyModel
 from everloop.serving.bodies import Id, Person, Word
 from everloop.serving.decisions.question import Question, check_context
 from everloop.serving.fast_lane import Body
 from everloop.serving.openapi import body_of, problems
+from everloop.serving.reading import LARGEST_BODY, body_within
 from everloop.serving.service import Service, service_of
 
 router = APIRouter(tags=["decisions"])
@@ -58,7 +60,9 @@ class DecideBody(BodyModel):
 class DecideManyBody(BodyModel):
     """Many questions at once: all are decided and stored, or none."""
 
-    decisions: Annotated[list[DecideBody], Field(min_length=1, max_length=LARGEST_BATCH)]
+    decisions: Annotated[
+        list[DecideBody], Field(min_length=1, max_length=LARGEST_BATCH, fail_fast=True)
+    ]
 
 
 class DecisionAnswer(BaseModel):
@@ -98,7 +102,7 @@ class DecisionAnswers(BaseModel):
 
 BODIES = (DecideBody, DecideManyBody)
 ONE = TypeAdapter(DecideBody)
-MANY = TypeAdapter(DecideManyBody)
+MANY = Batch(DecideManyBody, "decisions", ONE, LARGEST_BATCH)
 
 
 @router.post(
@@ -146,7 +150,7 @@ async def decide_many(request: Request) -> Response:
     """``decide`` for up to 1,000 people at once: all are decided and stored, or none. Scope: decide."""
     service = service_of(request)
     caller = await service.access.admit(request, Scope.DECIDE)
-    raw = await request.body()
+    raw = await body_within(request.receive, LARGEST_BODY)
     loaded = all(service.decisions.is_ready(caller.tenant, loop) for loop in service.loops)
     if len(raw) > _INLINE_BYTES or not loaded:
         decisions = await run_in_threadpool(_decided, service, caller, raw)
@@ -161,7 +165,7 @@ Asked = tuple[Question, dict[str, Any]]
 
 
 def _decided(service: Service, caller: Caller, raw: bytes) -> tuple[Decision, ...]:
-    bodies = MANY.validate_json(raw).decisions
+    bodies = MANY.read(raw)
     service.limits.admit(caller.tenant, len(bodies))
     asked = [_named(service, caller, body, place) for place, body in enumerate(bodies)]
     decisions = service.decisions.decide_many(caller.tenant, [question for question, _ in asked])
@@ -227,7 +231,23 @@ async def _stored(
     service: Service, caller: Caller, decisions: Sequence[Decision]
 ) -> tuple[Decision, ...]:
     submission = Submission(caller.tenant, caller.actor, decisions=tuple(decisions))
-    return (await service.door.store(submission)).decisions
+    receipt = await service.door.store(submission)
+    service.decisions.stored(_new(decisions, receipt))
+    return receipt.decisions
+
+
+def _new(decisions: Sequence[Decision], receipt: Receipt) -> Iterable[Decision]:
+    """What of a submission was stored now: a replay comes back as it was made before."""
+    if not receipt.replayed:
+        return decisions
+    if not receipt.new:
+        return ()
+    pairs = zip(decisions, receipt.decisions, strict=True)
+    return {own.decision_id: own for own, kept in pairs if _made(own) == _made(kept)}.values()
+
+
+def _made(decision: Decision) -> tuple[object, ...]:
+    return decision.timestamp, decision.action_taken, decision.propensity, decision.model_version
 
 
 def _answer(service: Service, decision: Decision) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from everloop.serving.decisions.question import Question
 from everloop.serving.decisions.randomness import Uniform
 from everloop.serving.decisions.safe import cold_start, standstill
 from everloop.serving.decisions.serving import Serving
-from everloop.serving.decisions.stats import DecisionLabel, DecisionStats
+from everloop.serving.decisions.stats import DecisionStats
 
 Warn = Callable[[str], None]
 
@@ -48,7 +48,7 @@ class Batch:
         serving: what serves.
         questions, states: the same n rows, as asked and as encoded.
         uniform: draws the actions.
-        stats: counts decisions and openings of breakers.
+        stats: counts openings of breakers.
         warn: told of every failure of a model.
     """
 
@@ -198,7 +198,6 @@ class Batch:
             fallback=f"{fallback}: {reasons}" if fallback else "",
             tenant=self._serving.tenant,
         )
-        self._stats.decided(DecisionLabel(spec.name, arm, version, fallback.value))
 
     def _note(self, rows: Sequence[int], reason: str) -> None:
         if reason:

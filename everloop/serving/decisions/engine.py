@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from everloop.contracts.errors import ShouldNameKnownId
@@ -23,7 +23,7 @@ from everloop.serving.decisions.models import (
 from everloop.serving.decisions.question import Catalogue, Question, states_of
 from everloop.serving.decisions.randomness import OperatingSystem, Uniform
 from everloop.serving.decisions.serving import EngineState, Serving, next_serving, state_of
-from everloop.serving.decisions.stats import DecisionCounts, DecisionStats
+from everloop.serving.decisions.stats import DecisionCounts, DecisionStats, label_of
 from everloop.wiring import Workspace
 
 FIRST_TENANT = "default"
@@ -129,6 +129,11 @@ class DecisionEngine:
         if self._poller is not None:
             self._poller.join(_JOIN_S)
 
+    @property
+    def alive(self) -> bool:
+        """Whether what is deployed is looked at."""
+        return self._poller is not None and self._poller.is_alive()
+
     def is_ready(self, tenant: str, loop: str) -> bool:
         """Whether a decision needs no loading."""
         return (tenant, loop) in self._slots
@@ -161,6 +166,11 @@ class DecisionEngine:
             found.update(zip(rows, self._decided(slot, asked, named), strict=True))
         return [found[place] for place in range(len(questions))]
 
+    def stored(self, decisions: Iterable[Decision]) -> None:
+        """Count decisions that were written down now; what was only asked again is not one."""
+        for decision in decisions:
+            self._stats.decided(label_of(decision))
+
     def state(self, tenant: str, loop: str) -> EngineState:
         """What serves a loop of a tenant; loads it where that was not done."""
         return state_of(self._slot(tenant, loop).serving)
@@ -170,7 +180,7 @@ class DecisionEngine:
         return tuple(state_of(slot.serving) for slot in list(self._slots.values()))
 
     def counts(self) -> DecisionCounts:
-        """Decisions, failed loads and openings of breakers since the start."""
+        """Decisions that were ``stored``, failed loads and openings of breakers since the start."""
         return self._stats.counts()
 
     def refresh(self) -> None:
@@ -228,6 +238,9 @@ class DecisionEngine:
         pause = self._poll_s
         while not self._stop.wait(pause):
             began = time.thread_time()  # while others hold the interpreter, looking costs nothing
-            self.refresh()
+            try:
+                self.refresh()
+            except Exception:
+                _LOG.exception("What is deployed cannot be looked at; trying again.")
             took = time.thread_time() - began
             pause = max(self._poll_s, took * (1.0 - _POLLING_SHARE) / _POLLING_SHARE)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from everloop.contracts.episodes import Arm
+from everloop.contracts.serving import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,12 @@ class DecisionLabel:
     arm: Arm
     model_version: str
     fallback: str
+
+
+def label_of(decision: Decision) -> DecisionLabel:
+    """As what a decision is counted."""
+    fallback, _, _ = decision.fallback.partition(":")
+    return DecisionLabel(decision.loop, decision.arm, decision.model_version, fallback)
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,27 @@ def test_neither_the_person_nor_their_health_is_stored_in_the_clear(
     assert opened_again == context
 
 
+def test_only_what_is_stored_anew_counts_as_decided(
+    served: Served, headers: dict[str, str]
+) -> None:
+    def total() -> int:
+        return sum(served.service.decisions.counts().decisions.values())
+
+    before = total()
+    question = asked(decision_id=str(uuid.uuid4()))
+    codes = [post(served, headers, question).status_code for _ in range(5)]
+    other = {**question, "valid_actions": ["no_action"]}
+    codes += [post(served, headers, other).status_code for _ in range(3)]
+    assert codes == [200] * 5 + [409] * 3
+    assert total() - before == 1
+    fresh = [asked(decision_id=str(uuid.uuid4())) for _ in range(2)]
+    mixed = {"decisions": [question, *fresh, fresh[0]]}
+    for _ in range(2):
+        answer = served.post("/api/ml/decide/batch", headers, json=mixed)
+        assert answer.status_code == 200, answer.text
+        assert total() - before == 3
+
+
 def test_a_batch_answers_in_order_and_is_whole_or_refused(
     served: Served, headers: dict[str, str]
 ) -> None:

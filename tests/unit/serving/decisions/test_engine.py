@@ -237,8 +237,10 @@ def test_decisions_are_counted(world: World) -> None:
     world.deploy(SPEC, "coach-1")
     rollout = world.trial(SPEC, "coach-2", 40.0)
     engine = world.engine(SPEC)
-    engine.decide_many("default", [question(SPEC, who) for who in range(50)])
-    engine.decide("other", question(SPEC))
+    found = engine.decide_many("default", [question(SPEC, who) for who in range(50)])
+    cold = engine.decide("other", question(SPEC))
+    assert engine.counts().decisions == {}
+    engine.stored([*found, cold])
     tried = sum(in_trial(person(who), rollout) for who in range(50))
     assert engine.counts().decisions == {
         DecisionLabel("coach", Arm.CANDIDATE, "coach-2", ""): tried,

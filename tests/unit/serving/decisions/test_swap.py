@@ -69,9 +69,7 @@ def test_swaps_under_load_drop_and_delay_no_request(world: World) -> None:
     assert len(versions) >= 3
     assert {decision.fallback for decision in found} == {""}
     assert all(abs(decision.propensity - 0.2) < 1e-6 for decision in found)
-    counts = engine.counts()
-    assert sum(counts.decisions.values()) == len(found)
-    assert not counts.load_failures
+    assert not engine.counts().load_failures
 
 
 def test_a_damaged_model_is_not_swapped_in_and_is_tried_again(world: World) -> None:
