@@ -66,6 +66,20 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
+_EMOJI: Mapping[str, str] = MappingProxyType(
+    {
+        "\N{THUMBS UP SIGN}": "great",
+        "\N{THUMBS DOWN SIGN}": "bad",
+        "\N{HEAVY BLACK HEART}": "love it",
+        "\N{PERSON WITH FOLDED HANDS}": "thanks",
+        "\N{POUTING FACE}": "terrible",
+        "\N{ANGRY FACE}": "terrible",
+    }
+)
+_SHADE = r"[\s\ufe0f\U0001f3fb-\U0001f3ff]*"
+_AN_EMOJI = re.compile(rf"([{''.join(_EMOJI)}]){_SHADE}(?:\1{_SHADE})*")
+"""One of them with its skin tone; the same one several times says no more than once."""
+
 _IDIOM = re.compile(r"\b(?:on and on|over and over|short and sweet|again and again)\b")
 """Phrases whose "and" joins nothing."""
 
@@ -92,8 +106,9 @@ class Clause:
 
 
 def plain(text: str) -> str:
-    """Lower case, compatibility forms folded, contractions spelled out. Linear in the text."""
-    folded = unicodedata.normalize("NFKC", text).translate(_QUOTES).casefold()
+    """Lower case, compatibility forms folded, contractions and emoji spelled out. Linear in the text."""
+    spelled = _AN_EMOJI.sub(lambda found: f"\n{_EMOJI[found[1]]}\n", text)
+    folded = unicodedata.normalize("NFKC", spelled).translate(_QUOTES).casefold()
     for pattern, replacement in _REWRITES:
         folded = pattern.sub(replacement, folded)
     return _IDIOM.sub(lambda found: found[0].replace(" ", "_"), folded)

@@ -115,12 +115,16 @@ def _comparison(raw: Json, _: CategoryTable) -> Declared:
     if not isinstance(raw, Mapping) or set(raw) not in ({"chosen", "rejected"}, {"winner"}):
         raise ShouldFixFeedback(f"comparison={_shown(raw)} has another shape.", remedy)
     if "winner" not in raw:
-        return Declared(
-            {
-                name: _written(raw[name], f"comparison.{name}", MOST_CHARACTERS)
-                for name in ("chosen", "rejected")
-            }
-        )
+        texts = {
+            name: _written(raw[name], f"comparison.{name}", MOST_CHARACTERS)
+            for name in ("chosen", "rejected")
+        }
+        if texts["chosen"] == texts["rejected"]:
+            raise ShouldFixFeedback(
+                f"comparison.chosen={_shown(raw['chosen'])} is what was rejected, too.",
+                'Send two texts that differ, or {"winner": "tie"}.',
+            )
+        return Declared(texts)
     if raw["winner"] not in _WINNERS:
         raise ShouldFixFeedback(
             f"comparison.winner={_shown(raw['winner'])} is none of a, b and tie.", remedy

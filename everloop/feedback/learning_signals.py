@@ -9,7 +9,6 @@ survey speaks of no decision: neither becomes a signal.
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime
 
 from everloop.contracts.episodes import RewardSignal
@@ -18,6 +17,7 @@ from everloop.contracts.feedback import (
     FeedbackStatus,
     FeedbackType,
     Interaction,
+    implied_signal_id,
 )
 from everloop.contracts.loop_spec import FeedbackSpec, LoopSpec, SignalSpec
 
@@ -69,7 +69,7 @@ def signals_of(
     latency = (feedback.timestamp - episode_timestamp).total_seconds()
     return (
         RewardSignal(
-            signal_id=str(uuid.uuid5(uuid.UUID(feedback.feedback_id), name)),
+            signal_id=implied_signal_id(feedback.feedback_id, name),
             episode_id=interaction.episode_id,
             signal_type=name,
             value=_within(spec.signal(name), position),

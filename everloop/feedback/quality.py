@@ -14,7 +14,7 @@ from everloop.feedback.quality_evidence import PRIOR, Evidence, Family, human_sh
 from everloop.feedback.quality_pace import pace
 from everloop.feedback.quality_records import HISTORY, Incoming, Sent
 from everloop.feedback.quality_rhythm import rhythm
-from everloop.feedback.quality_text import texts
+from everloop.feedback.quality_text import Outlines, texts
 from everloop.feedback.quality_timeline import gestures, timeline
 from everloop.feedback.quality_values import values
 
@@ -51,6 +51,7 @@ def assess(
     history: Sequence[Sent],
     now: datetime,
     crowd: Sequence[Evidence] = (),
+    outlines: Outlines | None = None,
 ) -> QualityVerdict:
     """Judge a feedback by what its session sent before.
 
@@ -59,13 +60,16 @@ def assess(
         history: earlier feedback of the same session, newest first; the newest ``HISTORY`` count.
         now: arrival of a feedback without ``received_at``; with a time zone.
         crowd: what other sessions add (``Crowd.evidence``).
+        outlines: of texts that were judged before, to be made once.
     """
     arrived = replace(incoming, received_at=incoming.received_at or now.astimezone(UTC))
     known = history[:HISTORY]
-    return verdict_of((*evidence(arrived, known), *crowd), _vouched(known))
+    return verdict_of((*evidence(arrived, known, outlines), *crowd), _vouched(known))
 
 
-def evidence(incoming: Incoming, history: Sequence[Sent]) -> tuple[Evidence, ...]:
+def evidence(
+    incoming: Incoming, history: Sequence[Sent], outlines: Outlines | None = None
+) -> tuple[Evidence, ...]:
     """Every piece of evidence, unordered."""
     events = timeline(incoming, history)
     acts = gestures(events)
@@ -73,7 +77,7 @@ def evidence(incoming: Incoming, history: Sequence[Sent]) -> tuple[Evidence, ...
         *pace(events, acts),
         *rhythm(events, acts),
         *values(events, acts),
-        *texts(events),
+        *texts(events, outlines),
         *client(events),
         *clock(events),
         *_standing(history),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from everloop.contracts.episodes import Json
@@ -23,6 +24,8 @@ _RELAYED = re.compile(
     r"node-fetch|\baxios/|\bundici|guzzle|apache-httpclient|\bjava/", re.IGNORECASE
 )
 """Libraries of programs that may pass a person's feedback on."""
+_AGENTS = 1024
+"""Client facts whose reading is remembered."""
 _FLAGS = ("webdriver", "headless", "automation", "automated", "is_bot", "bot")
 _AGENT_KEYS = ("user_agent", "userAgent", "user-agent", "ua")
 _DEVICE_KEYS = ("device_type", "deviceType", "device")
@@ -40,7 +43,7 @@ def client(events: Sequence[Event]) -> Iterator[Evidence]:
     if declared:
         seen = f"client says it is {declared[-1]!r}"
         yield Evidence(Family.CLIENT, "automated_client", DECLARED, seen)
-    relayed = [each for each in map(agent, facts) if _RELAYED.search(each)]
+    relayed = [each for each in map(agent, facts) if _is_relayed(each)]
     if relayed:
         seen = f"sent by a program: {relayed[-1][:40]!r}"
         yield Evidence(Family.CLIENT, "program_as_client", 1.5, seen)
@@ -101,10 +104,21 @@ def _declared(facts: Mapping[str, Json]) -> str:
         if value is True and name.lower() in _FLAGS:
             return name
         for text in _strings(value):
-            found = _AUTOMATED.search(text)
+            found = _automated(text)
             if found:
-                return found.group()
+                return found
     return ""
+
+
+@lru_cache(_AGENTS)
+def _automated(text: str) -> str:
+    found = _AUTOMATED.search(text)
+    return found.group() if found else ""
+
+
+@lru_cache(_AGENTS)
+def _is_relayed(told: str) -> bool:
+    return _RELAYED.search(told) is not None
 
 
 def _fact(facts: Mapping[str, Json], names: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from everloop.feedback.quality_client import fingerprint
 from everloop.feedback.quality_evidence import Evidence, Family
 from everloop.feedback.quality_records import MEASURED_TYPES, Incoming
 from everloop.feedback.quality_rhythm import deviation, spread_evidence
-from everloop.feedback.quality_text import likeness, normalised, shingles
+from everloop.feedback.quality_text import Outline, are_alike, outline_of
 
 WINDOW = 40
 """Feedback of one client that is compared."""
@@ -43,7 +43,7 @@ class Seen:
     session: str
     received_at: datetime
     delay: float | None
-    text: str
+    text: Outline | None
 
 
 class Crowd:
@@ -64,7 +64,7 @@ class Crowd:
         delay = None
         if incoming.shown_at is not None:
             delay = (incoming.received_at - incoming.shown_at).total_seconds()
-        text = normalised(incoming.text)[:500]
+        text = outline_of(incoming.text) if incoming.text else None
         entry = Seen(feedback_id, session, incoming.received_at, delay, text)
         key = (tenant, fingerprint(incoming.client))
         with self._lock:
@@ -146,14 +146,13 @@ def _one_clock(others: Sequence[Seen], incoming: Incoming) -> _Finding:
 
 
 def _one_text(others: Sequence[Seen], incoming: Incoming) -> _Finding:
-    text = normalised(incoming.text)[:500]
-    if len(text) < _LONG_TEXT:
+    own = outline_of(incoming.text) if incoming.text else None
+    if own is None or own.length < _LONG_TEXT:
         return _NOTHING
-    parts = shingles(text)
     alike = [
         s
         for s in _first_of_sessions(others)
-        if len(s.text) >= _LONG_TEXT and likeness(parts, shingles(s.text)) >= _ALIKE
+        if s.text is not None and s.text.length >= _LONG_TEXT and are_alike(own, s.text, _ALIKE)
     ]
     if len(alike) < 2:
         return _NOTHING

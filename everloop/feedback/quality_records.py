@@ -19,6 +19,9 @@ from everloop.contracts.feedback import (
 HISTORY = 50
 """How many earlier feedbacks of a session are looked at."""
 
+COMPARED = 500
+"""Characters of a text that are compared with others."""
+
 TEXT_TYPES = frozenset(
     {FeedbackType.CORRECTION, FeedbackType.FREE_TEXT, FeedbackType.IMPLICIT_REPLY}
 )
@@ -121,6 +124,15 @@ def output_chars(interaction: Interaction) -> int | None:
     """Characters of an output's text: the text itself, or the strings inside its JSON."""
     total = _chars(interaction.output_data)
     return total or None
+
+
+def said(value: Json) -> str:
+    """A value to compare by; of texts, the first ``COMPARED`` characters."""
+    if isinstance(value, str):
+        return repr(value[:COMPARED])
+    if isinstance(value, Mapping):
+        return repr({name: said(each) for name, each in value.items()})
+    return repr(value)
 
 
 def _chars(value: Json) -> int:

@@ -1,63 +1,135 @@
-"""Evidence from texts: the same words, or the same template, under many outputs."""
+"""Evidence from texts: the same words, or the same template, under many outputs.
+
+Texts are compared by their beginning: the substrings of four characters of the first ``COMPARED``, each
+hashed to one of ``_PLACES`` bits. How alike two are is then a count of common bits, so that fifty long
+texts are compared with each other within a millisecond.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from everloop.feedback.quality_evidence import Evidence, Family
-from everloop.feedback.quality_records import TEXT_TYPES
+from everloop.feedback.quality_records import COMPARED, TEXT_TYPES
 from everloop.feedback.quality_timeline import Event
 
+_PLACES = 4096
+_SHINGLE = 4
+_FACTORS = np.array([1, 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D], dtype=np.uint64)
 _SHORT = 20
 """Below it people repeat themselves: "thanks", "too long"."""
 _ALIKE = 0.7
 _FREE = 3
 """So many alike texts are a person's set phrase."""
-_LINK = re.compile(r"https?://|www\.\w", re.IGNORECASE)
+_WWW = re.compile(r"www\.\w")
 _CHANGING = re.compile(r"[0-9a-f]{8,}|\d+")
 _NOT_WORDS = re.compile(r"[\W_]+")
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What of a text is compared.
+
+    Attributes:
+        checksum: of the normalised beginning; the same for the same words.
+        length: its characters.
+        bits: one of ``_PLACES`` set per substring.
+        size: how many are set.
+        linked: whether a link is anywhere in the text.
+    """
+
+    checksum: int
+    length: int
+    bits: int = field(repr=False)
+    size: int
+    linked: bool = False
+
+
+class Outlines:
+    """The outlines of the texts of one request, each made once; not thread-safe."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Outline] = {}
+
+    def of(self, text: str) -> Outline:
+        made = self._made.get(text)
+        if made is None:
+            made = self._made[text] = outline_of(text)
+        return made
+
+
+def outline_of(text: str) -> Outline:
+    """The outline of any text."""
+    words = normalised(text)
+    bits = _bits(words)
+    return Outline(hash(words), len(words), bits, bits.bit_count(), _is_linked(text))
+
+
 def normalised(text: str) -> str:
-    """Lower case, numbers and identifiers as ``#``, single spaces."""
-    return _NOT_WORDS.sub(" ", _CHANGING.sub("0", text.lower())).strip()
+    """The beginning: lower case, numbers and identifiers as ``0``, single spaces."""
+    beginning = text[:COMPARED].lower()
+    return _NOT_WORDS.sub(" ", _CHANGING.sub("0", beginning)).strip()
 
 
-def likeness(one: frozenset[str], other: frozenset[str]) -> float:
-    """Jaccard's index of two sets of shingles, in [0, 1]."""
-    union = len(one | other)
-    return len(one & other) / union if union else 0.0
+def are_alike(one: Outline, other: Outline, least: float) -> bool:
+    """Whether Jaccard's index of two outlines, in [0, 1], is at least ``least`` > 0."""
+    if min(one.size, other.size) < least * max(one.size, other.size):
+        return False
+    common = (one.bits & other.bits).bit_count()
+    return common >= least * (one.size + other.size - common)
 
 
-def shingles(text: str, size: int = 4) -> frozenset[str]:
-    """The text's substrings of ``size`` characters."""
-    return frozenset(text[i : i + size] for i in range(max(1, len(text) - size + 1)))
-
-
-def texts(events: Sequence[Event]) -> Iterator[Evidence]:
+def texts(events: Sequence[Event], outlines: Outlines | None = None) -> Iterator[Evidence]:
     """Every piece of evidence that texts give."""
+    known = outlines or Outlines()
     written = [
-        (event.given.log_id, normalised(event.given.text))
+        (event.given.log_id, known.of(event.given.text))
         for event in events
         if event.given.feedback_type in TEXT_TYPES and event.given.text
     ]
-    links = sum(bool(_LINK.search(event.given.text)) for event in events if event.given.text)
+    links = sum(outline.linked for _, outline in written)
     if links:
         seen = f"{links} texts with a link"
         yield Evidence(Family.TEXT, "links", min(0.8 * links, 4.5), seen)
     if len(written) <= _FREE:
         return
-    made = [(log_id, text, shingles(text)) for log_id, text in written]
-    best, example, same = 0, "", 0
-    for _, text, parts in made:
-        alike = {log for log, _, others in made if likeness(parts, others) >= _ALIKE}
-        if len(alike) > best:
-            best, example = len(alike), text
-            same = sum(other == text for _, other, _ in made)
+    alike: list[set[str | None]] = [{log_id} for log_id, _ in written]
+    for place, (log_id, outline) in enumerate(written):
+        for other in range(place):
+            if are_alike(outline, written[other][1], _ALIKE):
+                alike[place].add(written[other][0])
+                alike[other].add(log_id)
+    most = max(range(len(written)), key=lambda place: len(alike[place]))
+    best, example = len(alike[most]), written[most][1]
     if best > _FREE:
-        share = 1.0 if len(example) >= _SHORT else 0.25
+        same = sum(outline.checksum == example.checksum for _, outline in written)
+        share = 1.0 if example.length >= _SHORT else 0.25
         weight = min(0.6 * (best - _FREE), 4.8) * share
         kind = "identical" if same >= best else "alike"
         seen = f"{best} texts that are {kind}"
         yield Evidence(Family.TEXT, "templated_text", weight, seen)
+
+
+def _is_linked(text: str) -> bool:
+    lower = text.lower()
+    if "http://" in lower or "https://" in lower:
+        return True
+    return "www." in lower and _WWW.search(lower) is not None
+
+
+def _bits(words: str) -> int:
+    letters = np.frombuffer(words.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    padded = np.zeros(max(len(letters), _SHINGLE), dtype=np.uint64)
+    padded[: len(letters)] = letters
+    count = len(padded) - _SHINGLE + 1
+    mixed = np.zeros(count, dtype=np.uint64)
+    for place, factor in enumerate(_FACTORS):
+        mixed += padded[place : place + count] * factor
+    mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    places = np.zeros(_PLACES, dtype=np.uint8)
+    places[(mixed >> np.uint64(40)) % np.uint64(_PLACES)] = 1
+    return int.from_bytes(np.packbits(places).tobytes())

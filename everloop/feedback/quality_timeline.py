@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from everloop.contracts.errors import ShouldFixFeedback
 from everloop.contracts.feedback import FeedbackType
-from everloop.feedback.quality_records import MEASURED_TYPES, Incoming, Sent
+from everloop.feedback.quality_records import MEASURED_TYPES, Incoming, Sent, said
 
 DELIVERY_GAP_S = 2.0
 CLOCK_SLACK_S = 5.0
@@ -77,7 +77,8 @@ def timeline(incoming: Incoming, history: Sequence[Sent]) -> tuple[Event, ...]:
     arrivals = [_arrival(each) for each in given]
     events: list[Event] = []
     begun = arrivals[0]
-    slack = CLOCK_SLACK_S + max(0.0, _seconds(begun, given[0].claimed_at) or 0.0)
+    furthest = max(0.0, _seconds(begun, given[0].claimed_at) or 0.0)
+    slack = CLOCK_SLACK_S + furthest
     for index, (each, arrival) in enumerate(zip(given, arrivals, strict=True)):
         if index == 0:
             events.append(Event(each, 0.0, 0.0, delivered=False))
@@ -85,8 +86,7 @@ def timeline(incoming: Incoming, history: Sequence[Sent]) -> tuple[Event, ...]:
         gap = max(0.0, (arrival - arrivals[index - 1]).total_seconds())
         if gap >= DELIVERY_GAP_S:
             begun = arrival
-            offsets = (event.ahead or 0.0 for event in events)
-            slack = CLOCK_SLACK_S + max(0.0, *offsets)
+            slack = CLOCK_SLACK_S + furthest
         before = events[-1]
         claimed = _seconds(given[index - 1].claimed_at, each.claimed_at)
         delivered = (
@@ -97,30 +97,32 @@ def timeline(incoming: Incoming, history: Sequence[Sent]) -> tuple[Event, ...]:
         )
         step = abs(claimed) if delivered and claimed is not None else gap
         since = (arrival - arrivals[0]).total_seconds()
-        events.append(Event(each, since, before.at + step, delivered))
+        event = Event(each, since, before.at + step, delivered)
+        furthest = max(furthest, event.ahead or 0.0)
+        events.append(event)
     return tuple(events)
 
 
 def gestures(events: Sequence[Event]) -> tuple[Gesture, ...]:
     """Group events: parts of one form, and what code measures of one output, are one gesture."""
     found: list[tuple[Event, int]] = []
-    said: set[tuple[str, ...]] = set()
+    told: set[tuple[str, ...]] = set()
     for event in events:
         given = event.given
         part = _part(given)
         if found and given.log_id is not None and found[-1][0].given.log_id == given.log_id:
             first, parts = found[-1]
-            together = event.at - first.at < GESTURE_S and part not in said
+            together = event.at - first.at < GESTURE_S and part not in told
             if together or given.feedback_type in MEASURED_TYPES:
                 found[-1] = (first, parts + 1)
-                said.add(part)
+                told.add(part)
                 continue
-        if found and _beacon(found[-1], event, part in said):
+        if found and _beacon(found[-1], event, part in told):
             found[-1] = (found[-1][0], found[-1][1] + 1)
-            said.add(part)
+            told.add(part)
             continue
         found.append((event, 1))
-        said = {part}
+        told = {part}
     return tuple(Gesture(event, parts) for event, parts in found)
 
 
@@ -143,8 +145,8 @@ def _part(given: Incoming) -> tuple[str, ...]:
         given.log_id or "",
         given.feedback_type,
         given.target_element,
-        repr(given.target),
-        repr(given.value) if chosen else "",
+        said(given.target),
+        said(given.value) if chosen else "",
     )
 
 

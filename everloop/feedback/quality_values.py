@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from everloop.contracts.feedback import FeedbackType
 from everloop.feedback.quality_evidence import Evidence, Family
 from everloop.feedback.quality_pace import hurry
+from everloop.feedback.quality_records import said
 from everloop.feedback.quality_rhythm import steadiness
 from everloop.feedback.quality_timeline import Event, Gesture
 
@@ -45,31 +46,32 @@ def values(events: Sequence[Event], acts: Sequence[Gesture]) -> Iterator[Evidenc
 
 def _repeated(events: Sequence[Event], acts: Sequence[Gesture]) -> Iterator[Evidence]:
     newest = events[-1].given
+    about = (newest.feedback_type, said(newest.value))
     run = 0
     for event in reversed(events):
         given = event.given
-        if (given.feedback_type, repr(given.value)) != (newest.feedback_type, repr(newest.value)):
+        if (given.feedback_type, said(given.value)) != about:
             break
         run += 1
     machine = max(hurry(acts), steadiness(acts))
     weight = min(1.5, 0.2 * (run - _HABIT)) * machine
     if run > _HABIT and weight > 0.05 and newest.feedback_type in _JUDGEMENTS:
-        seen = f"{run} times {newest.value!r} in a row, at speed or like clockwork"
+        seen = f"{run} times {about[1]} in a row, at speed or like clockwork"
         yield Evidence(Family.VALUES, "repeated_value", weight, seen[:120])
 
 
 def _cycle(events: Sequence[Event]) -> Iterator[Evidence]:
     """Values that repeat with a period: each match costs a person's chance of it, at least one half."""
     newest = events[-1].given.feedback_type
-    said = [repr(e.given.value) for e in events if e.given.feedback_type is newest]
-    if newest not in _JUDGEMENTS or len(said) < 8:
+    given = [said(e.given.value) for e in events if e.given.feedback_type is newest]
+    if newest not in _JUDGEMENTS or len(given) < 8:
         return
     best, at = 0.0, 0
     for period in range(2, _LONGEST_CYCLE + 1):
         matches = 0
-        while matches < len(said) - period and said[-1 - matches] == said[-1 - matches - period]:
+        while matches < len(given) - period and given[-1 - matches] == given[-1 - matches - period]:
             matches += 1
-        tail = Counter(said[len(said) - matches - period :])
+        tail = Counter(given[len(given) - matches - period :])
         n = matches + period
         if len(tail) < 2:
             continue
@@ -83,15 +85,15 @@ def _cycle(events: Sequence[Event]) -> Iterator[Evidence]:
 
 
 def _contradictions(events: Sequence[Event]) -> Iterator[Evidence]:
-    said: dict[tuple[str, ...], int] = defaultdict(int)
+    judged: dict[tuple[str, ...], int] = defaultdict(int)
     for event in events:
         given = event.given
         if given.feedback_type in _SINGLE and given.log_id is not None:
-            key = (given.log_id, given.feedback_type, given.target_element, repr(given.target))
-            said[key] += 1
-    extra = sum(max(0, count - 2) for count in said.values())
+            key = (given.log_id, given.feedback_type, given.target_element, said(given.target))
+            judged[key] += 1
+    extra = sum(max(0, count - 2) for count in judged.values())
     if extra:
-        seen = f"one output judged up to {max(said.values())} times"
+        seen = f"one output judged up to {max(judged.values())} times"
         yield Evidence(Family.VALUES, "judged_again", min(0.7 * extra, 4.5), seen)
 
 

@@ -18,6 +18,7 @@ from everloop.contracts.errors import ShouldFixFeedback
 from everloop.contracts.feedback import FeedbackType, TargetElement
 from everloop.feedback.capture import SentFeedback
 from everloop.privacy.pseudonyms import Pseudonyms
+from everloop.serving.batches import Batch
 from everloop.serving.bodies import Id
 from everloop.serving.client_facts import ClientFacts, facts_of, named
 
@@ -148,11 +149,13 @@ class FeedbackBody(ClientFacts):
 class FeedbackBatchBody(BaseModel):
     """Many at once: all are stored, or none."""
 
-    feedback: Annotated[list[FeedbackBody], Field(min_length=1, max_length=LARGEST_FEEDBACK_BATCH)]
+    feedback: Annotated[
+        list[FeedbackBody], Field(min_length=1, max_length=LARGEST_FEEDBACK_BATCH, fail_fast=True)
+    ]
 
 
 FEEDBACK = TypeAdapter(FeedbackBody)
-FEEDBACK_BATCH = TypeAdapter(FeedbackBatchBody)
+FEEDBACK_BATCH = Batch(FeedbackBatchBody, "feedback", FEEDBACK, LARGEST_FEEDBACK_BATCH)
 
 
 def sent_feedback(
@@ -212,7 +215,7 @@ def _signalled(body: FeedbackBody) -> tuple[FeedbackType, Json]:
                 "Send the milliseconds that the person looked.",
             )
         return kind, body.interaction_duration / 1000.0
-    if kind is FeedbackType.THUMB and implied is not None:
+    if implied is not None and kind in {FeedbackType.THUMB, FeedbackType.SCROLL}:
         return kind, implied
     value = implied if body.signal_value is None else body.signal_value
     if value is None:

@@ -17,6 +17,7 @@ from everloop.contracts.serving import Submission
 from everloop.feedback.capture import Received, SentFeedback, capture, receive
 from everloop.feedback.quality import assess, retrospective
 from everloop.feedback.quality_records import HISTORY, sent_of
+from everloop.feedback.quality_text import Outlines
 from everloop.serving.feedback_context import spoken_of
 from everloop.serving.service import Service
 
@@ -70,8 +71,13 @@ async def take_feedback(
         if judged.fresh():
             raise
         return judged.taken()
+    held = 0
     if judged.suspect:
-        await run_in_threadpool(_quarantine, service, caller.tenant, tuple(judged.suspect), now)
+        suspect = tuple(judged.suspect)
+        held = await run_in_threadpool(_quarantine, service, caller.tenant, suspect, now)
+    if not receipt.replayed:
+        held += sum(each.feedback.status is FeedbackStatus.QUARANTINED for each in fresh)
+    service.requests.quarantined.inc(held)
     if receipt.replayed:
         judged = await run_in_threadpool(_judge, service, caller.tenant, sent, now)
     return judged.taken()
@@ -133,7 +139,7 @@ def _judge(service: Service, tenant: str, sent: Sequence[SentFeedback], now: dat
     stored = store.known([one.identity for one in sent], tenant)
     fresh = {one.session_id for one in arrived if one.sent.identity not in stored}
     histories = dict(store.session_histories(sorted(fresh), HISTORY, tenant)) if fresh else {}
-    judged = _Judged()
+    judged, outlines = _Judged(), Outlines()
     for received in arrived:
         identity, session = received.sent.identity, received.session_id
         about = spoken[received.sent.log_id]
@@ -149,7 +155,7 @@ def _judge(service: Service, tenant: str, sent: Sequence[SentFeedback], now: dat
         history = tuple(sent_of(each) for each in before)
         incoming = received.incoming
         evidence, fleet = service.crowd.evidence(session, tenant, incoming)
-        verdict = assess(incoming, history, now, evidence)
+        verdict = assess(incoming, history, now, evidence, outlines)
         feedback = capture(received, verdict, dwell_seconds=about.dwell_seconds)
         judged.add(Taken(feedback, about.signals(feedback)), new=True)
         service.crowd.observe(feedback.feedback_id, session, tenant, incoming)
@@ -181,16 +187,19 @@ def _refuse_conflict(received: Received, stored: FeedbackInstance) -> None:
         )
 
 
-def _quarantine(service: Service, tenant: str, feedback_ids: Sequence[str], now: datetime) -> None:
+def _quarantine(service: Service, tenant: str, feedback_ids: Sequence[str], now: datetime) -> int:
+    """Hold stored feedback; how much of it was not held before."""
+    held = 0
     for feedback_id in feedback_ids:
         with contextlib.suppress(ShouldNameKnownId, ShouldFixFeedback):  # erased meanwhile
-            _hold(service, tenant, feedback_id, now)
+            held += _hold(service, tenant, feedback_id, now)
+    return held
 
 
-def _hold(service: Service, tenant: str, feedback_id: str, now: datetime) -> None:
+def _hold(service: Service, tenant: str, feedback_id: str, now: datetime) -> bool:
     feedback = service.workspace.feedback.feedback(feedback_id, tenant)
     if feedback.status is not FeedbackStatus.ACCEPTED:
-        return
+        return False
     about = spoken_of(service, (feedback.log_id,), tenant)[feedback.log_id]
     review = FeedbackReview(
         feedback_id=feedback_id,
@@ -201,3 +210,4 @@ def _hold(service: Service, tenant: str, feedback_id: str, now: datetime) -> Non
         tenant=tenant,
     )
     service.workspace.feedback.review(review, about.signals(feedback), REVIEWER)
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldSlowDown
@@ -64,13 +64,23 @@ class TokenBuckets:
             ShouldSlowDown: too few are left; ``retry_after`` is when there are enough.
             ShouldFixArgument: a full bucket would hold too few.
         """
-        if tokens > self._burst:
+        self.take_all({name: tokens})
+
+    def take_all(self, wanted: Mapping[str, float]) -> None:
+        """Take so many tokens from each named bucket, or none from any; raises as ``take`` does."""
+        most = max(wanted.values(), default=0.0)
+        if most > self._burst:
             raise ShouldFixArgument(
-                f"{tokens:g} records in one request pass the {self._what} of {self._burst:g} at once.",
+                f"{most:g} records in one request pass the {self._what} of {self._burst:g} at once.",
                 f"Send at most {int(self._burst)} in a request.",
             )
+        if len(wanted) > self._most:
+            raise ShouldFixArgument(
+                f"One request names {len(wanted)} of what the {self._what} counts apart.",
+                f"Send at most {self._most} in a request.",
+            )
         with self._lock:
-            short = self._take(name, tokens, self._monotonic())
+            short = self._take(wanted, self._monotonic())
         if short > 0.0:
             raise ShouldSlowDown(
                 f"The {self._what} of {self._per_second:g} per second and {self._burst:g} at once "
@@ -79,21 +89,29 @@ class TokenBuckets:
                 retry_after=short,
             )
 
-    def _take(self, name: str, tokens: float, now: float) -> float:
-        bucket = self._buckets.get(name)
-        if bucket is None:
-            wait = self._make_room(now)
-            if wait > 0.0:
-                return wait
-            bucket = self._buckets[name] = _Bucket(self._burst, now)
-        else:
-            self._buckets.move_to_end(name)
-            bucket.tokens = self._level(bucket, now)
-            bucket.at = max(bucket.at, now)
-        if bucket.tokens >= tokens:
-            bucket.tokens -= tokens
-            return 0.0
-        return (tokens - bucket.tokens) / self._per_second + _SLACK_S
+    def _take(self, wanted: Mapping[str, float], now: float) -> float:
+        """Take from every bucket, or from none; seconds until all have enough, 0 when they had."""
+        wait = 0.0
+        found: dict[str, _Bucket] = {}
+        for name, tokens in wanted.items():
+            bucket = self._buckets.get(name)
+            if bucket is None:
+                room = self._make_room(now)
+                if room > 0.0:
+                    return max(wait, room)
+                bucket = self._buckets[name] = _Bucket(self._burst, now)
+            else:
+                self._buckets.move_to_end(name)
+                bucket.tokens = self._level(bucket, now)
+                bucket.at = max(bucket.at, now)
+            found[name] = bucket
+            if bucket.tokens < tokens:
+                wait = max(wait, (tokens - bucket.tokens) / self._per_second + _SLACK_S)
+        if wait == 0.0:
+            for name, bucket in found.items():
+                bucket.tokens -= wanted[name]
+                self._buckets[name] = bucket  # a full one may have made room for the next
+        return wait
 
     def _level(self, bucket: _Bucket, now: float) -> float:
         gained = max(0.0, now - bucket.at) * self._per_second
@@ -145,8 +163,10 @@ class RateLimits:
         """
         self._tenants.take(tenant, max(1, records))
 
-    def admit_session(self, tenant: str, session: str) -> None:
-        """Count one feedback against its session's limit; raises as ``admit`` does.
+    def admit_sessions(self, tenant: str, records: Mapping[str, int]) -> None:
+        """Count feedback against its sessions' limits, all or none; raises as ``admit`` does.
+
+        ``records``: session -> how much of it a request carries.
 
         A tenant that opens too many sessions at once makes its own new sessions wait, nobody else's.
         """
@@ -162,4 +182,4 @@ class RateLimits:
                     self._monotonic,
                 ),
             )
-        sessions.take(session)
+        sessions.take_all(records)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -28,8 +29,16 @@ from everloop.serving.feedback_bodies import (
     Moment,
     sent_feedback,
 )
+from everloop.serving.feedback_context import Spoken, spoken_of
 from everloop.serving.feedback_intake import take_feedback
 from everloop.serving.openapi import body_of, problems
+from everloop.serving.reading import (
+    INLINE_BYTES,
+    LARGEST_BODY,
+    body_within,
+    read_body,
+    worked_on,
+)
 from everloop.serving.service import Service, service_of
 
 router = APIRouter(tags=["feedback"])
@@ -53,7 +62,7 @@ async def give_feedback(request: Request) -> FeedbackAnswer:
     service = service_of(request)
     caller = await service.access.admit(request, Scope.INGEST)
     service.limits.admit(caller.tenant)
-    body = FEEDBACK.validate_json(await request.body())
+    body = await read_body(request, FEEDBACK)
     (answer,) = await _take(service, caller, (body,))
     return answer
 
@@ -67,12 +76,18 @@ async def give_feedback(request: Request) -> FeedbackAnswer:
     summary="Give much feedback: all is stored, or none",
 )
 async def give_much_feedback(request: Request) -> FeedbackAnswers:
-    """Store up to a thousand feedbacks; answers come in the same order. Scope: ingest."""
+    """Store up to a thousand feedbacks; answers come in the same order. Scope: ingest.
+
+    Each counts against its session's limit: a request with more of one session than that admits at once
+    is refused.
+    """
     service = service_of(request)
     caller = await service.access.admit(request, Scope.INGEST)
-    bodies = FEEDBACK_BATCH.validate_json(await request.body()).feedback
+    raw = await body_within(request.receive, LARGEST_BODY)
+    large = len(raw) > INLINE_BYTES
+    bodies = await worked_on(large, lambda: FEEDBACK_BATCH.read(raw))
     service.limits.admit(caller.tenant, len(bodies))
-    return FeedbackAnswers(feedback=await _take(service, caller, bodies))
+    return FeedbackAnswers(feedback=await _take(service, caller, bodies, large))
 
 
 @router.get(
@@ -122,16 +137,32 @@ def _analyse(
 
 
 async def _take(
-    service: Service, caller: Caller, bodies: Sequence[FeedbackBody]
+    service: Service, caller: Caller, bodies: Sequence[FeedbackBody], large: bool = False
 ) -> list[FeedbackAnswer]:
     now = datetime.now(UTC)
     pseudonyms = service.workspace.pseudonyms
-    sent = [sent_feedback(body, caller, pseudonyms, now) for body in bodies]
-    for session in _sessions(sent):
-        service.limits.admit_session(caller.tenant, session)
+    sent = await worked_on(
+        large, lambda: [sent_feedback(each, caller, pseudonyms, now) for each in bodies]
+    )
+    sessions = await _sessions(service, caller, sent)
+    service.limits.admit_sessions(caller.tenant, Counter(sessions))
     return [answer_of(taken) for taken in await take_feedback(service, caller, sent, now)]
 
 
-def _sessions(sent: Sequence[SentFeedback]) -> list[Any]:
-    """The sessions that a request counts against, each once: it is one sending."""
-    return sorted({one.session_id or f"log:{one.log_id}" for one in sent})
+async def _sessions(service: Service, caller: Caller, sent: Sequence[SentFeedback]) -> list[str]:
+    """The session of each feedback: its own, or its interaction's."""
+    unnamed = {one.log_id for one in sent if one.session_id is None}
+    if not unnamed:
+        return [one.session_id for one in sent if one.session_id is not None]
+    spoken = await run_in_threadpool(spoken_of, service, unnamed, caller.tenant)
+    return [
+        session
+        for one in sent
+        if (session := one.session_id or _session_of(spoken.get(one.log_id)))
+    ]
+
+
+def _session_of(spoken: Spoken | None) -> str | None:
+    if spoken is None or spoken.interaction is None:
+        return None
+    return spoken.interaction.session_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from everloop.feedback.quality_crowd import Crowd
 from everloop.feedback.quality_evidence import PRIOR, Evidence, Family, human_share, total
 from everloop.feedback.quality_records import Incoming, Sent
 from everloop.feedback.quality_rhythm import spread_evidence
+from everloop.feedback.quality_text import Outlines, are_alike, normalised, outline_of
 from tests.unit.feedback.populations import HONEST, MACHINES, Maker
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -88,6 +90,89 @@ def test_a_first_feedback_with_plausible_timing_passes() -> None:
     verdict = judged([one(0)])
     assert (verdict.quarantined, verdict.reasons) == (False, ())
     assert not judged([one(0, client={})]).quarantined
+
+
+def early(at: float, by: float, delay: float = 5.0, **changes: Any) -> dict[str, Any]:
+    """Sent when it arrives, and dated ``by`` seconds before its output was shown."""
+    shown = NOON + timedelta(seconds=at - delay)
+    return one(at, delay) | {"claimed_at": shown - timedelta(seconds=by)} | changes
+
+
+@pytest.mark.parametrize("by", [10.0, 3 * 3600.0, 86_000.0])
+def test_a_claim_before_its_output_is_named_and_lowers_the_score(by: float) -> None:
+    verdict = judged([early(0, by)])
+    assert names(verdict) == {"claimed_before_shown"}
+    assert 0.5 < verdict.score < 0.95
+
+
+@pytest.mark.parametrize("by", [86_500.0, 36 * 365 * 86_400.0])
+def test_a_claim_more_than_a_day_before_its_output_is_impossible(by: float) -> None:
+    assert judged([early(0, by)]).quarantined
+    assert judged([early(0, by), early(40, by + 40.0)]).quarantined, "whatever the clock's offset"
+
+
+def test_late_delivery_and_small_skew_are_nobody_s_fault() -> None:
+    late = one(0, 5 * 3600.0) | {"claimed_at": NOON - timedelta(seconds=5 * 3600 - 20)}
+    assert judged([late]).reasons == ()
+    assert judged([early(0, 1.9)]).reasons == ()
+    shown = NOON - timedelta(seconds=20)
+    coarse = one(0) | {"shown_at": shown, "claimed_at": shown.replace(second=0, microsecond=0)}
+    assert judged([coarse]).reasons == (), "a client that cuts its times to the minute"
+
+
+def test_a_slow_clock_explains_its_claims_from_the_second_arrival_on() -> None:
+    slow = timedelta(hours=3)
+    sent = [
+        one(at, delay) | {"claimed_at": NOON + timedelta(seconds=at) - slow}
+        for at, delay in ((0, 5.0), (47, 9.0), (120, 6.0))
+    ]
+    assert names(judged(sent[:1])) == {"claimed_before_shown"}
+    assert judged(sent[:2]).reasons == ()
+    assert judged(sent).reasons == ()
+
+
+def test_claims_before_their_outputs_that_no_offset_explains_add_up() -> None:
+    sent = [early(47.0 * n + n * n, 600.0 * (n + 1), delay=5.0 + 2 * n) for n in range(5)]
+    verdict = judged(sent)
+    assert verdict.quarantined
+    assert verdict.of_session
+
+
+def test_fifty_long_texts_are_judged_at_once() -> None:
+    rng = Random(7)
+
+    def written() -> str:
+        return " ".join("".join(rng.choices("abcdefghijklmnop", k=6)) for _ in range(1543))
+
+    texts = [one(i * 11.3, feedback_type=Kind.FREE_TEXT, value=written()) for i in range(51)]
+    history = [Sent(feedback_id=str(i), **each) for i, each in enumerate(texts[:50])][::-1]
+    last = Incoming(**texts[50])
+    outlines = Outlines()
+    assess(last, history, NOON, (), outlines)
+    started = time.process_time()
+    for _ in range(10):
+        assess(last, history, NOON, (), outlines)
+    assert (time.process_time() - started) / 10 < 0.03  # comparing whole texts takes 100 ms
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_outlines_tell_how_alike_texts_are(one_text: str, other_text: str) -> None:
+    ones, others = outline_of(one_text), outline_of(other_text)
+    assert are_alike(ones, ones, 1.0)
+    assert are_alike(ones, others, 0.7) == are_alike(others, ones, 0.7)
+    words = normalised(one_text), normalised(other_text)
+    exact = [{text[i : i + 4] for i in range(max(1, len(text) - 3))} for text in words]
+    index = len(exact[0] & exact[1]) / len(exact[0] | exact[1])
+    if index > 0.8:
+        assert are_alike(ones, others, 0.7)
+    if index < 0.5:
+        assert not are_alike(ones, others, 0.7)
+
+
+def test_a_link_far_behind_the_beginning_is_seen() -> None:
+    assert outline_of("a word " * 2000 + "HTTPS://example.org").linked
+    assert outline_of("see WWW.example.org").linked
+    assert not outline_of("www. is no link").linked
 
 
 CASES: Mapping[str, list[dict[str, Any]]] = {

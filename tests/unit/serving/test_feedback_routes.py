@@ -381,7 +381,7 @@ def spec_example(log_id: str | None) -> dict[str, Any]:
 def test_the_specifications_example_is_taken_with_its_interaction(door: Door) -> None:
     about = door.interaction()
     answer = door.post(FEEDBACK, spec_example(about["log_id"]))
-    assert answer["value"] == 0.85
+    assert answer["value"] == 0.75
     stored = door.service.workspace.feedback.feedback(answer["feedback_id"])
     assert stored.feedback_type == "scroll"
     assert stored.agent_id == "writer"
@@ -404,6 +404,8 @@ def test_the_specifications_example_is_taken_with_its_interaction(door: Door) ->
         ("click", {}, "click", 1.0),
         ("click_buy", {"signalValue": 0.5}, "click", 0.5),
         ("scroll_depth_75", {}, "scroll", 0.75),
+        ("scroll_depth_75", {"signalValue": 1}, "scroll", 0.75),
+        ("scroll", {"signalValue": 0.3}, "scroll", 0.3),
         ("dwell", {"interactionDuration": 45000}, "dwell", 45.0),
         ("time_on_page", {"interactionDuration": 90}, "dwell", 0.09),
     ],
@@ -542,6 +544,81 @@ def test_a_session_is_slowed_down(door: Door) -> None:
     ]
     assert codes[0] == 201
     assert 429 in codes
+
+
+def test_each_feedback_of_a_batch_counts_against_its_session(door: Door) -> None:
+    about = door.interaction()
+    burst = int(door.service.config.session_burst)
+    made = [door.feedback(about, "rating", 4) for _ in range(burst + 1)]
+    problem = door.post(f"{FEEDBACK}/batch", {"feedback": made}, status=422)
+    assert f"at most {burst}" in problem["remedy"]
+    door.post(f"{FEEDBACK}/batch", {"feedback": made[:burst]})
+    refused = door.send("POST", f"{FEEDBACK}/batch", "ingest", json={"feedback": made[:9]})
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_feedback_without_a_session_is_of_its_interaction_s(door: Door) -> None:
+    """One session is one limit, however many outputs it saw and whether it says who it is."""
+    session = f"session {uuid.uuid4()}"
+    abouts = [door.interaction(session_id=session) for _ in range(3)]
+    half = int(door.service.config.session_burst) // 2
+    unnamed = [door.feedback(abouts[n % 2], "rating", 4) for n in range(half)]
+    named = [door.feedback(abouts[2], "rating", 3, session_id=session) for _ in range(half)]
+    door.post(f"{FEEDBACK}/batch", {"feedback": unnamed + named})
+    more = [door.feedback(abouts[n], "thumb", True) for n in range(3)] * 3
+    assert door.send(
+        "POST", f"{FEEDBACK}/batch", "ingest", json={"feedback": more}
+    ).status_code == (429)
+    store = door.service.workspace.feedback
+    sessions = {store.feedback(one["feedback_id"]).session_id for one in unnamed + named}
+    assert sessions == {door.service.workspace.pseudonyms.of(f"session:{session}")}
+
+
+def quarantined_total(door: Door) -> float:
+    page = door.send("GET", "/metrics", "").text
+    (line,) = [
+        line
+        for line in page.splitlines()
+        if line.startswith("everloop_feedback_quarantined_total ")
+    ]
+    return float(line.split()[1])
+
+
+def test_what_is_quarantined_is_counted_once(door: Door) -> None:
+    about, made = bot(door)
+    early = (door.now - timedelta(minutes=4, seconds=30)).isoformat()
+    first = door.feedback(about, "thumb", True, timestamp=early, client=own_client())
+    before = quarantined_total(door)
+    made = [first, *made]
+    statuses = [door.post(FEEDBACK, one)["status"] for one in made]
+    assert statuses[0] == "accepted"
+    assert statuses[-1] == "quarantined"
+    store = door.service.workspace.feedback
+    held = sum(
+        store.feedback(one["feedback_id"]).status is FeedbackStatus.QUARANTINED for one in made
+    )
+    assert held > statuses.count("quarantined")  # earlier ones were held later
+    assert quarantined_total(door) - before == held
+    door.post(FEEDBACK, made[-1])
+    assert quarantined_total(door) - before == held
+
+
+def test_a_comparison_of_a_text_with_itself_is_refused(door: Door) -> None:
+    same = {"chosen": "Dear all", "rejected": "Dear all"}
+    body = door.feedback(door.interaction(), "comparison", same)
+    assert "chosen" in door.post(FEEDBACK, body, status=422)["detail"]
+
+
+@pytest.mark.parametrize("kind", ["free_text", "implicit_reply"])
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [("👍", True), ("👎🏽", False), ("❤️", True), ("🙏", True), ("😡😡", False)],
+)
+def test_emoji_are_understood(door: Door, kind: str, text: str, good: bool) -> None:
+    answer = door.post(FEEDBACK, door.feedback(door.interaction(), kind, text))
+    (said,) = answer["interpretations"]
+    assert (said["value"] > 0.4) if good else (said["value"] < -0.4)
 
 
 def test_the_analysis_counts_what_was_said(door: Door) -> None:

@@ -170,12 +170,12 @@ def test_tenants_and_sessions_have_the_configured_limits() -> None:
     with pytest.raises(ShouldFixArgument, match="4 records"):
         made.admit("acme", 4)
     for _ in range(2):
-        made.admit_session("acme", "s")
+        made.admit_sessions("acme", {"s": 1})
     with pytest.raises(ShouldSlowDown, match="session") as refused:
-        made.admit_session("acme", "s")
+        made.admit_sessions("acme", {"s": 1})
     assert refused.value.retry_after == pytest.approx(2.0, abs=1e-5)
-    made.admit_session("bolt", "s")
-    made.admit_session("acme", "s2")
+    made.admit_sessions("bolt", {"s": 1})
+    made.admit_sessions("acme", {"s2": 1})
 
 
 def test_a_request_without_records_counts() -> None:
@@ -190,8 +190,43 @@ def test_a_tenant_s_many_sessions_do_not_shut_others_out(monkeypatch: pytest.Mon
     monkeypatch.setattr(limits, "MOST_SESSIONS", 50)
     made = RateLimits(ServiceConfig(), Seconds())
     for number in range(50):
-        made.admit_session("acme", f"s{number}")
+        made.admit_sessions("acme", {f"s{number}": 1})
     with pytest.raises(ShouldSlowDown):
-        made.admit_session("acme", "s50")
-    made.admit_session("bolt", "s")
-    made.admit_session("acme", "s1")
+        made.admit_sessions("acme", {"s50": 1})
+    made.admit_sessions("bolt", {"s": 1})
+    made.admit_sessions("acme", {"s1": 1})
+
+
+def test_several_buckets_are_taken_from_together_or_not_at_all() -> None:
+    clock = Seconds()
+    made = buckets(clock)
+    made.take("b", 4.0)
+    with pytest.raises(ShouldSlowDown) as refused:
+        made.take_all({"a": 5.0, "b": 3.0, "c": 1.0})  # of b, 2 are missing
+    assert refused.value.retry_after == pytest.approx(1.0, abs=1e-5)
+    made.take_all({"a": 5.0, "c": 5.0})
+    clock.now += refused.value.retry_after
+    made.take_all({"b": 3.0})
+    with pytest.raises(ShouldFixArgument, match="6 records"):
+        made.take_all({"a": 1.0, "b": 6.0})
+
+
+def test_no_more_buckets_than_are_kept_can_be_named_at_once() -> None:
+    made = buckets(Seconds(), most=3)
+    made.take_all(dict.fromkeys("abc", 5.0))
+    assert len(made) == 3
+    with pytest.raises(ShouldFixArgument, match="names 4"):
+        made.take_all(dict.fromkeys("defg", 1.0))
+    fresh = buckets(Seconds(), most=3)
+    fresh.take_all(dict.fromkeys("abc", 4.0))
+    assert not any(admitted(fresh, name, 2.0) for name in "abc")
+
+
+def test_a_session_s_records_count_each() -> None:
+    made = RateLimits(ServiceConfig(session_burst=20.0), Seconds())
+    made.admit_sessions("acme", {"s": 15, "t": 20})
+    with pytest.raises(ShouldSlowDown):
+        made.admit_sessions("acme", {"s": 6})
+    made.admit_sessions("acme", {"s": 5})
+    with pytest.raises(ShouldFixArgument, match=r"21 records.*session"):
+        made.admit_sessions("acme", {"u": 21})
