@@ -6,6 +6,7 @@ Evolution: fields are never removed or given another meaning; new ones are optio
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -325,3 +326,13 @@ class TrustFigures:
     opt_out_rate: float | None
     opt_out_low: float | None
     opt_out_high: float | None
+
+
+def implied_signal_id(feedback_id: str, signal_type: str) -> str:
+    """The id of the reward signal that a feedback implies: who knows the feedback finds the signal.
+
+    Args:
+        feedback_id: a UUID.
+        signal_type: a type of the loop that decided.
+    """
+    return str(uuid.uuid5(uuid.UUID(feedback_id), signal_type))

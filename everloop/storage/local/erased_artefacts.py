@@ -14,11 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from everloop.contracts import documents
-from everloop.contracts.datasets import EPISODES_FILE
+from everloop.contracts.datasets import EPISODES_FILE, SIGNALS_FILE
 from everloop.contracts.errors import ShouldRestoreArtefact
 
 _NOTES = "erasing"
@@ -44,6 +45,21 @@ class HeldFiles:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What a person is known by in files.
+
+    Attributes:
+        person: pseudonym.
+        episode_ids: the person's decisions, and others' that the person judged; reports name them.
+        signal_ids: evidence that the person gave of others' decisions.
+    """
+
+    person: str
+    episode_ids: frozenset[str] = frozenset()
+    signal_ids: frozenset[str] = frozenset()
+
+
 class ErasedArtefacts:
     """The files of one workspace.
 
@@ -62,31 +78,26 @@ class ErasedArtefacts:
             tuple(sorted(path.name for path in (self._home / "reports").glob("*.html"))),
         )
 
-    def holding(
-        self, person: str, episode_ids: Collection[str], but: HeldFiles | None = None
-    ) -> HeldFiles:
+    def holding(self, traces: Traces, but: HeldFiles | None = None) -> HeldFiles:
         """Look through datasets and reports; a file that cannot be read counts as holding.
 
         Args:
-            person: pseudonym.
-            episode_ids: the person's episodes, which reports name.
             but: what needs no look.
         """
         known, present = but or HeldFiles(), self.present()
-        episodes = [
-            (name, self._home / "datasets" / name / EPISODES_FILE)
+        versions = [
+            (name, self._home / "datasets" / name)
             for name in present.datasets
             if name not in known.datasets
         ]
-        ids = frozenset(episode_ids)
         pages = [
             (name, self._home / "reports" / name)
             for name in present.reports
-            if ids and name not in known.reports
+            if traces.episode_ids and name not in known.reports
         ]
         return HeldFiles(
-            tuple(name for name, path in episodes if _holds(path, person)),
-            tuple(name for name, path in pages if _shows(path, ids)),
+            tuple(name for name, folder in versions if _holds(folder, traces)),
+            tuple(name for name, path in pages if _shows(path, traces.episode_ids)),
         )
 
     def note(self, erasure_id: str, held: HeldFiles) -> None:
@@ -139,18 +150,35 @@ class ErasedArtefacts:
         return [folder for folder in folders if _names_any(folder / "artifacts", wanted)]
 
 
-def _holds(path: Path, person: str) -> bool:
-    """Whether a version's episodes are of the person or about them."""
+def _holds(folder: Path, traces: Traces) -> bool:
+    """Whether a version's episodes are of the person or about them, or a signal came of them."""
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_BATCH, columns=["person", "action_arguments"]):
-                own = pc.any(pc.equal(batch["person"], person)).as_py()
-                about = pc.any(pc.match_substring(batch["action_arguments"], person)).as_py()
-                if own or about:
-                    return True
+        return _is_in(folder / EPISODES_FILE, traces.person) or _taught(
+            folder / SIGNALS_FILE, traces.signal_ids
+        )
     except (OSError, ValueError):
         return True
+
+
+def _is_in(path: Path, person: str) -> bool:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_BATCH, columns=["person", "action_arguments"]):
+            own = pc.any(pc.equal(batch["person"], person)).as_py()
+            about = pc.any(pc.match_substring(batch["action_arguments"], person)).as_py()
+            if own or about:
+                return True
     return False
+
+
+def _taught(path: Path, signal_ids: frozenset[str]) -> bool:
+    if not signal_ids:
+        return False
+    wanted = pa.array(sorted(signal_ids), pa.string())
+    with pq.ParquetFile(path) as file:
+        return any(
+            pc.any(pc.is_in(batch["signal_id"], wanted)).as_py()
+            for batch in file.iter_batches(_BATCH, columns=["signal_id"])
+        )
 
 
 def _shows(page: Path, episode_ids: frozenset[str]) -> bool:

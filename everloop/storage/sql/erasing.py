@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from everloop.contracts.privacy import ErasureRecord
 from everloop.storage.local.erased_artefacts import HeldFiles
@@ -15,7 +15,7 @@ from everloop.storage.sql import ingest_counters as counters
 from everloop.storage.sql.audit import append_audit
 from everloop.storage.sql.erasure_marks import CHECKPOINT, DATASET, ERASURES, REPORT
 from everloop.storage.sql.mentions import Mentions
-from everloop.storage.sql.person_rows import PersonRows, erasable_rows
+from everloop.storage.sql.person_rows import Implied, PersonRows, erasable_rows
 
 
 class Erasure:
@@ -39,6 +39,7 @@ class Erasure:
     def carry_out(
         self,
         mentions: Mentions,
+        implied: Implied,
         held: HeldFiles,
         on_disk: Collection[str],
         actor: str,
@@ -48,14 +49,15 @@ class Erasure:
 
         Args:
             mentions: where others' decisions name the person.
+            implied: what the person's feedback taught of others' decisions.
             held: files that hold the person.
             on_disk: dataset versions that are there at all.
         """
-        checkpoints = self._fed_checkpoints(held.datasets, on_disk)
-        deleted = {
-            str(part.table.name): self._delete(part)
-            for part in erasable_rows(self._person, self._tenant)
-        }
+        checkpoints = self._fed_checkpoints(held.datasets, on_disk, implied.loops)
+        deleted: dict[str, int] = {}
+        for part in erasable_rows(self._person, self._tenant, implied):
+            name = str(part.table.name)
+            deleted[name] = deleted.get(name, 0) + self._delete(part)
         deleted["mentions"] = mentions.erase(self._connection)
         before = self._before()
         if before is not None and not any(deleted.values()) and not self._unmarked(held.datasets):
@@ -117,18 +119,22 @@ class Erasure:
             newest.setdefault(purpose, (granted, revision))
         return [revision for granted, revision in newest.values() if not granted]
 
-    def _fed_checkpoints(self, datasets: Collection[str], on_disk: Collection[str]) -> list[str]:
-        """Checkpoints made from the versions; where a version is gone, those that may have been."""
-        first = dict(
-            self._connection.execute(
-                select(training_episodes.c.loop, func.min(training_episodes.c.seq))
-                .where(
-                    training_episodes.c.tenant == self._tenant,
-                    training_episodes.c.user_id == self._person,
-                )
-                .group_by(training_episodes.c.loop)
-            ).all()
+    def _fed_checkpoints(
+        self, datasets: Collection[str], on_disk: Collection[str], taught: Collection[str]
+    ) -> list[str]:
+        """Checkpoints made from the versions; where a version is gone, those that may have been.
+
+        ``taught``: loops of which others' decisions were judged by the person.
+        """
+        own = (
+            select(training_episodes.c.loop)
+            .where(
+                training_episodes.c.tenant == self._tenant,
+                training_episodes.c.user_id == self._person,
+            )
+            .distinct()
         )
+        loops = {*self._connection.scalars(own), *taught}
         query = select(
             model_checkpoints.c.checkpoint_id, model_checkpoints.c.loop, model_checkpoints.c.lineage
         ).where(model_checkpoints.c.tenant == self._tenant)
@@ -137,7 +143,7 @@ class Erasure:
             for checkpoint_id, loop, lineage in self._connection.execute(query)
             if DATASET in lineage
             and (
-                lineage[DATASET] in datasets or (lineage[DATASET] not in on_disk and loop in first)
+                lineage[DATASET] in datasets or (lineage[DATASET] not in on_disk and loop in loops)
             )
         ]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, Table, or_, select
+from sqlalchemy import Connection, Select, Table, and_, or_, select
 from sqlalchemy.sql import ColumnElement
 
+from everloop.contracts.feedback import implied_signal_id
 from everloop.storage.ledger_tables import privacy_people
 from everloop.storage.schema import consents, disputes, reward_signals, training_episodes
 from everloop.storage.service_tables import (
@@ -24,6 +25,20 @@ KEPT: Mapping[Table, str] = {
 }
 """Tables that hold a person's pseudonym after an erasure, and why. Consents keep refusals besides."""
 
+_IDS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Implied:
+    """Signals on other people's decisions that came of feedback which an erasure deletes.
+
+    ``episode_ids``, ``loops``: of those decisions.
+    """
+
+    signal_ids: tuple[str, ...] = ()
+    episode_ids: frozenset[str] = frozenset()
+    loops: frozenset[str] = frozenset()
+
 
 @dataclass(frozen=True, slots=True)
 class PersonRows:
@@ -38,28 +53,73 @@ class PersonRows:
         return select(self.table).where(self.where).order_by(*self.table.primary_key)
 
 
-def erasable_rows(person: str, tenant: str) -> Iterator[PersonRows]:
+def implied_by(connection: Connection, person: str, tenant: str) -> Implied:
+    """What the feedback of a person, and on their interactions, taught of others' decisions."""
+    columns = reward_signals.c
+    candidates = (
+        select(feedback.c.feedback_id, columns.signal_id, columns.signal_type, columns.episode_id)
+        .add_columns(training_episodes.c.loop)
+        .select_from(feedback)
+        .join(
+            interactions,
+            and_(
+                interactions.c.tenant == feedback.c.tenant,
+                interactions.c.log_id == feedback.c.log_id,
+            ),
+        )
+        .join(
+            training_episodes,
+            and_(
+                training_episodes.c.tenant == interactions.c.tenant,
+                training_episodes.c.episode_id == interactions.c.episode_id,
+            ),
+        )
+        .join(
+            reward_signals,
+            and_(
+                columns.tenant == training_episodes.c.tenant,
+                columns.episode_id == training_episodes.c.episode_id,
+            ),
+        )
+        .where(_said(person, tenant), training_episodes.c.user_id != person)
+    )
+    found = {
+        signal_id: (episode_id, loop)
+        for feedback_id, signal_id, kind, episode_id, loop in connection.execute(candidates)
+        if signal_id == implied_signal_id(feedback_id, kind)
+    }
+    return Implied(
+        tuple(sorted(found)),
+        frozenset(episode_id for episode_id, _ in found.values()),
+        frozenset(loop for _, loop in found.values()),
+    )
+
+
+def erasable_rows(person: str, tenant: str, implied: Implied | None = None) -> Iterator[PersonRows]:
     """Rows that an erasure deletes, children before their parents; consents come last.
+
+    A table may come several times; no row does.
 
     Args:
         person: pseudonym.
+        implied: from ``implied_by``.
     """
+    taught = () if implied is None else implied.signal_ids
     episode_ids = _ids(training_episodes, "episode_id", person, tenant)
     signals = _of(reward_signals, tenant) & reward_signals.c.episode_id.in_(episode_ids)
     signal_ids = select(reward_signals.c.signal_id).where(signals)
-    said = _of(feedback, tenant) & or_(
-        feedback.c.user_id == person,
-        feedback.c.log_id.in_(_ids(interactions, "log_id", person, tenant)),
-    )
+    said = _said(person, tenant)
     feedback_ids = select(feedback.c.feedback_id).where(said)
     yield PersonRows(
         feedback_reviews,
         _of(feedback_reviews, tenant) & feedback_reviews.c.feedback_id.in_(feedback_ids),
     )
     yield PersonRows(disputes, _of(disputes, tenant) & disputes.c.signal_id.in_(signal_ids))
+    yield from _listed(disputes, tenant, taught)
     yield PersonRows(feedback, said)
     yield PersonRows(interactions, _person(interactions, person, tenant))
     yield PersonRows(reward_signals, signals)
+    yield from _listed(reward_signals, tenant, taught)
     yield PersonRows(decisions, _person(decisions, person, tenant))
     yield PersonRows(training_episodes, _person(training_episodes, person, tenant))
     yield PersonRows(consents, _person(consents, person, tenant))
@@ -69,6 +129,21 @@ def kept_rows(person: str, tenant: str) -> Iterator[PersonRows]:
     """Rows that speak of the person and stay: see ``KEPT``."""
     yield PersonRows(privacy_people, privacy_people.c.person == person)
     yield PersonRows(erasures, _person(erasures, person, tenant))
+
+
+def _said(person: str, tenant: str) -> ColumnElement[bool]:
+    """Feedback of the person, and anyone's on the person's interactions."""
+    return _of(feedback, tenant) & or_(
+        feedback.c.user_id == person,
+        feedback.c.log_id.in_(_ids(interactions, "log_id", person, tenant)),
+    )
+
+
+def _listed(table: Table, tenant: str, signal_ids: Sequence[str]) -> Iterator[PersonRows]:
+    """Rows of some signals, in lists that fit a statement."""
+    for start in range(0, len(signal_ids), _IDS):
+        some = table.c.signal_id.in_(signal_ids[start : start + _IDS])
+        yield PersonRows(table, _of(table, tenant) & some)
 
 
 def _of(table: Table, tenant: str) -> ColumnElement[bool]:
