@@ -13,24 +13,27 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="List, judge and deploy trained models."
 )
 
-Loop = Annotated[str, typer.Option(help="A loop by name.")]
+Loop = Annotated[str | None, typer.Option(help="Of this loop alone, by name.")]
 
 
 @app.command("list")
 def list_models(
-    loop: Loop, tenant: Tenant = "default", home: Home = None, as_json: Json = False
+    loop: Loop = None, tenant: Tenant = "default", home: Home = None, as_json: Json = False
 ) -> None:
-    """Every registered model of a loop, newest first."""
+    """Every registered model, newest first within its loop."""
     from everloop.serving.models.listing import models_of
     from everloop.wiring import open_workspace
 
-    found = models_of(open_workspace(home), (loop,), tenant)
+    workspace = open_workspace(home)
+    loops = workspace.registry.loops(tenant) if loop is None else (loop,)
+    found = models_of(workspace, loops, tenant)
     if as_json:
         print_json([model.model_dump(mode="json") for model in found])
         return
     rows = [
         (
             model.checkpoint_id,
+            *(() if loop else (model.loop,)),
             model.version,
             model.verdict,
             ", ".join(model.aliases) or "-",
@@ -39,7 +42,8 @@ def list_models(
         )
         for model in found
     ]
-    print_table("", ("checkpoint", "version", "verdict", "alias", "trained", "difference"), rows)
+    names = ("version", "verdict", "alias", "trained", "difference")
+    print_table("", ("checkpoint", *(() if loop else ("loop",)), *names), rows)
 
 
 @app.command()

@@ -167,6 +167,11 @@ class DecisionStore(Protocol):
     def decision(self, decision_id: str, tenant: str = "default") -> Decision:
         """``ShouldNameKnownId`` when the tenant has none of it."""
 
+    def decisions(
+        self, decision_ids: Sequence[str], tenant: str = "default"
+    ) -> Mapping[str, Decision]:
+        """Decision id, as given -> decision, of the ids that the tenant has."""
+
     def served(
         self,
         loop: str,
@@ -416,6 +421,9 @@ class Registry(Protocol):
 
     def checkpoints(self, loop: str, tenant: str = "default") -> tuple[ModelCheckpoint, ...]:
         """Newest first."""
+
+    def loops(self, tenant: str = "default") -> tuple[str, ...]:
+        """Names of the loops that have a checkpoint, sorted."""
 
     def alias(self, loop: str, alias: str, tenant: str = "default") -> tuple[str | None, int]:
         """(checkpoint_id or None, generation); generation 0 before the first set."""

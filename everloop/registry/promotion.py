@@ -17,7 +17,9 @@ def promote(
     expected_generation: int | None = None,
     actor: str = "",
 ) -> int:
-    """Point an alias at a checkpoint whose files verify; returns the alias's new generation.
+    """Point an alias at a checkpoint whose files verify; returns the alias's generation.
+
+    Nothing is written where it points there already, whatever the expected generation.
 
     Args:
         checkpoint_id: the checkpoint; its loop and tenant say whose alias moves.
@@ -37,11 +39,7 @@ def promote(
             f"Promotion of {checkpoint_id}: reason={reason!r} is empty.", "Say why."
         )
     checkpoint = registry.checkpoint(checkpoint_id)
-    generation = (
-        registry.alias(checkpoint.loop, alias, checkpoint.tenant)[1]
-        if expected_generation is None
-        else expected_generation
-    )
+    pointed_at, generation = registry.alias(checkpoint.loop, alias, checkpoint.tenant)
     if checkpoint.provenance is not Provenance.PRIVATE_RELEASE:
         raise ShouldFixArgument(
             f"Checkpoint {checkpoint_id} has provenance {checkpoint.provenance.value!r}: it may not "
@@ -54,6 +52,9 @@ def promote(
             "Promote one whose verdict is continue.",
         )
     load(checkpoint_id, registry, blobs)
+    if pointed_at == checkpoint_id:
+        return generation
+    expected = generation if expected_generation is None else expected_generation
     return registry.set_alias(
-        checkpoint.loop, alias, checkpoint_id, generation, reason, checkpoint.tenant, actor
+        checkpoint.loop, alias, checkpoint_id, expected, reason, checkpoint.tenant, actor
     )

@@ -113,6 +113,8 @@ class RegistrySuite(ABC):
         found = [c.checkpoint_id for c in registry.checkpoints("walk")]
         assert found == [uuid_of(n, "checkpoint") for n in (3, 2, 1)]
         assert [c.loop for c in registry.checkpoints("run")] == ["run"]
+        assert registry.loops() == ("run", "walk")
+        assert registry.loops("nobody") == ()
         assert len(registry.checkpoints("walk", "other")) == 1
 
     def test_an_alias_moves_with_its_generation(self, registry: Registry) -> None:

@@ -18,7 +18,7 @@ class Deployment:
 
     Attributes:
         generation: the alias's, 1 for a loop's first deployment.
-        previous: the checkpoint that served before.
+        previous: the checkpoint that served before this one.
         ended_rollout: the trial of this model, which ended because it serves everybody.
     """
 
@@ -38,7 +38,7 @@ def deploy(
     actor: str,
     expected_generation: int | None = None,
 ) -> Deployment:
-    """Make a tenant's checkpoint what serves its loop; safe to repeat.
+    """Make a tenant's checkpoint what serves its loop; where it does already, nothing is written.
 
     Raises:
         ShouldNameKnownId, ShouldAskForScope: as ``checkpoint_of``.

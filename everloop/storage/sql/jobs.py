@@ -200,6 +200,18 @@ class SqlJobStore:
         with reading(self._engine) as connection:
             return connection.scalar(query)
 
+    def first_decided(self, loop: str, tenant: str = "default") -> datetime | None:
+        """See ``JobStore``."""
+        table = training_episodes.c
+        query = (
+            select(table.timestamp)
+            .where(table.tenant == tenant, table.loop == loop)
+            .order_by(table.timestamp)
+            .limit(1)
+        )
+        with reading(self._engine) as connection:
+            return connection.scalar(query)
+
     def last_episode(self, tenant: str = "default") -> int:
         """See ``JobStore``."""
         with reading(self._engine) as connection:

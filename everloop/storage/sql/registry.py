@@ -68,6 +68,12 @@ class SqlRegistry:
         with reading(self._engine) as connection:
             return tuple(_checkpoint(row) for row in connection.execute(query).mappings())
 
+    def loops(self, tenant: str = "default") -> tuple[str, ...]:
+        """See ``Registry``."""
+        query = select(model_checkpoints.c.loop).where(model_checkpoints.c.tenant == tenant)
+        with reading(self._engine) as connection:
+            return tuple(sorted(connection.scalars(query.distinct())))
+
     def alias(self, loop: str, alias: str, tenant: str = "default") -> tuple[str | None, int]:
         """See ``Registry``."""
         with reading(self._engine) as connection:

@@ -63,9 +63,14 @@ def test_a_model_is_listed_deployed_and_told(
     assert (entry.action, entry.resource) == ("model.deploy", checkpoint_id)
     assert entry.actor.startswith("cli:")
     run(home, "list", "--loop", "companion", "--json")
-    assert json.loads(capsys.readouterr().out)[0]["aliases"] == ["active"]
+    listed = capsys.readouterr().out
+    assert json.loads(listed)[0]["aliases"] == ["active"]
+    run(home, "list", "--json")
+    assert capsys.readouterr().out == listed
+    run(home, "list")
+    assert "companion" in capsys.readouterr().out.splitlines()[-1]
     run(home, "deploy", checkpoint_id, "--reason", "again", "--json")
-    assert json.loads(capsys.readouterr().out)["generation"] == 2
+    assert json.loads(capsys.readouterr().out)["generation"] == 1
     run(home, "metrics", checkpoint_id)
     told = capsys.readouterr().out
     for pair in ("serves      yes", "run         not known any more", "difference  0.125"):

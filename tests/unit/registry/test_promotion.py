@@ -107,9 +107,25 @@ def test_a_reason_is_required(
 
 
 def test_a_decision_made_at_another_generation_is_refused(
-    stored: ModelCheckpoint, registry: Registry, blobs: BlobStore
+    stored: ModelCheckpoint, candidate: Candidate, registry: Registry, blobs: BlobStore
 ) -> None:
+    lineage = dict(candidate.lineage) | {"version": "another"}
+    other = register(dataclasses.replace(candidate, lineage=lineage), registry, blobs)
+    assert other.checkpoint_id != stored.checkpoint_id
     promote(stored.checkpoint_id, registry, blobs, "first", expected_generation=0)
     with pytest.raises(ShouldResolveConflict):
-        promote(stored.checkpoint_id, registry, blobs, "late", expected_generation=0)
-    assert promote(stored.checkpoint_id, registry, blobs, "again") == 2
+        promote(other.checkpoint_id, registry, blobs, "late", expected_generation=0)
+    assert promote(other.checkpoint_id, registry, blobs, "again") == 2
+
+
+def test_what_is_pointed_at_already_is_not_deployed_again(
+    stored: ModelCheckpoint, registry: Registry, blobs: BlobStore
+) -> None:
+    assert promote(stored.checkpoint_id, registry, blobs, "first") == 1
+    log = registry.deployment_log("walk")
+    for expected in (None, 0, 1):
+        again = promote(
+            stored.checkpoint_id, registry, blobs, "again", expected_generation=expected
+        )
+        assert again == 1
+    assert registry.deployment_log("walk") == log

@@ -48,6 +48,9 @@ class MemoryRegistry:
     def checkpoints(self, loop: str, tenant: str = "default") -> tuple[ModelCheckpoint, ...]:
         return tuple(self.rows.values())
 
+    def loops(self, tenant: str = "default") -> tuple[str, ...]:
+        return tuple(sorted({row.loop for row in self.rows.values()}))
+
     def alias(self, loop: str, alias: str, tenant: str = "default") -> tuple[str | None, int]:
         return self.aliases.get((loop, alias, tenant), (None, 0))
 
