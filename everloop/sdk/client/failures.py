@@ -55,7 +55,8 @@ class Failure:
     @property
     def final(self) -> bool:
         """Whether the service will never take this request, whoever sends it."""
-        return self.ours and not self.transient and self.status != 401
+        with_another_key = self.status == 401 or isinstance(self.error, errors.ShouldAskForScope)
+        return self.ours and not self.transient and not with_another_key
 
     @property
     def transient(self) -> bool:

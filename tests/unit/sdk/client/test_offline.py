@@ -206,6 +206,7 @@ def test_a_revoked_key_or_a_login_page_refuses_nothing(buffer_path: Path) -> Non
         client.log_reward(reward())
     replies = [
         _problem(401, "ShouldAuthenticate"),
+        _problem(403, "ShouldAskForScope"),
         httpx.Response(403, text="<html>blocked"),
         httpx.Response(302, headers={"location": "http://login"}),
         httpx.Response(200, text="<html>log in"),
@@ -216,6 +217,18 @@ def test_a_revoked_key_or_a_login_page_refuses_nothing(buffer_path: Path) -> Non
             done = client.flush()
             assert (done.delivered, done.refused, done.left) == (0, 0, 1)
             assert done.problem is not None
+
+
+def test_an_entry_of_a_person_who_withdrew_is_put_aside(buffer_path: Path) -> None:
+    service = Service()
+    with service.client(buffer_path) as client:
+        client.log_reward(reward())
+    transport = httpx.MockTransport(lambda _: _problem(403, "ShouldRespectConsent"))
+    with service.client(buffer_path, transport=transport) as client:
+        done = client.flush()
+        assert (done.delivered, done.refused, done.left, done.problem) == (0, 1, 0, None)
+        assert client.buffer is not None
+        assert client.buffer.refused()[0].error == "ShouldRespectConsent"
 
 
 def test_an_entry_that_breaks_the_service_does_not_block_the_others(buffer_path: Path) -> None:
