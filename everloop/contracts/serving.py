@@ -81,6 +81,10 @@ class Receipt:
     decisions: tuple[Decision, ...] = ()
 
 
+EARLIEST_DAY = date(2000, 1, 1)
+"""No run learns for an earlier day."""
+
+
 class JobCause(StrEnum):
     EPISODES = "episodes"
     DAY = "day"

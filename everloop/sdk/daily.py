@@ -15,6 +15,7 @@ from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Verdict
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import RunRecord, StageRecord
+from everloop.contracts.serving import EARLIEST_DAY
 from everloop.loops import load
 from everloop.loops.sections import override, split
 from everloop.sdk.opened import OpenedRun
@@ -163,6 +164,11 @@ def _day(value: str | date | None) -> date:
 
 
 def _check_date(plan: DailyPlan, today: date) -> None:
+    if plan.logical_date < EARLIEST_DAY:
+        raise ShouldFixArgument(
+            f"{plan.logical_date} is before {EARLIEST_DAY}.",
+            "Choose a day that has logged decisions.",
+        )
     if plan.logical_date > today:
         raise ShouldFixArgument(
             f"{plan.logical_date} has not begun: today is {today} (UTC).", "Choose an earlier date."

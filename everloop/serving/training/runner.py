@@ -26,6 +26,9 @@ from everloop.contracts.serving import TrainingJob
 BUSY = 4
 """Exit code of ``everloop run daily``: another process runs this loop and date."""
 
+BAD_INPUT = 2
+"""Exit code of every command: it was refused for what it was asked."""
+
 NICENESS = 10
 FOLDER = "training"
 _TAIL_BYTES = 4096
@@ -41,11 +44,17 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended. ``error``: the last that was heard of a run that failed."""
+    """How a run ended.
+
+    Attributes:
+        error: the last that was heard of a run that failed.
+        hopeless: it was refused for what it was asked, and would be again.
+    """
 
     how: How
     run_id: str = ""
     error: str = ""
+    hopeless: bool = False
 
 
 class Launcher(Protocol):
@@ -146,7 +155,7 @@ def _ended(code: int, answer: bytes, log: Path) -> Ended:
     if record:
         return Ended(How.FAILED, run_id, str(record.get("verdict", "")))
     ending = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-    return Ended(How.FAILED, "", "\n".join((ending, *_tail(log))))
+    return Ended(How.FAILED, "", "\n".join((ending, *_tail(log))), code == BAD_INPUT)
 
 
 def _record(answer: bytes) -> Mapping[str, Any]:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date
 from threading import Event, Thread
 
-from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import Clock, JobStore
-from everloop.contracts.serving import JobCause, JobState, TrainingJob
+from everloop.contracts.serving import EARLIEST_DAY, JobCause, JobState, TrainingJob
 from everloop.serving.training.backlog import Backlogs
 from everloop.serving.training.runner import Launcher, RunLauncher
 from everloop.serving.training.worker import Worker
@@ -80,6 +80,11 @@ class TrainingTrigger:
         for thread in self._threads:
             thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether backlogs are watched and jobs run; True where it was not started."""
+        return all(thread.is_alive() for thread in self._threads)
+
     def close(self) -> None:
         """Stop; a run that is under way is ended and its job given back to be continued."""
         self._closing.set()
@@ -89,21 +94,38 @@ class TrainingTrigger:
         self._threads = ()
 
     def request(self, loop: str, tenant: str, logical_date: date, actor: str) -> TrainingJob:
-        """Ask for a training now; the open job where there is one.
+        """Ask for a training now; the open job where there is one of this date.
 
         Raises:
-            ShouldFixArgument: the date is ahead.
+            ShouldFixArgument: the date is ahead, or before anything was logged.
+            ShouldResolveConflict: a job of another date is open.
         """
-        now = self._clock.now().astimezone(UTC)
-        if logical_date > now.date():
-            raise ShouldFixArgument(
-                f"date={logical_date} has not begun: it is {now.date()} (UTC).",
-                "Choose an earlier date.",
-            )
+        self._check_date(loop, tenant, logical_date)
         job = self._job(loop, tenant, logical_date, JobCause.MANUAL, actor)
         found = self._jobs.request(job)
+        if found.logical_date != logical_date:
+            raise ShouldResolveConflict(
+                f"Training job {found.job_id} of {loop} for {found.logical_date} is {found.state}: "
+                f"one for {logical_date} was not queued.",
+                f"Ask again when GET /api/ml/train/{found.job_id} says that it has ended.",
+            )
         self._asked.set()
         return found
+
+    def _check_date(self, loop: str, tenant: str, logical_date: date) -> None:
+        today = self._clock.now().astimezone(UTC).date()
+        if logical_date > today:
+            raise ShouldFixArgument(
+                f"date={logical_date} has not begun: it is {today} (UTC).",
+                "Choose an earlier date.",
+            )
+        first = self._jobs.first_decided(loop, tenant)
+        earliest = EARLIEST_DAY if first is None else max(EARLIEST_DAY, first.date())
+        if logical_date < min(earliest, today):
+            raise ShouldFixArgument(
+                f"date={logical_date}: there is nothing to learn from before {earliest}.",
+                "Choose a later date.",
+            )
 
     def look(self) -> tuple[TrainingJob, ...]:
         """Request what is due now; the jobs that this look made."""

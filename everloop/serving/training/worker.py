@@ -69,7 +69,7 @@ class Worker:
         heart.start()
         try:
             ended = self._launched(job, stop)
-            if ended.how is How.FAILED and job.attempts < MOST_ATTEMPTS:
+            if ended.how is How.FAILED and _again(job, ended):
                 stop.wait(self._retry_s * job.attempts)
         finally:
             stop.set()
@@ -111,7 +111,7 @@ class Worker:
         elif ended.how is How.STOPPED:
             back = replace(job, state=JobState.QUEUED, attempts=job.attempts - 1)
             self._jobs.finish(back, self._name)
-        elif job.attempts < MOST_ATTEMPTS:
+        elif _again(job, ended):
             back = replace(job, state=JobState.QUEUED, run_id=ended.run_id, error=ended.error)
             self._jobs.finish(back, self._name)
         else:
@@ -121,6 +121,10 @@ class Worker:
         _logger.error("training job %s failed: %s", job.job_id, ended.error)
         done = replace(job, state=JobState.FAILED, run_id=ended.run_id, error=ended.error)
         self._jobs.finish(replace(done, finished_at=self._clock.now()), self._name)
+
+
+def _again(job: TrainingJob, ended: Ended) -> bool:
+    return job.attempts < MOST_ATTEMPTS and not ended.hopeless
 
 
 def _given_up(job: TrainingJob) -> str:

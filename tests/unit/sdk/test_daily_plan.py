@@ -28,6 +28,14 @@ def test_today_needs_a_cut_off_and_tomorrow_is_never_run() -> None:
     daily._check_date(plan(intraday=True), TODAY + timedelta(days=1))
 
 
+def test_a_day_before_everything_is_refused() -> None:
+    ahead = date(2030, 1, 1)
+    for day in (date.min, date(1999, 12, 31)):
+        with pytest.raises(ShouldFixArgument, match=f"{day} is before 2000-01-01"):
+            daily._check_date(DailyPlan("walk", day), ahead)
+    daily._check_date(DailyPlan("walk", date(2000, 1, 1)), ahead)
+
+
 def test_a_whole_day_is_read_once_until_it_is_refreshed(tmp_path: Path) -> None:
     assert daily._reading(tmp_path, plan()) == ""
     assert daily._reading(tmp_path, plan()) == ""

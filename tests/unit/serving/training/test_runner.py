@@ -17,6 +17,7 @@ from everloop.cli.running import BUSY as CLI_BUSY
 from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.serving import TrainingJob
 from everloop.serving.training.runner import BUSY, NICENESS, Ended, How, RunLauncher
+from everloop.settings import initialise
 from tests.conformance.test_job_store import job
 from tests.log_records import DAY, NOON
 from tests.unit.serving.training.test_trigger import until
@@ -81,12 +82,24 @@ def test_a_failed_run_says_what_its_record_says(tmp_path: Path) -> None:
 
 
 def test_a_run_that_could_not_start_says_its_last_words(tmp_path: Path) -> None:
-    script = "import sys; sys.stderr.write('\\n'.join(map(str, range(9999)))); exit(2)"
+    script = "import sys; sys.stderr.write('\\n'.join(map(str, range(9999)))); exit(3)"
     ended = run(tmp_path, script)
-    assert ended == Ended(How.FAILED, "", "exit code 2\n9994\n9995\n9996\n9997\n9998")
+    assert ended == Ended(How.FAILED, "", "exit code 3\n9994\n9995\n9996\n9997\n9998")
     killed = run(tmp_path, "import os; os.kill(os.getpid(), 9)")
     assert killed.error.splitlines()[0] == "killed by signal 9"
     assert run(tmp_path, "print('{')").how is How.FAILED
+
+
+def test_a_run_that_was_refused_is_hopeless(tmp_path: Path) -> None:
+    line = ["run", "daily", "--loop=companion", "--date=0001-01-01", f"--home={tmp_path}"]
+    script = f"import sys; sys.argv[1:] = {line!r}; from everloop.cli.app import main; main()"
+    initialise(tmp_path)
+    ended = run(tmp_path, script)
+    assert (ended.how, ended.hopeless) == (How.FAILED, True)
+    assert ended.error.splitlines()[0] == "exit code 2"
+    assert "0001-01-01 is before 2000-01-01." in ended.error
+    assert "Traceback" not in log_of(tmp_path)
+    assert not run(tmp_path, "raise OverflowError").hopeless
 
 
 def test_a_date_that_another_process_runs_is_waited_for(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 from everloop.contracts.serving import JobCause, JobState, TrainingJob
 from everloop.serving.training.runner import Ended, How
 from everloop.serving.training.trigger import ACTOR, TrainingTrigger
@@ -270,11 +270,37 @@ def test_no_thousand_is_missed_or_counted_twice(
 def test_a_manual_request_joins_the_open_job(world: World) -> None:
     asked = trigger(world)
     world.log(3)
-    job = asked.request("walk", "default", date(2026, 3, 9), "key:abc")
+    job = asked.request("walk", "default", NOON.date(), "key:abc")
     assert (job.cause, job.requested_by, job.watermark) == (JobCause.MANUAL, "key:abc", 3)
     assert asked.request("walk", "default", NOON.date(), "key:def") == job
     with pytest.raises(ShouldFixArgument, match="has not begun"):
         asked.request("walk", "default", date(2026, 3, 11), "key:abc")
+
+
+def test_a_request_for_another_date_than_the_open_job_s_is_a_conflict(world: World) -> None:
+    asked = trigger(world)
+    world.log(3, at=NOON - 24 * HOUR)
+    job = asked.request("walk", "default", NOON.date(), "key:abc")
+    with pytest.raises(
+        ShouldResolveConflict, match=f"{job.job_id} of walk for 2026-03-10 is queued"
+    ):
+        asked.request("walk", "default", date(2026, 3, 9), "key:abc")
+    assert world.jobs.jobs() == (job,)
+    finish(world, job)
+    assert asked.request("walk", "default", date(2026, 3, 9), "key:abc").job_id != job.job_id
+
+
+def test_a_date_before_anything_was_logged_is_refused(world: World) -> None:
+    asked = trigger(world)
+    for day in (date.min, date(1999, 12, 31)):
+        with pytest.raises(ShouldFixArgument, match="nothing to learn from before 2000-01-01"):
+            asked.request("walk", "default", day, "key:abc")
+    world.log(1, at=NOON - 48 * HOUR)
+    world.log(1, loop="run", at=NOON - 96 * HOUR)
+    world.log(1, tenant="other", at=NOON - 96 * HOUR)
+    with pytest.raises(ShouldFixArgument, match="nothing to learn from before 2026-03-08"):
+        asked.request("walk", "default", date(2026, 3, 7), "key:abc")
+    assert asked.request("walk", "default", date(2026, 3, 8), "key:abc").state is JobState.QUEUED
 
 
 def test_a_request_is_worked_on_at_once_and_survives_a_database_that_fails_for_a_while(

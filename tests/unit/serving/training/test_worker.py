@@ -90,6 +90,15 @@ def test_a_failure_is_tried_again_and_then_told(world: World) -> None:
     assert tries == MOST_ATTEMPTS
 
 
+def test_a_refusal_is_told_at_once(world: World) -> None:
+    world.jobs.request(job())
+    patient = worker(world, says(Ended(How.FAILED, "", "no such day", True)), retry_s=600.0)
+    assert patient.work()
+    found = world.jobs.job(job().job_id)
+    assert (found.state, found.error, found.attempts) == (JobState.FAILED, "no such day", 1)
+    assert found.finished_at == NOON
+
+
 def test_between_two_attempts_the_lease_is_kept(world: World) -> None:
     world.jobs.request(job())
     tried, closing = Event(), Event()
