@@ -19,7 +19,7 @@ def promote(
 ) -> int:
     """Point an alias at a checkpoint whose files verify; returns the alias's generation.
 
-    Nothing is written where it points there already, whatever the expected generation.
+    Nothing is written where it points there already, for a request that is repeated, too.
 
     Args:
         checkpoint_id: the checkpoint; its loop and tenant say whose alias moves.
@@ -52,7 +52,7 @@ def promote(
             "Promote one whose verdict is continue.",
         )
     load(checkpoint_id, registry, blobs)
-    if pointed_at == checkpoint_id:
+    if pointed_at == checkpoint_id and expected_generation in (None, generation - 1, generation):
         return generation
     expected = generation if expected_generation is None else expected_generation
     return registry.set_alias(

@@ -128,4 +128,6 @@ def test_what_is_pointed_at_already_is_not_deployed_again(
             stored.checkpoint_id, registry, blobs, "again", expected_generation=expected
         )
         assert again == 1
+    with pytest.raises(ShouldResolveConflict):
+        promote(stored.checkpoint_id, registry, blobs, "again", expected_generation=7)
     assert registry.deployment_log("walk") == log
