@@ -78,6 +78,11 @@ class ConsentView:
         self._closed.set()
         self._poller.join()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the log is looked at."""
+        return self._poller.is_alive()
+
     def withdrawn(self, tenant: str, person: str, purpose: str) -> bool:
         """Whether a person's newest word on a purpose is a refusal.
 

@@ -6,8 +6,11 @@ carry the worker's number, and sums are Prometheus's to make.
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,6 +22,9 @@ from everloop.contracts import documents
 
 FRESH_S = 15.0
 """A page older than this is of a worker that has ended."""
+
+_PUBLISH_S = 1.0
+_log = logging.getLogger(__name__)
 
 
 class MetricsExchange:
@@ -36,6 +42,11 @@ class MetricsExchange:
         self._worker = worker
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other worker to tell."""
+        return self._folder is None
 
     def publish(self) -> None:
         """Leave this worker's page for the others."""
@@ -61,6 +72,34 @@ class MetricsExchange:
             except FileNotFoundError:
                 continue
         return pages
+
+
+@contextmanager
+def publishing(exchange: MetricsExchange) -> Iterator[Callable[[], bool]]:
+    """Keep a worker's page fresh for the others; gives what says whether that goes on."""
+    if exchange.alone:
+        yield lambda: True
+        return
+    stop = threading.Event()
+
+    def publish() -> None:
+        failing = False
+        while not stop.wait(_PUBLISH_S):
+            try:
+                exchange.publish()
+                failing = False
+            except Exception:
+                if not failing:
+                    _log.exception("The page of metrics cannot be written; trying again.")
+                failing = True
+
+    thread = threading.Thread(target=publish, name="everloop-metrics", daemon=True)
+    thread.start()
+    try:
+        yield thread.is_alive
+    finally:
+        stop.set()
+        thread.join()
 
 
 class _Pages(Collector):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
@@ -20,14 +19,12 @@ from everloop.serving.decisions.engine import DecisionEngine
 from everloop.serving.door import Door
 from everloop.serving.limits import RateLimits
 from everloop.serving.metrics import RequestFigures, ServiceCollector
-from everloop.serving.metrics_exchange import MetricsExchange
+from everloop.serving.metrics_exchange import MetricsExchange, publishing
 from everloop.serving.retention import Retention
 from everloop.serving.service import Service
 from everloop.serving.training.trigger import TrainingTrigger
 from everloop.storage.local.clock import SystemClock
 from everloop.wiring import open_ingest, open_workspace
-
-_PUBLISH_S = 1.0
 
 
 @contextlib.contextmanager
@@ -49,7 +46,8 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
         decisions.start()
         closing.callback(decisions.close)
         keep = timedelta(days=config.decision_days)
-        closing.enter_context(Retention(workspace.decisions, workspace.audit, clock, keep))
+        retention = Retention(workspace.decisions, workspace.audit, clock, keep)
+        closing.enter_context(retention)
         training = TrainingTrigger(workspace, loops, sources, clock)
         if config.train:
             training.start()
@@ -73,7 +71,14 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
         )
         trusted = workspace.feedback if config.worker == 0 else None
         registry.register(ServiceCollector(queue, decisions, trusted))
-        closing.enter_context(_publishing(service))
+        published = closing.enter_context(publishing(service.exchange))
+        service.threads.update(
+            consents=lambda: consents.alive,
+            models=lambda: decisions.alive,
+            retention=lambda: retention.alive,
+            training=lambda: training.alive,
+            metrics=published,
+        )
         yield service
 
 
@@ -89,22 +94,3 @@ def _loops(config: ServiceConfig) -> tuple[Mapping[str, LoopSpec], Mapping[str, 
             )
         loops[spec.name], sources[spec.name] = spec, source
     return loops, sources
-
-
-@contextlib.contextmanager
-def _publishing(service: Service) -> Iterator[None]:
-    """Keep this worker's page of metrics fresh for the others."""
-    if service.config.metrics_folder is None:
-        yield
-        return
-    stop = threading.Event()
-
-    def publish() -> None:
-        while not stop.wait(_PUBLISH_S):
-            service.exchange.publish()
-
-    thread = threading.Thread(target=publish, name="everloop-metrics", daemon=True)
-    thread.start()
-    yield
-    stop.set()
-    thread.join()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from everloop.contracts.errors import EverloopError
 from everloop.contracts.ports import AuditLog, Clock, DecisionStore
 
 ACTOR = "system:retention"
 _EVERY_S = 3600.0
+_AGAIN_S = 60.0
+_log = logging.getLogger(__name__)
 
 
 class Retention:
@@ -49,6 +51,11 @@ class Retention:
         self._stop.set()
         self._thread.join()
 
+    @property
+    def alive(self) -> bool:
+        """Whether somebody forgets."""
+        return self._thread.is_alive()
+
     def forget(self) -> int:
         """Delete what is too old now; how many."""
         before = self._clock.now() - self._keep
@@ -65,5 +72,7 @@ class Retention:
             pause = _EVERY_S
             try:
                 self.forget()
-            except EverloopError:
-                pause = _EVERY_S / 60  # busy, full or away: it may be well in a minute
+            except Exception:
+                # Busy, full or away: it may be well in a minute.
+                _log.warning("Old decisions cannot be forgotten; trying again.", exc_info=True)
+                pause = _AGAIN_S

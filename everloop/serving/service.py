@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fastapi import Request
@@ -44,6 +44,8 @@ class Service:
     requests: RequestFigures
     exchange: MetricsExchange
     crowd: Crowd = field(default_factory=Crowd)
+    threads: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    """What works beside the requests -> whether it still does."""
 
     def loop(self, name: str | None) -> LoopSpec:
         """The loop of that name; the only one when none is named."""

@@ -11,8 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from everloop import __version__
-from everloop.contracts.errors import EverloopError
-from everloop.serving.service import Service, service_of
+from everloop.serving.readiness import Part, parts
+from everloop.serving.service import service_of
 
 router = APIRouter(tags=["operations"])
 
@@ -20,14 +20,6 @@ router = APIRouter(tags=["operations"])
 class Live(BaseModel):
     status: Literal["live"] = "live"
     version: str = __version__
-
-
-class Part(BaseModel):
-    """One part of the service; ``ok`` is false where requests would fail."""
-
-    name: str
-    ok: bool
-    detail: str = ""
 
 
 class Ready(BaseModel):
@@ -49,9 +41,9 @@ async def live() -> Live:
     summary="Would requests be served?",
 )
 async def ready(request: Request) -> Response:
-    parts = await run_in_threadpool(_parts, service_of(request))
-    well = all(part.ok for part in parts)
-    body = Ready(status="ready" if well else "not ready", parts=parts)
+    found = await run_in_threadpool(parts, service_of(request))
+    well = all(part.ok for part in found)
+    body = Ready(status="ready" if well else "not ready", parts=found)
     return JSONResponse(body.model_dump(), 200 if well else 503)
 
 
@@ -64,28 +56,3 @@ async def ready(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     page = await run_in_threadpool(service_of(request).exchange.page)
     return Response(page, media_type=CONTENT_TYPE_LATEST)
-
-
-def _parts(service: Service) -> list[Part]:
-    parts = [
-        Part(
-            name="ingest",
-            ok=service.queue.alive,
-            detail=f"{service.queue.waiting} records waiting",
-        )
-    ]
-    try:
-        service.workspace.runs.runs(limit=1)
-        parts.append(Part(name="database", ok=True))
-    except EverloopError as problem:
-        parts.append(Part(name="database", ok=False, detail=problem.message))
-    parts.extend(_model(service, loop) for loop in service.loops)
-    return parts
-
-
-def _model(service: Service, loop: str) -> Part:
-    """A loop without a sound model still decides, so it doesn't make the service unready."""
-    state = service.decisions.state("default", loop)
-    return Part(
-        name=f"decisions:{loop}", ok=True, detail=state.degraded or (state.active or "no model yet")
-    )

@@ -36,6 +36,7 @@ __all__ = [
     "open_database",
     "open_workspace_database",
     "reading",
+    "require_writable",
     "verify_pages",
     "writing",
 ]
@@ -141,6 +142,16 @@ def database_name(engine: Engine) -> str:
     if is_postgresql(engine):
         return postgresql_engine.name_of(engine.url)
     return str(database_path(engine))
+
+
+def require_writable(engine: Engine) -> None:
+    """Look whether a write would be allowed, without one.
+
+    Raises:
+        ShouldRetryLater: the file or its folder is read-only. PostgreSQL is not asked.
+    """
+    if not is_postgresql(engine):
+        sqlite_engine.require_writable(database_path(engine))
 
 
 def verify_pages(engine: Engine) -> None:

@@ -72,9 +72,10 @@ class SqlPersonStore:
             mine = erasable_rows(user_id, tenant, implied)
             for part in (*mine, *kept_rows(user_id, tenant)):
                 shown = [str(c.name) for c in part.table.c if not isinstance(c.type, LargeBinary)]
-                result = connection.execution_options(yield_per=_CHUNK).execute(part.query)
-                for row in result.mappings():
-                    yield str(part.table.name), {name: _plain(row[name]) for name in shown}
+                chunked = connection.execution_options(yield_per=_CHUNK)
+                with chunked.execute(part.query) as result:
+                    for row in result.mappings():
+                        yield str(part.table.name), {name: _plain(row[name]) for name in shown}
 
     def erase(
         self, user_id: str, actor: str, now: datetime, tenant: str = "default", reason: str = ""

@@ -7,6 +7,7 @@ writers begin with ``BEGIN IMMEDIATE``, so that what they read stays true until 
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,6 +91,15 @@ def require_file(connection: Connection) -> None:
     """``ShouldRestoreArtefact`` unless the path still names the file that the connection has open."""
     file: DatabaseFile = connection.info[_FILE]
     file.require()
+
+
+def require_writable(path: Path) -> None:
+    """``ShouldRetryLater`` when the file or its folder, where the log is, can't be written."""
+    for place in (path, path.parent):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise ShouldRetryLater(
+                f"{place} can't be written.", "Let this user write the file and its folder.", 10.0
+            )
 
 
 def database_path(engine: Engine) -> Path:
