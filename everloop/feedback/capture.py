@@ -29,6 +29,9 @@ LARGEST_SKEW = timedelta(minutes=5)
 CLAMPED_CONFIDENCE = 0.5
 """Factor: who sends 7 of 5 stars may count on another scale."""
 
+ANOTHERS = "another_person: it judges another person's interaction"
+"""Why feedback waits for a reviewer however human it looks: nobody teaches what others are shown."""
+
 _IDS = uuid.UUID("7c0f5a58-9d5f-5b0e-8c3e-4a5b1d2f6e90")
 
 
@@ -165,6 +168,9 @@ def capture(
 ) -> FeedbackInstance:
     """The feedback with its interpretation, weight, confidence and status.
 
+    It is quarantined when its sending looks like a machine's, and when it is of another person than
+    its interaction.
+
     Args:
         verdict: how human its sending looks.
         categories: what categorical choices mean.
@@ -183,6 +189,8 @@ def capture(
             dwell_seconds=dwell_seconds,
         )
     )
+    anothers = spoke is not None and spoke.user_id != received.user_id
+    held = verdict.quarantined or anothers
     doubt = CLAMPED_CONFIDENCE if received.declared.clamped else 1.0
     return FeedbackInstance(
         feedback_id=sent.identity,
@@ -198,8 +206,8 @@ def capture(
         weight=weight_of(sent.feedback_type),
         confidence=reading.confidence * doubt,
         quality=verdict.score,
-        quality_reasons=verdict.reasons,
-        status=FeedbackStatus.QUARANTINED if verdict.quarantined else FeedbackStatus.ACCEPTED,
+        quality_reasons=(*verdict.reasons, *((ANOTHERS,) if anothers else ())),
+        status=FeedbackStatus.QUARANTINED if held else FeedbackStatus.ACCEPTED,
         agent_id="" if spoke is None else spoke.agent_id,
         task_type="" if spoke is None else spoke.task_type,
         persona="" if spoke is None else spoke.persona,

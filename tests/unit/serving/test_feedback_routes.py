@@ -220,6 +220,19 @@ def test_feedback_on_a_decision_becomes_its_reward_signal(door: Door) -> None:
     assert stored.latency == 120
 
 
+def test_feedback_on_anothers_interaction_waits_for_a_reviewer(door: Door) -> None:
+    episode = door.episode()
+    about = door.interaction(episode_id=episode)
+    body = door.feedback(about, "rating", 1, user_id="mallory", session_id="m")
+    answer = door.post(FEEDBACK, body)
+    assert (answer["status"], answer["signals"]) == ("quarantined", [])
+    assert "another person's interaction" in answer["quality_reasons"][-1]
+    assert answer["quality"] > 0.5
+    assert door.service.workspace.log.signals_of([episode]) == {}
+    own = door.feedback(about, "rating", 4, user_id=about["user_id"])
+    assert door.post(FEEDBACK, own)["status"] == "accepted"
+
+
 def test_a_behaviour_becomes_the_implicit_signal(door: Door) -> None:
     about = door.interaction(episode_id=door.episode())
     (signal,) = door.post(FEEDBACK, door.feedback(about, "scroll", 0.25))["signals"]
