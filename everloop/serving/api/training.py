@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from everloop.contracts.access import Scope
 from everloop.contracts.episodes import canonical_uuid
-from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
+from everloop.contracts.errors import ShouldAskForScope, ShouldFixArgument, ShouldNameKnownId
 from everloop.contracts.serving import JobCause, JobState, TrainingJob
 from everloop.serving import bodies
 from everloop.serving.openapi import problems
@@ -20,6 +20,9 @@ from everloop.serving.service import Service, service_of
 router = APIRouter(tags=["training"])
 
 MOST_JOBS = 500
+_NO_TRAINING = (
+    "This service was started with --no-train: the job waits for one that trains in this workspace."
+)
 Day = date
 
 
@@ -52,6 +55,10 @@ class Job(BaseModel):
     """The run's id, empty until it has ended."""
     error: str
     """Why the last attempt failed; empty when none did."""
+    verdict: str
+    """What the run ended in, from its record: ``continue: …`` or ``hold: …`` with the first reason."""
+    note: str = ""
+    """What whoever asked should know, such as that this service trains nothing itself."""
 
 
 class Jobs(BaseModel):
@@ -64,11 +71,13 @@ class Jobs(BaseModel):
     "/api/ml/train",
     status_code=202,
     response_model=Job,
-    responses=problems(404),
+    responses=problems(404, 409),
     summary="Start training",
 )
 async def train(request: Request, body: Annotated[TrainBody | None, Body()] = None) -> Job:
-    """Ask for one run of the daily graph; the open one is answered where there is one. Scope: train.
+    """Ask for one run of the daily graph; the open one of that day is answered where there is one.
+
+    A conflict while one of another day is open. Scope: train.
 
     The service does this by itself after 1,000 new episodes or a day (the loop's ``serving`` section).
     """
@@ -79,7 +88,7 @@ async def train(request: Request, body: Annotated[TrainBody | None, Body()] = No
     loop = service.loop(asked.loop).name
     day = asked.date or datetime.now(UTC).date()
     job = await run_in_threadpool(service.training.request, loop, caller.tenant, day, caller.actor)
-    return _shown(job)
+    return await run_in_threadpool(_shown, service, job)
 
 
 @router.get(
@@ -93,7 +102,8 @@ async def training_job(request: Request, job_id: str) -> Job:
     service = service_of(request)
     caller = await service.access.admit(request, Scope.READ)
     service.limits.admit(caller.tenant)
-    return _shown(await run_in_threadpool(_job, service, job_id, caller.tenant))
+    job = await run_in_threadpool(_job, service, job_id, caller.tenant)
+    return await run_in_threadpool(_shown, service, job)
 
 
 @router.get(
@@ -112,8 +122,8 @@ async def training_jobs(
     caller = await service.access.admit(request, Scope.READ)
     service.limits.admit(caller.tenant)
     name = None if loop is None else service.loop(loop).name
-    found = await run_in_threadpool(service.workspace.jobs.jobs, name, limit, caller.tenant)
-    return Jobs(jobs=[_shown(job) for job in found])
+    found = await run_in_threadpool(_jobs, service, name, limit, caller.tenant)
+    return Jobs(jobs=found)
 
 
 def _job(service: Service, job_id: str, tenant: str) -> TrainingJob:
@@ -133,7 +143,22 @@ def _job(service: Service, job_id: str, tenant: str) -> TrainingJob:
         ) from None
 
 
-def _shown(job: TrainingJob) -> Job:
+def _jobs(service: Service, loop: str | None, limit: int, tenant: str) -> list[Job]:
+    return [_shown(service, job) for job in service.workspace.jobs.jobs(loop, limit, tenant)]
+
+
+def _verdict(service: Service, job: TrainingJob) -> str:
+    if job.finished_at is None or not job.run_id:
+        return ""
+    try:
+        record = service.workspace.runs.run(job.run_id)
+    except ShouldFixArgument:
+        return ""
+    return record.verdict if record.tenant == job.tenant else ""
+
+
+def _shown(service: Service, job: TrainingJob) -> Job:
+    waits = job.state is JobState.QUEUED and not service.config.train
     return Job(
         job_id=job.job_id,
         loop=job.loop,
@@ -148,4 +173,6 @@ def _shown(job: TrainingJob) -> Job:
         attempts=job.attempts,
         run_id=job.run_id,
         error=job.error,
+        verdict=_verdict(service, job),
+        note=_NO_TRAINING if waits else "",
     )

@@ -101,7 +101,14 @@ class EpisodePage:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One start of the daily graph; ``run_id`` is empty until it has ended, ``error`` if it went well."""
+    """One start of the daily graph.
+
+    Attributes:
+        run_id: of the run; empty until it has ended.
+        error: why the last attempt failed; empty if it went well.
+        verdict: what the run ended in: ``continue: …`` or ``hold: …`` with the first reason.
+        note: what whoever asked should know, such as that the service trains nothing itself.
+    """
 
     job_id: str
     loop: str
@@ -116,6 +123,8 @@ class Job:
     attempts: int
     run_id: str
     error: str
+    verdict: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

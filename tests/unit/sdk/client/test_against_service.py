@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -152,8 +152,10 @@ def test_quarantine_is_seen_and_decided(service: Running, client: Client) -> Non
 
 
 def test_training_and_models(service: Running, client: Client) -> None:
-    job = client.train(day=date(2026, 3, 11))
-    assert (job.state, job.logical_date) == ("queued", date(2026, 3, 11))
+    today = datetime.now(UTC).date()
+    job = client.train(day=today)
+    assert (job.state, job.logical_date, job.verdict) == ("queued", today, "")
+    assert "--no-train" in job.note
     assert client.training_job(job.job_id) == job
     assert job in client.training_jobs(limit=5)
     (model,) = client.models("coach")

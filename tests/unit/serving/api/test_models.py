@@ -31,12 +31,12 @@ from everloop.contracts.models import (
     StageRecord,
 )
 from everloop.contracts.privacy import ErasureMark
-from everloop.contracts.serving import Submission
+from everloop.contracts.serving import JobState, Submission
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.rollout.end import DEPLOYED
 from everloop.serving.models.listing import models_of
 from everloop.wiring import Workspace
-from tests import feedback_records
+from tests import feedback_records, log_records
 from tests.made_policies import made_policy
 from tests.two_tenants import OURS, Sent, World, two_tenants
 
@@ -111,8 +111,12 @@ def test_a_deployment_moves_the_alias_and_is_told_everywhere(
     assert models[two.checkpoint_id]["active"]
     assert models[one.checkpoint_id]["aliases"] == []
     assert models[one.checkpoint_id]["performance_metrics"] == {"difference": 0.125}
-    assert deploy(world, two).json()["previous"] == two.checkpoint_id
     entries = [e for e in world.audited(OURS) if e.action == "model.deploy"]
+    logged = workspace.registry.deployment_log("coach", OURS)
+    for expected in ({}, {"expected_generation": generation + 1}):
+        assert deploy(world, two, **expected).json() == second
+    assert workspace.registry.deployment_log("coach", OURS) == logged
+    assert [e for e in world.audited(OURS) if e.action == "model.deploy"] == entries
     assert entries[-1].resource == two.checkpoint_id
     assert entries[-1].actor.startswith("key:")
     assert entries[-1].detail["reason"] == "better"
@@ -343,13 +347,21 @@ def test_a_model_names_the_erasures_of_people_whose_data_fed_it(
 
 
 def test_training_is_asked_for_once_and_followed(world: World, workspace: Workspace) -> None:
+    old = log_records.episode(loop="coach", tenant=OURS)
+    world.service.queue.submit(Submission(OURS, "a test", episodes=(old,))).result()
     today = datetime.now(UTC).date()
     answer = ask(world, "POST", "/api/ml/train")
     assert answer.status_code == 202
     job = answer.json()
     assert (job["loop"], job["cause"], job["state"]) == ("coach", "manual", "queued")
     assert job["logical_date"] in {today.isoformat(), datetime.now(UTC).date().isoformat()}
-    assert ask(world, "POST", "/api/ml/train", body={"date": DAY}).json() == job
+    assert "--no-train" in job["note"]
+    assert job["verdict"] == ""
+    again = ask(world, "POST", "/api/ml/train", body={"date": job["logical_date"]})
+    assert again.json() == job
+    other = ask(world, "POST", "/api/ml/train", body={"date": DAY})
+    assert other.status_code == 409
+    assert job["job_id"] in other.json()["detail"]
     assert ask(world, "GET", f"/api/ml/train/{job['job_id']}").json() == job
     assert ask(world, "GET", "/api/ml/train", query={"loop": "coach"}).json()["jobs"][0] == job
     assert len(ask(world, "GET", "/api/ml/train", query={"limit": "1"}).json()["jobs"]) == 1
@@ -359,14 +371,48 @@ def test_training_is_asked_for_once_and_followed(world: World, workspace: Worksp
     workspace.jobs.finish(ended, "a test")
     told = ask(world, "GET", f"/api/ml/train/{job['job_id']}").json()
     assert (told["state"], told["error"], told["attempts"]) == ("failed", "no disk", 1)
+    assert told["note"] == ""
     dated = ask(world, "POST", "/api/ml/train", body={"loop": "coach", "date": DAY}).json()
     assert (dated["logical_date"], dated["job_id"] != job["job_id"]) == (DAY, True)
+
+
+def test_a_finished_job_says_what_its_run_ended_in(world: World, workspace: Workspace) -> None:
+    if not workspace.jobs.jobs("coach", 1, OURS):
+        ask(world, "POST", "/api/ml/train", body={"loop": "coach"})
+    workspace.jobs.claim("a test", datetime.now(UTC), 60.0)
+    job = workspace.jobs.jobs("coach", 1, OURS)[0]
+    for run_id, tenant in (("coach-ours", OURS), ("coach-theirs", "somebody-else")):
+        workspace.runs.save(
+            RunRecord(
+                run_id=run_id,
+                pipeline="daily-learning",
+                loop="coach",
+                logical_date=DAY,
+                started_at=datetime.now(UTC),
+                finished_at=datetime.now(UTC),
+                status="succeeded",
+                verdict="hold: the run ended at validation (0 episodes)",
+                parameters={},
+                stages=(),
+                report="",
+                tenant=tenant,
+            )
+        )
+    done = replace(
+        job, state=JobState.SUCCEEDED, finished_at=datetime.now(UTC), run_id="coach-ours"
+    )
+    assert workspace.jobs.finish(done, "a test")
+    told = ask(world, "GET", f"/api/ml/train/{job.job_id}").json()
+    assert told["run_id"] == "coach-ours"
+    assert told["verdict"] == "hold: the run ended at validation (0 episodes)"
+    assert ask(world, "GET", "/api/ml/train").json()["jobs"][0] == told
 
 
 def test_impossible_trainings_are_refused(world: World) -> None:
     for body, status in (
         ({"date": "2999-01-01"}, 422),
         ({"date": "soon"}, 422),
+        ({"date": "0001-01-01"}, 422),
         ({"lop": "coach"}, 422),
         ({"loop": "sprint"}, 404),
     ):
