@@ -50,16 +50,34 @@ class Outline:
 
 
 class Outlines:
-    """The outlines of the texts of one request, each made once; not thread-safe."""
+    """The outlines of the texts of one request, each made once; not thread-safe.
+
+    They are not kept longer: a person's words are theirs.
+    """
 
     def __init__(self) -> None:
         self._made: dict[str, Outline] = {}
+        self._alike: dict[int, dict[int, bool]] = {}
 
     def of(self, text: str) -> Outline:
         made = self._made.get(text)
         if made is None:
             made = self._made[text] = outline_of(text)
         return made
+
+    def pairs(self, outlines: Sequence[Outline]) -> list[tuple[int, int]]:
+        """Places (i > j) of outlines that are alike; two texts are compared once a request."""
+        found = []
+        for place, one in enumerate(outlines):
+            compared = self._alike.setdefault(one.checksum, {})
+            for before in range(place):
+                other = outlines[before]
+                alike = compared.get(other.checksum)
+                if alike is None:
+                    alike = compared[other.checksum] = are_alike(one, other, _ALIKE)
+                if alike:
+                    found.append((place, before))
+        return found
 
 
 def outline_of(text: str) -> Outline:
@@ -98,11 +116,9 @@ def texts(events: Sequence[Event], outlines: Outlines | None = None) -> Iterator
     if len(written) <= _FREE:
         return
     alike: list[set[str | None]] = [{log_id} for log_id, _ in written]
-    for place, (log_id, outline) in enumerate(written):
-        for other in range(place):
-            if are_alike(outline, written[other][1], _ALIKE):
-                alike[place].add(written[other][0])
-                alike[other].add(log_id)
+    for one, other in known.pairs([outline for _, outline in written]):
+        alike[one].add(written[other][0])
+        alike[other].add(written[one][0])
     most = max(range(len(written)), key=lambda place: len(alike[place]))
     best, example = len(alike[most]), written[most][1]
     if best > _FREE:
