@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -120,6 +120,17 @@ class World:
                 headers={name.replace("_", "-"): value for name, value in headers.items()},
             )
         )
+
+    def send_raw(
+        self,
+        method: str,
+        path: str,
+        content: bytes | AsyncIterator[bytes],
+        headers: Mapping[str, str],
+    ) -> httpx.Response:
+        """The answer to a request whose body is no JSON of ours."""
+        request = self._client.request(method, path, content=content, headers=dict(headers))
+        return self._loop.run(request)
 
     def audited(self, tenant: str, after: int = 0) -> tuple[AuditEntry, ...]:
         """Every entry of a tenant after a number."""

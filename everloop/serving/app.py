@@ -12,9 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from everloop import __version__
 from everloop.serving import api, problems
-from everloop.serving.fast_lane import LARGEST_BODY, Answer, FastLane
+from everloop.serving.fast_lane import Answer, FastLane
 from everloop.serving.metrics import RequestMetrics
 from everloop.serving.openapi import add_schemas
+from everloop.serving.reading import LARGEST_BODY
 from everloop.serving.service import Service
 
 _ABOUT = """Products log what happened and ask what to do.

@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from everloop.serving.batches import Batch, Errors
+from everloop.serving.problems import MOST_ERRORS
+
 LARGEST_BATCH = 5_000
 
 Id = Annotated[str, Field(min_length=32, max_length=45, description="a UUID, made once")]
@@ -65,19 +68,24 @@ class RewardBody(Body):
     confidence: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
+AnEpisode = Annotated[EpisodeBody | ConfirmedDecision, Field(union_mode="left_to_right")]
+
+
 class EpisodesBody(Body):
     """Many at once: all are stored, or none."""
 
     episodes: Annotated[
-        list[Annotated[EpisodeBody | ConfirmedDecision, Field(union_mode="left_to_right")]],
-        Field(min_length=1, max_length=LARGEST_BATCH),
+        list[AnEpisode],
+        Field(min_length=1, max_length=LARGEST_BATCH, fail_fast=True),
     ]
 
 
 class RewardsBody(Body):
     """Many at once: all are stored, or none."""
 
-    rewards: Annotated[list[RewardBody], Field(min_length=1, max_length=LARGEST_BATCH)]
+    rewards: Annotated[
+        list[RewardBody], Field(min_length=1, max_length=LARGEST_BATCH, fail_fast=True)
+    ]
 
 
 class Stored(BaseModel):
@@ -97,8 +105,28 @@ class StoredMany(BaseModel):
 _EPISODE = TypeAdapter(EpisodeBody)
 _CONFIRMED = TypeAdapter(ConfirmedDecision)
 REWARD = TypeAdapter(RewardBody)
-EPISODES = TypeAdapter(EpisodesBody)
-REWARDS = TypeAdapter(RewardsBody)
+
+
+def _of_the_form_meant(errors: Errors, begins: int) -> Errors:
+    """Errors of an episode name the form that was tried; only ``decision_id`` tells which was meant."""
+    confirmed = any(e["loc"][begins:] == (EpisodeBody.__name__, "decision_id") for e in errors)
+    meant, other = (
+        kind.__name__ for kind in (EpisodeBody, ConfirmedDecision)[:: 1 - 2 * confirmed]
+    )
+    told = []
+    for error in errors:
+        form, loc = error["loc"][begins : begins + 1], error["loc"]
+        if form == (meant,):
+            loc = (*loc[:begins], *loc[begins + 1 :])
+        if form != (other,):
+            told.append({**error, "loc": loc})
+    return told
+
+
+EPISODES: Batch[EpisodeBody | ConfirmedDecision] = Batch(
+    EpisodesBody, "episodes", TypeAdapter(AnEpisode), LARGEST_BATCH, _of_the_form_meant
+)
+REWARDS = Batch(RewardsBody, "rewards", REWARD, LARGEST_BATCH)
 
 
 def read_episode(body: bytes) -> EpisodeBody | ConfirmedDecision:
@@ -110,6 +138,8 @@ def read_episode(body: bytes) -> EpisodeBody | ConfirmedDecision:
     try:
         return _EPISODE.validate_json(body)
     except ValidationError as problem:
+        if problem.error_count() > MOST_ERRORS:
+            raise
         if any(e["loc"] == ("decision_id",) for e in problem.errors(include_input=False)):
             return _CONFIRMED.validate_json(body)
         raise

@@ -16,22 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from everloop.contracts.errors import EverloopError
 from everloop.serving import problems
+from everloop.serving.reading import LARGEST_BODY, LARGEST_EVENT, body_within
 from everloop.serving.service import Service
-
-LARGEST_EVENT = 1024 * 1024
-"""Bytes of one event or question; a context of 4,096 numbers has 80 thousand."""
-
-LARGEST_BODY = 24 * 1024 * 1024
-"""Bytes of any other request; a batch of 5,000 wide episodes has 15 million. As values a body takes
-twenty times that."""
 
 Body = Callable[[], Awaitable[bytes]]
 Answer = Callable[[Service, Request, Body], Awaitable[bytes]]
 """Takes the request and what reads its body, which waits until the caller is known; returns JSON."""
-
-
-class _TooLarge(Exception):
-    """A body beyond the limit; never seen outside this module."""
 
 
 class FastLane:
@@ -61,10 +51,12 @@ class FastLane:
         started = time.perf_counter()
         status, answer = route
         try:
-            content = await answer(self._service, Request(scope), lambda: _body(receive))
+            content = await answer(
+                self._service, Request(scope), lambda: body_within(receive, LARGEST_EVENT)
+            )
             problem: Response | None = None
-        except _TooLarge:
-            problem = problems.too_large(LARGEST_EVENT)
+        except problems.BodyTooLarge as beyond:
+            problem = problems.too_large(beyond.largest)
         except EverloopError as refused:
             problem = problems.answer(refused)
         except ValidationError as malformed:
@@ -102,17 +94,3 @@ def _declared(scope: Scope) -> int:
     if scope["type"] != "http":
         return 0
     return next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
-
-
-async def _body(receive: Receive) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    parts = [body]
-    size = len(body)
-    while message.get("more_body", False) and size <= LARGEST_EVENT:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-    if size > LARGEST_EVENT:
-        raise _TooLarge
-    return body if len(parts) == 1 else b"".join(parts)

@@ -14,6 +14,7 @@ from everloop.contracts.feedback import InputType, Interaction, OutputType
 from everloop.feedback.capture import LARGEST_SKEW
 from everloop.privacy.location import generalise
 from everloop.privacy.pseudonyms import Pseudonyms
+from everloop.serving.batches import Batch
 from everloop.serving.bodies import Id, Word
 from everloop.serving.client_facts import ClientFacts, Kept, facts_of, named
 from everloop.serving.feedback_bodies import Moment, PersonId
@@ -107,12 +108,13 @@ class InteractionsBody(BaseModel):
     """Many at once: all are stored, or none."""
 
     interactions: Annotated[
-        list[InteractionBody], Field(min_length=1, max_length=LARGEST_INTERACTION_BATCH)
+        list[InteractionBody],
+        Field(min_length=1, max_length=LARGEST_INTERACTION_BATCH, fail_fast=True),
     ]
 
 
 INTERACTION = TypeAdapter(InteractionBody)
-INTERACTIONS = TypeAdapter(InteractionsBody)
+INTERACTIONS = Batch(InteractionsBody, "interactions", INTERACTION, LARGEST_INTERACTION_BATCH)
 
 
 def logged_interaction(

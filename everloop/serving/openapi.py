@@ -31,12 +31,15 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def body_of(model: type[BaseModel] | tuple[type[BaseModel], ...]) -> dict[str, Any]:
+def body_of(
+    model: type[BaseModel] | tuple[type[BaseModel], ...], required: bool = True
+) -> dict[str, Any]:
     """``openapi_extra`` of a route that reads its body by itself."""
     models = model if isinstance(model, tuple) else (model,)
     references = [{"$ref": f"#/components/schemas/{m.__name__}"} for m in models]
     schema = references[0] if len(references) == 1 else {"anyOf": references}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def add_schemas(document: dict[str, Any], models: tuple[type[BaseModel], ...]) -> None:

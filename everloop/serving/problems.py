@@ -33,8 +33,19 @@ STATUS: Mapping[type[errors.EverloopError], int] = {
 """The nearest class of an error's ancestry counts; what is not the caller's doing is 503."""
 
 DISK_RETRY_S = 30.0
+MOST_ERRORS = 1_000
+"""What is wrong in more places is not told place by place: listing a million takes seconds."""
+
 _MOST_DETAILS = 20
 _MEDIA_TYPE = "application/problem+json"
+
+
+class BodyTooLarge(Exception):
+    """A body beyond the limit of ``largest`` bytes; answered with 413."""
+
+    def __init__(self, largest: int) -> None:
+        super().__init__(largest)
+        self.largest = largest
 
 
 class Detail(BaseModel):
@@ -78,6 +89,9 @@ def answer(problem: errors.EverloopError) -> Response:
 
 def invalid(problem: ValidationError | RequestValidationError) -> Response:
     """A body or parameter that does not fit its schema, as 422."""
+    if isinstance(problem, ValidationError) and problem.error_count() > MOST_ERRORS:
+        wrong = f"The body does not fit its schema in {problem.error_count():,} places."
+        return _document("ShouldFixInput", 422, wrong, "See /docs for the schema.", (), {})
     found = problem.errors()
     details = [
         Detail(field=".".join(str(part) for part in item["loc"]), problem=_described(item))
@@ -123,6 +137,8 @@ def install(app: FastAPI) -> None:
         return answer(problem)
 
     async def malformed(_: Request, problem: Exception) -> Response:
+        if isinstance(problem, BodyTooLarge):
+            return too_large(problem.largest)
         if not isinstance(problem, ValidationError | RequestValidationError):
             raise problem
         return invalid(problem)
@@ -142,6 +158,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.EverloopError, ours)
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(ValidationError, malformed)
+    app.add_exception_handler(BodyTooLarge, malformed)
     app.add_exception_handler(HTTPException, http)
 
 

@@ -93,6 +93,16 @@ class DecisionStoreSuite(ABC):
         with pytest.raises(ShouldNameKnownId):
             store.decisions.decision(uuid_of(1))
 
+    def test_many_are_read_at_once_by_the_ids_given(self, store: Opened) -> None:
+        put(store.engine, *(decision(n) for n in range(1, 700)), decision(701, tenant="acme"))
+        asked = [*(uuid_of(n) for n in range(1, 702)), uuid_of(3).upper(), uuid_of(3), "no-uuid"]
+        found = store.decisions.decisions(asked)
+        assert set(found) == {*(uuid_of(n) for n in range(1, 700)), uuid_of(3).upper()}
+        assert found[uuid_of(3).upper()] == found[uuid_of(3)] == decision(3)
+        assert found[uuid_of(699)] == decision(699)
+        assert list(store.decisions.decisions([uuid_of(701)], "acme")) == [uuid_of(701)]
+        assert store.decisions.decisions([]) == {}
+
     def test_what_a_model_decided_is_counted_to_a_bound(self, store: Opened) -> None:
         later = NOON + timedelta(hours=1)
         put(store.engine, *(decision(n, later) for n in range(3)), decision(3))

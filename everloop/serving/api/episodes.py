@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from everloop.contracts.access import Caller, Scope
+from everloop.contracts.contexts import SEALED
 from everloop.contracts.episodes import Episode
 from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
-from everloop.contracts.serving import Submission
+from everloop.contracts.serving import Decision, Submission
 from everloop.serving.bodies import (
     EPISODES,
     ConfirmedDecision,
@@ -24,8 +27,17 @@ from everloop.serving.bodies import (
 from everloop.serving.events import confirmed_episode, logged_episode
 from everloop.serving.fast_lane import Body
 from everloop.serving.openapi import body_of, problems
+from everloop.serving.reading import INLINE_BYTES, LARGEST_BODY, body_within, worked_on
 from everloop.serving.service import Service, service_of
 
+
+class _Whole(StringConvertor):
+    """The rest of an address: people's ids may hold slashes and line feeds."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("whole", _Whole())
 router = APIRouter(tags=["learning"])
 BODIES = (EpisodeBody, ConfirmedDecision, EpisodesBody)
 _MOST_LISTED = 1000
@@ -100,22 +112,25 @@ FAST = {"/api/ml/episode": (201, answer_episode)}
 async def log_episodes(request: Request) -> StoredMany:
     service = service_of(request)
     caller = await service.access.admit(request, Scope.INGEST)
-    bodies = EPISODES.validate_json(await request.body()).episodes
+    raw = await body_within(request.receive, LARGEST_BODY)
+    large = len(raw) > INLINE_BYTES
+    bodies = await worked_on(large, lambda: EPISODES.read(raw))
     service.limits.admit(caller.tenant, len(bodies))
-    episodes = tuple([await _episode(service, caller, body) for body in bodies])
+    reads = any(isinstance(body, ConfirmedDecision) for body in bodies)
+    episodes = await worked_on(large or reads, lambda: _episodes(service, caller, bodies))
     await service.door.store(Submission(caller.tenant, caller.actor, episodes=episodes))
     return StoredMany(stored=len(episodes))
 
 
 @router.get(
-    "/api/ml/episodes/{user_id}",
+    "/api/ml/episodes/{user_id:whole}",
     response_model=EpisodePage,
     responses=problems(),
     summary="A person's episodes and signals",
 )
 async def episodes_of(
     request: Request,
-    user_id: str,
+    user_id: Annotated[str, Path(min_length=1, max_length=256)],
     limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 100,
     offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
 ) -> EpisodePage:
@@ -138,7 +153,7 @@ def _page(service: Service, caller: Caller, user_id: str, limit: int, offset: in
             break
         found.append(episode)
     signals = workspace.log.signals_of([e.episode_id for e in found], tenant)
-    if found:
+    if any(SEALED in episode.context_snapshot for episode in found):
         workspace.audit.append(
             tenant, caller.actor, "health.read", "episodes of a person", len(found)
         )
@@ -184,12 +199,32 @@ async def _episode(
 
 
 def _confirmed(service: Service, caller: Caller, body: ConfirmedDecision) -> Episode:
+    return confirmed_episode(_decision(service, caller, body.decision_id), body)
+
+
+def _decision(service: Service, caller: Caller, decision_id: str) -> Decision:
     try:
-        decision = service.workspace.decisions.decision(body.decision_id, caller.tenant)
+        return service.workspace.decisions.decision(decision_id, caller.tenant)
     except ShouldNameKnownId:
-        if service.workspace.tenancy.owner("decision", body.decision_id) is not None:
+        if service.workspace.tenancy.owner("decision", decision_id) is not None:
             raise ShouldAskForScope(
-                f"Decision {body.decision_id} is another tenant's.", "Use that tenant's credential."
+                f"Decision {decision_id} is another tenant's.", "Use that tenant's credential."
             ) from None
         raise
-    return confirmed_episode(decision, body)
+
+
+def _episodes(
+    service: Service, caller: Caller, bodies: Sequence[EpisodeBody | ConfirmedDecision]
+) -> tuple[Episode, ...]:
+    named = [body.decision_id for body in bodies if isinstance(body, ConfirmedDecision)]
+    decisions = service.workspace.decisions.decisions(named, caller.tenant) if named else {}
+    episodes = []
+    for body in bodies:
+        if isinstance(body, EpisodeBody):
+            episodes.append(logged_episode(service, caller, body))
+            continue
+        decision = decisions.get(body.decision_id)
+        if decision is None:
+            decision = _decision(service, caller, body.decision_id)  # says why there is none
+        episodes.append(confirmed_episode(decision, body))
+    return tuple(episodes)

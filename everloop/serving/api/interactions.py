@@ -21,6 +21,13 @@ from everloop.serving.interaction_bodies import (
     logged_interaction,
 )
 from everloop.serving.openapi import body_of, problems
+from everloop.serving.reading import (
+    INLINE_BYTES,
+    LARGEST_BODY,
+    body_within,
+    read_body,
+    worked_on,
+)
 from everloop.serving.service import Service, service_of
 
 router = APIRouter(tags=["feedback"])
@@ -40,7 +47,7 @@ async def log_interaction(request: Request) -> Response:
     service = service_of(request)
     caller = await service.access.admit(request, Scope.INGEST)
     service.limits.admit(caller.tenant)
-    body = INTERACTION.validate_json(await request.body())
+    body = await read_body(request, INTERACTION)
     (interaction,) = await _store(service, caller, (body,))
     return Response(
         b'{"id":"%b","status":"stored"}' % interaction.log_id.encode(),
@@ -61,17 +68,21 @@ async def log_interactions(request: Request) -> StoredMany:
     """Store up to a thousand exchanges. Scope: ingest."""
     service = service_of(request)
     caller = await service.access.admit(request, Scope.INGEST)
-    bodies = INTERACTIONS.validate_json(await request.body()).interactions
+    raw = await body_within(request.receive, LARGEST_BODY)
+    large = len(raw) > INLINE_BYTES
+    bodies = await worked_on(large, lambda: INTERACTIONS.read(raw))
     service.limits.admit(caller.tenant, len(bodies))
-    return StoredMany(stored=len(await _store(service, caller, bodies)))
+    return StoredMany(stored=len(await _store(service, caller, bodies, large)))
 
 
 async def _store(
-    service: Service, caller: Caller, bodies: Sequence[InteractionBody]
+    service: Service, caller: Caller, bodies: Sequence[InteractionBody], large: bool = False
 ) -> tuple[Interaction, ...]:
     now = datetime.now(UTC)
     pseudonyms = service.workspace.pseudonyms
-    interactions = tuple(logged_interaction(body, caller, pseudonyms, now) for body in bodies)
+    interactions = await worked_on(
+        large, lambda: tuple([logged_interaction(each, caller, pseudonyms, now) for each in bodies])
+    )
     if any(interaction.episode_id is not None for interaction in interactions):
         await run_in_threadpool(require_episodes, service, interactions, caller.tenant)
     await service.door.store(Submission(caller.tenant, caller.actor, interactions=interactions))

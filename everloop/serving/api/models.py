@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from everloop.contracts.access import Scope
 from everloop.serving import bodies
@@ -15,7 +15,8 @@ from everloop.serving.models.deploying import Deployment, deploy
 from everloop.serving.models.figures import figures_of
 from everloop.serving.models.finding import model_of
 from everloop.serving.models.listing import models_of
-from everloop.serving.openapi import problems
+from everloop.serving.openapi import body_of, problems
+from everloop.serving.reading import read_body
 from everloop.serving.service import Service, service_of
 
 router = APIRouter(tags=["models"])
@@ -34,6 +35,10 @@ class DeployBody(bodies.Body):
     """Goes into the deployment log."""
     expected_generation: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
     """Generation of the last deployment that the decision was made at; another one is a conflict."""
+
+
+BODIES = (DeployBody,)
+_DEPLOY = TypeAdapter(DeployBody)
 
 
 class Deployed(BaseModel):
@@ -73,9 +78,10 @@ async def list_models(
     "/api/ml/deploy/{checkpoint_id}",
     response_model=Deployed,
     responses=problems(404, 409),
+    openapi_extra=body_of(DeployBody),
     summary="Deploy a model",
 )
-async def deploy_model(request: Request, checkpoint_id: str, body: DeployBody) -> Deployed:
+async def deploy_model(request: Request, checkpoint_id: str) -> Deployed:
     """Make a model what serves its loop; decisions follow within seconds, none is dropped. Scope: deploy.
 
     Refused for a model that the gate held, that was trained on the raw log, or whose files are damaged.
@@ -84,6 +90,7 @@ async def deploy_model(request: Request, checkpoint_id: str, body: DeployBody) -
     service = service_of(request)
     caller = await service.access.admit(request, Scope.DEPLOY)
     service.limits.admit(caller.tenant)
+    body = await read_body(request, _DEPLOY)
     made = await run_in_threadpool(
         _deployed, service, checkpoint_id, caller.tenant, caller.actor, body
     )

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from everloop.contracts.access import Caller, Scope
 from everloop.contracts.episodes import Consent
@@ -20,8 +20,9 @@ from everloop.contracts.errors import ShouldAskForScope, ShouldFixArgument
 from everloop.privacy.naming import names_person
 from everloop.serving.bodies import Body, Person
 from everloop.serving.consents import PURPOSES
-from everloop.serving.openapi import problems
+from everloop.serving.openapi import body_of, problems
 from everloop.serving.privacy_export import exported
+from everloop.serving.reading import read_body
 from everloop.serving.service import Service, service_of
 
 router = APIRouter(tags=["privacy"])
@@ -55,6 +56,12 @@ class ErasureBody(Body):
 
     user_id: Person
     reason: Annotated[str, Field(max_length=200)] = ""
+
+
+BODIES = (ConsentBody, PersonBody, ErasureBody)
+_CONSENT = TypeAdapter(ConsentBody)
+_PERSON = TypeAdapter(PersonBody)
+_ERASURE = TypeAdapter(ErasureBody)
 
 
 class ConsentRow(BaseModel):
@@ -103,21 +110,25 @@ async def read_consent(request: Request, user_id: PersonQuery) -> ConsentState:
     "/api/rlhf/privacy/consent",
     response_model=ConsentState,
     responses=problems(),
+    openapi_extra=body_of(ConsentBody),
     summary="Record that a person withdraws or allows",
 )
-async def record_consent(request: Request, body: ConsentBody) -> ConsentState:
+async def record_consent(request: Request) -> ConsentState:
     """Scope: admin; a withdrawal needs ``ingest`` alone, so that products pass on what people say.
 
     It counts at once here, within a second in other processes, and in every dataset from now on.
     """
     service = service_of(request)
+    refused = None
     try:
         caller = await service.access.admit(request, Scope.ADMIN)
-    except ShouldAskForScope:
-        if body.granted:
-            raise
+    except ShouldAskForScope as problem:
+        refused = problem
         caller = await service.access.admit(request, Scope.INGEST)
     service.limits.admit(caller.tenant)
+    body = await read_body(request, _CONSENT)
+    if refused is not None and body.granted:
+        raise refused
     return await run_in_threadpool(_record, service, caller, body)
 
 
@@ -129,33 +140,38 @@ async def record_consent(request: Request, body: ConsentBody) -> ConsentState:
 )
 async def export_person(request: Request, user_id: PersonQuery) -> StreamingResponse:
     """JSON lines, streamed, with health fields opened; the reading is audited. Scope: admin."""
-    return await _export(request, user_id)
+    service, caller = await _admitted(request)
+    return _export(service, caller, user_id)
 
 
 @router.post(
     "/api/rlhf/privacy/export",
     response_class=StreamingResponse,
     responses=_LINES | problems(),
+    openapi_extra=body_of(PersonBody),
     summary="Everything that is kept of a person, without an id in the address",
 )
-async def export_named_person(request: Request, body: PersonBody) -> StreamingResponse:
+async def export_named_person(request: Request) -> StreamingResponse:
     """As the GET form. Scope: admin."""
-    return await _export(request, body.user_id)
+    service, caller = await _admitted(request)
+    return _export(service, caller, (await read_body(request, _PERSON)).user_id)
 
 
 @router.post(
     "/api/rlhf/privacy/erase",
     response_model=ErasureAnswer,
     responses=problems(),
+    openapi_extra=body_of(ErasureBody),
     summary="Forget a person",
 )
-async def erase_person(request: Request, body: ErasureBody) -> ErasureAnswer:
+async def erase_person(request: Request) -> ErasureAnswer:
     """Delete the person's rows everywhere and mark what their data fed. Scope: admin.
 
     Whoever is erased again, with nothing left to delete, is answered with the first erasure. Refusals
     go on counting, and so does what the person's privacy has cost.
     """
     service, caller = await _admitted(request)
+    body = await read_body(request, _ERASURE)
     return await run_in_threadpool(_erase, service, caller, body)
 
 
@@ -187,8 +203,7 @@ def _record(service: Service, caller: Caller, body: ConsentBody) -> ConsentState
     return _consents(service, caller, body.user_id)
 
 
-async def _export(request: Request, user_id: str) -> StreamingResponse:
-    service, caller = await _admitted(request)
+def _export(service: Service, caller: Caller, user_id: str) -> StreamingResponse:
     person = service.workspace.pseudonyms.of(user_id, caller.tenant)
     return StreamingResponse(
         exported(service.workspace, caller, person),

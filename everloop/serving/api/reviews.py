@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 
 from everloop.contracts.access import Scope
 from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
 from everloop.contracts.feedback import FeedbackInstance, FeedbackReview, FeedbackStatus
 from everloop.serving.bodies import Body
-from everloop.serving.openapi import problems
+from everloop.serving.openapi import body_of, problems
+from everloop.serving.reading import read_body
 from everloop.serving.reviewing import review
 from everloop.serving.service import Service, service_of
 
@@ -27,6 +28,10 @@ class ReviewBody(Body):
 
     status: Literal["released", "rejected", "quarantined"]
     reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+BODIES = (ReviewBody,)
+_REVIEW = TypeAdapter(ReviewBody)
 
 
 class ReviewRow(BaseModel):
@@ -94,18 +99,19 @@ async def read_quarantine(
     "/api/rlhf/feedback/{feedback_id}/review",
     response_model=Reviewed,
     responses=problems(404, 409),
+    openapi_extra=body_of(ReviewBody),
     summary="Release, reject or quarantine a feedback",
 )
 async def decide_on_feedback(
     request: Request,
     feedback_id: Annotated[str, Path(description="The feedback's id.")],
-    body: ReviewBody,
 ) -> Reviewed:
     """Released feedback teaches from now on; rejected feedback never does, and what was learned from is
     disputed. The same decision again changes nothing. Scope: review."""
     service = service_of(request)
     caller = await service.access.admit(request, Scope.REVIEW)
     service.limits.admit(caller.tenant)
+    body = await read_body(request, _REVIEW)
     return await run_in_threadpool(_decide, service, feedback_id, body, caller.actor, caller.tenant)
 
 

@@ -22,6 +22,7 @@ from everloop.serving.bodies import (
 from everloop.serving.events import logged_signal
 from everloop.serving.fast_lane import Body
 from everloop.serving.openapi import body_of, problems
+from everloop.serving.reading import INLINE_BYTES, LARGEST_BODY, body_within, worked_on
 from everloop.serving.service import Service, service_of
 
 router = APIRouter(tags=["learning"])
@@ -62,17 +63,21 @@ FAST = {"/api/ml/reward": (201, answer_reward)}
 async def log_rewards(request: Request) -> StoredMany:
     service = service_of(request)
     caller = await service.access.admit(request, Scope.INGEST)
-    bodies = REWARDS.validate_json(await request.body()).rewards
+    raw = await body_within(request.receive, LARGEST_BODY)
+    large = len(raw) > INLINE_BYTES
+    bodies = await worked_on(large, lambda: REWARDS.read(raw))
     service.limits.admit(caller.tenant, len(bodies))
-    return StoredMany(stored=len(await _store(service, caller, bodies)))
+    return StoredMany(stored=len(await _store(service, caller, bodies, large)))
 
 
 async def _store(
-    service: Service, caller: Caller, bodies: Sequence[RewardBody]
+    service: Service, caller: Caller, bodies: Sequence[RewardBody], large: bool = False
 ) -> tuple[RewardSignal, ...]:
     if len(service.loops) == 1:
         spec = next(iter(service.loops.values()))
-        signals = tuple([logged_signal(spec, caller, body) for body in bodies])
+        signals = await worked_on(
+            large, lambda: tuple([logged_signal(spec, caller, body) for body in bodies])
+        )
     else:
         signals = await run_in_threadpool(_by_loop, service, caller, bodies)
     try:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from everloop.contracts.access import Scope
 from everloop.contracts.episodes import canonical_uuid
 from everloop.contracts.errors import ShouldAskForScope, ShouldFixArgument, ShouldNameKnownId
 from everloop.contracts.serving import JobCause, JobState, TrainingJob
 from everloop.serving import bodies
-from everloop.serving.openapi import problems
+from everloop.serving.openapi import body_of, problems
+from everloop.serving.reading import read_body
 from everloop.serving.service import Service, service_of
 
 router = APIRouter(tags=["training"])
@@ -33,6 +34,10 @@ class TrainBody(bodies.Body):
     """The loop; may be left out where the service has one."""
     date: Day | None = None
     """The day to learn for, UTC; today when left out: what has happened so far is learned from."""
+
+
+BODIES = (TrainBody,)
+_TRAIN = TypeAdapter(TrainBody)
 
 
 class Job(BaseModel):
@@ -72,9 +77,10 @@ class Jobs(BaseModel):
     status_code=202,
     response_model=Job,
     responses=problems(404, 409),
+    openapi_extra=body_of(TrainBody, required=False),
     summary="Start training",
 )
-async def train(request: Request, body: Annotated[TrainBody | None, Body()] = None) -> Job:
+async def train(request: Request) -> Job:
     """Ask for one run of the daily graph; the open one of that day is answered where there is one.
 
     A conflict while one of another day is open. Scope: train.
@@ -84,7 +90,7 @@ async def train(request: Request, body: Annotated[TrainBody | None, Body()] = No
     service = service_of(request)
     caller = await service.access.admit(request, Scope.TRAIN)
     service.limits.admit(caller.tenant)
-    asked = body or TrainBody()
+    asked = await read_body(request, _TRAIN, empty=TrainBody())
     loop = service.loop(asked.loop).name
     day = asked.date or datetime.now(UTC).date()
     job = await run_in_threadpool(service.training.request, loop, caller.tenant, day, caller.actor)

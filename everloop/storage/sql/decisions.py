@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Engine, delete, func, select, tuple_
@@ -13,6 +15,7 @@ from everloop.storage.service_tables import decisions
 from everloop.storage.sql.decision_rows import decision_of
 from everloop.storage.sql.engine import reading, writing
 
+_PAGE = 500
 _AT_ONCE = 2_000
 """Decisions deleted in one transaction: who stores events waits no longer than that takes."""
 
@@ -45,6 +48,27 @@ class SqlDecisionStore:
         if row is None:
             raise unknown
         return decision_of(row)
+
+    def decisions(
+        self, decision_ids: Sequence[str], tenant: str = "default"
+    ) -> Mapping[str, Decision]:
+        """See ``DecisionStore``."""
+        given: dict[str, list[str]] = {}
+        for decision_id in dict.fromkeys(decision_ids):
+            with contextlib.suppress(ValueError):
+                given.setdefault(canonical_uuid(decision_id), []).append(decision_id)
+        wanted = list(given)
+        found: dict[str, Decision] = {}
+        with reading(self._engine) as connection:
+            for start in range(0, len(wanted), _PAGE):
+                query = select(decisions).where(
+                    decisions.c.tenant == tenant,
+                    decisions.c.decision_id.in_(wanted[start : start + _PAGE]),
+                )
+                for row in connection.execute(query).mappings():
+                    decision = decision_of(row)
+                    found.update(dict.fromkeys(given[decision.decision_id], decision))
+        return found
 
     def served(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -46,7 +47,8 @@ def routes_of(world: World) -> set[tuple[str, str]]:
             continue
         known = isinstance(route, Route) or getattr(route, "endpoint", None) is not None
         assert known, f"what does {route} answer?"
-        found |= {(method, route.path) for method in route.methods - {"HEAD", "OPTIONS"}}
+        template = re.sub(r":\w+\}", "}", route.path)  # as the document writes it
+        found |= {(method, template) for method in route.methods - {"HEAD", "OPTIONS"}}
     return found
 
 

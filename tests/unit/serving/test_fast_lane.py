@@ -12,8 +12,8 @@ import pytest
 from everloop.contracts.ids import event_id
 from everloop.serving.app import Application, create_app
 from everloop.serving.configuration import ServiceConfig
-from everloop.serving.fast_lane import LARGEST_BODY, LARGEST_EVENT
 from everloop.serving.opening import opened
+from everloop.serving.reading import LARGEST_BODY, LARGEST_EVENT
 from everloop.serving.service import Service
 from everloop.settings import initialise
 from tests.served import new_key
