@@ -57,7 +57,7 @@ class SqlPersonStore:
         Raises:
             ShouldFreeDisk: the file does not fit; no row was given.
         """
-        with SpooledTemporaryFile(max_size=_IN_MEMORY, dir=self._home) as spool:
+        with SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(self._home)) as spool:
             with _room_in(self._home), closing(self._read(user_id, tenant)) as rows:
                 for table, row in rows:
                     spool.write(json.dumps((table, row)).encode() + b"\n")
