@@ -55,10 +55,8 @@ class PersonRows:
 
 def implied_by(connection: Connection, person: str, tenant: str) -> Implied:
     """What the feedback of a person, and on their interactions, taught of others' decisions."""
-    columns = reward_signals.c
-    candidates = (
-        select(feedback.c.feedback_id, columns.signal_id, columns.signal_type, columns.episode_id)
-        .add_columns(training_episodes.c.loop)
+    judged = (
+        select(feedback.c.feedback_id, training_episodes.c.episode_id, training_episodes.c.loop)
         .select_from(feedback)
         .join(
             interactions,
@@ -74,19 +72,22 @@ def implied_by(connection: Connection, person: str, tenant: str) -> Implied:
                 training_episodes.c.episode_id == interactions.c.episode_id,
             ),
         )
-        .join(
-            reward_signals,
-            and_(
-                columns.tenant == training_episodes.c.tenant,
-                columns.episode_id == training_episodes.c.episode_id,
-            ),
-        )
         .where(_said(person, tenant), training_episodes.c.user_id != person)
     )
+    stored: dict[str, dict[str, set[str]]] = {}
+    signals = select(
+        reward_signals.c.episode_id, reward_signals.c.signal_type, reward_signals.c.signal_id
+    ).where(
+        _of(reward_signals, tenant),
+        reward_signals.c.episode_id.in_(judged.with_only_columns(training_episodes.c.episode_id)),
+    )
+    for episode_id, kind, signal_id in connection.execute(signals):
+        stored.setdefault(episode_id, {}).setdefault(kind, set()).add(signal_id)
     found = {
         signal_id: (episode_id, loop)
-        for feedback_id, signal_id, kind, episode_id, loop in connection.execute(candidates)
-        if signal_id == implied_signal_id(feedback_id, kind)
+        for feedback_id, episode_id, loop in connection.execute(judged)
+        for kind, signal_ids in stored.get(episode_id, {}).items()
+        if (signal_id := implied_signal_id(feedback_id, kind)) in signal_ids
     }
     return Implied(
         tuple(sorted(found)),
