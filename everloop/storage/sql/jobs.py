@@ -177,7 +177,7 @@ class SqlJobStore:
         closed = table.timestamp <= closed_until
         came = (*_between(loop, after, until, tenant), closed)
         of_loop = (table.tenant == tenant, table.loop == loop)
-        waited = (*of_loop, table.seq <= after, closed)
+        waited: tuple[ColumnElement[bool], ...] = (*of_loop, table.seq <= after, closed)
         if closed_after is not None:
             waited = (*waited, table.timestamp > closed_after)
         with reading(self._engine) as connection:
