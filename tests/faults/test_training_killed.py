@@ -59,7 +59,7 @@ class Scripted(RunLauncher):
 
 
 def trigger(home: str) -> TrainingTrigger:
-    spec = loop_spec().model_copy(
+    spec = loop_spec(closes_after=0).model_copy(
         update={"serving": loop_spec().serving.model_copy(update={"train_after_episodes": 5})}
     )
     place = open_workspace(home)
