@@ -31,7 +31,7 @@ run: $(READY) ## the daily loop on real logs (Open Bandit) and on the example, w
 
 test: $(READY) ## the test suite, with branch coverage of domain code held at 90 %
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=25 --cov --cov-report=
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25 --cov --cov-report=
 	$(BIN)/python -m coverage report --fail-under=90
 
 test-all: $(READY) ## everything, the slow proofs too

@@ -13,19 +13,21 @@ from sqlalchemy import Engine
 
 from everloop import settings
 from everloop.contracts.ports import (
-    AuditLog,
     BlobStore,
     DatasetStore,
-    DecisionStore,
     EventLog,
-    FeedbackStore,
-    JobStore,
-    KeyStore,
-    PersonStore,
     PrivacyLedger,
     Registry,
     RolloutStore,
     RunStore,
+)
+from everloop.contracts.service_ports import (
+    AuditLog,
+    DecisionStore,
+    FeedbackStore,
+    JobStore,
+    KeyStore,
+    PersonStore,
     Tenancy,
 )
 from everloop.privacy.health import HealthVault

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from everloop.contracts.ports import FeedbackStore
+from everloop.contracts.service_ports import FeedbackStore
 from everloop.serving.decisions.engine import DecisionEngine
 from everloop.storage.sql.group_commit import GroupCommit
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from everloop.contracts.ports import AuditLog, Clock, DecisionStore
+from everloop.contracts.ports import Clock
+from everloop.contracts.service_ports import AuditLog, DecisionStore
 
 ACTOR = "system:retention"
 _EVERY_S = 3600.0

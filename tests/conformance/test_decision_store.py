@@ -14,7 +14,8 @@ from sqlalchemy import Engine, func, select
 
 from everloop.contracts.episodes import Arm
 from everloop.contracts.errors import ShouldNameKnownId
-from everloop.contracts.ports import DecisionStore, EventLog
+from everloop.contracts.ports import EventLog
+from everloop.contracts.service_ports import DecisionStore
 from everloop.storage.service_tables import decisions
 from everloop.storage.sql.decisions import SqlDecisionStore
 from everloop.storage.sql.engine import open_database, reading

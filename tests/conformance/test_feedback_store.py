@@ -24,7 +24,8 @@ from everloop.contracts.feedback import (
     OutputType,
     TargetElement,
 )
-from everloop.contracts.ports import AuditLog, Clock, EventLog, FeedbackStore
+from everloop.contracts.ports import Clock, EventLog
+from everloop.contracts.service_ports import AuditLog, FeedbackStore
 from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.engine import open_database
 from everloop.storage.sql.event_log import SqlEventLog

@@ -18,7 +18,8 @@ import pytest
 from sqlalchemy import Engine
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldNameKnownId
-from everloop.contracts.ports import AuditLog, EventLog, JobStore
+from everloop.contracts.ports import EventLog
+from everloop.contracts.service_ports import AuditLog, JobStore
 from everloop.contracts.serving import JobCause, JobState, TrainingJob
 from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.engine import open_database, open_workspace_database, writing

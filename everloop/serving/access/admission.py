@@ -10,7 +10,8 @@ from fastapi import Request
 
 from everloop.contracts.access import Caller, OidcConfig, Scope
 from everloop.contracts.errors import ShouldAskForScope, ShouldAuthenticate
-from everloop.contracts.ports import Clock, KeyStore
+from everloop.contracts.ports import Clock
+from everloop.contracts.service_ports import KeyStore
 from everloop.serving.access.credentials import PREFIX
 from everloop.serving.access.key_records import KeyRecords
 from everloop.serving.access.oidc import TokenReader

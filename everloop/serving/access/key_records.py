@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from fastapi.concurrency import run_in_threadpool
 
 from everloop.contracts.access import ApiKey, Caller
-from everloop.contracts.ports import Clock, KeyStore
+from everloop.contracts.ports import Clock
+from everloop.contracts.service_ports import KeyStore
 from everloop.serving.access.credentials import fits, key_id_of
 
 FRESH_S = 2.0

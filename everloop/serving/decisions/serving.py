@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import RolloutRecord
-from everloop.contracts.ports import JobStore, Registry, RolloutStore
+from everloop.contracts.ports import Registry, RolloutStore
+from everloop.contracts.service_ports import JobStore
 from everloop.serving.decisions.breaker import BreakerState
 from everloop.serving.decisions.deployment import Deployed, read_deployed
 from everloop.serving.decisions.exploration import enough_episodes, serving_epsilon

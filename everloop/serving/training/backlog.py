@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from everloop.contracts.loop_spec import LoopSpec, ServingSpec
-from everloop.contracts.ports import Clock, JobStore
+from everloop.contracts.ports import Clock
+from everloop.contracts.service_ports import JobStore
 from everloop.contracts.serving import JobCause, JobState, TrainingJob
 
 OPEN = (JobState.QUEUED, JobState.RUNNING)

@@ -13,7 +13,8 @@ from threading import Event, Thread
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.ports import Clock, JobStore
+from everloop.contracts.ports import Clock
+from everloop.contracts.service_ports import JobStore
 from everloop.contracts.serving import EARLIEST_DAY, JobCause, JobState, TrainingJob
 from everloop.serving.training.backlog import Backlogs
 from everloop.serving.training.runner import Launcher, RunLauncher

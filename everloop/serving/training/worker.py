@@ -8,7 +8,8 @@ from dataclasses import replace
 from threading import Event, Thread
 
 from everloop.contracts.errors import EverloopError
-from everloop.contracts.ports import Clock, JobStore
+from everloop.contracts.ports import Clock
+from everloop.contracts.service_ports import JobStore
 from everloop.contracts.serving import JobState, TrainingJob
 from everloop.serving.training.runner import Ended, How, Launcher
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from everloop.contracts.ports import EventLog, JobStore
+from everloop.contracts.ports import EventLog
+from everloop.contracts.service_ports import JobStore
 from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.event_log import SqlEventLog
 from everloop.storage.sql.jobs import SqlJobStore
