@@ -12,12 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from everloop.contracts.errors import ShouldFixInput
 from everloop.serving.problems import MOST_ERRORS
-from everloop.serving.reading import LARGEST_EVENT
+from everloop.serving.reading import (
+    INLINE_BYTES,
+    LARGEST_BODY,
+    LARGEST_EVENT,
+    body_within,
+    worked_on,
+)
 
 T = TypeVar("T")
 
@@ -51,6 +58,17 @@ class Batch(Generic[T]):
     record: TypeAdapter[T]
     most: int
     meant: Callable[[Errors, int], Errors] = _as_they_are
+
+    async def received(self, request: Request) -> tuple[list[T], bool]:
+        """The records of a request, and whether they are so many that work on them belongs in a thread.
+
+        Raises:
+            BodyTooLarge: the body is larger than any batch may be.
+            RequestValidationError, ValidationError, ShouldFixInput: as ``read`` does.
+        """
+        raw = await body_within(request.receive, LARGEST_BODY)
+        large = len(raw) > INLINE_BYTES
+        return await worked_on(large, lambda: self.read(raw)), large
 
     def read(self, raw: bytes) -> list[T]:
         """The records of a request body.

@@ -27,7 +27,7 @@ from everloop.serving.bodies import (
 from everloop.serving.events import confirmed_episode, logged_episode
 from everloop.serving.fast_lane import Body
 from everloop.serving.openapi import body_of, problems
-from everloop.serving.reading import INLINE_BYTES, LARGEST_BODY, body_within, worked_on
+from everloop.serving.reading import worked_on
 from everloop.serving.service import Service, service_of
 
 
@@ -112,9 +112,7 @@ FAST = {"/api/ml/episode": (201, answer_episode)}
 async def log_episodes(request: Request) -> StoredMany:
     service = service_of(request)
     caller = await service.access.admit(request, Scope.INGEST)
-    raw = await body_within(request.receive, LARGEST_BODY)
-    large = len(raw) > INLINE_BYTES
-    bodies = await worked_on(large, lambda: EPISODES.read(raw))
+    bodies, large = await EPISODES.received(request)
     service.limits.admit(caller.tenant, len(bodies))
     reads = any(isinstance(body, ConfirmedDecision) for body in bodies)
     episodes = await worked_on(large or reads, lambda: _episodes(service, caller, bodies))

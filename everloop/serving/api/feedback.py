@@ -33,9 +33,6 @@ from everloop.serving.feedback_context import Spoken, spoken_of
 from everloop.serving.feedback_intake import take_feedback
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.reading import (
-    INLINE_BYTES,
-    LARGEST_BODY,
-    body_within,
     read_body,
     worked_on,
 )
@@ -83,9 +80,7 @@ async def give_much_feedback(request: Request) -> FeedbackAnswers:
     """
     service = service_of(request)
     caller = await service.access.admit(request, Scope.INGEST)
-    raw = await body_within(request.receive, LARGEST_BODY)
-    large = len(raw) > INLINE_BYTES
-    bodies = await worked_on(large, lambda: FEEDBACK_BATCH.read(raw))
+    bodies, large = await FEEDBACK_BATCH.received(request)
     service.limits.admit(caller.tenant, len(bodies))
     return FeedbackAnswers(feedback=await _take(service, caller, bodies, large))
 

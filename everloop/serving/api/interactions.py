@@ -22,9 +22,6 @@ from everloop.serving.interaction_bodies import (
 )
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.reading import (
-    INLINE_BYTES,
-    LARGEST_BODY,
-    body_within,
     read_body,
     worked_on,
 )
@@ -68,9 +65,7 @@ async def log_interactions(request: Request) -> StoredMany:
     """Store up to a thousand exchanges. Scope: ingest."""
     service = service_of(request)
     caller = await service.access.admit(request, Scope.INGEST)
-    raw = await body_within(request.receive, LARGEST_BODY)
-    large = len(raw) > INLINE_BYTES
-    bodies = await worked_on(large, lambda: INTERACTIONS.read(raw))
+    bodies, large = await INTERACTIONS.received(request)
     service.limits.admit(caller.tenant, len(bodies))
     return StoredMany(stored=len(await _store(service, caller, bodies, large)))
 

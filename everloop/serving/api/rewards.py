@@ -22,7 +22,7 @@ from everloop.serving.bodies import (
 from everloop.serving.events import logged_signal
 from everloop.serving.fast_lane import Body
 from everloop.serving.openapi import body_of, problems
-from everloop.serving.reading import INLINE_BYTES, LARGEST_BODY, body_within, worked_on
+from everloop.serving.reading import worked_on
 from everloop.serving.service import Service, service_of
 
 router = APIRouter(tags=["learning"])
@@ -63,9 +63,7 @@ FAST = {"/api/ml/reward": (201, answer_reward)}
 async def log_rewards(request: Request) -> StoredMany:
     service = service_of(request)
     caller = await service.access.admit(request, Scope.INGEST)
-    raw = await body_within(request.receive, LARGEST_BODY)
-    large = len(raw) > INLINE_BYTES
-    bodies = await worked_on(large, lambda: REWARDS.read(raw))
+    bodies, large = await REWARDS.received(request)
     service.limits.admit(caller.tenant, len(bodies))
     return StoredMany(stored=len(await _store(service, caller, bodies, large)))
 
