@@ -109,7 +109,7 @@ def feature_map(spec: LoopSpec, interacting: Bool) -> FeatureMap:
     width, inner = len(interacting), int(interacting.sum())
     actions, signals = len(spec.actions), len(spec.signals)
     presences = len(missing_types(spec))
-    limit = spec.privacy.max_parameters
+    limit = spec.privacy.parameter_limit
 
     def size(kept: int, crossed: int) -> int:
         return signals * (1 + kept + actions * (1 + crossed)) + presences * (1 + actions)

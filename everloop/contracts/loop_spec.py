@@ -18,6 +18,9 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_\-]{0,62}$")]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
+PERSONA_WIDTH = 512
+"""Numbers of a ``persona_vector``, the product specification's."""
+
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -189,7 +192,14 @@ class PrivacySpec(_Value):
     """The person-level budget and how a night spends it (see ``everloop/privacy``).
 
     ``first_fit_share`` of the period's mu^2 goes to the first fit, the rest evenly over the period.
-    ``shares`` divide a night between mechanisms and sum to at most 1.
+    ``shares`` divide the budget between mechanisms and sum to at most 1; ``vectors_share`` is persona
+    vectors' part of what profiles get. Profiles change slowly: they are refitted every
+    ``profiles_refit_days``, each time with what their share of those days adds up to.
+
+    ``user_model``: ``linear`` with interactions, or ``mlp`` with one hidden layer of ``hidden`` units.
+    ``sampling_rate`` below 1 fits it by subsampled steps (each person takes part in a step with this
+    probability); people in such a release are accounted for in Renyi terms from then on.
+    ``max_parameters`` None: what the population can pay for, see ``parameter_limit``.
     """
 
     epsilon: Annotated[float, Field(gt=0, le=10)] = 1.0
@@ -204,8 +214,13 @@ class PrivacySpec(_Value):
     learning_rate: Annotated[float, Field(gt=0)] = 12.0
     episodes_per_person: Annotated[int, Field(ge=1, le=1000)] = 20
     people_expected: Annotated[int, Field(ge=1)] = 10_000
-    max_parameters: Annotated[int, Field(ge=1)] = 300
+    max_parameters: Annotated[int, Field(ge=1)] | None = None
     min_people: Annotated[int, Field(ge=2)] = 100
+    user_model: Literal["linear", "mlp"] = "linear"
+    hidden: Annotated[int, Field(ge=1, le=256)] = 16
+    sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    vectors_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    profiles_refit_days: Annotated[int, Field(ge=1, le=3660)] = 90
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
@@ -213,6 +228,39 @@ class PrivacySpec(_Value):
         if total > 1.0 + 1e-9:
             raise ValueError(f"shares sum to {total:g}, more than 1")
         return self
+
+    @property
+    def parameter_limit(self) -> int:
+        """Parameters that the user model may have: ``max_parameters``, or 300 for up to 10,000 expected
+        people and in proportion to them beyond."""
+        if self.max_parameters is not None:
+            return self.max_parameters
+        return max(300, round(300 * self.people_expected / 10_000))
+
+
+class JourneySpec(_Value):
+    """What is public about how often people come; a simulated day is made of it.
+
+    ``ends_after_hours``: a person whose next decision comes later than this has ended the journey.
+    ``decisions_per_day``: public guess of how many decisions a person who stays gets in a day.
+    """
+
+    ends_after_hours: Annotated[float, Field(gt=0, le=24 * 365)] = 168.0
+    decisions_per_day: Annotated[float, Field(gt=0, le=1000)] = 0.5
+
+
+class PersonaSpec(_Value):
+    """What a person's 512 numbers are made of, and the public pool that they are modelled in.
+
+    ``field``: a context field of kind vector and width 512 that the product logs; None: the person's
+    mean context under a public random projection. ``pool``: path of a safetensors file with public
+    vectors (n, 512) under the name ``vectors``; None: vectors of made-up contexts within public bounds.
+    ``components``: how many principal components of the pool are learned in.
+    """
+
+    field: Name | None = None
+    pool: str | None = None
+    components: Annotated[int, Field(ge=2, le=64)] = 16
 
 
 class TrainingSpec(_Value):
@@ -316,6 +364,8 @@ class LoopSpec(_Value):
     exploration: ExplorationSpec = ExplorationSpec()
     feedback: FeedbackSpec = FeedbackSpec()
     serving: ServingSpec = ServingSpec()
+    journeys: JourneySpec = JourneySpec()
+    persona: PersonaSpec = PersonaSpec()
     privacy: PrivacySpec = PrivacySpec()
     training: TrainingSpec = TrainingSpec()
     thresholds: ThresholdSpec = ThresholdSpec()
@@ -347,10 +397,21 @@ class LoopSpec(_Value):
         for signal in (self.feedback.explicit, self.feedback.implicit):
             if signal is not None and signal not in {s.name for s in self.signals}:
                 raise ValueError(f"feedback becomes signal {signal!r}, which is not declared")
+        self._require_persona_field()
         for metric in self.success_metrics:
             if metric.signal is not None and metric.signal not in known:
                 raise ValueError(f"success metric {metric.name!r} reads unknown {metric.signal!r}")
         return self
+
+    def _require_persona_field(self) -> None:
+        name = self.persona.field
+        if name is None:
+            return
+        found = next((f for f in self.context if f.name == name), None)
+        if found is None or found.kind is not FieldKind.VECTOR or found.width != PERSONA_WIDTH:
+            raise ValueError(
+                f"persona.field {name!r} is not a context field of kind vector and width {PERSONA_WIDTH}"
+            )
 
     @cached_property
     def action_ids(self) -> tuple[str, ...]:

@@ -50,6 +50,30 @@ class GaussianMechanism:
 
 
 @dataclass(frozen=True, slots=True)
+class SubsampledGaussianMechanism:
+    """``steps`` Gaussian releases, each of a Poisson sample of people at ``sampling_rate`` in (0, 1).
+
+    Its loss is kept as Renyi divergences at fixed orders (Mironov, Talwar, Zhang 2019).
+    """
+
+    sigma: float
+    clip: float
+    steps: int
+    sampling_rate: float
+    kind: Literal["subsampled_gaussian"] = "subsampled_gaussian"
+
+    def __post_init__(self) -> None:
+        GaussianMechanism(self.sigma, self.clip, self.steps)
+        if not 0.0 < self.sampling_rate < 1.0:
+            raise ShouldFixArgument(
+                f"Subsampled mechanism: sampling_rate={self.sampling_rate} is not within (0, 1)."
+            )
+
+
+Mechanism = GaussianMechanism | SubsampledGaussianMechanism
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseRequest:
     """What a stage asks the ledger for, before it draws any noise.
 

@@ -20,6 +20,8 @@ class ProfileBatch:
         weight: (P,) sampling weight in training; marked edge cases weigh less.
         encoder: version of the encoder that ``context`` belongs to.
         release_id: the private release that the people were drawn from.
+        edge: (P,) True where a profile was made as an edge case; ``None``: nowhere.
+        persona: (P, 512) persona vectors; ``None`` where none were released.
     """
 
     context: Float32
@@ -27,6 +29,8 @@ class ProfileBatch:
     weight: Float
     encoder: str
     release_id: str
+    edge: Bool | None = None
+    persona: Float32 | None = None
 
     def __len__(self) -> int:
         return len(self.context)
@@ -69,6 +73,12 @@ class UserModel(Protocol):
 
     def expected_reward(self, context: Float32, action: Int) -> Float:
         """(n,) expected reward in [-1, 1]."""
+
+    def acceptance(self, context: Float32, action: Int) -> Float:
+        """(n,) probability that a decision is accepted: its reward reaches ``reward.success_at``."""
+
+    def end_chance(self, context: Float32, action: Int) -> Float:
+        """(n,) probability that the person's journey ends after the decision."""
 
     def respond(
         self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator

@@ -92,7 +92,7 @@ def test_other_widths_are_refused() -> None:
 def test_the_shipped_loops_fit_their_limits() -> None:
     companion = load("companion")
     table = feature_map(companion, np.arange(37) < 6)
-    assert table.parameters == 300 == companion.privacy.max_parameters
+    assert table.parameters == 300 == companion.privacy.parameter_limit
     assert (len(table.context), len(table.interacting)) == (37, 6)
     bandit = feature_map(load("open_bandit"), np.zeros(35, dtype=np.bool_))
     assert bandit.parameters == 1 + 35 + 80
