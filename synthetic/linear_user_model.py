@@ -177,6 +177,7 @@ class LinearUserModel:
             reward=(signals * weight).sum(axis=1) / weight.sum(axis=1),
             context=np.where(moves, moved, resting).astype(np.float32),
             ended=rng.random(len(action)) < self._hazard,
+            present=counts,
         )
 
     def _shares(self, context: Float32, action: Int) -> tuple[Float, Float]:

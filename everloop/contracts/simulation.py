@@ -45,12 +45,14 @@ class Responses:
         reward: (n,) aggregated by the loop's weights, in [-1, 1].
         context: (n, d) the next context, within [-1, 1].
         ended: (n,) True where the journey ends after this decision.
+        present: (n, S) which types gave evidence that counts in the reward; ``None``: all of them.
     """
 
     signals: Float
     reward: Float
     context: Float32
     ended: Bool
+    present: Bool | None = None
 
 
 class UserModel(Protocol):
