@@ -7,6 +7,7 @@ refused everywhere. Every bound here is *public*: it is declared by the product,
 from __future__ import annotations
 
 import hashlib
+import math
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Literal, Self
@@ -430,6 +431,16 @@ class LoopSpec(_Value):
     def health_fields(self) -> tuple[str, ...]:
         """Names of the context fields that are stored sealed."""
         return tuple(f.name for f in self.context if f.sensitivity is Sensitivity.HEALTH)
+
+    def serving_epsilon(self, episodes: int) -> float:
+        """Exploration share in [0, 1] of a service that has logged so many episodes of the loop.
+
+        serving_floor + (start - serving_floor) 2^(-episodes / exploration_halves_after); a ``start``
+        below the floor stays where it is.
+        """
+        floor, start = self.exploration.serving_floor, self.exploration.start
+        halvings = episodes / self.serving.exploration_halves_after
+        return start if start <= floor else floor + (start - floor) * math.exp2(-halvings)
 
     def field(self, name: str) -> ContextField:
         """The context field of that name; ``KeyError`` if there is none."""

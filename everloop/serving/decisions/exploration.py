@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -11,19 +10,6 @@ from everloop.contracts.loop_spec import LoopSpec
 
 NEGLIGIBLE_HALVINGS = 20
 """After so many halvings less than a millionth of the excess is left: nobody needs to count on."""
-
-
-def serving_epsilon(spec: LoopSpec, episodes: int) -> float:
-    """Exploration share in [0, 1] after that many logged episodes of the loop.
-
-    serving_floor + (start - serving_floor) 2^(-episodes / exploration_halves_after); a ``start`` below
-    the floor stays where it is.
-    """
-    floor, start = spec.exploration.serving_floor, spec.exploration.start
-    if start <= floor:
-        return start
-    halvings = episodes / spec.serving.exploration_halves_after
-    return floor + (start - floor) * math.exp2(-halvings)
 
 
 def enough_episodes(spec: LoopSpec) -> int:

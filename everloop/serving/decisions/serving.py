@@ -11,7 +11,7 @@ from everloop.contracts.ports import Registry, RolloutStore
 from everloop.contracts.service_ports import JobStore
 from everloop.serving.decisions.breaker import BreakerState
 from everloop.serving.decisions.deployment import Deployed, read_deployed
-from everloop.serving.decisions.exploration import enough_episodes, serving_epsilon
+from everloop.serving.decisions.exploration import enough_episodes
 from everloop.serving.decisions.models import PatientModels, ServedModel
 from everloop.serving.decisions.question import Catalogue
 
@@ -156,7 +156,7 @@ def next_serving(
     return Serving(
         tenant=known.tenant,
         catalogue=known.catalogue,
-        epsilon=serving_epsilon(spec, counted.episodes),
+        epsilon=spec.serving_epsilon(counted.episodes),
         deployed=deployed,
         counted=counted,
         active=active,

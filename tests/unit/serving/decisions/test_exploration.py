@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everloop.serving.decisions.exploration import draw, serving_epsilon
+from everloop.serving.decisions.exploration import draw
 from tests.unit.serving.decisions.conftest import loop
 
 SPEC = loop(
@@ -22,13 +22,13 @@ SPEC = loop(
     [(0, 0.3), (1000, 0.2), (2000, 0.15), (3000, 0.125), (500, 0.1 + 0.2 / math.sqrt(2))],
 )
 def test_the_excess_over_the_floor_halves(episodes: int, epsilon: float) -> None:
-    assert serving_epsilon(SPEC, episodes) == pytest.approx(epsilon, abs=1e-15)
+    assert SPEC.serving_epsilon(episodes) == pytest.approx(epsilon, abs=1e-15)
 
 
 def test_it_ends_at_the_floor_and_never_rises_to_it() -> None:
-    assert serving_epsilon(SPEC, 10**9) == 0.1
+    assert SPEC.serving_epsilon(10**9) == 0.1
     low = loop(exploration={"start": 0.02, "serving_floor": 0.1})
-    assert serving_epsilon(low, 0) == serving_epsilon(low, 10**6) == 0.02
+    assert low.serving_epsilon(0) == low.serving_epsilon(10**6) == 0.02
 
 
 @pytest.mark.parametrize(
