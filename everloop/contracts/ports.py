@@ -13,6 +13,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from everloop.contracts.datasets import DatasetVersion
 from everloop.contracts.episodes import Consent, Dispute, Episode, RewardSignal
 from everloop.contracts.loop_spec import LoopSpec
@@ -322,7 +325,15 @@ class LedgerTransaction(Protocol):
         """mu^2 by person: (charged on dates in (after, until] , since first seen)."""
 
     def charge(self, people: Sequence[str], release_id: str, on: date, mu_squared: float) -> None:
-        """Add to each person's total. Constraints: (person, release_id) is charged at most once."""
+        """Add to each person's total. Constraints: a release is charged at most once."""
+
+    def participation(
+        self, people: Sequence[str], release_ids: Sequence[str]
+    ) -> Iterator[NDArray[np.bool_]]:
+        """Of each release in turn, which of ``people`` were charged: (len(people),)."""
+
+    def first_known_as(self, people: Sequence[str]) -> Mapping[str, str]:
+        """The pseudonym that each person had when first charged; a stranger's is the one given."""
 
     def charged(self, release_id: str) -> tuple[str, ...]:
         """The people (sorted) whom a release was charged to."""

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Literal
 
+from everloop.contracts.canonical import Json
 from everloop.contracts.errors import ShouldFixArgument
 
 
@@ -87,7 +88,7 @@ class ReleaseRequest:
     stage: str
     configuration_sha256: str
     dataset_id: str
-    mechanism: GaussianMechanism
+    mechanism: Mechanism
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,15 @@ class LedgerRow:
     """One release as the ledger keeps it; append-only, chained by hash.
 
     ``people_commitment`` is a keyed hash of the sorted set of people, ``people`` how many they are
-    (inside the boundary only). ``previous_sha256``/``row_sha256`` chain the rows.
+    (inside the boundary only); ``key_id`` is the fingerprint of the key it was made with.
+    ``previous_sha256``/``row_sha256`` chain the rows.
+
+    ``mu_squared`` is exact for a Gaussian mechanism. For a subsampled one it is that of the Gaussian with
+    the same Renyi divergence at the order that the budget is judged at, and ``rdp`` says the rest: its
+    divergences at the fixed orders of ``rdp_version``. ``event`` is dp_accounting's ``DpEvent`` of the
+    mechanism. ``epsilon`` at ``delta`` in any ``period_days`` is what the loop has promised its people.
+
+    Fields with a default were added later and are left out of the hash where they have it.
     """
 
     sequence: int
@@ -117,6 +126,12 @@ class LedgerRow:
     row_sha256: str
     unit: Literal["person"] = "person"
     neighbours: Literal["add-or-remove-one"] = "add-or-remove-one"
+    epsilon: float | None = None
+    period_days: int | None = None
+    key_id: str = ""
+    event: Mapping[str, Json] | None = None
+    rdp_version: int = 0
+    rdp: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

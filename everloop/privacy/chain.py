@@ -26,16 +26,29 @@ _OF_THE_RELEASE = (
     "delta",
     "people",
     "people_commitment",
+    "epsilon",
+    "period_days",
+    "key_id",
+    "event",
+    "rdp_version",
+    "rdp",
 )
 """Fields that a ``spent`` row repeats from its ``reserved`` row."""
 
 
+_ADDED = frozenset({"epsilon", "period_days", "key_id", "event", "rdp_version", "rdp"})
+
+
 def row_sha256(row: LedgerRow) -> str:
-    """SHA-256 of the row's canonical JSON, ``previous_sha256`` included and ``row_sha256`` not."""
+    """SHA-256 of the row's canonical JSON, ``previous_sha256`` included and ``row_sha256`` not.
+
+    A field that was added to rows later is left out where it has its default.
+    """
     content = {
         field.name: getattr(row, field.name)
         for field in dataclasses.fields(row)
         if field.name != "row_sha256"
+        and not (field.name in _ADDED and getattr(row, field.name) == field.default)
     }
     content["mechanism"] = dict(row.mechanism)
     content["logical_date"] = row.logical_date.isoformat()

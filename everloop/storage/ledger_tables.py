@@ -48,6 +48,12 @@ privacy_ledger = Table(
     Column("library", Text, nullable=False),
     Column("unit", NAME, nullable=False),
     Column("neighbours", NAME, nullable=False),
+    Column("epsilon", Double, nullable=True),
+    Column("period_days", Integer, nullable=True),
+    Column("key_id", NAME, nullable=False, server_default=""),
+    Column("event", CanonicalJson, nullable=True),
+    Column("rdp_version", Integer, nullable=False, server_default="0"),
+    Column("rdp", CanonicalJson, nullable=True),
     Column("previous_sha256", SHA256, nullable=False),
     Column("row_sha256", SHA256, nullable=False),
     PrimaryKeyConstraint("sequence"),
@@ -86,22 +92,23 @@ privacy_people = Table(
     Column("number", Integer, nullable=False),
     Column("person", PSEUDONYM, nullable=False),
     Column("mu_squared", Double, nullable=False),
+    Column("first_known_as", PSEUDONYM, nullable=True),
     PrimaryKeyConstraint("number"),
     UniqueConstraint("person"),
 )
-"""Everyone who was ever charged, with the total since first seen."""
+"""Everyone who was ever charged, with the total since first seen.
+
+``first_known_as``: the pseudonym in the commitments of rows, where another key has given a new one
+since; NULL where it is ``person``."""
 
 privacy_charges = Table(
     "privacy_charges",
     metadata,
-    Column("person", Integer, nullable=False),
-    Column("release", Integer, nullable=False),
-    PrimaryKeyConstraint("person", "release"),
-    ForeignKeyConstraint(["person"], ["privacy_people.number"]),
+    Column("release", Integer, nullable=False, autoincrement=False),
+    Column("people", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("release"),
     ForeignKeyConstraint(["release"], ["privacy_releases.number"]),
-    Index(None, "release"),
-    sqlite_with_rowid=False,
 )
-"""Who paid for what; two integers a charge, since there are people times releases of them."""
+"""Who paid for what: of each release the numbers of its people, as ``person_sets`` packs them."""
 
 APPEND_ONLY = ("privacy_ledger", "privacy_charges")

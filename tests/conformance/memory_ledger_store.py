@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from threading import RLock
 
+import numpy as np
+from numpy.typing import NDArray
+
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 from everloop.contracts.privacy import LedgerRow
 
@@ -23,6 +26,7 @@ class MemoryLedgerTransaction:
     totals: dict[str, float] = field(default_factory=dict)
     seeds: dict[str, bytes] = field(default_factory=dict)
     outputs: dict[str, tuple[str, str]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     def rows(self) -> Iterator[LedgerRow]:
         return iter(list(self.stored))
@@ -53,11 +57,20 @@ class MemoryLedgerTransaction:
         for (_, release), terms in self.charges.items():
             if release == release_id and terms != (on, mu_squared):
                 raise ShouldFixArgument("Charge everyone of a release the same.")
+        if any(release == release_id for _, release in self.charges):
+            raise ShouldResolveConflict(f"Release {release_id} was charged before.")
         for person in people:
-            if (person, release_id) in self.charges:
-                raise ShouldResolveConflict(f"{person} paid for {release_id} before.")
             self.charges[person, release_id] = (on, mu_squared)
             self.totals[person] = self.totals.get(person, 0.0) + mu_squared
+
+    def participation(
+        self, people: Sequence[str], release_ids: Sequence[str]
+    ) -> Iterator[NDArray[np.bool_]]:
+        for release_id in release_ids:
+            yield np.array([(person, release_id) in self.charges for person in people], dtype=bool)
+
+    def first_known_as(self, people: Sequence[str]) -> Mapping[str, str]:
+        return {person: self.names.get(person, person) for person in people}
 
     def charged(self, release_id: str) -> tuple[str, ...]:
         return tuple(sorted(p for p, release in self.charges if release == release_id))

@@ -102,6 +102,32 @@ class LedgerStoreSuite(ABC):
             assert ledger.charged("r2") == (BEN, CY)
             assert dict(ledger.charges_by_release()) == {"r1": (2, 1.0), "r2": (2, 0.5)}
 
+    def test_who_took_part_is_told_by_release(self, reopen: Callable[[], LedgerStore]) -> None:
+        with reopen().transaction() as ledger:
+            ledger.charge((ANN, CY), "r1", DAY, 0.5)
+            ledger.charge((BEN,), "r2", DAY, 0.25)
+        with reopen().transaction() as ledger:
+            asked = ("d" * 64, CY, BEN, ANN)
+            found = [part.tolist() for part in ledger.participation(asked, ("r2", "unknown", "r1"))]
+            assert found == [[False, False, True, False], [False] * 4, [False, True, False, True]]
+            assert list(ledger.participation(asked, ())) == []
+            assert dict(ledger.first_known_as((ANN, "d" * 64))) == {ANN: ANN, "d" * 64: "d" * 64}
+
+    def test_what_was_added_to_rows_comes_back(self, reopen: Callable[[], LedgerStore]) -> None:
+        full = dataclasses.replace(
+            row(1),
+            epsilon=0.1 + 0.2,
+            period_days=365,
+            key_id="0123456789abcdef",
+            event={"class": "SelfComposedDpEvent", "fields": {"count": 4, "x": [1.5, None]}},
+            rdp_version=1,
+            rdp=(1e-300, 1 / 3, 7.0),
+        )
+        with reopen().transaction() as ledger:
+            ledger.append(full)
+        with reopen().transaction() as ledger:
+            assert ledger.last_row() == full
+
     def test_more_people_than_a_statement_holds(self, reopen: Callable[[], LedgerStore]) -> None:
         crowd = tuple(f"{number:064x}" for number in range(1203))
         with reopen().transaction() as ledger:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Engine, case, func, insert, select, update
+import numpy as np
+from sqlalchemy import Connection, Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
@@ -19,6 +20,7 @@ from everloop.storage.ledger_tables import (
     privacy_people,
     privacy_releases,
 )
+from everloop.storage.person_sets import Bits, among, packed, unpacked
 from everloop.storage.sql.engine import writing
 
 _BATCH = 500
@@ -57,6 +59,7 @@ class SqlLedgerTransaction:
     def append(self, row: LedgerRow) -> None:
         values = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
         values["mechanism"] = dict(row.mechanism)
+        values["rdp"] = None if row.rdp is None else list(row.rdp)
         values["status"] = str(row.status)
         try:
             self._connection.execute(insert(privacy_ledger), values)
@@ -70,58 +73,84 @@ class SqlLedgerTransaction:
     def spent(
         self, people: Sequence[str], after: date, until: date
     ) -> tuple[Mapping[str, float], Mapping[str, float]]:
-        window: dict[str, float] = {}
-        total: dict[str, float] = {}
+        known = self._known()
+        met = [person for person in people if person in known]
         on = privacy_releases.c.charged_on
-        inside = case(((on > after) & (on <= until), privacy_releases.c.mu_squared), else_=0.0)
-        query = (
-            select(privacy_people.c.person, privacy_people.c.mu_squared, func.sum(inside))
-            .join(privacy_charges, privacy_charges.c.person == privacy_people.c.number)
-            .join(privacy_releases, privacy_releases.c.number == privacy_charges.c.release)
-            .group_by(privacy_people.c.number, privacy_people.c.person, privacy_people.c.mu_squared)
+        inside = self._connection.execute(
+            select(privacy_releases.c.release_id, privacy_releases.c.mu_squared).where(
+                on > after, on <= until
+            )
+        ).all()
+        window = np.zeros(len(met))
+        took_part = self.participation(met, [release_id for release_id, _ in inside])
+        for (_, mu_squared), charged in zip(inside, took_part, strict=True):
+            window += charged * mu_squared
+        return (
+            dict(zip(met, window.tolist(), strict=True)),
+            {person: known[person].mu_squared for person in met},
         )
-        for batch in _batches(people):
-            for person, all_time, within in self._connection.execute(
-                query.where(privacy_people.c.person.in_(batch))
-            ):
-                window[person], total[person] = within, all_time
-        return window, total
+
+    def participation(self, people: Sequence[str], release_ids: Sequence[str]) -> Iterator[Bits]:
+        known = self._known()
+        numbers = np.array([known[p].number if p in known else -1 for p in people], dtype=np.int64)
+        for batch in _batches(release_ids):
+            sets = self._sets(batch)
+            for release_id in batch:
+                if release_id in sets:
+                    yield among(sets[release_id], numbers)
+                else:
+                    yield np.zeros(len(people), dtype=np.bool_)
+
+    def first_known_as(self, people: Sequence[str]) -> Mapping[str, str]:
+        known = self._known()
+        return {
+            person: (known[person].first_known_as or person) if person in known else person
+            for person in people
+        }
 
     def charge(self, people: Sequence[str], release_id: str, on: date, mu_squared: float) -> None:
         release = self._release(release_id, charged_on=on, mu_squared=mu_squared)
+        numbers: list[int] = []
         for batch in _batches(people):
-            number = self._numbers(batch)
-            charges = [{"person": number[person], "release": release} for person in batch]
-            try:
-                self._connection.execute(insert(privacy_charges), charges)
-            except IntegrityError as problem:
-                raise ShouldResolveConflict(
-                    f"Release {release_id} was charged to one of these people before.",
-                    "Read the ledger again.",
-                ) from problem
+            known = self._numbers(batch)
+            numbers.extend(known[person] for person in batch)
             self._connection.execute(
                 update(privacy_people)
-                .where(privacy_people.c.number.in_([number[person] for person in batch]))
+                .where(privacy_people.c.number.in_(known.values()))
                 .values(mu_squared=privacy_people.c.mu_squared + mu_squared)
             )
+        try:
+            self._connection.execute(
+                insert(privacy_charges), {"release": release, "people": packed(numbers)}
+            )
+        except IntegrityError as problem:
+            raise ShouldResolveConflict(
+                f"Release {release_id} was charged before.", "Read the ledger again."
+            ) from problem
 
     def charged(self, release_id: str) -> tuple[str, ...]:
-        query = (
-            select(privacy_people.c.person)
-            .join(privacy_charges, privacy_charges.c.person == privacy_people.c.number)
-            .join(privacy_releases, privacy_releases.c.number == privacy_charges.c.release)
-            .where(privacy_releases.c.release_id == release_id)
+        found = self._sets([release_id]).get(release_id)
+        if found is None:
+            return ()
+        bits = unpacked(found)
+        query = select(privacy_people.c.number, privacy_people.c.person)
+        return tuple(
+            sorted(
+                person
+                for number, person in self._connection.execute(query)
+                if number < len(bits) and bits[number]
+            )
         )
-        return tuple(sorted(self._connection.execute(query).scalars()))
 
     def charges_by_release(self) -> Mapping[str, tuple[int, float]]:
-        people = func.count(privacy_charges.c.person)
-        query = (
-            select(privacy_releases.c.release_id, people, people * privacy_releases.c.mu_squared)
-            .join(privacy_charges, privacy_charges.c.release == privacy_releases.c.number)
-            .group_by(privacy_releases.c.number)
+        query = select(
+            privacy_releases.c.release_id, privacy_releases.c.mu_squared, privacy_charges.c.people
+        ).join(privacy_charges, privacy_charges.c.release == privacy_releases.c.number)
+        counted = (
+            (release_id, int(unpacked(people).sum()), cost)
+            for release_id, cost, people in self._connection.execute(query)
         )
-        return {release: (count, cost) for release, count, cost in self._connection.execute(query)}
+        return {release_id: (count, count * cost) for release_id, count, cost in counted}
 
     def people(self) -> tuple[str, ...]:
         query = select(privacy_people.c.person).order_by(privacy_people.c.person)
@@ -180,6 +209,25 @@ class SqlLedgerTransaction:
             update(privacy_releases).where(privacy_releases.c.number == number).values(**values)
         )
 
+    def _known(self) -> dict[str, Row[Any]]:
+        """Everyone who was ever charged, by pseudonym."""
+        query = select(
+            privacy_people.c.person,
+            privacy_people.c.number,
+            privacy_people.c.mu_squared,
+            privacy_people.c.first_known_as,
+        )
+        return {row.person: row for row in self._connection.execute(query)}
+
+    def _sets(self, release_ids: Sequence[str]) -> dict[str, bytes]:
+        """The packed numbers of each release's people, of those that were charged."""
+        query = (
+            select(privacy_releases.c.release_id, privacy_charges.c.people)
+            .join(privacy_charges, privacy_charges.c.release == privacy_releases.c.number)
+            .where(privacy_releases.c.release_id.in_(release_ids))
+        )
+        return {row.release_id: row.people for row in self._connection.execute(query)}
+
     def _numbers(self, people: Sequence[str]) -> dict[str, int]:
         """Number of each person; strangers are added with nothing spent."""
         query = select(privacy_people.c.person, privacy_people.c.number).where(
@@ -194,7 +242,14 @@ class SqlLedgerTransaction:
 
 
 def _row(values: Mapping[str, Any]) -> LedgerRow:
-    return LedgerRow(**{**values, "status": ReleaseStatus(values["status"])})
+    rdp = values["rdp"]
+    return LedgerRow(
+        **{
+            **values,
+            "status": ReleaseStatus(values["status"]),
+            "rdp": None if rdp is None else tuple(rdp),
+        }
+    )
 
 
 def _batches(people: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -27,6 +27,7 @@ from everloop.loops import load
 from everloop.privacy import accounting, plan
 from everloop.privacy.chain import chained, check_chain
 from everloop.privacy.ledger import Ledger, release_id_of
+from everloop.storage.person_sets import packed
 from everloop.storage.sql.engine import open_workspace_database, writing
 from everloop.storage.sql.ledger_store import SqlLedgerStore
 from tests.conformance.memory_ledger_store import MemoryLedgerStore
@@ -311,6 +312,10 @@ def test_the_keys_length_is_checked(store: MemoryLedgerStore) -> None:
         Ledger(store, KEY[:31], Clock())
 
 
+def as_sql(numbers: list[int]) -> str:
+    return f"X'{packed(numbers).hex()}'"
+
+
 # What can go wrong with the stored rows, in SQL, and what verify says of it.
 TAMPERED = {
     "a changed price": (
@@ -346,11 +351,11 @@ TAMPERED = {
         r"row 4 .* does not follow",
     ),
     "a lost charge": (
-        "DELETE FROM privacy_charges WHERE person = 2 AND release = 1",
+        f"UPDATE privacy_charges SET people = {as_sql([1, 3, 4, 5, 6])} WHERE release = 1",
         r"row 2 .* covers 6 people, but 5 are charged",
     ),
     "a moved charge": (
-        "UPDATE privacy_charges SET person = 99 WHERE person = 2 AND release = 1",
+        f"UPDATE privacy_charges SET people = {as_sql([1, 3, 4, 5, 6, 99])} WHERE release = 1",
         r"row 1 .* other people than it committed to",
     ),
     "a cheaper release": (
