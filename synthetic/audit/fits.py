@@ -1,0 +1,155 @@
+"""People planted in a user model's fit, each alone in a direction of their own.
+
+Canary i's context is 1 in a dimension that nobody else has and 0 elsewhere, and its feature there is
+large, so that the person's gradient is clipped and lies in that direction alone: the strongest person
+that the mechanism allows. Their weight moves by rate T C / N towards what they answered if they took
+part, and by noise of deviation rate sigma C sqrt(T) / N in either case. Everything else is the code
+that releases: features, gathering, clipping, optimizer, noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from everloop.contracts.datasets import Bool, EncodedEpisodes, Float
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.privacy import Mechanism
+from synthetic.audit.verdict import AuditResult, judge
+from synthetic.features import CONTEXT_SCALE, FeatureMap, missing_types
+from synthetic.linear_user_model import Weights
+from synthetic.noise import Noise, SealedNoise
+from synthetic.people import PeopleEpisodes, gather, people_of
+
+ORDINARY = 16
+"""Context dimensions of everybody else."""
+GAIN = 20.0
+"""A canary's own feature: gradients are clipped at far less."""
+LOGIT_NOISE = 0.3
+"""Deviation of a canary's logit from the noise; the rate is chosen for it, so that no canary's answer is
+learned so well that its gradient falls below the clip."""
+BATCH_PEOPLE = 250
+
+
+class Fit(Protocol):
+    """The signature of ``synthetic.private_fit.private_fit`` that an audit uses."""
+
+    def __call__(
+        self,
+        spec: LoopSpec,
+        features: FeatureMap,
+        people: PeopleEpisodes,
+        start: Weights,
+        mechanism: Mechanism,
+        learning_rate: float,
+        noise: Noise,
+        batch_people: int = BATCH_PEOPLE,
+    ) -> Weights:
+        """Weights after the mechanism."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planted:
+    """Episodes of ordinary people and of the canaries whose coin fell on their side.
+
+    ``included``: (m,) the coins of all canaries.
+    """
+
+    episodes: EncodedEpisodes
+    included: Bool
+    features: FeatureMap
+
+
+def plant(spec: LoopSpec, canaries: int, ordinary: int, seed: int) -> Planted:
+    """Make the people of an audit; everyone has ``privacy.episodes_per_person`` episodes."""
+    rng = np.random.default_rng([seed, canaries, ordinary])
+    included = rng.random(canaries) < 0.5
+    width = ORDINARY + canaries
+    each = spec.privacy.episodes_per_person
+    taken = np.flatnonzero(included)
+    people = ordinary + len(taken)
+    person = np.repeat(np.arange(people), each)
+    context = np.zeros((len(person), width), dtype=np.float32)
+    usual = person < ordinary
+    context[usual, :ORDINARY] = rng.uniform(-1.0, 1.0, (int(usual.sum()), ORDINARY))
+    context[np.flatnonzero(~usual), ORDINARY + np.repeat(taken, each)] = 1.0
+    action = np.where(usual, rng.integers(0, len(spec.actions), len(person)), 0)
+    signals = _signals(spec, usual, rng)
+    episodes = EncodedEpisodes(
+        episode_id=np.array([f"{row}" for row in range(len(person))], dtype=np.str_),
+        person=person,
+        people=np.array([f"{index:064x}" for index in range(people)], dtype=np.str_),
+        context=context,
+        interacting=np.zeros(width, dtype=np.bool_),
+        action=action,
+        mask=np.ones((len(person), len(spec.actions)), dtype=np.bool_),
+        propensity=np.full(len(person), 1.0 / len(spec.actions)),
+        reward=np.zeros(len(person)),
+        signals=signals,
+        holdout=np.zeros(len(person), dtype=np.bool_),
+        comparison=np.zeros(len(person), dtype=np.bool_),
+        timestamp=np.arange(len(person), dtype=np.float64),
+        encoder="audit",
+    )
+    return Planted(episodes, included, _features(spec, canaries))
+
+
+def audit_fit(
+    release: str,
+    fit: Fit,
+    spec: LoopSpec,
+    planted: Planted,
+    mechanism: Mechanism,
+    noise_seed: bytes,
+) -> AuditResult:
+    """Run the fit on the planted people and judge it against the loop's epsilon and delta.
+
+    Args:
+        release: what is audited.
+        fit: the shipped fit.
+        spec: the loop; ``privacy.epsilon`` and ``delta`` are what the mechanism claims to cost.
+        planted: the people.
+        mechanism: what was paid for.
+        noise_seed: 32 bytes.
+    """
+    expected, steps = spec.privacy.people_expected, mechanism.steps
+    deviation = LOGIT_NOISE / GAIN
+    rate = deviation * expected / (mechanism.sigma * mechanism.clip * np.sqrt(steps))
+    features = planted.features
+    start = Weights(
+        np.zeros((features.signals, features.width)),
+        np.zeros((features.presences, features.presence_width)),
+    )
+    people = gather(planted.episodes, people_of(planted.episodes), spec.privacy.episodes_per_person)
+    fitted = fit(
+        spec, features, people, start, mechanism, float(rate), SealedNoise(noise_seed, "audit")
+    )
+    own = fitted.values[0, 1 + ORDINARY : 1 + ORDINARY + len(planted.included)]
+    return judge(
+        release, own, planted.included, deviation, spec.privacy.epsilon, spec.privacy.delta
+    )
+
+
+def _signals(spec: LoopSpec, usual: Bool, rng: np.random.Generator) -> Float:
+    """Anything within its range for ordinary people; canaries answer the first type alone, at its top."""
+    low = np.array([-1.0 if s.two_sided else s.low for s in spec.signals])
+    high = np.array([1.0 if s.two_sided else s.high for s in spec.signals])
+    signals: Float = rng.uniform(low, high, (len(usual), len(spec.signals)))
+    signals[~usual] = np.nan
+    signals[~usual, 0] = high[0]
+    return signals
+
+
+def _features(spec: LoopSpec, canaries: int) -> FeatureMap:
+    width = ORDINARY + canaries
+    gain = np.ones(width)
+    gain[ORDINARY:] = GAIN * np.sqrt(width) / CONTEXT_SCALE
+    return FeatureMap(
+        actions=len(spec.actions),
+        signals=len(spec.signals),
+        presences=len(missing_types(spec)),
+        context=np.diag(gain),
+        interacting=np.zeros((0, width)),
+    )
