@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.contracts.evaluation import Check, Estimate
+from everloop.contracts.evaluation import Check, Estimate, GroupValue
+from everloop.contracts.privacy import ReleaseNote
 
 
 def _require_share(owner: str, name: str, value: float) -> None:
@@ -163,11 +164,22 @@ class QualityFigures:
     """How close synthetic people and journeys come to real ones.
 
     ``inside_boundary``: computed from the raw log, so it stays with operators and is not released.
+
+    Attributes:
+        groups: the same by protected group; the estimate's name says what was measured.
+        published: figures of a private release, which alone may be shown outside the boundary; their
+            intervals are of the release's noise.
+        release: the release that paid for them; ``None`` where there is none yet.
+        refusal: why nothing could be published, "" otherwise; it counts people, so it stays inside.
     """
 
     estimates: tuple[Estimate, ...]
     checks: tuple[Check, ...]
     inside_boundary: bool = True
+    groups: tuple[GroupValue, ...] = ()
+    published: tuple[Estimate, ...] = ()
+    release: ReleaseNote | None = None
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -328,6 +328,17 @@ class ThresholdSpec(_Value):
     fairness_parity: Annotated[float, Field(gt=0, le=1)] = 0.9
     fairness_min_group: Annotated[int, Field(ge=2)] = 50
     max_synthetic_distance: Annotated[float, Field(gt=0)] = 0.5
+    """Mean KL divergence of held-out people's contexts from synthetic ones, nats."""
+    max_group_distance: Annotated[float, Field(gt=0)] = 1.0
+    """The same within any one protected group."""
+    min_synthetic_diversity: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Variance of synthetic people within the clusters of real ones, as a share of the real."""
+    max_two_sample_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.95
+    """AUC with which a classifier may tell synthetic from held-out people; 0.5 is not at all."""
+    max_nearer_training: Annotated[float, Field(gt=0.5, lt=1)] = 0.55
+    """Share of synthetic people who may be nearer to people that were learned from than to others."""
+    min_tstr_share: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """AUC on held-out people of what synthetic decisions teach, as a share of what real ones teach."""
     min_explained_share: Share = 0.95
     max_anomaly_share: Share = 0.05
     max_safety_critical_share: Share = 0.5
