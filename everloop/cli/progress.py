@@ -10,18 +10,42 @@ from pipelines.local_run import StageEvent
 _MARKS = {"succeeded": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
 
 
+class Spinner:
+    """One line that says what goes on, on a terminal; nothing elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        if not self._console.is_terminal:
+            return
+        if self._status is None:
+            self._status = self._console.status(text)
+            self._status.start()
+        else:
+            self._status.update(text)
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
 class StageDisplay:
     """Receives stage events; a spinner on a terminal, one line a stage everywhere."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._spinner: Status | None = None
+        self._spinner = Spinner(console)
 
     def __call__(self, event: StageEvent) -> None:
         if event.kind == "started":
-            self._spin(f"{event.stage} …")
+            self._spinner.show(f"{event.stage} …")
         elif event.kind == "progress":
-            self._spin(f"{event.stage} · {event.text}")
+            self._spinner.show(f"{event.stage} · {event.text}")
         else:
             self.close()
             took = "  kept" if event.kind == "cached" else f"{event.seconds:5.1f}s"
@@ -33,15 +57,4 @@ class StageDisplay:
 
     def close(self) -> None:
         """Stop the spinner."""
-        if self._spinner is not None:
-            self._spinner.stop()
-            self._spinner = None
-
-    def _spin(self, text: str) -> None:
-        if not self._console.is_terminal:
-            return
-        if self._spinner is None:
-            self._spinner = self._console.status(text)
-            self._spinner.start()
-        else:
-            self._spinner.update(text)
+        self._spinner.close()

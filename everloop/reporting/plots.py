@@ -89,9 +89,37 @@ def line(
     caption: Caption, series: Series, *, x_name: str, tone: str = "main", zero: bool = False
 ) -> Markup:
     """A curve with its interval as a band; ``zero`` keeps 0 on the y axis."""
-    values = [*series.y, *series.low, *series.high]
-    x = Axis.over(series.x)
+    return lines(caption, ((series, tone),), x_name=x_name, zero=zero, keys=False)
+
+
+def lines(
+    caption: Caption,
+    curves: Sequence[tuple[Series, str]],
+    *,
+    x_name: str,
+    zero: bool = False,
+    keys: bool = True,
+) -> Markup:
+    """Curves of (series, tone) on the same axes, the first on top; ``keys`` names each below."""
+    values = [v for series, _ in curves for v in (*series.y, *series.low, *series.high)]
+    x = Axis.over([v for series, _ in curves for v in series.x])
     y = Axis.over(values, include=(0.0,) if zero else ()).rounded()
+    drawn = [part for series, tone in reversed(curves) for part in _curve(series, tone, x, y)]
+    stretched = tag(
+        "svg",
+        *drawn,
+        x="0",
+        y="0",
+        width="100%",
+        height=HEIGHT,
+        viewBox="0 0 1000 1000",
+        preserveAspectRatio="none",
+    )
+    plot = figure(caption, HEIGHT + 40, _y_axis(y, HEIGHT), _x_ticks(x, x_name, HEIGHT), stretched)
+    return plot + _keys(curves) if keys else plot
+
+
+def _curve(series: Series, tone: str, x: Axis, y: Axis) -> list[Markup]:
     parts = []
     for run in _runs(series, x, y):
         if series.low:
@@ -101,17 +129,15 @@ def line(
         if len(stroke) == 1:
             stroke *= 2
         parts.append(tag("path", class_=f"curve {tone}", d=_path(stroke)))
-    curves = tag(
-        "svg",
-        *parts,
-        x="0",
-        y="0",
-        width="100%",
-        height=HEIGHT,
-        viewBox="0 0 1000 1000",
-        preserveAspectRatio="none",
-    )
-    return figure(caption, HEIGHT + 40, _y_axis(y, HEIGHT), _x_ticks(x, x_name, HEIGHT), curves)
+    return parts
+
+
+def _keys(curves: Sequence[tuple[Series, str]]) -> Markup:
+    named = [
+        tag("li", tag("i", class_=tone), Markup(" "), escape(series.name))
+        for series, tone in curves
+    ]
+    return tag("ul", *named, class_="keys")
 
 
 def whiskers(caption: Caption, labels: Sequence[str], series: Series) -> Markup:

@@ -115,6 +115,11 @@ def stage_page(
     return _environment().get_template("stage.html.j2").render(values)
 
 
+def filled(template: str, values: Mapping[str, object]) -> str:
+    """A template of this package, with its values escaped."""
+    return _environment().get_template(template).render(values)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
