@@ -79,7 +79,7 @@ def test_the_page_shows_every_day_and_escapes_what_comes_from_data() -> None:
 
 def test_captions_give_the_last_day_in_words() -> None:
     told = tour(day(1), day(2), day(3))
-    assert "0.20 [0.19, 0.21] of 0.3 possible, 0.1 to begin with; 50 %" in str(
+    assert "0.200 [0.190, 0.210] of 0.3 possible, 0.1 to begin with; 50 %" in str(
         value_by_day(told)
     ).replace("\N{NO-BREAK SPACE}", " ")
     assert "0.741 private, 0.788 without privacy" in str(accuracy_by_day(told))
