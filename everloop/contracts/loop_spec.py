@@ -333,6 +333,8 @@ class ThresholdSpec(_Value):
     """The same within any one protected group."""
     min_synthetic_diversity: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Variance of synthetic people within the clusters of real ones, as a share of the real."""
+    min_cluster_diversity: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    """The same in the one cluster where synthetic people are most alike."""
     max_two_sample_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.95
     """AUC with which a classifier may tell synthetic from held-out people; 0.5 is not at all."""
     max_nearer_training: Annotated[float, Field(gt=0.5, lt=1)] = 0.55
