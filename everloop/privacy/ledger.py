@@ -41,17 +41,22 @@ MIN_KEY_BYTES = 32
 SEED_BYTES = 32
 
 
-def release_id_of(request: ReleaseRequest) -> str:
-    """First 32 hex digits of SHA-256 of ``pipeline|date|stage|configuration``."""
+def release_id_of(request: ReleaseRequest, key: bytes) -> str:
+    """First 32 hex digits of HMAC-SHA-256 under the ledger's key of ``pipeline|date|stage|configuration``.
+
+    The id is published, and the configuration covers every input: without the key, whoever can guess
+    all but one of the people could tell from a plain hash whether that one took part.
+    """
     name = "|".join(
         (
+            "release",
             request.pipeline,
             request.logical_date.isoformat(),
             request.stage,
             request.configuration_sha256,
         )
     )
-    return hashlib.sha256(name.encode()).hexdigest()[:32]
+    return hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def libraries() -> str:
@@ -225,7 +230,7 @@ class Ledger:
         admitted: tuple[str, ...],
         delta: float,
     ) -> Reservation:
-        release_id = release_id_of(request)
+        release_id = release_id_of(request, self._key)
         mechanism = request.mechanism
         seed = secrets.token_bytes(SEED_BYTES)
         row = LedgerRow(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import hmac
 import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -109,9 +110,11 @@ def test_a_reservation_charges_everyone_once(ledger: Ledger, store: MemoryLedger
     assert "opacus" in made.row.library
 
 
-def test_release_id_is_the_documented_hash() -> None:
-    name = f"companion/default|2026-03-01|user_model|{'c' * 64}"
-    assert release_id_of(request()) == hashlib.sha256(name.encode()).hexdigest()[:32]
+def test_release_id_is_the_documented_hash_and_needs_the_key() -> None:
+    name = f"release|companion/default|2026-03-01|user_model|{'c' * 64}"
+    documented = hmac.new(bytes(32), name.encode(), hashlib.sha256).hexdigest()[:32]
+    assert release_id_of(request(), bytes(32)) == documented
+    assert release_id_of(request(), b"k" * 32) != documented
 
 
 def test_the_seed_is_sealed_and_two_releases_never_share_one(
