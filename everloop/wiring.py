@@ -30,6 +30,7 @@ from everloop.contracts.service_ports import (
     PersonStore,
     Tenancy,
 )
+from everloop.contracts.synthetic_jobs import SyntheticJobStore
 from everloop.privacy.health import HealthVault
 from everloop.privacy.ledger import Ledger
 from everloop.privacy.pseudonyms import Pseudonyms
@@ -51,6 +52,7 @@ from everloop.storage.sql.profiles import SqlProfileStore
 from everloop.storage.sql.registry import SqlRegistry
 from everloop.storage.sql.rollouts import SqlRolloutStore
 from everloop.storage.sql.runs import SqlRunStore
+from everloop.storage.sql.synthetic_jobs import SqlSyntheticJobStore
 from everloop.storage.sql.tenancy import SqlTenancy
 
 DATABASE = settings.DATABASE_FILE
@@ -76,6 +78,7 @@ class Workspace:
     audit: AuditLog
     tenancy: Tenancy
     jobs: JobStore
+    synthetic_jobs: SyntheticJobStore
     feedback: FeedbackStore
     decisions: DecisionStore
     people: PersonStore
@@ -106,6 +109,7 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         audit=SqlAuditLog(engine, clock),
         tenancy=SqlTenancy(engine),
         jobs=SqlJobStore(engine, clock),
+        synthetic_jobs=SqlSyntheticJobStore(engine, clock),
         feedback=SqlFeedbackStore(engine, clock),
         decisions=SqlDecisionStore(engine),
         people=people,

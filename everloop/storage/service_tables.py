@@ -1,4 +1,4 @@
-"""Tables of the service: decisions, interactions, feedback, keys, audit, training jobs and erasures.
+"""Tables of the service: decisions, interactions, feedback, keys, audit, jobs and erasures.
 
 The same on SQLite and PostgreSQL, as those of ``everloop/storage/schema.py``. Where a table has ``seq``,
 it is the ingest number of the row within its tenant, in commit order.
@@ -228,6 +228,40 @@ training_jobs = Table(
         postgresql_where=text("state IN ('queued', 'running')"),
     ),
     Index(None, "tenant", "loop", "created_at"),
+)
+
+synthetic_jobs = Table(
+    "synthetic_jobs",
+    metadata,
+    Column("tenant", TENANT, nullable=False),
+    Column("job_id", UUID, nullable=False),
+    Column("loop", NAME, nullable=False),
+    Column("kind", NAME, nullable=False),
+    Column("state", NAME, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("parameters", CanonicalJson, nullable=False),
+    Column("spec_sha256", SHA256, nullable=False),
+    Column("releases", CanonicalJson, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("started_at", UtcTime, nullable=True),
+    Column("finished_at", UtcTime, nullable=True),
+    Column("heartbeat_at", UtcTime, nullable=True),
+    Column("attempts", Integer, nullable=False),
+    Column("outputs", CanonicalJson, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("worker", Text, nullable=False),
+    CheckConstraint("kind IN ('generate', 'augment')", name="kind"),
+    PrimaryKeyConstraint("tenant", "job_id"),
+    UniqueConstraint("job_id"),
+    Index(None, "tenant", "created_at"),
+    Index(
+        "ix_synthetic_jobs_open",
+        "created_at",
+        sqlite_where=text("state IN ('queued', 'running')"),
+        postgresql_where=text("state IN ('queued', 'running')"),
+    ),
 )
 
 erasures = Table(

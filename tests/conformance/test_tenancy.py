@@ -30,6 +30,7 @@ TABLES: dict[str, tuple[Table, str]] = {
     "feedback": (service_tables.feedback, "feedback_id"),
     "checkpoint": (schema.model_checkpoints, "checkpoint_id"),
     "job": (service_tables.training_jobs, "job_id"),
+    "synthetic_job": (service_tables.synthetic_jobs, "job_id"),
 }
 
 
@@ -43,7 +44,11 @@ def _value(column: Any, seq: int) -> Any:
     if isinstance(column.type, CanonicalJson):
         return {}
     kind = column.type.python_type
-    samples = {str: ANN if column.name == "user_id" else "x", bytes: b"\0" * 32, date: NOON.date()}
+    samples = {
+        str: {"user_id": ANN, "kind": "generate"}.get(column.name, "x"),
+        bytes: b"\0" * 32,
+        date: NOON.date(),
+    }
     return samples[kind] if kind in samples else kind(1)
 
 

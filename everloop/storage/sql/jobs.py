@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -11,12 +11,9 @@ from sqlalchemy import (
     Engine,
     RowMapping,
     Select,
-    and_,
     func,
     insert,
-    or_,
     select,
-    update,
 )
 from sqlalchemy.sql import ColumnElement
 
@@ -27,11 +24,9 @@ from everloop.storage.local.clock import SystemClock
 from everloop.storage.schema import ingest_counters, training_episodes
 from everloop.storage.service_tables import training_jobs
 from everloop.storage.sql import ingest_counters as counters
+from everloop.storage.sql import leases
 from everloop.storage.sql.audit import append_audit
 from everloop.storage.sql.engine import reading, writing
-
-_OPEN = (JobState.QUEUED.value, JobState.RUNNING.value)
-_NOBODY = ""
 
 
 class SqlJobStore:
@@ -51,7 +46,7 @@ class SqlJobStore:
         if job.state is not JobState.QUEUED:
             raise ShouldFixArgument(f"Job {job.job_id} is {job.state}.", "Request a queued one.")
         of_loop = _of_loop(job.loop, job.tenant)
-        open_one = select(training_jobs).where(*of_loop, training_jobs.c.state.in_(_OPEN))
+        open_one = select(training_jobs).where(*of_loop, training_jobs.c.state.in_(leases.OPEN))
         with writing(self._engine) as connection:
             found = connection.execute(open_one).mappings().first()
             if found is None and last_seen is not None:
@@ -60,57 +55,34 @@ class SqlJobStore:
                     found = newest
             if found is not None:
                 return _job(found)
-            connection.execute(insert(training_jobs).values(worker=_NOBODY, **_values(job)))
+            connection.execute(insert(training_jobs).values(worker=leases.NOBODY, **_values(job)))
             self._audit(connection, job, "training.request", job.requested_by)
         return job
 
     def claim(
         self, worker: str, now: datetime, stale_after_s: float, loops: Sequence[str] | None = None
     ) -> TrainingJob | None:
-        """See ``JobStore``. A heartbeat from the future is a stopped heart too: the clock stepped back."""
-        query = _claimable(now, timedelta(seconds=stale_after_s), loops)
-        with reading(
-            self._engine
-        ) as connection:  # most polls find nothing and must not exclude writers
-            if connection.execute(query).first() is None:
-                return None
-        with writing(self._engine) as connection:
-            row = connection.execute(query).mappings().first()
-            if row is None:
-                return None
-            taken = {
-                "state": JobState.RUNNING.value,
-                "worker": worker,
-                "heartbeat_at": now,
-                "started_at": row["started_at"] or now,
-                "attempts": row["attempts"] + 1,
-            }
-            connection.execute(
-                update(training_jobs).where(training_jobs.c.job_id == row["job_id"]).values(taken)
-            )
-            return _job({**row, **taken})
+        """See ``JobStore``."""
+        row = leases.claim(self._engine, training_jobs, worker, now, stale_after_s, loops)
+        return None if row is None else _job(row)
 
     def heartbeat(self, job_id: str, worker: str, now: datetime) -> bool:
         """See ``JobStore``."""
-        beat = update(training_jobs).where(*_held(job_id, worker)).values(heartbeat_at=now)
-        with writing(self._engine) as connection:
-            return connection.execute(beat).rowcount == 1
+        return leases.beat(self._engine, training_jobs, job_id, worker, now)
 
     def finish(self, job: TrainingJob, worker: str) -> bool:
         """See ``JobStore``; ``ShouldFixArgument`` for a job that is still running."""
         if job.state is JobState.RUNNING:
             raise ShouldFixArgument(f"Job {job.job_id} is running.", "Say how it ended.")
         left = {
-            "state": job.state.value,
+            **leases.left_by(job.state, worker),
             "finished_at": job.finished_at,
             "attempts": job.attempts,
             "run_id": job.run_id,
             "error": job.error,
-            "worker": _NOBODY if job.state is JobState.QUEUED else worker,
         }
         with writing(self._engine) as connection:
-            held = update(training_jobs).where(*_held(job.job_id, worker)).values(left)
-            if connection.execute(held).rowcount != 1:
+            if not leases.change(connection, training_jobs, job.job_id, worker, left):
                 return False
             if job.state is not JobState.QUEUED:
                 self._audit(connection, job, "training.finish", f"worker:{worker}")
@@ -246,22 +218,6 @@ def _last(loop: str, tenant: str) -> Select[Any]:
     return select(training_jobs).where(*_of_loop(loop, tenant)).order_by(*newest).limit(1)
 
 
-def _claimable(now: datetime, stale: timedelta, loops: Sequence[str] | None) -> Select[Any]:
-    table = training_jobs.c
-    stopped = or_(table.heartbeat_at < now - stale, table.heartbeat_at > now + stale)
-    waiting = table.state == JobState.QUEUED.value
-    abandoned = and_(table.state == JobState.RUNNING.value, stopped)
-    query = select(training_jobs).where(or_(waiting, abandoned))
-    if loops is not None:
-        query = query.where(table.loop.in_(loops))
-    return query.order_by(table.created_at, table.job_id).limit(1)
-
-
-def _held(job_id: str, worker: str) -> tuple[ColumnElement[bool], ...]:
-    table = training_jobs.c
-    return table.job_id == job_id, table.worker == worker, table.state == JobState.RUNNING.value
-
-
 def _between(
     loop: str, after: int, until: int | None, tenant: str
 ) -> tuple[ColumnElement[bool], ...]:
@@ -291,7 +247,7 @@ def _values(job: TrainingJob) -> dict[str, Any]:
     }
 
 
-def _job(row: RowMapping | dict[str, Any]) -> TrainingJob:
+def _job(row: RowMapping | Mapping[str, Any]) -> TrainingJob:
     return TrainingJob(
         job_id=row["job_id"],
         tenant=row["tenant"],

@@ -14,7 +14,13 @@ from everloop.storage.schema import (
     reward_signals,
     training_episodes,
 )
-from everloop.storage.service_tables import decisions, feedback, interactions, training_jobs
+from everloop.storage.service_tables import (
+    decisions,
+    feedback,
+    interactions,
+    synthetic_jobs,
+    training_jobs,
+)
 from everloop.storage.sql.engine import reading
 
 _NUMBERED: Mapping[str, tuple[Table, Column[str]]] = {
@@ -27,6 +33,7 @@ _NUMBERED: Mapping[str, tuple[Table, Column[str]]] = {
 _UNIQUE: Mapping[str, tuple[Table, Column[str]]] = {
     "checkpoint": (model_checkpoints, model_checkpoints.c.checkpoint_id),
     "job": (training_jobs, training_jobs.c.job_id),
+    "synthetic_job": (synthetic_jobs, synthetic_jobs.c.job_id),
 }
 
 KINDS = (*_NUMBERED, *_UNIQUE)
