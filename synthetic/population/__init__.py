@@ -1,0 +1,31 @@
+"""People with a known truth: a seeded population of the companion product.
+
+Hidden types (``archetypes``) and moods (``state``) decide how people respond (``responses``) and what
+becomes of them (``dynamics``); the product sees a wide, noisy image of it (``emission``) and imperfect
+evidence (``evidence``). ``play`` goes from day to day, ``journeys`` makes whole logs, ``truth`` knows the
+best policy and any policy's value (``solve``), ``rollouts`` the value of policies that see what the
+product sees. Nothing here has ever seen a person.
+"""
+
+from synthetic.population.behaviour import (
+    Policy,
+    doing_nothing,
+    logging_policy,
+    uniform_policy,
+)
+from synthetic.population.emission import WideContexts
+from synthetic.population.play import DayOfDecisions, Population, PopulationSpec
+from synthetic.population.truth import PolicyValue, Truth
+
+__all__ = [
+    "DayOfDecisions",
+    "Policy",
+    "PolicyValue",
+    "Population",
+    "PopulationSpec",
+    "Truth",
+    "WideContexts",
+    "doing_nothing",
+    "logging_policy",
+    "uniform_policy",
+]

@@ -1,0 +1,46 @@
+"""Policies that need no learning: what decided before, uniform choice, and doing nothing."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import numpy as np
+
+from everloop.contracts.datasets import Bool, Float
+from synthetic.population.catalogue import ACTIONS, NOTHING, PAIRINGS
+from synthetic.population.emission import WideContexts
+
+
+class Policy(Protocol):
+    """What decides: reads what the product sees, never the hidden state."""
+
+    def __call__(self, contexts: WideContexts, valid: Bool, rng: np.random.Generator, /) -> Float:
+        """(n, A) propensities: rows sum to 1, zero where an action is not valid."""
+
+
+UNIFORM_SHARE: Final = 0.4
+"""Exploration of the logging policy: every valid action has at least 0.4 / |valid| >= 0.05."""
+
+
+def logging_policy(contexts: WideContexts, valid: Bool, rng: np.random.Generator) -> Float:
+    """Mediocre rules: 0.6 of a softmax that leans to no_action, to pairing in the evening, to a walk
+    by day and to calm at a high pulse; 0.4 uniform. Both over valid actions only."""
+    scores = np.zeros(valid.shape)
+    scores[:, NOTHING] = 1.4
+    scores[:, list(PAIRINGS)] += 0.5 * (contexts.hour >= 18)[:, None]
+    scores[:, ACTIONS.index("hive-walk")] += 0.5 * ((contexts.hour >= 8) & (contexts.hour < 18))
+    scores[:, ACTIONS.index("intervene-calm")] += 0.8 * (contexts.heart_rate > 80)
+    weights = np.where(valid, np.exp(scores), 0.0)
+    rules = weights / weights.sum(axis=1, keepdims=True)
+    uniform = uniform_policy(contexts, valid, rng)
+    return np.asarray((1 - UNIFORM_SHARE) * rules + UNIFORM_SHARE * uniform)
+
+
+def uniform_policy(_contexts: WideContexts, valid: Bool, _rng: np.random.Generator) -> Float:
+    """Every valid action alike."""
+    return np.asarray(valid / valid.sum(axis=1, keepdims=True))
+
+
+def doing_nothing(_contexts: WideContexts, valid: Bool, _rng: np.random.Generator) -> Float:
+    """no_action always."""
+    return np.asarray(np.eye(valid.shape[1])[np.full(len(valid), NOTHING)])

@@ -1,0 +1,334 @@
+"""How people respond: what suits them, what they signal, and what that is worth.
+
+How well action a suits a person with moods x in {-1, 0, 1}^4, traits t (turned by the drift), at part
+p of the day, tired of the action's kind or not, together with a partner of archetype q:
+
+    s = MOOD_a . x + TASTE_a . t + OFFSET_a + DAILY_a,p - TIRED [tired] + AFFINITY C[own, q]
+        - gap [burdened].
+
+Signal j then succeeds with chance m_j = sigmoid(SLOPE_j (s - THRESHOLD_j)); after no_action it does with
+a small fixed chance for engagement, and half of the time for the others. Engagement and resonance are
+graded in five steps, .1 + .2 Binomial(4, m), explicit feedback is a thumb, Bernoulli(m). A reported value
+is noise with probability ``noise``: any step, or any thumb, alike. So every signal's law is finite and
+expected reward and acceptance are exact sums. A pairing with several people is as good as the mean over
+them, so the mean over partners drawn from the people present is exact too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.special import comb, expit
+
+from everloop.contracts.datasets import Bool, Float, Int
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.loop_spec import LoopSpec
+from synthetic.population.archetypes import (
+    ARCHETYPE_OF,
+    ARCHETYPES,
+    BURDENED_OF,
+    COMPATIBILITY,
+    CONNECTED_OF,
+    PLANE,
+)
+from synthetic.population.catalogue import (
+    ACTIONS,
+    KIND_OF,
+    MOST_PARTNERS,
+    NOTHING,
+    PAIRINGS,
+    PARTNERS,
+    SIGNALS,
+    require_companion,
+    valid_actions,
+    weights_of,
+)
+from synthetic.population.state import Hidden
+
+MOOD: Final[Float] = np.array(
+    [
+        # tension loneliness energy overload
+        [0.0, 0.0, 0.0, 0.0],
+        [-0.3, 1.1, -0.2, -0.5],
+        [-0.4, 0.5, 0.9, -0.6],
+        [0.5, -0.2, 0.9, 0.2],
+        [0.2, -0.2, -0.6, -0.3],
+        [1.2, -0.1, -0.3, 0.1],
+        [-0.5, 0.5, -0.7, -0.4],
+        [-0.1, -0.3, 0.3, 1.2],
+    ]
+)
+TASTE: Final[Float] = np.array(
+    [
+        # sociability novelty
+        [0.0, 0.0],
+        [0.4, -0.5],
+        [0.8, 0.4],
+        [-0.4, 0.3],
+        [0.1, 0.9],
+        [-0.2, -0.5],
+        [0.5, 0.1],
+        [-0.7, -0.3],
+    ]
+)
+OFFSET: Final[Float] = np.array([0.0, -0.1, -0.2, -0.1, 0.0, -0.1, -0.1, -0.1])
+DAILY: Final[Float] = np.array(
+    [
+        # night morning afternoon evening
+        [0.0, 0.0, 0.0, 0.0],
+        [-0.2, -0.1, 0.0, 0.2],
+        [-0.3, -0.1, 0.1, 0.2],
+        [-0.4, 0.1, 0.2, -0.1],
+        [0.1, -0.1, 0.0, 0.1],
+        [0.2, -0.1, 0.0, 0.1],
+        [-0.1, 0.1, 0.0, 0.0],
+        [-0.2, 0.2, 0.1, -0.1],
+    ]
+)
+TIRED: Final = 0.7
+AFFINITY: Final = 0.7
+SLOPE: Final[Float] = np.array([2.2, 2.8, 2.6])
+THRESHOLD: Final[Float] = np.array([0.4, 0.5, 0.5])
+QUIET: Final[Float] = np.array([0.08, 0.5, 0.5])
+"""(3,) chances after no_action."""
+
+PRESENT: Final[Float] = np.array(
+    [
+        # engagement resonance explicit_feedback
+        [0.9, 0.05, 0.05],
+        [0.9, 0.75, 0.5],
+        [0.9, 0.75, 0.45],
+        [0.9, 0.6, 0.45],
+        [0.9, 0.6, 0.45],
+        [0.9, 0.5, 0.55],
+        [0.9, 0.5, 0.55],
+        [0.9, 0.5, 0.55],
+    ]
+)
+"""(A, 3) probability that a signal is sent at all."""
+
+GRADES: Final = 5
+LOWEST: Final = 0.1
+STEP: Final = 0.2
+"""Grades .1, .3, .5, .7, .9: no combination of them lies on a reward of ``success_at`` = .2."""
+_STEPS = GRADES - 1
+_TIE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """What happens to signals on their way.
+
+    ``noise``: share of sent signals whose value says nothing. ``late``: share that comes after the
+    episode has closed, and so does not count. ``twice``: share of engagement signals that are sent a
+    second time, with the same value and a latency of its own.
+    """
+
+    noise: float = 0.06
+    late: float = 0.04
+    twice: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("noise", "late", "twice"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ShouldFixArgument(
+                    f"Disturbance: {name}={getattr(self, name)} is outside [0, 1).", "Give a share."
+                )
+
+    @property
+    def in_time(self) -> Float:
+        """(A, 3) probability that a signal of each type is present when the episode closes."""
+        share = np.full(len(SIGNALS), 1.0 - self.late)
+        share[0] += self.late * self.twice * (1.0 - self.late)
+        return np.asarray(PRESENT * share)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Responses:
+    """The law of responses while the people present and the tastes stay as they are.
+
+    Attributes:
+        loop: weights, ``success_at`` and closing time of the reward.
+        partner_mix: (6,) archetypes that a pairing's partners are drawn from; sums to 1.
+        turn: radians by which tastes are turned against the traits that people show.
+        group_gap: how much less any action suits burdened people.
+        disturbance: of signals.
+    """
+
+    loop: LoopSpec
+    partner_mix: Float
+    turn: float = 0.0
+    group_gap: float = 0.0
+    disturbance: Disturbance = Disturbance()
+
+    def __post_init__(self) -> None:
+        require_companion(self.loop)
+        mix = self.partner_mix
+        if mix.shape != (len(ARCHETYPES),) or (mix < 0).any() or abs(mix.sum() - 1) > 1e-9:
+            raise ShouldFixArgument(
+                f"partner_mix={mix} is no distribution over {len(ARCHETYPES)} archetypes.",
+                "Give six shares that sum to 1.",
+            )
+
+    def valid(self, hidden: Hidden) -> Bool:
+        """(n, A) valid actions."""
+        return valid_actions(CONNECTED_OF[hidden.kind])
+
+    def suits(self, hidden: Hidden) -> Float:
+        """(n, A) s of the module's formula without the partner's part."""
+        cos, sin = np.cos(self.turn), np.sin(self.turn)
+        traits = PLANE @ np.array([[cos, sin], [-sin, cos]])
+        fit = hidden.feeling @ MOOD.T
+        fit += (traits @ TASTE.T)[ARCHETYPE_OF[hidden.kind]]
+        fit += OFFSET + DAILY.T[hidden.part]
+        tired = np.concatenate([hidden.tired, np.zeros((len(hidden), 1), dtype=np.bool_)], axis=1)
+        fit -= TIRED * tired[:, KIND_OF]
+        return np.asarray(fit - self.group_gap * BURDENED_OF[hidden.kind][:, None])
+
+    def chances(self, hidden: Hidden) -> Float:
+        """(n, A, 3) chance m of each signal, the mean over the partners that may be drawn."""
+        fit = self.suits(hidden)
+        chances = _chances(fit)
+        own = COMPATIBILITY[ARCHETYPE_OF[hidden.kind]]
+        for pairing in PAIRINGS:
+            chances[:, pairing] = sum(
+                share * _chances(fit[:, pairing] + AFFINITY * own[:, partner])
+                for partner, share in enumerate(self.partner_mix)
+            )
+        chances[:, NOTHING] = QUIET
+        return chances
+
+    def chances_with(self, hidden: Hidden, action: Int, partners: Int) -> Float:
+        """(n, 3) chances of the action taken with the partners drawn, (n, 3) archetypes."""
+        fit = self.suits(hidden)[np.arange(len(hidden)), action]
+        meets = np.arange(MOST_PARTNERS) < PARTNERS[action][:, None]
+        affinity = AFFINITY * COMPATIBILITY[ARCHETYPE_OF[hidden.kind][:, None], partners]
+        each = _chances(fit[:, None] + np.where(meets, affinity, 0.0))
+        weight = np.where(meets, 1.0, 0.0)
+        weight[PARTNERS[action] == 0, 0] = 1.0
+        weight /= weight.sum(axis=1, keepdims=True)
+        chances = (each * weight[:, :, None]).sum(axis=1)
+        chances[action == NOTHING] = QUIET
+        return np.asarray(chances)
+
+    def means(self, hidden: Hidden) -> Float:
+        """(n, A, 3) mean of each signal's reported value in [0, 1], given that it is sent."""
+        return self.means_of(self.chances(hidden))
+
+    def means_of(self, chances: Float) -> Float:
+        """Reported means of given chances, (..., 3)."""
+        true = chances.copy()
+        true[..., :2] = LOWEST + STEP * _STEPS * true[..., :2]
+        noise = self.disturbance.noise
+        return np.asarray((1 - noise) * true + noise * 0.5)
+
+    def presence(self) -> Float:
+        """(A, 3) probability that a signal is present in time; it depends on the action alone."""
+        return self.disturbance.in_time
+
+    def expected_reward(self, hidden: Hidden) -> Float:
+        """(n, A) expected reward in [-1, 1] of every action, valid or not."""
+        return self.reward_of(self.means(hidden))
+
+    def reward_of(self, means: Float) -> Float:
+        """(n, A) expected reward of reported means (n, A, 3): the mean over patterns of presence of
+        sum(w m) / sum(w); engagement's silence is 0, a two-sided m counts as 2 m - 1."""
+        weight, present = weights_of(self.loop), self.presence()
+        engagement = weight[0] * present[:, 0] * means[:, :, 0]
+        reward = np.zeros(means.shape[:2])
+        for resonance in (0, 1):
+            for feedback in (0, 1):
+                chance = np.where(resonance, present[:, 1], 1 - present[:, 1]) * np.where(
+                    feedback, present[:, 2], 1 - present[:, 2]
+                )
+                total = (
+                    engagement
+                    + resonance * weight[1] * (2 * means[:, :, 1] - 1)
+                    + feedback * weight[2] * (2 * means[:, :, 2] - 1)
+                )
+                reward += (
+                    chance * total / (weight[0] + resonance * weight[1] + feedback * weight[2])
+                )
+        return reward
+
+    def acceptance(self, hidden: Hidden) -> Float:
+        """(n, A) probability that the realised reward reaches ``reward.success_at``.
+
+        For pairings it is the mean over partners for one partner; several partners share one graded
+        outcome whose chance is their mean, so the mean over all draws of them is taken.
+        """
+        fit = self.suits(hidden)
+        single = _chances(fit)
+        single[:, NOTHING] = QUIET
+        accepted = self.acceptance_of(single, np.arange(len(ACTIONS)))
+        own = COMPATIBILITY[ARCHETYPE_OF[hidden.kind]]
+        for pairing in PAIRINGS:
+            each = [
+                _chances(fit[:, pairing] + AFFINITY * own[:, partner])
+                for partner in range(len(ARCHETYPES))
+            ]
+            accepted[:, pairing] = 0.0
+            for share, members in _draws(self.partner_mix, int(PARTNERS[pairing])):
+                mean = np.mean([each[member] for member in members], axis=0)
+                accepted[:, pairing] += share * self.acceptance_of(mean, np.array(pairing))
+        return accepted
+
+    def acceptance_of(self, chances: Float, action: Int) -> Float:
+        """(...) probability of acceptance of given chances (..., 3) after the given actions (...)."""
+        weight, threshold = weights_of(self.loop), self.loop.reward.success_at - _TIE
+        present = self.presence()[action]
+        engagement = self._graded(chances[..., 0]) * present[..., :1]
+        resonance = self._graded(chances[..., 1]) * present[..., 1:2]
+        noise = self.disturbance.noise
+        up = (1 - noise) * chances[..., 2] + noise / 2
+        thumb = (
+            (0.0, 0.0, 1 - present[..., 2]),
+            (1.0, 1.0, present[..., 2] * up),
+            (1.0, -1.0, present[..., 2] * (1 - up)),
+        )
+        grades = LOWEST + STEP * np.arange(GRADES)
+        first = [(g, engagement[..., k]) for k, g in enumerate(grades)]
+        first.append((0.0, 1 - present[..., 0]))
+        second = [(1.0, 2 * g - 1, resonance[..., k]) for k, g in enumerate(grades)]
+        second.append((0.0, 0.0, 1 - present[..., 1]))
+        accepted = np.zeros(chances.shape[:-1])
+        for value, chance in first:
+            for counts, sign, thumbed in thumb:
+                reached = [
+                    likely
+                    for there, graded, likely in second
+                    if weight @ np.array([value, there * graded, counts * sign])
+                    >= threshold * (weight @ np.array([1.0, there, counts]))
+                ]
+                if reached:
+                    accepted += chance * thumbed * sum(reached)
+        return accepted
+
+    def _graded(self, chance: Float) -> Float:
+        """(..., 5) law of a graded signal's reported value."""
+        k = np.arange(GRADES)
+        m = chance[..., None]
+        true = comb(_STEPS, k) * m**k * (1 - m) ** (_STEPS - k)
+        noise = self.disturbance.noise
+        return np.asarray((1 - noise) * true + noise / GRADES)
+
+
+def _chances(fit: Float) -> Float:
+    """(..., 3) sigmoid of the module's formula."""
+    return np.asarray(expit(SLOPE * (fit[..., None] - THRESHOLD)))
+
+
+def _draws(mix: Float, partners: int) -> list[tuple[float, tuple[int, ...]]]:
+    """Every multiset of partners' archetypes with its probability."""
+    found: dict[tuple[int, ...], float] = {(): 1.0}
+    for _ in range(partners):
+        longer: dict[tuple[int, ...], float] = {}
+        for members, chance in found.items():
+            for partner, share in enumerate(mix):
+                if share > 0:
+                    key = tuple(sorted((*members, partner)))
+                    longer[key] = longer.get(key, 0.0) + chance * float(share)
+        found = longer
+    return [(chance, members) for members, chance in found.items()]

@@ -1,0 +1,177 @@
+"""What is true of the population: the best policy, and the value of any policy.
+
+Types do not mix, so each is a decision process of its own (648 carried states by four parts of the
+day) and a value is the mean over the types of those who arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from everloop.contracts.datasets import Bool, Float
+from synthetic.population.archetypes import (
+    AGE_SHARES,
+    ARCHETYPE_OF,
+    COMES,
+    PARTS,
+    TYPES,
+    UNBURDENED,
+    type_shares,
+)
+from synthetic.population.catalogue import ACTIONS
+from synthetic.population.dynamics import (
+    carried_kernels,
+    end_chance,
+    next_feeling,
+    start_law,
+)
+from synthetic.population.responses import Responses
+from synthetic.population.solve import DecisionProcess
+from synthetic.population.state import CARRIED, MOODS, SHAPE, Hidden, all_states
+
+POLICY_SHAPE: Final = (*SHAPE, len(ACTIONS))
+"""(48, 648, 4, A): a policy on hidden states."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyValue:
+    """What a policy earns.
+
+    Attributes:
+        journey: expected discounted sum of rewards of a new person's journey.
+        per_decision: mean reward of a decision while journeys last: expected sum of a journey's
+            rewards over its expected number of decisions, arrivals being steady.
+        decisions: expected number of decisions until a person leaves.
+    """
+
+    journey: float
+    per_decision: float
+    decisions: float
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Everything that is true while the people present and the tastes stay as they are.
+
+    Attributes:
+        responses: the law of responses.
+        discount: of the journey's value, in [0, 1].
+        burdened_share: share of arriving people who are burdened; matters with a group gap alone.
+    """
+
+    responses: Responses
+    discount: float
+    burdened_share: float = float(AGE_SHARES[3])
+
+    @cached_property
+    def type_shares(self) -> Float:
+        """(48,) of arriving people."""
+        return type_shares(self.burdened_share)
+
+    def expected_reward(self, hidden: Hidden) -> Float:
+        """(n, A) true expected reward of every action at these states, valid or not."""
+        return self.responses.expected_reward(hidden)
+
+    def acceptance(self, hidden: Hidden) -> Float:
+        """(n, A) true probability that the reward reaches ``success_at``."""
+        return self.responses.acceptance(hidden)
+
+    def end_chance(self, hidden: Hidden) -> Float:
+        """(n, A) true probability that the person leaves after the decision."""
+        return end_chance(self.expected_reward(hidden))
+
+    def signal_means(self, hidden: Hidden) -> Float:
+        """(n, A, 3) true mean of each signal in [-1, 1], given that it is sent; two-sided ones as
+        2 v - 1."""
+        means = self.responses.means(hidden)
+        means[..., 1:] = 2 * means[..., 1:] - 1
+        return means
+
+    def presence(self, hidden: Hidden) -> Float:
+        """(n, A, 3) true probability that each signal is present when the episode closes."""
+        present = self.responses.presence()
+        return np.broadcast_to(present, (len(hidden), *present.shape)).copy()
+
+    def next_feeling(self, hidden: Hidden) -> Float:
+        """(n, A, 4) true mean of the next moods in -1..1, of those who stay."""
+        table = next_feeling(self.responses.partner_mix)
+        mood = np.arange(len(MOODS))
+        found: Float = table[hidden.kind[:, None], hidden.mood, :, mood]
+        return found.transpose(0, 2, 1)
+
+    def process(self, kind: int) -> DecisionProcess:
+        """The decision process of one hidden type."""
+        states = all_states(np.array([kind]))
+        reward = self.responses.expected_reward(states)
+        shape = (CARRIED, len(PARTS), len(ACTIONS))
+        return DecisionProcess(
+            reward=reward.reshape(shape),
+            ends=end_chance(reward).reshape(shape),
+            valid=self.responses.valid(states).reshape(shape),
+            kernels=carried_kernels(kind, self.responses.partner_mix),
+            law=COMES[ARCHETYPE_OF[kind]],
+            start=start_law(kind),
+        )
+
+    def _of_types(self) -> Iterator[tuple[int, float, DecisionProcess]]:
+        """(type, its share, its process); burdened types are counted with the others unless they
+        differ."""
+        shares = self.type_shares
+        if not self.responses.group_gap:
+            shares = shares[:UNBURDENED] + shares[UNBURDENED:]
+        for kind, share in enumerate(shares):
+            yield kind, float(share), self.process(kind)
+
+    def best_policy(self) -> Float:
+        """(48, 648, 4, A) the policy of the highest discounted journey value in every state."""
+        best = np.zeros(POLICY_SHAPE)
+        for kind, _, process in self._of_types():
+            best[kind] = process.best_policy(self.discount)
+        if not self.responses.group_gap:
+            best[UNBURDENED:] = best[:UNBURDENED]
+        return best
+
+    def value(self, policy: Float) -> PolicyValue:
+        """Exact value of a policy given as (48, 648, 4, A) probabilities on hidden states.
+
+        Raises:
+            ShouldFixArgument: it is no policy, or takes an action that is not valid.
+        """
+        journey = total = decisions = 0.0
+        for kind, share, process in self._of_types():
+            earned, visited = process.journey_total(policy[kind])
+            journey += share * process.journey_value(policy[kind], self.discount)
+            total += share * earned
+            decisions += share * visited
+        return PolicyValue(journey, total / decisions, decisions)
+
+    def uniform(self) -> Float:
+        """(48, 648, 4, A) every valid action alike."""
+        valid = self._valid().astype(np.float64)
+        return np.asarray(valid / valid.sum(axis=3, keepdims=True))
+
+    def always(self, action: int) -> Float:
+        """(48, 648, 4, A) one action wherever it is valid, else no_action."""
+        valid = self._valid()[..., action]
+        chosen = np.where(valid, action, 0)
+        return np.asarray(np.eye(len(ACTIONS))[chosen])
+
+    def greedy(self) -> Float:
+        """(48, 648, 4, A) the action of the highest expected reward, whatever comes after."""
+        states = all_states(np.arange(TYPES))
+        valid = self.responses.valid(states)
+        chosen = np.where(valid, self.responses.expected_reward(states), -np.inf).argmax(axis=1)
+        return np.asarray(np.eye(len(ACTIONS))[chosen].reshape(POLICY_SHAPE))
+
+    def _valid(self) -> Bool:
+        return self.responses.valid(all_states(np.arange(TYPES))).reshape(POLICY_SHAPE)
+
+
+def at(policy: Float, hidden: Hidden) -> Float:
+    """(n, A) what a policy on hidden states does at these."""
+    return np.asarray(policy[hidden.kind, hidden.carried, hidden.part])
