@@ -20,6 +20,7 @@ from everloop.contracts.episodes import Json, canonical_json
 from everloop.contracts.errors import (
     EverloopError,
     ShouldCollectMoreData,
+    ShouldFixArgument,
     ShouldKeepRelease,
     ShouldWaitForBudget,
 )
@@ -28,9 +29,11 @@ from everloop.contracts.ports import BlobStore, PrivacyLedger, Reservation
 from everloop.contracts.privacy import (
     GaussianMechanism,
     LedgerRow,
+    Mechanism,
     ReleaseNote,
     ReleaseRequest,
     ReleaseStatus,
+    SubsampledGaussianMechanism,
 )
 
 
@@ -62,18 +65,26 @@ class Night:
     def first_fit_mu_squared(self) -> float:
         """mu^2 that the plan gives this stage's first fit; a public constant of the loop."""
         privacy = self.spec.privacy
-        share = {"user_model": privacy.user_model_share, "profiles": privacy.profiles_share}
+        share = {
+            "user_model": privacy.user_model_share,
+            "profiles": privacy.profiles_share,
+            "quality": privacy.quality_share,
+        }
         budget = self.ledger.status(self.spec, self.logical_date, 0.0).mu_squared_budget
         return budget * privacy.first_fit_share * share[self.stage]
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The release that serves tonight. ``reused``: why it is an older one, "" for tonight's own."""
+    """The release that serves tonight. ``reused``: why it is an older one, "" for tonight's own.
+
+    ``due``: when the next one is due, where the plan has none tonight.
+    """
 
     row: LedgerRow
     path: Path
     reused: str
+    due: date | None = None
 
 
 Compute = Callable[[Reservation, Path], Path]
@@ -93,6 +104,8 @@ def release(
 ) -> Released:
     """Tonight's release, made now or before, or the newest one with the reason.
 
+    A stage that the plan does not release tonight is served by its last release, and spends nothing.
+
     Args:
         night: where and when.
         people: pseudonyms of everyone who could take part.
@@ -105,6 +118,9 @@ def release(
             terms and its computation never finished; and no earlier release.
         ShouldRepairLedger: the ledger does not verify.
     """
+    serves = _not_due(night)
+    if serves is not None:
+        return serves
     needed = night.spec.privacy.min_people
     if len(people) < needed:
         return _reuse(
@@ -136,12 +152,38 @@ def release(
     return Released(night.ledger.complete(reservation.release_id, url, sha256), path, "")
 
 
-def mechanism_of(reservation: Reservation) -> GaussianMechanism:
-    """The mechanism that a reservation paid for."""
+def mechanism_of(reservation: Reservation) -> Mechanism:
+    """The mechanism that a reservation paid for.
+
+    Raises:
+        ShouldFixArgument: its kind is not known here.
+    """
     terms = reservation.row.mechanism
-    return GaussianMechanism(
-        sigma=float(terms["sigma"]), clip=float(terms["clip"]), steps=int(terms["steps"])
+    sigma, clip, steps = float(terms["sigma"]), float(terms["clip"]), int(terms["steps"])
+    kind = terms.get("kind", "gaussian")
+    if kind == "gaussian":
+        return GaussianMechanism(sigma, clip, steps)
+    if kind == "subsampled_gaussian":
+        return SubsampledGaussianMechanism(sigma, clip, steps, float(terms["sampling_rate"]))
+    raise ShouldFixArgument(
+        f"This everloop knows no mechanism {kind!r}.", "Install the version that wrote the ledger."
     )
+
+
+def _not_due(night: Night) -> Released | None:
+    """The release that serves a night on which the plan has none; None where one is to be made."""
+    due = night.ledger.next_due(night.spec, night.pipeline, night.stage, night.logical_date)
+    if due is None:
+        return None
+    found = night.ledger.latest_release(night.pipeline, night.stage, night.logical_date)
+    if found is None:  # what was paid for was never finished
+        return None
+    row, url, sha256 = found
+    reason = (
+        f"A new release is not due: the release of {row.logical_date} serves until {due}; "
+        "nothing was spent."
+    )
+    return Released(row, _place(night.blobs.fetch(url, sha256), night.file), reason, due)
 
 
 def _reuse(night: Night, problem: EverloopError) -> Released:
@@ -173,12 +215,12 @@ def note_of(
     ``people`` counts who took part; like the budget's figures it stays inside the trust boundary.
     """
     spec, row = night.spec, released.row
-    tonight = sum(
-        other.mu_squared
+    tonight = [
+        other
         for other in night.ledger.history(night.pipeline)
         if other.status is ReleaseStatus.RESERVED and other.logical_date == night.logical_date
-    )
-    alone = night.ledger.status(spec, night.logical_date, row.mu_squared)
+    ]
+    alone = night.ledger.status(spec, night.logical_date, [row])
     return ReleaseNote(
         release_id=row.release_id,
         stage=night.stage,
@@ -193,6 +235,7 @@ def note_of(
         budget=night.ledger.status(spec, night.logical_date, tonight),
         metrics=dict(metrics),
         warnings=_warnings(spec, row),
+        due=released.due,
     )
 
 

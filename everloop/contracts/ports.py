@@ -27,10 +27,12 @@ from everloop.contracts.models import (
     States,
 )
 from everloop.contracts.privacy import (
+    BudgetPlan,
     BudgetStatus,
-    GaussianMechanism,
     LedgerRow,
+    Mechanism,
     ReleaseRequest,
+    Statement,
 )
 
 
@@ -257,10 +259,11 @@ class PrivacyLedger(Protocol):
     ``ShouldRepairLedger``.
     """
 
-    def night_mechanism(
-        self, spec: LoopSpec, pipeline: str, stage: str, on: date
-    ) -> GaussianMechanism:
+    def night_mechanism(self, spec: LoopSpec, pipeline: str, stage: str, on: date) -> Mechanism:
         """What the plan of the budget gives a stage on a date; the same for ever once reserved."""
+
+    def next_due(self, spec: LoopSpec, pipeline: str, stage: str, on: date) -> date | None:
+        """The date of the stage's next release, where the plan has none on this one."""
 
     def reserve(
         self, request: ReleaseRequest, people: Sequence[str], spec: LoopSpec, min_people: int
@@ -279,8 +282,16 @@ class PrivacyLedger(Protocol):
     ) -> tuple[LedgerRow, str, str] | None:
         """(row, url, sha256) of the newest completed release of a stage."""
 
-    def status(self, spec: LoopSpec, on: date, tonight: float) -> BudgetStatus:
-        """``tonight`` is the mu^2 of the releases of this logical date."""
+    def status(
+        self, spec: LoopSpec, on: date, tonight: float | Sequence[LedgerRow]
+    ) -> BudgetStatus:
+        """``tonight``: the releases of this logical date, or the mu^2 of Gaussian ones."""
+
+    def plan(self, spec: LoopSpec, pipeline: str, on: date) -> BudgetPlan:
+        """What the stages of a date would spend, and how long the budget lasts."""
+
+    def statement(self, person: str, on: date) -> Statement | None:
+        """What a person's privacy has cost up to a date; None for one who was never charged."""
 
     def history(self, pipeline: str | None = None) -> tuple[LedgerRow, ...]:
         """Every row, oldest first."""

@@ -156,11 +156,79 @@ class BudgetStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What a stage would do on a date, before it does it.
+
+    ``serves_until``: a release is stored and the next one is due on this date; None: one is due now.
+    ``mu_squared`` and ``epsilon`` are what a release due now would cost each person, 0 otherwise.
+    ``people`` and ``affordable``: of those whom the ledger knows, how many there are and how many could
+    pay for this stage and the ones before it. Whoever is new has the whole budget.
+    ``done``: this date's release is reserved or stored already, so nothing more is spent.
+    """
+
+    stage: str
+    serves_until: date | None
+    done: bool
+    mechanism: Mapping[str, float | int | str]
+    mu_squared: float
+    epsilon: float
+    people: int
+    affordable: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetPlan:
+    """What a date would spend and how long the budget lasts.
+
+    ``epsilon``: of the stages that are due, together. ``budget``: before them. ``lasts_until``: the last
+    date of a plan of nights that the person who spent most can pay for from here.
+    ``free_again``: the first date on which that person can pay for another night; the date itself while
+    they can, None when no date in the coming period is.
+    """
+
+    on: date
+    stages: tuple[StagePlan, ...]
+    epsilon: float
+    budget: BudgetStatus
+    lasts_until: date
+    free_again: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatementEntry:
+    """One release that a person took part in; ``epsilon`` is its own, at the statement's delta."""
+
+    logical_date: date
+    pipeline: str
+    stage: str
+    release_id: str
+    epsilon: float
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What one person's privacy has cost up to a date, for that person to read.
+
+    ``epsilon_budget`` at ``delta`` in any ``period_days`` is the strictest promise made to them.
+    """
+
+    on: date
+    epsilon_budget: float
+    delta: float
+    period_days: int
+    epsilon_tonight: float
+    epsilon_period: float
+    epsilon_total: float
+    entries: tuple[StatementEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseNote:
     """What the report says of one release.
 
     ``reused`` names why an older release serves instead of a new one ("" for a new one).
     ``metrics`` are fit figures computed from the release's own output or inside the boundary.
+    ``due``: when the plan has the stage's next release, for a stage that is not released every night.
     """
 
     release_id: str
@@ -176,6 +244,7 @@ class ReleaseNote:
     budget: BudgetStatus
     metrics: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    due: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,15 @@
 
 Every rule is here; where rows are kept is the ``LedgerStore`` port's business. The unit of privacy is
 the person, neighbours differ by adding or removing one. All loops of a ledger spend from the same
-people's totals, so they should declare the same epsilon, delta and period.
+people's totals; ``admission`` says whose promise holds.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -19,25 +18,29 @@ from importlib.metadata import PackageNotFoundError, version
 from everloop.contracts.errors import (
     ShouldFixArgument,
     ShouldKeepRelease,
-    ShouldProvideKey,
     ShouldResolveConflict,
     ShouldWaitForBudget,
 )
-from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.loop_spec import LoopSpec, PrivacySpec
 from everloop.contracts.ports import Clock, LedgerStore, LedgerTransaction, Reservation
 from everloop.contracts.privacy import (
+    BudgetPlan,
     BudgetStatus,
-    GaussianMechanism,
     LedgerRow,
+    Mechanism,
     ReleaseRequest,
     ReleaseStatus,
+    Statement,
 )
-from everloop.privacy import accounting, plan
-from everloop.privacy.admission import affordable, period_start
+from everloop.privacy import outlook, plan, renyi
+from everloop.privacy.admission import Price, affordable
 from everloop.privacy.chain import GENESIS, broken, chained
+from everloop.privacy.dp_events import event_of
+from everloop.privacy.ledger_keys import LedgerKeys
+from everloop.privacy.mechanisms import as_json, divergences, mu_squared_of
 from everloop.privacy.soundness import check_people, output_of, sound_rows
+from everloop.privacy.statement import statement_of
 
-MIN_KEY_BYTES = 32
 SEED_BYTES = 32
 
 
@@ -62,7 +65,7 @@ def release_id_of(request: ReleaseRequest, key: bytes) -> str:
 def libraries() -> str:
     """Versions of what computes a release, as every ledger row keeps them."""
     found = []
-    for name in ("everloop", "opacus", "torch", "numpy"):
+    for name in ("everloop", "opacus", "torch", "numpy", "dp-accounting"):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
@@ -77,26 +80,27 @@ class Ledger:
         store: where rows, charges and sealed seeds are kept.
         key: secret of at least 32 bytes; commits rows to sets of people and seals noise seeds.
         clock: tells when a row is recorded.
+        previous_keys: keys that stored rows were committed under before.
 
     Raises:
         ShouldProvideKey: the key is too short.
     """
 
-    def __init__(self, store: LedgerStore, key: bytes, clock: Clock) -> None:
-        if len(key) < MIN_KEY_BYTES:
-            raise ShouldProvideKey(
-                f"The ledger key has {len(key)} bytes, fewer than {MIN_KEY_BYTES}.",
-                "Set EVERLOOP_LEDGER_KEY to 32 or more bytes in hexadecimal.",
-            )
+    def __init__(
+        self, store: LedgerStore, key: bytes, clock: Clock, previous_keys: Sequence[bytes] = ()
+    ) -> None:
         self._store = store
-        self._key = key
+        self._keys = LedgerKeys(key, previous_keys)
         self._clock = clock
 
-    def night_mechanism(
-        self, spec: LoopSpec, pipeline: str, stage: str, on: date
-    ) -> GaussianMechanism:
+    def night_mechanism(self, spec: LoopSpec, pipeline: str, stage: str, on: date) -> Mechanism:
         """What the plan of the budget gives a stage on a date; see ``plan.planned_mechanism``."""
         return plan.planned_mechanism(spec, stage, on, self.history(pipeline))
+
+    def next_due(self, spec: LoopSpec, pipeline: str, stage: str, on: date) -> date | None:
+        """The date of the stage's next release, where the plan has none on this one."""
+        serves = plan.served_by(spec.privacy, stage, on, self.history(pipeline))
+        return None if serves is None else plan.due_after(spec.privacy, serves)
 
     def reserve(
         self, request: ReleaseRequest, people: Sequence[str], spec: LoopSpec, min_people: int
@@ -117,22 +121,17 @@ class Ledger:
             before = [row for row in rows if _same_slot(row, request)]
             if before:
                 return self._again(ledger, request, before, offered)
-            admitted = affordable(
-                ledger,
-                rows,
-                request.logical_date,
-                request.mechanism.mu_squared,
-                offered,
-                spec.privacy,
-            )
+            price = Price.of((request.mechanism,))
+            admitted = affordable(ledger, rows, request.logical_date, price, offered, spec.privacy)
             if len(admitted) < max(1, min_people):
                 raise ShouldWaitForBudget(
                     f"{len(admitted)} of {len(offered)} people can afford the {request.stage} "
-                    f"release of {request.logical_date} (mu^2 {request.mechanism.mu_squared:.3g}), "
+                    f"release of {request.logical_date} "
+                    f"(mu^2 {mu_squared_of(request.mechanism, spec.privacy):.3g}), "
                     f"fewer than {max(1, min_people)}.",
                     "Reuse the last release until older spending leaves the period.",
                 )
-            return self._charge(ledger, request, admitted, spec.privacy.delta)
+            return self._charge(ledger, request, admitted, spec.privacy)
 
     def complete(self, release_id: str, url: str, sha256: str) -> LedgerRow:
         """Append the ``spent`` row of a reservation and destroy its seed. Idempotent.
@@ -178,34 +177,26 @@ class Ledger:
             row = max(complete, key=lambda r: r.logical_date)
             return (row, *output_of(ledger, row))
 
-    def status(self, spec: LoopSpec, on: date, tonight: float) -> BudgetStatus:
-        """The budget on a date, of the person who has spent most in the period that ends with it.
-
-        ``nights_left`` = min(period_days, floor(remaining mu^2 / mu^2 of a later night)), where a night
-        is every stage's planned share together and nothing older leaves the period meanwhile; what is
-        charged today has left it after ``period_days``, hence the cap. ``people_retired`` are those
-        whom not one more night fits.
-        """
-        privacy = spec.privacy
-        budget = plan.budget_mu_squared(privacy)
-        night = plan.later_night_mu_squared(privacy)
+    def status(
+        self, spec: LoopSpec, on: date, tonight: float | Sequence[LedgerRow]
+    ) -> BudgetStatus:
+        """The budget on a date; see ``outlook.status``."""
         with self._store.transaction() as ledger:
-            window, total = ledger.spent(ledger.people(), period_start(on, privacy.period_days), on)
-        period = max(window.values(), default=0.0)
-        return BudgetStatus(
-            epsilon_budget=privacy.epsilon,
-            delta=privacy.delta,
-            period_days=privacy.period_days,
-            epsilon_tonight=accounting.epsilon_of(tonight, privacy.delta),
-            epsilon_period=accounting.epsilon_of(period, privacy.delta),
-            epsilon_since_first_seen=accounting.epsilon_of(
-                max(total.values(), default=0.0), privacy.delta
-            ),
-            mu_squared_budget=budget,
-            mu_squared_period=period,
-            nights_left=min(privacy.period_days, max(0, math.floor((budget - period) / night))),
-            people_retired=sum(spent + night > budget for spent in window.values()),
-        )
+            return outlook.status(ledger, tuple(ledger.rows()), spec.privacy, on, tonight)
+
+    def plan(self, spec: LoopSpec, pipeline: str, on: date) -> BudgetPlan:
+        """What the stages of a date would spend, and how long the budget lasts.
+
+        Raises:
+            ShouldRepairLedger: the ledger does not verify.
+        """
+        with self._store.transaction() as ledger:
+            return outlook.planned(ledger, sound_rows(ledger), spec, pipeline, on)
+
+    def statement(self, person: str, on: date) -> Statement | None:
+        """What a person's privacy has cost up to a date; None for one who was never charged."""
+        with self._store.transaction() as ledger:
+            return statement_of(ledger, tuple(ledger.rows()), person, on)
 
     def history(self, pipeline: str | None = None) -> tuple[LedgerRow, ...]:
         """Every row (of a pipeline), oldest first."""
@@ -220,7 +211,7 @@ class Ledger:
         """
         with self._store.transaction() as ledger:
             rows = sound_rows(ledger)
-            check_people(ledger, rows, self._commitment)
+            check_people(ledger, rows, self._keys.commits)
             return len(rows)
 
     def _charge(
@@ -228,10 +219,11 @@ class Ledger:
         ledger: LedgerTransaction,
         request: ReleaseRequest,
         admitted: tuple[str, ...],
-        delta: float,
+        privacy: PrivacySpec,
     ) -> Reservation:
-        release_id = release_id_of(request, self._key)
+        release_id = release_id_of(request, self._keys.current_key)
         mechanism = request.mechanism
+        mu_squared = mu_squared_of(mechanism, privacy)
         seed = secrets.token_bytes(SEED_BYTES)
         row = LedgerRow(
             sequence=0,
@@ -241,20 +233,26 @@ class Ledger:
             stage=request.stage,
             configuration_sha256=request.configuration_sha256,
             dataset_id=request.dataset_id,
-            mechanism=_as_json(mechanism),
-            mu_squared=mechanism.mu_squared,
-            delta=delta,
+            mechanism=as_json(mechanism),
+            mu_squared=mu_squared,
+            delta=privacy.delta,
             people=len(admitted),
-            people_commitment=self._commitment(admitted),
+            people_commitment=self._keys.commitment(ledger.first_known_as(admitted).values()),
             status=ReleaseStatus.RESERVED,
             recorded_at=self._clock.now(),
             library=libraries(),
             previous_sha256=GENESIS,
             row_sha256="",
+            epsilon=privacy.epsilon,
+            period_days=privacy.period_days,
+            key_id=self._keys.current,
+            event=event_of(mechanism),
+            rdp_version=renyi.VERSION,
+            rdp=divergences(mechanism),
         )
         row = self._append(ledger, row, ReleaseStatus.RESERVED)
-        ledger.charge(admitted, release_id, request.logical_date, mechanism.mu_squared)
-        ledger.seal(release_id, _xor(seed, self._pad(row)))
+        ledger.charge(admitted, release_id, request.logical_date, mu_squared)
+        ledger.seal(release_id, self._keys.sealed(row, seed))
         return Reservation(release_id, admitted, seed, row)
 
     def _again(
@@ -279,7 +277,10 @@ class Ledger:
         sealed = ledger.sealed(row.release_id)
         if sealed is None or len(sealed) != SEED_BYTES:
             raise broken(row, "has lost the seed of its unfinished release")
-        return Reservation(row.release_id, admitted, _xor(sealed, self._pad(row)), row)
+        seed = self._keys.opened(row, sealed, ledger.first_known_as(admitted).values())
+        if seed is None:
+            raise broken(row, "is charged to other people than it committed to")
+        return Reservation(row.release_id, admitted, seed, row)
 
     def _append(
         self, ledger: LedgerTransaction, row: LedgerRow, status: ReleaseStatus
@@ -288,15 +289,6 @@ class Ledger:
         new = chained(told, ledger.last_row())
         ledger.append(new)
         return new
-
-    def _commitment(self, people: Iterable[str]) -> str:
-        message = "people\0" + "\0".join(people)
-        return hmac.new(self._key, message.encode(), hashlib.sha256).hexdigest()
-
-    def _pad(self, row: LedgerRow) -> bytes:
-        """One-time pad of a release's seed: without the key, or for another dataset, it is noise."""
-        terms = "\0".join(("seal", row.release_id, row.dataset_id, row.configuration_sha256))
-        return hmac.new(self._key, terms.encode(), hashlib.sha256).digest()
 
 
 def _same_slot(row: LedgerRow, request: ReleaseRequest) -> bool:
@@ -308,7 +300,7 @@ def _same_slot(row: LedgerRow, request: ReleaseRequest) -> bool:
 
 
 def _require_same_terms(row: LedgerRow, request: ReleaseRequest) -> None:
-    asked = (request.configuration_sha256, request.dataset_id, _as_json(request.mechanism))
+    asked = (request.configuration_sha256, request.dataset_id, as_json(request.mechanism))
     if asked != (row.configuration_sha256, row.dataset_id, dict(row.mechanism)):
         raise ShouldKeepRelease(
             f"The {row.stage} release of {row.logical_date} was paid for with configuration "
@@ -317,17 +309,3 @@ def _require_same_terms(row: LedgerRow, request: ReleaseRequest) -> None:
             f"{request.dataset_id[:12]}.",
             "Use the stored release; changes take effect on the next date.",
         )
-
-
-def _as_json(mechanism: GaussianMechanism) -> dict[str, float | int | str]:
-    return {
-        "kind": mechanism.kind,
-        "sigma": mechanism.sigma,
-        "clip": mechanism.clip,
-        "steps": mechanism.steps,
-        "sampling_rate": 1.0,
-    }
-
-
-def _xor(a: bytes, b: bytes) -> bytes:
-    return bytes(x ^ y for x, y in zip(a, b, strict=True))

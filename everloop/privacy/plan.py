@@ -1,21 +1,25 @@
 """How the budget of a period is divided over nights and mechanisms.
 
-A person may lose mu(epsilon, delta)^2 within any ``period_days`` days. The first release of a stage
-gets ``first_fit_share`` of the period (a cold start needs it), every later night
-(1 - first_fit_share) / period_days, each times the stage's share. So a whole period of nights costs
-first_fit_share + (period_days - 1) / period_days * (1 - first_fit_share) < 1 of the budget.
+A person may lose mu(epsilon, delta)^2 within any ``period_days`` days; where the user model is subsampled,
+what Renyi accounting allows, which is less. Each stage has a share of that. Its first release gets
+``first_fit_share`` of the share (a cold start needs it), and a later one what the rest adds up to, evenly,
+over the days that it serves: one for the user model and quality, ``profiles_refit_days`` for profiles.
+
+With a release every R days and k = ceil(period / R) of them in a period at most, a later one gets
+min((1 - first) R / period, (1 - first) / (k - 1), 1 / k), so that a period costs at most the stage's
+share, whether it holds the first release (first + (k - 1) later <= 1) or not (k later <= 1).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec, PrivacySpec
-from everloop.contracts.privacy import BudgetStatus, GaussianMechanism, LedgerRow
-from everloop.privacy import accounting
+from everloop.contracts.privacy import BudgetStatus, GaussianMechanism, LedgerRow, Mechanism
+from everloop.privacy import accounting, mechanisms, renyi
 
 USER_MODEL = "user_model"
 PROFILES = "profiles"
@@ -28,11 +32,14 @@ SINGLE_SHOT_CLIP = 1.0
 
 def budget_mu_squared(privacy: PrivacySpec) -> float:
     """mu^2 that a person may lose within a period."""
+    if privacy.sampling_rate < 1.0:
+        allowed = renyi.allowed(privacy.epsilon, privacy.delta)
+        return renyi.as_mu_squared(allowed, privacy.epsilon, privacy.delta)
     return accounting.mu(privacy.epsilon, privacy.delta) ** 2
 
 
 def share_of(privacy: PrivacySpec, stage: str) -> float:
-    """A stage's share of a night; ``ShouldFixArgument`` for a stage that has none."""
+    """A stage's share of the budget; ``ShouldFixArgument`` for a stage that has none."""
     shares = {
         USER_MODEL: privacy.user_model_share,
         PROFILES: privacy.profiles_share,
@@ -45,25 +52,46 @@ def share_of(privacy: PrivacySpec, stage: str) -> float:
     return shares[stage]
 
 
+def every_days(privacy: PrivacySpec, stage: str) -> int:
+    """Days from one release of a stage to the next."""
+    return privacy.profiles_refit_days if stage == PROFILES else 1
+
+
+def later_share(privacy: PrivacySpec, stage: str) -> float:
+    """What a release after the first gets of the stage's share; see the module."""
+    period, days = privacy.period_days, every_days(privacy, stage)
+    rest = 1.0 - privacy.first_fit_share
+    most = math.ceil(period / days)
+    capped = min(rest * days / period, 1.0 / most)
+    return capped if most == 1 else min(capped, rest / (most - 1))
+
+
 def night_mu_squared(spec: LoopSpec, stage: str, *, first: bool) -> float:
-    """mu^2 of a stage's release on one night."""
+    """mu^2 of a stage's release on one night that has one."""
     privacy = spec.privacy
-    later = (1.0 - privacy.first_fit_share) / privacy.period_days
-    of_period = privacy.first_fit_share if first else later
-    return budget_mu_squared(privacy) * of_period * share_of(privacy, stage)
+    of_share = privacy.first_fit_share if first else later_share(privacy, stage)
+    return budget_mu_squared(privacy) * of_share * share_of(privacy, stage)
 
 
-def night_mechanism(spec: LoopSpec, stage: str, *, first: bool) -> GaussianMechanism:
-    """The mechanism of a night: sigma = sqrt(steps / mu^2), so that its loss is what is planned."""
+def night_mechanism(spec: LoopSpec, stage: str, *, first: bool) -> Mechanism:
+    """The mechanism of a night: sigma = sqrt(steps / mu^2), so that its loss is what is planned.
+
+    A subsampled user model's sigma is found by ``mechanisms.subsampled_for``.
+
+    Raises:
+        ShouldFixArgument: no noise makes a subsampled release cost so little.
+    """
+    planned = night_mu_squared(spec, stage, first=first)
+    if stage == USER_MODEL and spec.privacy.sampling_rate < 1.0:
+        return mechanisms.subsampled_for(planned, spec.privacy)
     steps = spec.privacy.steps if stage == USER_MODEL else 1
     clip = spec.privacy.clip if stage == USER_MODEL else SINGLE_SHOT_CLIP
-    sigma = math.sqrt(steps / night_mu_squared(spec, stage, first=first))
-    return GaussianMechanism(sigma=sigma, clip=clip, steps=steps)
+    return GaussianMechanism(sigma=math.sqrt(steps / planned), clip=clip, steps=steps)
 
 
 def planned_mechanism(
     spec: LoopSpec, stage: str, on: date, history: Sequence[LedgerRow]
-) -> GaussianMechanism:
+) -> Mechanism:
     """The mechanism of a date, given a pipeline's ledger rows.
 
     A date that has a row keeps that row's mechanism, whatever came later: a rerun asks for what was
@@ -72,19 +100,38 @@ def planned_mechanism(
     rows = [row for row in history if row.stage == stage]
     for row in rows:
         if row.logical_date == on:
-            return GaussianMechanism(
-                sigma=float(row.mechanism["sigma"]),
-                clip=float(row.mechanism["clip"]),
-                steps=int(row.mechanism["steps"]),
-            )
+            return mechanisms.from_json(row.mechanism)
     return night_mechanism(spec, stage, first=not rows)
 
 
+def served_by(
+    privacy: PrivacySpec, stage: str, on: date, history: Sequence[LedgerRow]
+) -> LedgerRow | None:
+    """The release that makes a new one not due on a date; ``None`` where one is due.
+
+    A date's own release, finished or not, is always due: its rerun returns or resumes it.
+    """
+    rows = [row for row in history if row.stage == stage and row.logical_date <= on]
+    last = max(rows, key=lambda row: (row.logical_date, row.sequence), default=None)
+    if last is None or last.logical_date == on:
+        return None
+    return last if on < due_after(privacy, last) else None
+
+
+def due_after(privacy: PrivacySpec, release: LedgerRow) -> date:
+    """The first date on which the stage's next release is due."""
+    return release.logical_date + timedelta(days=every_days(privacy, release.stage))
+
+
 def later_night_mu_squared(privacy: PrivacySpec) -> float:
-    """mu^2 of every stage together on a night after the first fit."""
-    shares = sum(share_of(privacy, stage) for stage in STAGES)
-    later = (1.0 - privacy.first_fit_share) / privacy.period_days
-    return budget_mu_squared(privacy) * later * shares
+    """mu^2 of every stage together on a night after the first fit, spread evenly over the nights that
+    a release serves within a period."""
+    return budget_mu_squared(privacy) * sum(
+        share_of(privacy, stage)
+        * later_share(privacy, stage)
+        / min(every_days(privacy, stage), privacy.period_days)
+        for stage in STAGES
+    )
 
 
 def remaining_epsilon(status: BudgetStatus) -> float:

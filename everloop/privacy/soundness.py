@@ -10,6 +10,7 @@ from everloop.contracts.errors import ShouldRepairLedger
 from everloop.contracts.ports import LedgerTransaction
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.privacy.chain import broken, check_chain
+from everloop.privacy.spending import releases_of
 
 _RELATIVE = 1e-9
 """Relative difference allowed between two float sums of the same charges."""
@@ -44,25 +45,30 @@ def sound_rows(ledger: LedgerTransaction) -> tuple[LedgerRow, ...]:
 def check_people(
     ledger: LedgerTransaction,
     rows: Iterable[LedgerRow],
-    commitment: Callable[[Iterable[str]], str],
+    commits: Callable[[LedgerRow, Iterable[str]], bool],
 ) -> None:
     """Check who was charged against the commitments, and every person's sums against the rows.
+
+    Args:
+        ledger: of the transaction that read ``rows``.
+        rows: every row.
+        commits: whether a row is committed to people, by the names that they were first known by.
 
     Raises:
         ShouldRepairLedger: naming the first bad row, or the person whose sums are wrong.
     """
-    owed: dict[str, list[float]] = {}
-    for row in rows:
-        if row.status is ReleaseStatus.RESERVED:
-            people = ledger.charged(row.release_id)
-            if commitment(people) != row.people_commitment:
-                raise broken(row, "is charged to other people than it committed to")
-            for person in people:
-                owed.setdefault(person, []).append(row.mu_squared)
     everyone = ledger.people()
+    names = ledger.first_known_as(everyone)
+    owed: dict[str, list[float]] = {person: [] for person in everyone}
+    for row in releases_of(tuple(rows)):
+        people = ledger.charged(row.release_id)
+        if not commits(row, [names[person] for person in people]):
+            raise broken(row, "is charged to other people than it committed to")
+        for person in people:
+            owed[person].append(row.mu_squared)
     charged, totals = ledger.spent(everyone, date.min, date.max)
     for person in everyone:
-        expected = math.fsum(owed.get(person, ()))
+        expected = math.fsum(owed[person])
         sums = (charged.get(person, 0.0), totals.get(person, 0.0))
         if not all(_close(expected, found) for found in sums):
             raise ShouldRepairLedger(

@@ -209,7 +209,7 @@ class SqlLedgerTransaction:
             update(privacy_releases).where(privacy_releases.c.number == number).values(**values)
         )
 
-    def _known(self) -> dict[str, Row[Any]]:
+    def _known(self) -> dict[str, Row[str, int, float, str | None]]:
         """Everyone who was ever charged, by pseudonym."""
         query = select(
             privacy_people.c.person,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
+import json
 import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -23,10 +24,15 @@ from everloop.contracts.errors import (
 )
 from everloop.contracts.loop_spec import LoopSpec, PrivacySpec
 from everloop.contracts.ports import Reservation
-from everloop.contracts.privacy import GaussianMechanism, ReleaseRequest, ReleaseStatus
+from everloop.contracts.privacy import (
+    GaussianMechanism,
+    LedgerRow,
+    ReleaseRequest,
+    ReleaseStatus,
+)
 from everloop.loops import load
 from everloop.privacy import accounting, plan
-from everloop.privacy.chain import chained, check_chain
+from everloop.privacy.chain import GENESIS, chained, check_chain
 from everloop.privacy.ledger import Ledger, release_id_of
 from everloop.storage.person_sets import packed
 from everloop.storage.sql.engine import open_workspace_database, writing
@@ -53,7 +59,7 @@ def spec_with(**privacy: object) -> LoopSpec:
     return load("companion").model_copy(update={"privacy": changed})
 
 
-SPEC = spec_with(period_days=30)
+SPEC = spec_with(period_days=30, profiles_refit_days=1)
 BUDGET = plan.budget_mu_squared(SPEC.privacy)
 
 
@@ -297,7 +303,7 @@ def test_status_of_an_empty_ledger(ledger: Ledger) -> None:
 
 
 def test_the_plan_runs_for_two_periods_without_leaving_anyone_out(ledger: Ledger) -> None:
-    spec = spec_with(period_days=12)
+    spec = spec_with(period_days=12, profiles_refit_days=1)
     for night in range(24):
         on = DAY + timedelta(days=night)
         for stage in ("user_model", "profiles", "quality"):
@@ -440,10 +446,76 @@ def test_another_key_cannot_open_seeds_or_commitments(
 ) -> None:
     ledger, _ = damaged
     stranger = Ledger(ledger._store, KEY[::-1], Clock())
-    mine = reserve(ledger, request(2, share=0.1))
-    assert reserve(stranger, request(2, share=0.1)).noise_seed != mine.noise_seed
-    with pytest.raises(ShouldRepairLedger, match="other people than it committed to"):
+    with pytest.raises(ShouldProvideKey, match=r"row 5 .* which is not here"):
+        reserve(stranger, request(2, share=0.1))
+    with pytest.raises(ShouldProvideKey, match="EVERLOOP_LEDGER_KEY_PREVIOUS"):
         stranger.verify()
+
+
+def test_rows_of_an_older_key_verify_and_resume_under_a_newer_one(
+    damaged: tuple[Ledger, Callable[[str], None]],
+) -> None:
+    ledger, _ = damaged
+    before = reserve(ledger, request(2, share=0.1))
+    rotated = Ledger(ledger._store, KEY[::-1], Clock(), previous_keys=(b"x" * 32, KEY))
+    assert rotated.verify() == 5
+    again = reserve(rotated, request(2, share=0.1))
+    assert (again.noise_seed, again.release_id) == (before.noise_seed, before.release_id)
+    assert reserve(rotated, request(0, share=0.1)).stored_url == "blob:0"
+    rotated.complete(again.release_id, "blob:2", "a" * 64)
+    new = reserve(rotated, request(3, share=0.1))
+    assert (new.row.key_id, new.admitted) != (before.row.key_id, ())
+    assert rotated.verify() == 7
+    with pytest.raises(ShouldProvideKey, match="row 7"):
+        ledger.verify()
+
+
+def test_rows_that_name_no_key_verify_under_any_of_them(store: MemoryLedgerStore) -> None:
+    old = Ledger(store, KEY, Clock())
+    seed = reserve(old, request()).noise_seed
+    unnamed = chained(dataclasses.replace(store.state.stored[0], key_id=""), None)
+    store.state.stored[0] = unnamed
+    rotated = Ledger(store, KEY[::-1], Clock(), previous_keys=(KEY,))
+    assert rotated.verify() == 1
+    assert reserve(rotated, request()).noise_seed == seed
+    with pytest.raises(ShouldRepairLedger, match="other people than it committed to"):
+        Ledger(store, KEY[::-1], Clock()).verify()
+
+
+def test_rows_from_before_there_were_more_fields_keep_their_hash() -> None:
+    old = {
+        "sequence": 1,
+        "release_id": "r" * 32,
+        "pipeline": "p",
+        "logical_date": "2026-03-01",
+        "stage": "user_model",
+        "configuration_sha256": "c",
+        "dataset_id": "d",
+        "mechanism": {"kind": "gaussian", "sigma": 2.0, "clip": 1.0, "steps": 4},
+        "mu_squared": 1.0,
+        "delta": 1e-5,
+        "people": 3,
+        "people_commitment": "e",
+        "status": "reserved",
+        "recorded_at": "2026-03-01T00:00:00+00:00",
+        "library": "everloop 0.1.0",
+        "previous_sha256": GENESIS,
+        "unit": "person",
+        "neighbours": "add-or-remove-one",
+    }
+    text = json.dumps(old, sort_keys=True, separators=(",", ":"))
+    stored = LedgerRow(
+        **{
+            **old,
+            "logical_date": date(2026, 3, 1),
+            "status": ReleaseStatus.RESERVED,
+            "recorded_at": datetime(2026, 3, 1, tzinfo=UTC),
+            "row_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        }  # type: ignore[arg-type]
+    )
+    assert list(check_chain([stored])) == ["r" * 32]
+    with pytest.raises(ShouldRepairLedger, match="was changed"):
+        check_chain([dataclasses.replace(stored, epsilon=2.0)])
 
 
 def test_a_row_reserved_twice_or_with_a_free_price_is_named(ledger: Ledger) -> None:

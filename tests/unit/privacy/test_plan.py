@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import math
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent
+from dp_accounting.rdp import RdpAccountant
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec, PrivacySpec
-from everloop.contracts.privacy import BudgetStatus, LedgerRow, ReleaseStatus
+from everloop.contracts.privacy import (
+    BudgetStatus,
+    GaussianMechanism,
+    LedgerRow,
+    ReleaseStatus,
+    SubsampledGaussianMechanism,
+)
 from everloop.loops import load
 from everloop.privacy import accounting, plan
 
@@ -44,17 +53,65 @@ def test_profiles_are_one_release_of_unit_norm() -> None:
     assert mechanism.mu_squared == pytest.approx(0.0718514 * 0.25 * 0.2, rel=1e-5)
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.floats(0.01, 0.99), st.integers(1, 3660), st.floats(0.1, 5.0))
-def test_a_period_of_nights_fits_the_budget(share: float, days: int, epsilon: float) -> None:
-    spec = with_privacy(first_fit_share=share, period_days=days, epsilon=epsilon)
-    nights = sum(
-        plan.night_mu_squared(spec, stage, first=True)
-        + (days - 1) * plan.night_mu_squared(spec, stage, first=False)
-        for stage in plan.STAGES
+@settings(deadline=None, max_examples=60)
+@given(
+    first=st.floats(0.01, 0.99),
+    period=st.integers(1, 120),
+    refit=st.integers(1, 200),
+    rate=st.sampled_from([1.0, 0.1]),
+)
+def test_a_period_of_nights_fits_the_budget(
+    first: float, period: int, refit: int, rate: float
+) -> None:
+    spec = with_privacy(
+        first_fit_share=first, period_days=period, profiles_refit_days=refit, sampling_rate=rate
     )
-    assert nights <= plan.budget_mu_squared(spec.privacy) * (1 - 1e-12)
-    assert nights >= plan.budget_mu_squared(spec.privacy) * share * (1 - 1e-9)
+    spent = [0.0] * (period + 2 * refit + 1)
+    for stage in plan.STAGES:
+        history: list[LedgerRow] = []
+        for day in range(len(spent)):
+            on = date(2026, 1, 1) + timedelta(days=day)
+            if plan.served_by(spec.privacy, stage, on, history) is None:
+                spent[day] += plan.night_mu_squared(spec, stage, first=not history)
+                history.append(row(on, stage))
+    budget = plan.budget_mu_squared(spec.privacy)
+    periods = [math.fsum(spent[max(0, end - period) : end]) for end in range(1, len(spent) + 1)]
+    assert max(periods) <= budget * (1 + 1e-12)
+    assert max(periods) >= budget * first * (1 - 1e-9)
+
+
+def test_the_plan_spends_most_of_a_period() -> None:
+    """By hand: the user model and quality .25 + 364/365 .75; profiles .25 + 4 (.75 90/365)."""
+    spec = with_privacy()
+    assert plan.later_share(spec.privacy, "profiles") == pytest.approx(0.75 * 90 / 365)
+    assert plan.later_share(spec.privacy, "quality") == pytest.approx(0.75 / 365)
+    two = with_privacy(profiles_refit_days=300).privacy
+    assert plan.later_share(two, "profiles") == pytest.approx(0.5)  # two of them in a period
+    whole = with_privacy(profiles_refit_days=400).privacy
+    assert plan.later_share(whole, "profiles") == pytest.approx(0.75 * 400 / 365)
+
+
+def test_a_stage_is_due_when_its_last_release_has_served_its_days() -> None:
+    privacy, last = with_privacy().privacy, row(date(2026, 3, 1), "profiles")
+    for days, due in ((-1, True), (0, True), (1, False), (89, False), (90, True), (500, True)):
+        on = date(2026, 3, 1) + timedelta(days=days)
+        serves = plan.served_by(privacy, "profiles", on, (last, row(on, "user_model")))
+        assert serves == (None if due else last)
+    assert plan.due_after(privacy, last) == date(2026, 5, 30)
+    assert plan.served_by(privacy, "user_model", date(2026, 3, 2), (last,)) is None
+
+
+def test_a_subsampled_user_model_costs_what_is_planned_at_the_judging_order() -> None:
+    spec = with_privacy(sampling_rate=0.05, steps=300)
+    planned = plan.night_mu_squared(spec, "user_model", first=False)
+    mechanism = plan.night_mechanism(spec, "user_model", first=False)
+    assert isinstance(mechanism, SubsampledGaussianMechanism)
+    assert (mechanism.steps, mechanism.sampling_rate) == (300, 0.05)
+    accountant = RdpAccountant([18])
+    accountant.compose(PoissonSampledDpEvent(0.05, GaussianDpEvent(mechanism.sigma)), 300)
+    assert accountant.rdp[0] == pytest.approx(18 * planned / 2, rel=1e-6)
+    assert isinstance(plan.night_mechanism(spec, "profiles", first=False), GaussianMechanism)
+    assert planned == pytest.approx(0.0611055 * 0.7 * 0.75 / 365, rel=1e-5)
 
 
 def test_unknown_stages_have_no_budget() -> None:
