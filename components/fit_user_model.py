@@ -50,10 +50,12 @@ def fit_user_model(
     from everloop.contracts.encoded_file import load_encoded
     from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
+    from rl.encoders import layout
     from synthetic.user_model import release_user_model
 
     with stage("fit_user_model", user_model, page, metrics) as told:
         spec, place = assemble(product, privacy=privacy), open_workspace(workspace)
+        version = read(DatasetManifest, dataset.path)
         return publish_release(
             told,
             user_model.path,
@@ -63,8 +65,10 @@ def fit_user_model(
                 place.ledger,
                 place.blobs,
                 date.fromisoformat(logical_date),
-                read(DatasetManifest, dataset.path).dataset_id,
+                version.dataset_id,
                 f"{spec.name}/{tenant}",
                 folder,
+                layout=layout(spec),
+                known_until=version.known_until,
             ),
         )

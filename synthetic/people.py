@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from everloop.contracts.datasets import EncodedEpisodes, Float, Int
+from everloop.contracts.datasets import EncodedEpisodes, Float, Float32, Int
 from everloop.contracts.errors import ShouldFixInput
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Following:
+    """What each of n episodes was followed by: the same person's next decision, whatever became of it.
+
+    Attributes:
+        row: (n,) row of ``context`` that holds the next decision's, -1 where there is none.
+        wait: (n,) seconds until then, infinite where there is none.
+        observed: (n,) seconds from the episode to the public end of the data.
+        context: contexts that ``row`` indexes.
+    """
+
+    row: Int
+    wait: Float
+    observed: Float
+    context: Float32
+
+    def at(self, rows: Int) -> Following:
+        """The same of the given episodes."""
+        return replace(self, row=self.row[rows], wait=self.wait[rows], observed=self.observed[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,11 +42,13 @@ class PeopleEpisodes:
         people: (P,) pseudonyms, sorted.
         rows: (P, E) rows of ``episodes``, newest first, -1 behind a person's last one.
         episodes: what the rows index.
+        following: what each of them was followed by.
     """
 
     people: tuple[str, ...]
     rows: Int
     episodes: EncodedEpisodes
+    following: Following
 
     def __len__(self) -> int:
         return len(self.people)
@@ -39,7 +63,7 @@ class PeopleEpisodes:
         """The same people in order, at most ``size`` at a time."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            yield PeopleEpisodes(self.people[part], self.rows[part], self.episodes)
+            yield replace(self, people=self.people[part], rows=self.rows[part])
 
 
 def people_of(episodes: EncodedEpisodes) -> tuple[str, ...]:
@@ -47,8 +71,38 @@ def people_of(episodes: EncodedEpisodes) -> tuple[str, ...]:
     return tuple(str(person) for person in episodes.people[np.unique(episodes.person)])
 
 
-def gather(episodes: EncodedEpisodes, people: Collection[str], last: int) -> PeopleEpisodes:
+def following(episodes: EncodedEpisodes, until: float | None = None) -> Following:
+    """What each episode was followed by (ties: the later row is newer).
+
+    Args:
+        episodes: every decision that is known of the people, also those that nothing is learned from.
+        until: public end of the data, seconds since the epoch, never its newest row's time; ``None``:
+            unknown, so that nobody is known to have stayed away.
+    """
+    n = len(episodes)
+    order = np.lexsort((np.arange(n), episodes.timestamp, episodes.person))
+    same = episodes.person[order[1:]] == episodes.person[order[:-1]]
+    row = np.full(n, -1, dtype=np.int64)
+    row[order[:-1][same]] = order[1:][same]
+    wait = np.where(row >= 0, episodes.timestamp[row] - episodes.timestamp, np.inf)
+    end = -np.inf if until is None else until
+    observed = np.maximum(end - episodes.timestamp, np.where(row >= 0, wait, 0.0))
+    return Following(row, wait, observed, episodes.context)
+
+
+def gather(
+    episodes: EncodedEpisodes,
+    people: Collection[str],
+    last: int,
+    followed: Following | None = None,
+) -> PeopleEpisodes:
     """The last ``last`` episodes of each of the given people (ties: the later row is newer).
+
+    Args:
+        episodes: what is learned from.
+        people: pseudonyms.
+        last: episodes that count of a person.
+        followed: what each episode was followed by; ``None``: as far as ``episodes`` alone tells.
 
     Raises:
         ShouldFixInput: a context, signal or reward is out of range, or a person has no episode.
@@ -68,7 +122,12 @@ def gather(episodes: EncodedEpisodes, people: Collection[str], last: int) -> Peo
     owner = np.repeat(np.arange(len(person)), count)
     kept = place < last
     table[owner[kept], place[kept]] = rows[kept]
-    return PeopleEpisodes(tuple(str(p) for p in episodes.people[person]), table, episodes)
+    return PeopleEpisodes(
+        tuple(str(p) for p in episodes.people[person]),
+        table,
+        episodes,
+        following(episodes) if followed is None else followed,
+    )
 
 
 def require_bounded(episodes: EncodedEpisodes) -> None:
@@ -88,11 +147,15 @@ def require_bounded(episodes: EncodedEpisodes) -> None:
         )
 
 
-def inputs_sha256(episodes: EncodedEpisodes) -> str:
+def inputs_sha256(episodes: EncodedEpisodes, followed: Following | None = None) -> str:
     """SHA-256 of the arrays that a release is computed from: the same noise never covers others.
 
     Signal means count to nine digits, so that a database that sums in another order changes nothing.
     """
+    after: tuple[np.ndarray[Any, Any], ...] = ()
+    if followed is not None:
+        known = np.where((followed.row >= 0)[:, None], followed.context[followed.row], 0.0)
+        after = (known, followed.wait, followed.observed)
     total = hashlib.sha256(episodes.encoder.encode())
     for array in (
         episodes.people,
@@ -101,6 +164,7 @@ def inputs_sha256(episodes: EncodedEpisodes) -> str:
         episodes.action,
         np.round(episodes.signals, 9),
         episodes.timestamp,
+        *after,
     ):
         total.update(f"{array.dtype.str}{array.shape}".encode())
         total.update(np.ascontiguousarray(array).tobytes())

@@ -1,37 +1,44 @@
-"""The private mechanism of the user model: full-batch noisy gradient descent, clipped per person.
+"""The private mechanism of the user model: noisy gradient descent, clipped per person.
 
 Step t of T, with g_i the gradient of person i's loss over all heads jointly:
 
     w <- w - rate (sum_i g_i min(1, C / |g_i|) + sigma C z_t) / N,        z_t ~ N(0, I),
 
 N the public number of expected people, never the exact count. Adding or removing one person moves
-the sum by at most C, so T steps cost mu^2 = T / sigma^2 (Dong, Roth, Su 2022). A person's loss is the
-mean over their episodes of the cross-entropies of signals (their position within the declared range)
-and of presence. Opacus computes per-person gradients, clips and sums; virtual batches bound memory.
+the sum by at most C, so T steps cost mu^2 = T / sigma^2 (Dong, Roth, Su 2022). A subsampled mechanism
+sums over a Poisson sample of people at rate q, drawn from the release's secret stream, and divides by
+q N. A person's loss is that of ``synthetic.outcomes``. Opacus computes per-person gradients, clips and
+sums; virtual batches bound memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from opacus.grad_sample import GradSampleModule
 from opacus.optimizers import DPOptimizer
+from scipy.special import ndtr
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from everloop.contracts.datasets import Float
+from everloop.contracts.datasets import Bool
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.privacy import GaussianMechanism
-from synthetic.features import FeatureMap, missing_types
-from synthetic.linear_user_model import Weights
+from everloop.contracts.privacy import Mechanism, SubsampledGaussianMechanism
+from synthetic.features import FeatureMap
+from synthetic.linear_module import LinearModule
 from synthetic.noise import Noise
 from synthetic.people import PeopleEpisodes
+from synthetic.samples import Samples, samples_of
+from synthetic.weights import Weights
 
 BATCH_PEOPLE = 2_000
+KEPT_BYTES = 1 << 30
+"""Features of virtual batches are kept between steps up to this size, else made again."""
 Progress = Callable[[int, int], None]
 
 
@@ -40,20 +47,20 @@ def private_fit(
     features: FeatureMap,
     people: PeopleEpisodes,
     start: Weights,
-    mechanism: GaussianMechanism,
+    mechanism: Mechanism,
     learning_rate: float,
     noise: Noise,
     batch_people: int = BATCH_PEOPLE,
     progress: Progress | None = None,
 ) -> Weights:
-    """Run the mechanism; its output is all that may leave.
+    """Run the mechanism on linear heads; its output is all that may leave.
 
     Args:
         spec: signal ranges, and ``privacy.people_expected``.
         features: public features.
         people: who takes part, with the episodes that count.
         start: weights to start from, themselves released or constant.
-        mechanism: sigma, clip and steps that were paid for.
+        mechanism: sigma, clip, steps and sampling rate that were paid for.
         learning_rate: the rate of the formula.
         noise: standard normals; a release's own sealed stream, except in tests.
         batch_people: people per virtual batch; changes memory, not the result.
@@ -62,121 +69,131 @@ def private_fit(
     Raises:
         ShouldFixArgument: there is nobody, or no weight moved.
     """
+    module = LinearModule(features, start)
+    descend(module, spec, features, people, mechanism, learning_rate, noise, batch_people, progress)
+    return module.fitted()
+
+
+def descend(
+    module: nn.Module,
+    spec: LoopSpec,
+    features: FeatureMap,
+    people: PeopleEpisodes,
+    mechanism: Mechanism,
+    learning_rate: float,
+    noise: Noise,
+    batch_people: int = BATCH_PEOPLE,
+    progress: Progress | None = None,
+) -> None:
+    """Run the mechanism on a module from (wide, shared, narrow, motion) to logits (P, E, H), in place.
+
+    Raises:
+        ShouldFixArgument: there is nobody, or a parameter did not move.
+    """
     if not len(people):
         raise ShouldFixArgument("A private fit without people.", "Reserve for at least one person.")
+    rate = _sampling_rate(mechanism)
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    with _one_thread():
+        model = GradSampleModule(module, batch_first=True, loss_reduction="sum")
+        optimizer = _NoisyOptimizer(
+            torch.optim.SGD(model.parameters(), lr=learning_rate),
+            noise,
+            noise_multiplier=mechanism.sigma,
+            max_grad_norm=mechanism.clip,
+            expected_batch_size=rate * spec.privacy.people_expected,
+        )
+        batches = _Batches(spec, features, people, batch_people)
+        for step in range(mechanism.steps):
+            chosen = None if rate == 1.0 else ndtr(noise((len(people),))) < rate
+            for part, last in batches.of(chosen):
+                optimizer.signal_skip_step(do_skip=not last)
+                torch.autograd.backward(_loss(model, part))
+                optimizer.step()
+                optimizer.zero_grad()
+            if progress is not None:
+                progress(step + 1, mechanism.steps)
+    # Opacus trains nothing, without a word, where its hooks do not reach a parameter.
+    for old, parameter in zip(before, module.parameters(), strict=True):
+        if old.numel() and torch.equal(old, parameter):
+            raise ShouldFixArgument(
+                "The private fit moved no weight of a head.", "Check opacus and torch versions."
+            )
+
+
+def _sampling_rate(mechanism: Mechanism) -> float:
+    return mechanism.sampling_rate if isinstance(mechanism, SubsampledGaussianMechanism) else 1.0
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _descend(
-            spec, features, people, start, mechanism, learning_rate, noise, batch_people, progress
-        )
+        yield
     finally:
         torch.set_num_threads(threads)
 
 
-def _descend(
-    spec: LoopSpec,
-    features: FeatureMap,
-    people: PeopleEpisodes,
-    start: Weights,
-    mechanism: GaussianMechanism,
-    learning_rate: float,
-    noise: Noise,
-    batch_people: int,
-    progress: Progress | None,
-) -> Weights:
-    heads = _Heads(features, start)
-    model = GradSampleModule(heads, batch_first=True, loss_reduction="sum")
-    optimizer = _NoisyOptimizer(
-        torch.optim.SGD(model.parameters(), lr=learning_rate),
-        noise,
-        noise_multiplier=mechanism.sigma,
-        max_grad_norm=mechanism.clip,
-        expected_batch_size=spec.privacy.people_expected,
-    )
-    parts = list(people.batches(batch_people))
-    for step in range(mechanism.steps):
-        for index, part in enumerate(parts):
-            optimizer.signal_skip_step(do_skip=index < len(parts) - 1)
-            torch.autograd.backward(_loss(model, spec, features, part))
-            optimizer.step()
-            optimizer.zero_grad()
-        if progress is not None:
-            progress(step + 1, mechanism.steps)
-    fitted = heads.weights()
-    _require_moved(start, fitted)
-    return fitted
+class _Batches:
+    """Virtual batches of people, their features kept between steps while they fit in memory."""
+
+    def __init__(
+        self, spec: LoopSpec, features: FeatureMap, people: PeopleEpisodes, size: int
+    ) -> None:
+        self._spec, self._features = spec, features
+        self._parts = list(people.batches(size))
+        self._size = size
+        self._kept: dict[int, Samples] = {}
+        self._free = KEPT_BYTES
+
+    def of(self, chosen: Bool | None) -> Iterator[tuple[dict[str, torch.Tensor], bool]]:
+        """(tensors, whether it is the last one); ``chosen`` (P,): who takes part in the step."""
+        last = len(self._parts) - 1
+        for index, part in enumerate(self._parts):
+            samples = self._samples(index)
+            who = None if chosen is None else chosen[index * self._size :][: len(part)]
+            yield _tensors(samples, part.rows.shape[1], who), index == last
+
+    def _samples(self, index: int) -> Samples:
+        known = self._kept.get(index)
+        if known is not None:
+            return known
+        made = samples_of(self._spec, self._features, self._parts[index])
+        if made.bytes <= self._free:
+            self._free -= made.bytes
+            self._kept[index] = made
+        return made
 
 
-def _require_moved(start: Weights, fitted: Weights) -> None:
-    """Opacus trains nothing, without a word, where its hooks do not reach a parameter."""
-    pairs = ((start.values, fitted.values), (start.presences, fitted.presences))
-    if any(before.size and np.array_equal(before, after) for before, after in pairs):
-        raise ShouldFixArgument(
-            "The private fit moved no weight of a head.", "Check opacus and torch versions."
-        )
+def _tensors(samples: Samples, each: int, who: Bool | None) -> dict[str, torch.Tensor]:
+    """(P, E, ...) tensors. Nobody sampled: the first person with weight 0, since a batch needs one."""
+    seen = samples.seen
+    given = {
+        "wide": seen.wide,
+        "shared": seen.shared,
+        "narrow": seen.narrow,
+        "motion": seen.motion,
+        "target": samples.target,
+        "weight": samples.weight,
+    }
+    rows = slice(None) if who is None else np.flatnonzero(who)
+    nobody = who is not None and not who.any()
+    found = {}
+    for name, array in given.items():
+        shaped = array.reshape(samples.people, each, *array.shape[1:])
+        found[name] = torch.from_numpy(np.ascontiguousarray(shaped[:1] if nobody else shaped[rows]))
+    if nobody:
+        found["weight"] = torch.zeros_like(found["weight"])
+    return found
 
 
-class _Heads(nn.Module):
-    """Value and presence heads as linear layers, in double precision."""
-
-    def __init__(self, features: FeatureMap, start: Weights) -> None:
-        super().__init__()
-        self._no_presences = np.zeros((0, features.presence_width))
-        self.values = _linear(start.values)
-        self.presences = _linear(start.presences) if features.presences else None
-
-    def forward(
-        self, features: torch.Tensor, presence: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        present = None if self.presences is None else self.presences(presence)
-        return self.values(features), present
-
-    def weights(self) -> Weights:
-        values = self.values.weight.detach().numpy().copy()
-        if self.presences is None:
-            return Weights(values, self._no_presences)
-        return Weights(values, self.presences.weight.detach().numpy().copy())
-
-
-def _linear(weight: Float) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=torch.float64)
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(weight))
-    return layer
-
-
-def _loss(model: Any, spec: LoopSpec, features: FeatureMap, part: PeopleEpisodes) -> torch.Tensor:
+def _loss(model: Any, part: dict[str, torch.Tensor]) -> torch.Tensor:
     """Sum over people of their own mean loss; sums, since each person is one sample."""
-    size = part.rows.shape
-    rows = np.maximum(part.rows, 0).ravel()
-    wide, narrow = features.of(part.episodes.context[rows], part.episodes.action[rows])
-    signals = part.episodes.signals[rows].reshape(*size, -1)
-    low = np.array([-1.0 if s.two_sided else s.low for s in spec.signals])
-    high = np.array([1.0 if s.two_sided else s.high for s in spec.signals])
-    known = np.isfinite(signals)
-    target = np.clip(np.where(known, (signals - low) / (high - low), 0.5), 0.0, 1.0)
-    share = part.share[:, :, None]
-    values, present = model(_tensor(wide, size), _tensor(narrow, size))
-    loss = _cross_entropy(values, target, known * share)
-    if present is not None:
-        loss = loss + _cross_entropy(
-            present, known[:, :, list(missing_types(spec))].astype(np.float64), share
-        )
-    return loss
-
-
-def _tensor(features: Float, size: tuple[int, ...]) -> torch.Tensor:
     # Opacus's hooks want inputs with gradients; torch warns at every step otherwise.
-    return torch.from_numpy(features.reshape(*size, -1)).requires_grad_()
-
-
-def _cross_entropy(logits: torch.Tensor, target: Float, weight: Float) -> torch.Tensor:
+    seen = (part[name].requires_grad_() for name in ("wide", "shared", "narrow", "motion"))
     return binary_cross_entropy_with_logits(
-        logits,
-        torch.from_numpy(target),
-        weight=torch.from_numpy(np.broadcast_to(weight, target.shape).copy()),
-        reduction="sum",
+        model(*seen), part["target"], weight=part["weight"], reduction="sum"
     )
 
 

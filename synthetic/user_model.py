@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
 
-from everloop.contracts.datasets import EncodedEpisodes
+from everloop.contracts.datasets import EncodedEpisodes, EncodingLayout
 from everloop.contracts.errors import EverloopError
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import BlobStore, PrivacyLedger, Reservation
 from everloop.contracts.privacy import ReleaseNote
 from synthetic.features import FeatureMap, feature_map
-from synthetic.linear_user_model import (
-    LinearUserModel,
-    ReleaseFacts,
-    Weights,
-    cold_weights,
-    load_user_model,
-    save_user_model,
-)
+from synthetic.linear_user_model import LinearUserModel
+from synthetic.nights import Released, night_rate
 from synthetic.noise import SealedNoise
-from synthetic.people import gather, inputs_sha256, people_of, require_bounded
+from synthetic.people import following, gather, inputs_sha256, people_of, require_bounded
 from synthetic.release import Night, mechanism_of, note_of, release
+from synthetic.release_facts import ReleaseFacts
+from synthetic.user_model_file import load_user_model, save_user_model
+from synthetic.weights import cold_weights
 
 __all__ = ["LinearUserModel", "load_user_model", "release_user_model"]
 
 STAGE = "user_model"
-_PRODUCT = {"name", "context", "actions", "signals", "reward", "privacy", "success_metrics"}
-MECHANISM_VERSION = 1
+_PRODUCT = {"name", "context", "actions", "signals", "reward", "privacy", "journeys"}
+MECHANISM_VERSION = 2
 """Rises whenever the same inputs would give another release."""
 
 
@@ -44,21 +41,26 @@ def release_user_model(
     pipeline: str,
     workdir: Path,
     progress: Callable[[int, int], None] | None = None,
+    layout: EncodingLayout | None = None,
+    known_until: datetime | None = None,
 ) -> tuple[Path, ReleaseNote]:
     """Fit the user model on ``episodes.training`` under a reservation of the ledger.
 
-    The rate of a night falls with its budget, learning_rate * mu^2 / mu^2 of the first fit: later
-    nights are then small, steady corrections, and their noise averages out instead of piling up.
+    The rate of a night falls with its part of the precision so far (``synthetic.nights``): later nights
+    are small, steady corrections, and their noise averages out instead of piling up.
 
     Args:
         spec: the loop, budget and mechanism included.
-        episodes: every encoded episode of the dataset; holdout and comparison are left out here.
+        episodes: every encoded episode of the dataset; holdout and comparison are left out here, except
+            that a person's next decision counts as one whatever became of it.
         ledger, blobs: where budget is taken from and the output is kept.
         logical_date: the night; (pipeline, date) is paid for once.
         dataset_id: what the noise is bound to.
         pipeline: owner of the releases, such as "companion/default".
         workdir: folder that gets ``user_model.safetensors``.
         progress: called with (steps done, steps).
+        layout: what the context's dimensions mean; without it, no history is seen.
+        known_until: public end of the data (UTC); ``None``: the end of the logical date.
 
     Returns:
         The released file and what the report says of it.
@@ -73,14 +75,19 @@ def release_user_model(
     night = Night(spec, ledger, blobs, pipeline, STAGE, logical_date, dataset_id, Path(workdir))
     training = episodes.training
     require_bounded(training)
-    features = feature_map(spec, training.interacting)
-    start, started_from = _warm_start(night, features, training.encoder)
+    learned = ~episodes.holdout & ~episodes.comparison & np.isfinite(episodes.reward)
+    end = known_until or datetime.combine(logical_date, time(), UTC) + timedelta(days=1)
+    followed = following(episodes, end.timestamp()).at(np.flatnonzero(learned))
+    features = feature_map(spec, training.interacting, layout)
+    before = _before(night, features, training.encoder)
+    started_from = "" if before is None else before.facts.release_id
     configuration = {
         "version": MECHANISM_VERSION,
         "product": spec.model_dump(mode="json", include=_PRODUCT),
+        "start": cold_weights(spec, features).flat.tolist() if before is None else [],
         "encoder": training.encoder,
         "warm_start": started_from,
-        "inputs": inputs_sha256(training),
+        "inputs": inputs_sha256(training, followed),
     }
 
     def compute(reservation: Reservation, path: Path) -> Path:
@@ -88,14 +95,14 @@ def release_user_model(
         from synthetic.private_fit import private_fit  # noqa: PLC0415
 
         mechanism = mechanism_of(reservation)
-        rate = spec.privacy.learning_rate * min(
-            1.0, mechanism.mu_squared / night.first_fit_mu_squared()
-        )
+        spent = reservation.row.mu_squared
+        old = None if before is None else Released(before.weights, before.facts.precision)
+        rate, precision = night_rate(spec.privacy, spent, old)
         weights = private_fit(
             spec,
             features,
-            gather(training, reservation.admitted, spec.privacy.episodes_per_person),
-            start or cold_weights(spec, features),
+            gather(training, reservation.admitted, spec.privacy.episodes_per_person, followed),
+            cold_weights(spec, features) if before is None else before.weights,
             mechanism,
             rate,
             SealedNoise(reservation.noise_seed, STAGE),
@@ -111,14 +118,13 @@ def release_user_model(
             sigma=mechanism.sigma,
             clip=mechanism.clip,
             steps=mechanism.steps,
-            mu_squared=mechanism.mu_squared,
+            sampling_rate=1.0,
+            mu_squared=spent,
             learning_rate=rate,
+            precision=precision,
             people_expected=spec.privacy.people_expected,
-            noise_deviation=rate
-            * mechanism.sigma
-            * mechanism.clip
-            * float(np.sqrt(mechanism.steps))
-            / spec.privacy.people_expected,
+            noise_deviation=0.0,
+            noise_share=0.0,
             warm_start=started_from,
         )
         return save_user_model(path, features, weights, facts)
@@ -128,30 +134,24 @@ def release_user_model(
     return released.path, note_of(night, released, model.parameters, _figures(model))
 
 
-def _warm_start(night: Night, features: FeatureMap, encoder: str) -> tuple[Weights | None, str]:
-    """(weights of the newest earlier release, its id) if they are of the same features and encoder."""
+def _before(night: Night, features: FeatureMap, encoder: str) -> LinearUserModel | None:
+    """The newest earlier release, if it is of the same features and encoder."""
     found = night.previous()
     if found is None:
-        return None, ""
-    row, path = found
+        return None
     try:
-        model = load_user_model(path, night.spec)
+        model = load_user_model(found[1], night.spec)
     except EverloopError:  # of another catalogue or format: start cold
-        return None, ""
-    same = (
-        model.facts.encoder == encoder
-        and np.array_equal(model.features.context, features.context)
-        and np.array_equal(model.features.interacting, features.interacting)
-    )
-    return (model.weights, row.release_id) if same else (None, "")
+        return None
+    same = model.facts.encoder == encoder and model.features.same(features)
+    return model if same else None
 
 
 def _figures(model: LinearUserModel) -> dict[str, float]:
     """Figures of the release's own output."""
     facts = model.facts
-    squares = float((model.weights.values**2).sum() + (model.weights.presences**2).sum())
     return {
-        "weight_root_mean_square": float(np.sqrt(squares / max(1, model.parameters))),
+        "weight_root_mean_square": float(np.sqrt((model.weights.flat**2).mean())),
         "noise_deviation_per_weight": facts.noise_deviation,
         "learning_rate": facts.learning_rate,
         "warm_started": float(bool(facts.warm_start)),

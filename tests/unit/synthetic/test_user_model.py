@@ -19,6 +19,7 @@ from everloop.contracts.errors import (
 )
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.privacy import ReleaseNote
+from synthetic.nights import MEMORY_NIGHTS
 from synthetic.user_model import load_user_model, release_user_model
 from tests.unit.synthetic.world import SPEC, Place, contexts, make, truth
 
@@ -73,9 +74,9 @@ def test_it_ranks_actions_well_under_a_first_nights_noise(
     assert ranked_well(path, spec) > 0.6
     assert note.released
     assert note.people == 3_000
-    assert note.parameters == 65
+    assert note.parameters == 115
     assert note.epsilon == pytest.approx(0.386, abs=0.01)
-    assert note.metrics["learning_rate"] == 12.0
+    assert note.metrics["learning_rate"] == pytest.approx(spec.privacy.learning_rate)
     assert note.mechanism["steps"] == 16
 
 
@@ -98,8 +99,10 @@ def test_later_nights_start_warm_and_step_little(place: Place) -> None:
     after = load_user_model(path, SPEC)
     assert after.facts.warm_start == first.release_id == before.release_id
     share = second.mu_squared / first.mu_squared
-    assert after.facts.learning_rate == pytest.approx(12.0 * share)
     assert share == pytest.approx(0.75 / 365 / 0.25)
+    gain = share / (share + 1.0 - 1.0 / MEMORY_NIGHTS)
+    assert after.facts.learning_rate == pytest.approx(SPEC.privacy.learning_rate * gain)
+    assert after.facts.precision == pytest.approx(second.mu_squared / gain)
     moved = np.abs(after.weights.values - before.weights.values).max()
     assert 0.0 < moved < 0.5 * np.abs(before.weights.values).max()
     assert (first.metrics["warm_started"], second.metrics["warm_started"]) == (0.0, 1.0)
