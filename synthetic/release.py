@@ -170,6 +170,22 @@ def mechanism_of(reservation: Reservation) -> Mechanism:
     )
 
 
+def gaussian_of(reservation: Reservation) -> GaussianMechanism:
+    """The mechanism of a stage that is never subsampled.
+
+    Raises:
+        ShouldFixArgument: the reservation paid for a subsampled one.
+    """
+    mechanism = mechanism_of(reservation)
+    if not isinstance(mechanism, GaussianMechanism):
+        raise ShouldFixArgument(
+            f"The {reservation.row.stage} release of {reservation.row.logical_date} was paid for as "
+            "subsampled, which this stage is not.",
+            "Use the next date.",
+        )
+    return mechanism
+
+
 def _not_due(night: Night) -> Released | None:
     """The release that serves a night on which the plan has none; None where one is to be made."""
     due = night.ledger.next_due(night.spec, night.pipeline, night.stage, night.logical_date)

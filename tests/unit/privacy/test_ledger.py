@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
-import json
 import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from everloop.contracts.canonical import canonical_json
 from everloop.contracts.errors import (
     ShouldFixArgument,
     ShouldKeepRelease,
@@ -503,7 +503,7 @@ def test_rows_from_before_there_were_more_fields_keep_their_hash() -> None:
         "unit": "person",
         "neighbours": "add-or-remove-one",
     }
-    text = json.dumps(old, sort_keys=True, separators=(",", ":"))
+    text = canonical_json(old)
     stored = LedgerRow(
         **{
             **old,
