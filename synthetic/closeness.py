@@ -8,22 +8,36 @@ import numpy as np
 
 from everloop.contracts.datasets import EncodingLayout, Float, Float32, Int
 
-_ROWS = 4_000
+MOST_ROWS = 50_000
+MOST_SYNTHETIC = 2_000
 _CHUNK = 256
+_BLOCK = 8_192
 _DECIMALS = 5
+_MUCH = 0.25
+"""A squared distance below this share of another one is less than half of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Closeness:
-    """``copies`` of n rows equal a real row; ``nearer_training`` in [0, 1] is the share of rows
-    whose nearest real row is a training row, ties counting half, among as many holdout rows; NaN where
-    there is nothing of one kind."""
+    """How near synthetic people are to those who were learned from and to those who were not.
+
+    Attributes:
+        n: synthetic rows looked at for copies.
+        copies: of these, rows that equal a real row.
+        compared: synthetic rows whose nearest real rows were looked for.
+        nearer_training: in [0, 1], the share of these whose nearest real row is a training row, ties
+            counting half, among as many holdout rows; NaN where there is nothing of one kind.
+        comparable: False where contexts hold no numbers: equal rows then happen by chance.
+        much_nearer: (rows less than half as far from training as from holdout, the reverse). Without
+            memory both are equally likely; jittered copies, however few, are all of the first kind.
+    """
 
     n: int
     copies: int
+    compared: int
     nearer_training: float
     comparable: bool
-    """False where contexts hold no numbers: equal rows then happen by chance."""
+    much_nearer: tuple[int, int] = (0, 0)
 
 
 def closeness(
@@ -42,15 +56,21 @@ def closeness(
     told = (synthetic[:, numbers] != 0.0).any(axis=1)
     known = {row.tobytes() for part in (training, holdout) for row in _rounded(part)}
     copies = sum(row.tobytes() in known for row in _rounded(synthetic[told]))
-    size = min(len(training), len(holdout), _ROWS)
-    if not size:
-        return Closeness(len(synthetic), copies, float("nan"), bool(told.any()))
-    near = [
-        _nearest(synthetic, part[rng.choice(len(part), size, replace=False)])
+    size = min(len(training), len(holdout), MOST_ROWS)
+    if not size or not len(synthetic):
+        return Closeness(len(synthetic), copies, 0, float("nan"), bool(told.any()))
+    compared = synthetic
+    if len(synthetic) > MOST_SYNTHETIC:
+        compared = synthetic[rng.choice(len(synthetic), MOST_SYNTHETIC, replace=False)]
+    learned, held = (
+        _nearest(compared, part[rng.choice(len(part), size, replace=False)])
         for part in (training, holdout)
-    ]
-    nearer = (near[0] < near[1]) + 0.5 * (near[0] == near[1])
-    return Closeness(len(synthetic), copies, float(nearer.mean()), bool(told.any()))
+    )
+    nearer = (learned < held) + 0.5 * (learned == held)
+    much = int((learned < _MUCH * held).sum()), int((held < _MUCH * learned).sum())
+    return Closeness(
+        len(synthetic), copies, len(compared), float(nearer.mean()), bool(told.any()), much
+    )
 
 
 def _number_dimensions(layout: EncodingLayout) -> Int:
@@ -65,11 +85,13 @@ def _rounded(context: Float32) -> Float32:
 
 def _nearest(rows: Float32, others: Float32) -> Float:
     """(p,) squared distance of each row to the nearest of the others."""
-    others = others.astype(np.float64)
-    squares = (others**2).sum(axis=1)
-    found = np.empty(len(rows))
-    for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK].astype(np.float64)
-        distance = (part**2).sum(axis=1)[:, None] + squares - 2.0 * part @ others.T
-        found[start : start + _CHUNK] = distance.min(axis=1)
+    found = np.full(len(rows), np.inf)
+    for begin in range(0, len(others), _BLOCK):
+        block = others[begin : begin + _BLOCK].astype(np.float64)
+        squares = (block**2).sum(axis=1)
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK].astype(np.float64)
+            distance = (part**2).sum(axis=1)[:, None] + squares - 2.0 * part @ block.T
+            nearest = found[start : start + _CHUNK]
+            np.minimum(nearest, distance.min(axis=1), out=nearest)
     return np.asarray(np.round(np.maximum(found, 0.0), 9), dtype=np.float64)

@@ -15,6 +15,8 @@ from everloop.contracts.figures import QualityFigures
 from everloop.contracts.simulation import ProfileBatch, Responses
 from synthetic.closeness import closeness
 from synthetic.quality import check_quality
+from synthetic.quality.auc import auc
+from synthetic.quality.yardstick import limited
 from tests.unit.synthetic.world import LAYOUT, SPEC, contexts, make, truth
 
 EPISODES = make(600, each=3, holdout_share=0.5)
@@ -34,13 +36,28 @@ class Model:
         share = 0.5 + self.sharpness * (share - 0.5)
         return np.stack([share, 2 * share - 1], axis=1)
 
-    def expected_reward(self, context: Float32, action: Int) -> Float:
+    def acceptance(self, context: Float32, action: Int) -> Float:
+        """The thumb decides where it is present, as it nearly always is on rewarded decisions."""
+        return (self.expected_signals(context, action)[:, 1] + 1) / 2
+
+    def end_chance(self, context: Float32, action: Int) -> Float:
         raise NotImplementedError
 
+    def expected_reward(self, context: Float32, action: Int) -> Float:
+        return self.expected_signals(context, action) @ np.array([0.4, 0.6])
+
     def respond(
-        self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator
+        self,
+        resting: Float32,
+        context: Float32,
+        action: Int,
+        rng: np.random.Generator,
     ) -> Responses:
-        raise NotImplementedError
+        means = self.expected_signals(context, action)
+        thumb = np.where(rng.random(len(action)) < (means[:, 1] + 1) / 2, 1.0, -1.0)
+        signals = np.stack([means[:, 0], thumb], axis=1)
+        ended = np.zeros(len(action), dtype=np.bool_)
+        return Responses(signals, signals @ np.array([0.4, 0.6]), context, ended)
 
 
 def profiles(context: Float32) -> ProfileBatch:
@@ -84,17 +101,29 @@ def test_a_good_generator_and_model_pass_everything() -> None:
     assert [c.name for c in figures.checks] == [
         "distribution_distance",
         "diversity",
+        "least_diverse_cluster",
+        "two_sample_auc",
         "exact_copies",
         "remembered_people",
+        "near_copies",
+        "tstr_share",
         "user_model_skill",
     ]
     distance = estimate(figures, "distribution_distance")
     assert 0.0 < distance.low <= distance.value < 0.05
     assert distance.clusters == 300
     assert estimate(figures, "diversity").value == pytest.approx(1.0, abs=0.1)
+    assert estimate(figures, "two_sample_auc").value == pytest.approx(0.5, abs=0.07)
     assert estimate(figures, "nearer_training").value == pytest.approx(0.5, abs=0.08)
     assert estimate(figures, "exact_copies").value == 0.0
     assert estimate(figures, "remaining_epsilon").value == 0.6
+    assert estimate(figures, "tstr_share").value > 0.95
+    for figure in figures.estimates:
+        if figure.name not in ("exact_copies", "remaining_epsilon"):
+            assert (
+                figure.low <= figure.value <= figure.high or figure.name == "distribution_distance"
+            )
+            assert figure.n > 0
 
 
 def test_a_collapsed_generator_is_refused() -> None:
@@ -105,7 +134,39 @@ def test_a_collapsed_generator_is_refused() -> None:
     figures = check(profiles(collapsed))
     assert status(figures, "diversity") is CheckStatus.FAILED
     assert "collapsed" in named(figures, "diversity").reason
+    assert status(figures, "least_diverse_cluster") is CheckStatus.FAILED
+    assert status(figures, "two_sample_auc") is CheckStatus.FAILED
     assert status(figures, "distribution_distance") is CheckStatus.FAILED
+
+
+def test_a_generator_with_a_few_kinds_of_people_is_refused() -> None:
+    rng = np.random.default_rng(8)
+    modes = GOOD.context[:6][rng.integers(0, 6, 500)].copy()
+    modes[:, :3] += rng.normal(0, 0.02, (500, 3))
+    figures = check(profiles(modes))
+    assert status(figures, "diversity") is CheckStatus.FAILED
+    assert status(figures, "two_sample_auc") is CheckStatus.FAILED
+
+
+def test_half_of_the_people_being_one_person_is_refused() -> None:
+    half = GOOD.context.copy()
+    half[::2] = half[0]
+    figures = check(profiles(half))
+    assert status(figures, "least_diverse_cluster") is CheckStatus.FAILED
+    assert status(figures, "diversity") is CheckStatus.PASSED
+
+
+def test_right_marginals_of_people_who_cannot_be_are_refused() -> None:
+    """Real people's three moods agree, synthetic people's never do; each by itself is right."""
+    rng = np.random.default_rng(9)
+    one = make(600, each=3, holdout_share=0.5)
+    shift = np.sign(one.context[:, :1])
+    one.context[:, 1:3] = np.clip(0.9 * shift + 0.05 * rng.normal(size=(1800, 2)), -1, 1)
+    shuffled = one.context[rng.permutation(1800)[:500]].copy()
+    shuffled[:, 1:3] *= -1.0
+    figures = check(profiles(shuffled), episodes=one)
+    assert status(figures, "distribution_distance") is CheckStatus.PASSED
+    assert status(figures, "two_sample_auc") is CheckStatus.FAILED
 
 
 def test_a_copying_generator_is_refused() -> None:
@@ -134,6 +195,37 @@ def test_a_generator_that_blurs_what_it_remembers_is_refused() -> None:
     figures = check(profiles(remembered))
     assert status(figures, "exact_copies") is CheckStatus.PASSED
     assert status(figures, "remembered_people") is CheckStatus.FAILED
+    assert status(figures, "near_copies") is CheckStatus.FAILED
+
+
+def test_a_few_jittered_copies_among_many_are_refused() -> None:
+    rng = np.random.default_rng(15)
+    mixed = GOOD.context.copy()
+    mixed[:40] = EPISODES.training.context[:40]
+    mixed[:40, :3] += rng.normal(0, 0.002, (40, 3)).astype(np.float32)
+    figures = check(profiles(np.clip(mixed, -1, 1)))
+    assert status(figures, "exact_copies") is CheckStatus.PASSED
+    assert status(figures, "remembered_people") is CheckStatus.PASSED
+    assert status(figures, "near_copies") is CheckStatus.FAILED
+
+
+def test_responses_that_teach_the_opposite_are_refused() -> None:
+    figures = check(model=Model(-1.0))
+    assert status(figures, "tstr_share") is CheckStatus.FAILED
+    assert estimate(figures, "tstr_auc").value < 0.5 < estimate(figures, "trtr_auc").low
+
+
+def test_a_protected_group_that_is_left_out_is_refused() -> None:
+    spec = SPEC.model_copy(update={"protected": ("group",)})
+    figures = check_quality(spec, LAYOUT, GOOD, Model(), EPISODES)
+    assert status(figures, "group_fidelity") is CheckStatus.PASSED
+    groups = {(g.group, g.estimate.name): g for g in figures.groups}
+    assert {name for name, _ in groups} == {"a", "b", "c"}
+    assert groups["a", "acceptance_accuracy"].estimate.value > 0.6
+    without = GOOD.context[GOOD.context[:, 11] == 0.0]
+    figures = check_quality(spec, LAYOUT, profiles(without), Model(), EPISODES)
+    assert status(figures, "group_fidelity") is CheckStatus.FAILED
+    assert "group c" in named(figures, "group_fidelity").reason
 
 
 def test_a_shifted_generator_is_refused() -> None:
@@ -239,4 +331,44 @@ def test_contexts_of_categories_alone_cannot_show_copies() -> None:
 
 
 def test_figures_repeat() -> None:
-    assert check() == check()
+    assert repr(check()) == repr(check())
+
+
+def test_acceptance_by_hand() -> None:
+    held = EPISODES.where(EPISODES.holdout & np.isfinite(EPISODES.reward))
+    figures = check()
+    yes = held.reward >= SPEC.reward.success_at
+    chance = Model().acceptance(held.context, held.action)
+    expected = Model().expected_reward(held.context, held.action)
+    by_hand = {
+        "acceptance_accuracy": ((chance >= 0.5) == yes).mean(),
+        "acceptance_majority": max(yes.mean(), 1 - yes.mean()),
+        "acceptance_auc": auc(yes, chance),
+        "acceptance_brier": ((chance - yes) ** 2).mean(),
+        "expected_reward_error": math.sqrt(((expected - held.reward) ** 2).mean()),
+        "expected_reward_bias": (expected - held.reward).mean(),
+    }
+    for name, value in by_hand.items():
+        assert estimate(figures, name).value == pytest.approx(value), name
+    assert estimate(figures, "acceptance_accuracy").low > by_hand["acceptance_majority"]
+
+
+def test_what_the_noise_cost_is_told_beside_a_reference() -> None:
+    blurred, sharp = Model(0.0), Model()
+    names = ("auc_private", "auc_without_noise", "auc_lost_to_noise", "auc_share_of_noiseless")
+    figures = check_quality(SPEC, LAYOUT, GOOD, blurred, EPISODES, None, sharp)
+    private, plain, lost, share = (estimate(figures, name) for name in names)
+    assert private.value == 0.5
+    assert lost.value == pytest.approx(plain.value - 0.5)
+    assert lost.low > 0.1
+    assert share.value == pytest.approx(0.5 / plain.value)
+    assert not {e.name for e in check().estimates} & set(names)
+
+
+def test_many_held_out_people_are_a_fixed_sample() -> None:
+    many = make(900, each=2, holdout_share=1.0)
+    few = limited(many, last=1, most=200)
+    assert len(few) == len(np.unique(few.person)) == 200
+    assert np.array_equal(few.person, limited(many, last=1, most=200).person)
+    newest = dict(zip(many.person, many.timestamp, strict=True))
+    assert all(newest[p] == t for p, t in zip(few.person, few.timestamp, strict=True))

@@ -1,0 +1,103 @@
+"""From released sums to figures: ratios, and the interval that the noise gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from everloop.contracts.datasets import Float
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.evaluation import Estimate
+from synthetic.quality.resampling import CONFIDENCE, TWO_SIDED, nothing
+
+CLASSES = 4
+NAMES = (
+    "acceptance_auc",
+    "acceptance_accuracy",
+    "acceptance_brier",
+    "expected_reward_error",
+    "marginal_gap",
+)
+METHOD = "private release; the interval is of its noise"
+_DRAWS = 1_000
+_LEAST = 4.0
+"""Deviations of its noise that a denominator must be above 0 by; below, the noise hides the figure."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sums:
+    """What a release holds: D = 2 CLASSES + 3 + V numbers.
+
+    Attributes:
+        sums: (D,) weighted noisy sums over the public number of people: CLASSES shares of refused
+            decisions by rising chance, as many of accepted ones; right, squared error, squared error of
+            reward / 4; V shares inside the synthetic people's bins.
+        weights: (D,) what each entry was multiplied by.
+        shares: (V,) the synthetic people's own shares.
+    """
+
+    sums: Float
+    weights: Float
+    shares: Float
+
+    def __post_init__(self) -> None:
+        entries = 2 * CLASSES + 3 + len(self.shares)
+        sound = all(np.isfinite(part).all() for part in (self.sums, self.weights, self.shares))
+        if not (len(self.sums) == len(self.weights) == entries and sound):
+            raise ShouldFixArgument(
+                f"Published quality: {len(self.sums)} sums and {len(self.weights)} weights are not "
+                f"{entries} finite numbers each."
+            )
+
+
+def figures_of(found: Sums, deviation: float, release_id: str) -> tuple[Estimate, ...]:
+    """The figures with their noise's intervals; ``n`` is 0, since no count of people is published.
+
+    The noise's law is public, so an interval is the value +- 1.96 deviations of what the same noise does
+    to it again. ``acceptance_auc`` is over four classes, ties half: sum_{i<j} r_i a_j + sum_i r_i a_i / 2
+    over sum r sum a. ``marginal_gap`` is the root mean squared difference of marginal shares, less what
+    noise adds to it.
+
+    Args:
+        found: the sums.
+        deviation: standard deviation of the noise in each entry of ``found.sums``.
+        release_id: seeds the repetition of the noise, which is public and spends nothing.
+    """
+    seed = int(release_id[:8], 16)
+    noise = np.random.default_rng([20_260_105, seed]).standard_normal((_DRAWS, len(found.sums)))
+    values = _values(found, found.sums[None], deviation)[0]
+    again = _values(found, found.sums + deviation * noise, deviation)
+    told = []
+    for index, name in enumerate(NAMES):
+        value, repeated = float(values[index]), again[np.isfinite(again[:, index]), index]
+        if not np.isfinite(value) or len(repeated) < _DRAWS // 2:
+            told.append(nothing(name, "the noise hides it"))
+            continue
+        spread = TWO_SIDED * float(repeated.std())
+        low, high = max(0.0, value - spread), min(1.0, value + spread)
+        told.append(Estimate(name, value, low, high, CONFIDENCE, 0, 0, METHOD))
+    return tuple(told)
+
+
+def _values(found: Sums, sums: Float, deviation: float) -> Float:
+    """(b, 5) figures of (b, D) sums within [0, 1]; NaN where a denominator is lost in noise."""
+    plain = sums / found.weights
+    noise = deviation / found.weights
+    refused, agreed = plain[:, :CLASSES], plain[:, CLASSES : 2 * CLASSES]
+    people = plain[:, : 2 * CLASSES].sum(axis=1, keepdims=True)
+    above = _LEAST * noise[0]
+    below, pairs = np.cumsum(refused, axis=1) - 0.5 * refused, np.full(len(plain), np.nan)
+    no, yes = refused.sum(axis=1), agreed.sum(axis=1)
+    enough = (no > above * np.sqrt(CLASSES)) & (yes > above * np.sqrt(CLASSES))
+    np.divide((below * agreed).sum(axis=1), no * yes, out=pairs, where=enough)
+    held = people[:, 0] > above * np.sqrt(2 * CLASSES)
+    means = np.full((len(plain), plain.shape[1] - 2 * CLASSES), np.nan)
+    np.divide(plain[:, 2 * CLASSES :], people, out=means, where=held[:, None])
+    right, square, missed = means[:, 0], means[:, 1], 4.0 * np.maximum(means[:, 2], 0.0)
+    gap = (means[:, 3:] - found.shares) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        blurred = (noise[2 * CLASSES + 3 :] / np.where(held[:, None], people, np.nan)) ** 2
+    gap = np.sqrt(np.maximum((gap - blurred).mean(axis=1), 0.0))
+    told = np.column_stack([pairs, right, square, np.sqrt(missed), gap])
+    return np.asarray(np.clip(told, 0.0, 1.0), dtype=np.float64)
