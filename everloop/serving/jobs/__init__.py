@@ -1,0 +1,1 @@
+"""Jobs beside the requests: who holds one, and the process that does its work."""
