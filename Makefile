@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format coverage golden postgres soak lock clean
+.PHONY: help setup run test test-all lint format coverage golden postgres audit-privacy soak lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ golden: $(READY) ## rewrite the compiled graph that the tests compare with
 
 bench-%: $(READY) ## run the benchmark bench/NAME.py; the last line is its record (BENCH_ARGS="--quick")
 	$(BIN)/python -m bench.$(subst -,_,$*) $(BENCH_ARGS)
+
+audit-privacy: $(READY) ## attack every private release with planted people, and every bug planted in them
+	$(BIN)/python -m bench.audit_privacy $(BENCH_ARGS)
 
 soak: $(READY) ## ten minutes of traffic: memory and write-ahead log, as a table
 	$(BIN)/python -m bench.soak $(BENCH_ARGS)

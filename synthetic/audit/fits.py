@@ -2,9 +2,10 @@
 
 Canary i's context is 1 in a dimension that nobody else has and 0 elsewhere, and its feature there is
 large, so that the person's gradient is clipped and lies in that direction alone: the strongest person
-that the mechanism allows. Their weight moves by rate T C / N towards what they answered if they took
-part, and by noise of deviation rate sigma C sqrt(T) / N in either case. Everything else is the code
-that releases: features, gathering, clipping, optimizer, noise.
+that the mechanism allows. The weight of that feature moves by rate T C / N towards what they answered if
+they took part, and by noise of deviation rate sigma C sqrt(T) / N in either case (with people sampled
+at rate q, N is q N and T is about q T in the first). Everything else is the code that releases:
+features, gathering, sampling, clipping, optimizer, noise.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import numpy as np
 
 from everloop.contracts.datasets import Bool, EncodedEpisodes, Float
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.privacy import Mechanism
+from everloop.contracts.privacy import Mechanism, SubsampledGaussianMechanism
 from synthetic.audit.verdict import AuditResult, judge
-from synthetic.features import CONTEXT_SCALE, FeatureMap, missing_types
-from synthetic.linear_user_model import Weights
+from synthetic.features import CONTEXT_SCALE, KINDS, FeatureMap, missing_types
 from synthetic.noise import Noise, SealedNoise
 from synthetic.people import PeopleEpisodes, gather, people_of
+from synthetic.weights import Weights, unflatten
 
 ORDINARY = 16
 """Context dimensions of everybody else."""
@@ -30,7 +31,6 @@ GAIN = 20.0
 LOGIT_NOISE = 0.3
 """Deviation of a canary's logit from the noise; the rate is chosen for it, so that no canary's answer is
 learned so well that its gradient falls below the clip."""
-BATCH_PEOPLE = 250
 
 
 class Fit(Protocol):
@@ -45,7 +45,6 @@ class Fit(Protocol):
         mechanism: Mechanism,
         learning_rate: float,
         noise: Noise,
-        batch_people: int = BATCH_PEOPLE,
     ) -> Weights:
         """Weights after the mechanism."""
 
@@ -86,7 +85,7 @@ def plant(spec: LoopSpec, canaries: int, ordinary: int, seed: int) -> Planted:
         action=action,
         mask=np.ones((len(person), len(spec.actions)), dtype=np.bool_),
         propensity=np.full(len(person), 1.0 / len(spec.actions)),
-        reward=np.zeros(len(person)),
+        reward=np.where(usual, rng.uniform(-1.0, 1.0, len(person)), 1.0),
         signals=signals,
         holdout=np.zeros(len(person), dtype=np.bool_),
         comparison=np.zeros(len(person), dtype=np.bool_),
@@ -114,22 +113,21 @@ def audit_fit(
         mechanism: what was paid for.
         noise_seed: 32 bytes.
     """
-    expected, steps = spec.privacy.people_expected, mechanism.steps
+    privacy, features = spec.privacy, planted.features
+    sampled = mechanism.sampling_rate if isinstance(mechanism, SubsampledGaussianMechanism) else 1.0
     deviation = LOGIT_NOISE / GAIN
-    rate = deviation * expected / (mechanism.sigma * mechanism.clip * np.sqrt(steps))
-    features = planted.features
-    start = Weights(
-        np.zeros((features.signals, features.width)),
-        np.zeros((features.presences, features.presence_width)),
-    )
-    people = gather(planted.episodes, people_of(planted.episodes), spec.privacy.episodes_per_person)
+    noise_of_a_rate = mechanism.sigma * mechanism.clip * float(np.sqrt(mechanism.steps))
     fitted = fit(
-        spec, features, people, start, mechanism, float(rate), SealedNoise(noise_seed, "audit")
+        spec,
+        features,
+        gather(planted.episodes, people_of(planted.episodes), privacy.episodes_per_person),
+        unflatten(features, np.zeros(features.parameters)),
+        mechanism,
+        deviation * sampled * privacy.people_expected / noise_of_a_rate,
+        SealedNoise(noise_seed, "audit"),
     )
-    own = fitted.values[0, 1 + ORDINARY : 1 + ORDINARY + len(planted.included)]
-    return judge(
-        release, own, planted.included, deviation, spec.privacy.epsilon, spec.privacy.delta
-    )
+    own = fitted.shared[1 + ORDINARY : 1 + ORDINARY + len(planted.included)]
+    return judge(release, own, planted.included, deviation, privacy.epsilon, privacy.delta)
 
 
 def _signals(spec: LoopSpec, usual: Bool, rng: np.random.Generator) -> Float:
@@ -143,13 +141,19 @@ def _signals(spec: LoopSpec, usual: Bool, rng: np.random.Generator) -> Float:
 
 
 def _features(spec: LoopSpec, canaries: int) -> FeatureMap:
+    """Every dimension among those that all wide heads share: one weight each."""
     width = ORDINARY + canaries
     gain = np.ones(width)
-    gain[ORDINARY:] = GAIN * np.sqrt(width) / CONTEXT_SCALE
+    gain[ORDINARY:] = GAIN / CONTEXT_SCALE
+    nothing = np.zeros((0, width))
     return FeatureMap(
-        actions=len(spec.actions),
+        kinds=np.array([KINDS.index(action.kind) for action in spec.actions], dtype=np.int64),
         signals=len(spec.signals),
         presences=len(missing_types(spec)),
         context=np.diag(gain),
-        interacting=np.zeros((0, width)),
+        own=nothing,
+        interacting=nothing,
+        moving=np.zeros(0, dtype=np.int64),
+        history=None,
+        by_action=False,
     )

@@ -31,6 +31,7 @@ from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.ledger_store import SqlLedgerStore
 from synthetic.profiles import release_profiles
 from synthetic.user_model import release_user_model
+from synthetic.weights import Weights
 from tests.unit.synthetic.world import LAYOUT, SPEC, make
 
 DAY = date(2026, 3, 1)
@@ -136,7 +137,7 @@ def test_what_the_busiest_person_moves_is_what_anybody_may(
     for index, episodes in enumerate((crowd, crowd.where(crowd.person != 0))):
         nights = Nights(tmp_path / str(index), "user_model")
         found.append(load_file(nights.run(episodes, spec=spec)[0]))
-    names = ("values", "presences")
+    names = [field.name for field in dataclasses.fields(Weights)]
     moved = np.sqrt(sum(float(((found[0][n] - found[1][n]) ** 2).sum()) for n in names))
     privacy = spec.privacy
     assert moved <= privacy.learning_rate * privacy.clip / privacy.people_expected * (1 + 1e-9)

@@ -8,6 +8,7 @@ a person makes must not depend on how many others there are, as it would if a co
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from datetime import date
@@ -22,9 +23,9 @@ import synthetic.private_fit
 import synthetic.profiles
 from everloop.contracts.datasets import EncodedEpisodes, Float
 from everloop.contracts.loop_spec import LoopSpec
-from synthetic.linear_user_model import Weights
 from synthetic.profiles import release_profiles
 from synthetic.user_model import release_user_model
+from synthetic.weights import Weights
 from tests.unit.synthetic.world import LAYOUT, SPEC, Place, make
 
 DAY = date(2026, 3, 1)
@@ -65,7 +66,7 @@ def user_model(episodes: EncodedEpisodes, folder: Path) -> Released:
         "small/default",
         folder / "out",
     )
-    return Released(path, ("values", "presences"))
+    return Released(path, tuple(field.name for field in dataclasses.fields(Weights)))
 
 
 def profiles(episodes: EncodedEpisodes, folder: Path) -> Released:
@@ -149,14 +150,13 @@ def with_exact_count(fit: Callable[..., Weights]) -> Callable[..., Weights]:
 
 
 def with_free_mean(fit: Callable[..., Weights]) -> Callable[..., Weights]:
-    """The intercepts learn the mean answer, and nobody pays for it."""
+    """Acceptance learns the mean reward, and nobody pays for it."""
 
     def planted(spec: LoopSpec, features: Any, people: Any, *others: Any, **more: Any) -> Weights:
         fitted = fit(spec, features, people, *others, **more)
         rows = people.rows[people.rows >= 0]
-        values = fitted.values.copy()
-        values[:, 0] += np.nanmean(people.episodes.signals[rows], axis=0)
-        return Weights(values, fitted.presences)
+        mean = float(people.episodes.reward[rows].mean())
+        return dataclasses.replace(fitted, acceptance=fitted.acceptance + mean)
 
     return planted
 
