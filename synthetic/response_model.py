@@ -216,7 +216,7 @@ def remembered(block: Float, kind: Int, reward: Float, length: int) -> Float:
     how many of the n' have one.
     """
     rows, size = np.arange(len(block)), len(KINDS)
-    count = np.rint(block[:, size + 2] * length)
+    count = np.clip(np.rint(block[:, size + 2] * length), 0.0, length)  # drawn people's may stray
     grown = np.minimum(count + 1.0, length)
     after = block.copy()
     chosen = np.zeros((len(block), size))
