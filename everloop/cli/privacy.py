@@ -1,36 +1,42 @@
-"""``everloop privacy``: what the budget is, what was spent, and whether the ledger verifies."""
+"""``everloop privacy``: what the budget is, what was and will be spent, and whether the ledger verifies."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everloop.cli.output import Home, Json, print_json, print_pairs, print_table
+from everloop.cli.operator import operator
+from everloop.cli.output import Home, Json, Tenant, notes, print_json, print_pairs, print_table
 from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.privacy import LedgerRow, StagePlan
+
+if TYPE_CHECKING:
+    from everloop.wiring import Workspace
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="The privacy budget and its ledger."
 )
 
+Loop = Annotated[str, typer.Option(help="A shipped loop, or the path of a YAML file.")]
+Day = Annotated[str, typer.Option("--date", help="As of this day (default: today, UTC).")]
+Output = Annotated[Path | None, typer.Option(help="Write the whole ledger to this file.")]
+
 
 @app.command()
-def status(
-    loop: Annotated[str, typer.Option(help="A shipped loop, or the path of a YAML file.")],
-    day: Annotated[str, typer.Option("--date", help="As of this day (default: today, UTC).")] = "",
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
+def status(loop: Loop, day: Day = "", home: Home = None, as_json: Json = False) -> None:
     """Show the budget of the person who has spent most."""
     from everloop.loops import load
-    from everloop.wiring import open_workspace
 
-    on = _day(day) if day else datetime.now(UTC).date()
-    ledger = open_workspace(home).ledger
+    on = _day(day)
+    ledger = _open(home).ledger
     ledger.verify()
-    tonight = {row.release_id: row.mu_squared for row in ledger.history() if row.logical_date == on}
-    budget = ledger.status(load(loop), on, sum(tonight.values()))
+    tonight = {row.release_id: row for row in ledger.history() if row.logical_date == on}
+    budget = ledger.status(load(loop), on, list(tonight.values()))
     if as_json:
         print_json(budget)
         return
@@ -47,19 +53,60 @@ def status(
     )
 
 
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ShouldFixArgument(f"{text!r} is no date.", "Give it as YYYY-MM-DD.") from None
+@app.command()
+def plan(
+    loop: Loop,
+    day: Day = "",
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a run would spend before it does, for how many people, and how long the rest lasts."""
+    from everloop.loops import load
+
+    spec, on = load(loop), _day(day)
+    found = _open(home).ledger.plan(spec, f"{spec.name}/{tenant}", on)
+    if as_json:
+        print_json(found)
+        return
+    cells = [
+        (stage.stage, _what(stage), f"{stage.epsilon:.4g}", f"{stage.mu_squared:.6f}", _whom(stage))
+        for stage in found.stages
+    ]
+    print_table("", ("stage", "on " + on.isoformat(), "ε", "μ²", "people who can pay"), cells)
+    print_pairs(
+        {
+            "this date together": f"ε = {found.epsilon:.4g}",
+            "spent in the period": f"ε = {found.budget.epsilon_period:.4g} of "
+            f"{found.budget.epsilon_budget:g} at δ = {found.budget.delta:g}",
+            "lasts until": f"{found.lasts_until} ({found.budget.nights_left} nights)",
+            "another night from": found.free_again or "no date in the coming period",
+            "people without budget": found.budget.people_retired,
+        }
+    )
+
+
+def _what(stage: StagePlan) -> str:
+    if stage.done:
+        return "is paid for"
+    if stage.serves_until is not None:
+        return f"not due: the last release serves until {stage.serves_until}"
+    return "would be released"
+
+
+def _whom(stage: StagePlan) -> str:
+    if stage.done or stage.serves_until is not None:
+        return "-"
+    return f"{stage.affordable:,} of {stage.people:,}, and everyone who is new"
 
 
 @app.command()
-def history(home: Home = None, as_json: Json = False) -> None:
-    """List every row of the ledger, oldest first."""
-    from everloop.wiring import open_workspace
-
-    rows = open_workspace(home).ledger.history()
+def history(home: Home = None, output: Output = None, as_json: Json = False) -> None:
+    """List every row of the ledger, oldest first; with --output, write them as the export does."""
+    if output is not None:
+        export(output, home, as_json)
+        return
+    rows = _open(home).ledger.history()
     if as_json:
         print_json(list(rows))
         return
@@ -79,12 +126,110 @@ def history(home: Home = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def verify(home: Home = None, as_json: Json = False) -> None:
-    """Check the ledger's hash chain and every person's total; exit 2 names the first bad row."""
-    from everloop.wiring import open_workspace
+def export(
+    output: Annotated[Path, typer.Option(help="File to write, as JSON lines.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write the whole ledger to a file that anybody can check: everloop privacy verify --file.
 
-    rows = open_workspace(home).ledger.verify()
+    It holds no pseudonym; how many people took part in each release is in it.
+    """
+    from everloop.contracts.documents import write_atomically
+
+    ledger = _open(home).ledger
+    ledger.verify()
+    rows = ledger.history()
+    write_atomically(_export(rows), output)
+    if as_json:
+        print_json({"rows": len(rows), "file": str(output)})
+    else:
+        typer.echo(f"{len(rows)} rows are in {output}.")
+
+
+def _export(rows: Sequence[LedgerRow]) -> bytes:
+    from everloop.privacy.export import exported
+
+    return "".join(f"{line}\n" for line in exported(rows)).encode()
+
+
+@app.command()
+def verify(
+    file: Annotated[
+        Path | None, typer.Option(help="Check an exported ledger instead; no workspace is needed.")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Check the ledger's hash chain and every person's total; exit 2 names the first bad row."""
+    if file is not None:
+        _verify_file(file, as_json)
+        return
+    rows = _open(home).ledger.verify()
     if as_json:
         print_json({"rows": rows, "verified": True})
     else:
         typer.echo(f"The ledger verifies: {rows} rows.")
+
+
+def _verify_file(file: Path, as_json: bool) -> None:
+    from everloop.privacy.export import verified
+
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ShouldFixArgument(f"{file} does not read: {problem}.") from None
+    found = verified(text.splitlines())
+    if as_json:
+        print_json(asdict(found) | {"verified": True})
+        return
+    typer.echo(f"The export verifies: {found.rows} rows of {found.releases} releases.")
+    print_pairs(
+        {
+            "unfinished": found.unfinished,
+            "μ² of one who took part in all": f"{found.mu_squared:.6g}",
+            "the chain ends with": found.last_row_sha256,
+        }
+    )
+
+
+@app.command()
+def statement(
+    user: Annotated[str, typer.Option(help="The product's own user id; it is hashed at once.")],
+    day: Day = "",
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Tell one person in plain words what their privacy has cost, and what that means.
+
+    The reading is written into the audit log.
+    """
+    from everloop.privacy.statement import in_words
+
+    place, on = _open(home), _day(day)
+    found = place.ledger.statement(place.pseudonyms.of(user, tenant), on)
+    count = 0 if found is None else len(found.entries)
+    place.audit.append(tenant, operator(), "person.statement", "statement of a person", count)
+    if as_json:
+        print_json({"statement": None if found is None else asdict(found)})
+    elif found is None:
+        notes.print(f"no release has used anything of this person (tenant {tenant}): check the id")
+    else:
+        for line in in_words(found):
+            typer.echo(line)
+
+
+def _open(home: str | None) -> Workspace:
+    from everloop.wiring import open_workspace
+
+    return open_workspace(home)
+
+
+def _day(text: str) -> date:
+    if not text:
+        return datetime.now(UTC).date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ShouldFixArgument(f"{text!r} is no date.", "Give it as YYYY-MM-DD.") from None

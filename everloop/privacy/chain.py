@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 
-from everloop.contracts.episodes import canonical_json
+from everloop.contracts.canonical import Json, canonical_json
 from everloop.contracts.errors import ShouldRepairLedger
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 
@@ -39,8 +39,8 @@ _OF_THE_RELEASE = (
 _ADDED = frozenset({"epsilon", "period_days", "key_id", "event", "rdp_version", "rdp"})
 
 
-def row_sha256(row: LedgerRow) -> str:
-    """SHA-256 of the row's canonical JSON, ``previous_sha256`` included and ``row_sha256`` not.
+def content_of(row: LedgerRow) -> dict[str, Json]:
+    """What a row's hash covers, as JSON: every field but the hash itself.
 
     A field that was added to rows later is left out where it has its default.
     """
@@ -53,7 +53,12 @@ def row_sha256(row: LedgerRow) -> str:
     content["mechanism"] = dict(row.mechanism)
     content["logical_date"] = row.logical_date.isoformat()
     content["recorded_at"] = row.recorded_at.isoformat()
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    return content
+
+
+def row_sha256(row: LedgerRow) -> str:
+    """SHA-256 of the canonical JSON of ``content_of`` the row."""
+    return hashlib.sha256(canonical_json(content_of(row)).encode()).hexdigest()
 
 
 def chained(row: LedgerRow, last: LedgerRow | None) -> LedgerRow:

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from everloop.contracts.errors import (
@@ -62,6 +63,7 @@ def release_id_of(request: ReleaseRequest, key: bytes) -> str:
     return hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:32]
 
 
+@cache
 def libraries() -> str:
     """Versions of what computes a release, as every ledger row keeps them."""
     found = []

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from itertools import islice
+
+import orjson
 
 from everloop.contracts.access import Caller
 from everloop.contracts.canonical import canonical_bytes
 from everloop.contracts.contexts import SEALED
+from everloop.contracts.documents import to_json
 from everloop.contracts.episodes import Json
 from everloop.contracts.errors import ShouldRestoreArtefact
+from everloop.privacy.statement import in_words
 from everloop.wiring import Workspace
 
 CONTEXT = "context_snapshot"
+STATEMENT = "privacy_statement"
 _IDS = {"training_episodes": "episode_id", "decisions": "decision_id"}
 _LINES = 200
 
@@ -22,6 +28,7 @@ def exported(workspace: Workspace, caller: Caller, person: str) -> Iterator[byte
 
     The audit entries (``person.export``, and ``health.read`` where there is health data) are durable
     before the first row leaves. A context that does not open is told in ``problem`` and left sealed.
+    The last line is the person's privacy statement, where a release was ever charged to them.
 
     Args:
         person: pseudonym.
@@ -40,6 +47,17 @@ def exported(workspace: Workspace, caller: Caller, person: str) -> Iterator[byte
     )
     while chunk := list(islice(lines, _LINES)):
         yield b"".join(chunk)
+    if (cost := _privacy_cost(workspace, person)) is not None:
+        yield canonical_bytes(cost) + b"\n"
+
+
+def _privacy_cost(workspace: Workspace, person: str) -> dict[str, Json] | None:
+    """The person's statement, as the last line of an export; None for one who was never charged."""
+    found = workspace.ledger.statement(person, datetime.now(UTC).date())
+    if found is None:
+        return None
+    fields = orjson.loads(to_json(found))
+    return {"table": STATEMENT, "row": fields | {"in_words": list(in_words(found))}}
 
 
 def _line(

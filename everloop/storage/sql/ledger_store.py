@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
@@ -25,6 +25,9 @@ from everloop.storage.sql.engine import writing
 
 _BATCH = 500
 """Values per IN list; SQLite before 3.32 allows 999 in a statement."""
+
+_WRITTEN_OUT = 10_000
+"""Numbers written into one statement: far below the megabyte that SQLite reads."""
 
 
 class SqlLedgerStore:
@@ -45,6 +48,7 @@ class SqlLedgerTransaction:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._people: dict[str, tuple[int, float, str | None]] | None = None
 
     def rows(self) -> Iterator[LedgerRow]:
         query = select(privacy_ledger).order_by(privacy_ledger.c.sequence)
@@ -87,12 +91,12 @@ class SqlLedgerTransaction:
             window += charged * mu_squared
         return (
             dict(zip(met, window.tolist(), strict=True)),
-            {person: known[person].mu_squared for person in met},
+            {person: known[person][1] for person in met},
         )
 
     def participation(self, people: Sequence[str], release_ids: Sequence[str]) -> Iterator[Bits]:
         known = self._known()
-        numbers = np.array([known[p].number if p in known else -1 for p in people], dtype=np.int64)
+        numbers = np.array([known[p][0] if p in known else -1 for p in people], dtype=np.int64)
         for batch in _batches(release_ids):
             sets = self._sets(batch)
             for release_id in batch:
@@ -104,21 +108,22 @@ class SqlLedgerTransaction:
     def first_known_as(self, people: Sequence[str]) -> Mapping[str, str]:
         known = self._known()
         return {
-            person: (known[person].first_known_as or person) if person in known else person
-            for person in people
+            person: (known[person][2] or person) if person in known else person for person in people
         }
 
     def charge(self, people: Sequence[str], release_id: str, on: date, mu_squared: float) -> None:
         release = self._release(release_id, charged_on=on, mu_squared=mu_squared)
-        numbers: list[int] = []
-        for batch in _batches(people):
-            known = self._numbers(batch)
-            numbers.extend(known[person] for person in batch)
+        numbers = self._numbers(people)
+        for start in range(0, len(numbers), _WRITTEN_OUT):
+            some = ",".join(map(str, numbers[start : start + _WRITTEN_OUT]))
             self._connection.execute(
-                update(privacy_people)
-                .where(privacy_people.c.number.in_(known.values()))
-                .values(mu_squared=privacy_people.c.mu_squared + mu_squared)
+                text(
+                    "UPDATE privacy_people SET mu_squared = mu_squared + :cost "  # noqa: S608
+                    f"WHERE number IN ({some})"  # whole numbers, which bind at a cost each
+                ),
+                {"cost": mu_squared},
             )
+        self._people = None
         try:
             self._connection.execute(
                 insert(privacy_charges), {"release": release, "people": packed(numbers)}
@@ -133,11 +138,10 @@ class SqlLedgerTransaction:
         if found is None:
             return ()
         bits = unpacked(found)
-        query = select(privacy_people.c.number, privacy_people.c.person)
         return tuple(
             sorted(
                 person
-                for number, person in self._connection.execute(query)
+                for person, (number, _, _) in self._known().items()
                 if number < len(bits) and bits[number]
             )
         )
@@ -209,15 +213,23 @@ class SqlLedgerTransaction:
             update(privacy_releases).where(privacy_releases.c.number == number).values(**values)
         )
 
-    def _known(self) -> dict[str, Row[str, int, float, str | None]]:
-        """Everyone who was ever charged, by pseudonym."""
-        query = select(
-            privacy_people.c.person,
-            privacy_people.c.number,
-            privacy_people.c.mu_squared,
-            privacy_people.c.first_known_as,
-        )
-        return {row.person: row for row in self._connection.execute(query)}
+    def _known(self) -> dict[str, tuple[int, float, str | None]]:
+        """(number, total, first known as) of everyone who was ever charged, by pseudonym.
+
+        Kept until this transaction charges somebody; nobody else writes meanwhile.
+        """
+        if self._people is None:
+            query = select(
+                privacy_people.c.person,
+                privacy_people.c.number,
+                privacy_people.c.mu_squared,
+                privacy_people.c.first_known_as,
+            )
+            self._people = {
+                person: (number, total, first)
+                for person, number, total, first in self._connection.execute(query).all()
+            }
+        return self._people
 
     def _sets(self, release_ids: Sequence[str]) -> dict[str, bytes]:
         """The packed numbers of each release's people, of those that were charged."""
@@ -228,17 +240,15 @@ class SqlLedgerTransaction:
         )
         return {row.release_id: row.people for row in self._connection.execute(query)}
 
-    def _numbers(self, people: Sequence[str]) -> dict[str, int]:
+    def _numbers(self, people: Sequence[str]) -> list[int]:
         """Number of each person; strangers are added with nothing spent."""
-        query = select(privacy_people.c.person, privacy_people.c.number).where(
-            privacy_people.c.person.in_(people)
-        )
-        known = {row.person: row.number for row in self._connection.execute(query)}
+        known = self._known()
         strangers = [{"person": p, "mu_squared": 0.0} for p in people if p not in known]
         if strangers:
             self._connection.execute(insert(privacy_people), strangers)
-            known = {row.person: row.number for row in self._connection.execute(query)}
-        return known
+            self._people = None
+            known = self._known()
+        return [known[person][0] for person in people]
 
 
 def _row(values: Mapping[str, Any]) -> LedgerRow:
