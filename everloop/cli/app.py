@@ -13,6 +13,7 @@ import typer
 
 from everloop import __version__
 from everloop.cli import (
+    demo,
     doctor,
     feedback,
     importing,
@@ -23,6 +24,7 @@ from everloop.cli import (
     running,
     runs,
     serving,
+    synth,
     workspace,
 )
 from everloop.cli.output import complain
@@ -60,6 +62,7 @@ def everloop(
 
 app.command("init")(workspace.init)
 app.command("serve")(serving.serve)
+app.command("demo")(demo.demo)
 app.command("compile")(workspace.compile_graphs)
 app.command("loops")(workspace.loops)
 app.command("doctor")(doctor.doctor)
@@ -67,6 +70,7 @@ app.add_typer(importing.app, name="import")
 app.add_typer(running.app, name="run")
 app.add_typer(runs.app, name="runs")
 app.add_typer(privacy.app, name="privacy")
+app.add_typer(synth.app, name="synth")
 app.add_typer(people.consent, name="consent")
 app.add_typer(people.dispute, name="dispute")
 app.add_typer(people.person, name="person")

@@ -6,10 +6,10 @@ real people has. Evolution: fields are never removed or given another meaning; n
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Estimate
@@ -41,7 +41,7 @@ class DemoDay:
     """
 
     number: int
-    date: date
+    date: datetime.date
     people: int
     arrived: int
     left: int
