@@ -10,6 +10,7 @@ from components._private import provenance_of, released_note
 from everloop.contracts.datasets import DatasetManifest
 from everloop.contracts.documents import read, write, write_atomically
 from everloop.contracts.evaluation import PolicyEvaluation, Verdict
+from everloop.contracts.figures import QualityFigures
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, ModelType
 from everloop.registry.registration import Candidate, register
@@ -30,10 +31,10 @@ def register_candidate(
 ) -> ModelCheckpoint:
     """Register the candidate with its files, figures and lineage.
 
-    ``artefacts`` are those of ``components/register.py``: dataset, user model, profiles, policy,
-    evaluation, verdict. The checkpoint and its card are written into the folder ``out`` too.
+    ``artefacts`` are those of ``components/register.py``: dataset, user model, profiles, quality,
+    policy, evaluation, verdict. The checkpoint and its card are written into the folder ``out`` too.
     """
-    dataset, user_model, profiles, policy, evaluation, verdict = artefacts
+    dataset, user_model, profiles, quality, policy, evaluation, verdict = artefacts
     folder = Path(policy.path)
     card = read(PolicyCard, folder / "policy.json")
     manifest = read(DatasetManifest, dataset.path)
@@ -62,6 +63,7 @@ def register_candidate(
         dataset=manifest,
         evaluation=found,
         verdict=answer,
+        published=read(QualityFigures, quality.path).published,
     )
     card_file = write_atomically(text.encode(), out / "model_card.md")
     names = ("policy.onnx", "policy.safetensors", "policy.json")

@@ -90,12 +90,26 @@ def quality_rows(figures: QualityFigures) -> Told:
     failed = [check for check in figures.checks if check.status is not CheckStatus.PASSED]
     rows = [
         *((estimate.name, interval(estimate)) for estimate in figures.estimates),
+        *(
+            (f"{g.attribute} {g.group}: {g.estimate.name}", interval(g.estimate))
+            for g in figures.groups
+        ),
         *((f"check: {c.name}", f"{c.status}: {c.reason}") for c in figures.checks),
         ("where", "inside the trust boundary" if figures.inside_boundary else "released"),
+        *((f"published: {e.name}", interval(e)) for e in figures.published),
+        *_paid_for(figures),
     ]
     told = f"; {failed[0].reason}" if failed else ""
     summary = f"{len(figures.checks) - len(failed)} of {len(figures.checks)} checks passed{told}"
     return summary, rows, {estimate.name: estimate.value for estimate in figures.estimates}, ()
+
+
+def _paid_for(figures: QualityFigures) -> Sequence[tuple[str, str]]:
+    if figures.release is None:
+        return [("published", figures.refusal)] if figures.refusal else []
+    note = figures.release
+    told = note.reused or f"ε = {note.epsilon:.4g} at δ = {note.delta:g}, new"
+    return [("published under", f"{note.release_id}: {told}")]
 
 
 def training_rows(figures: TrainingFigures) -> Told:

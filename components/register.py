@@ -8,6 +8,7 @@ from components._artifacts import (
     Evaluation,
     GateVerdict,
     PrivateRelease,
+    SyntheticQuality,
     TrainedPolicy,
 )
 from components._runtime import component
@@ -22,6 +23,7 @@ def register(
     dataset: Input[EpisodeDataset],
     user_model: Input[PrivateRelease],
     profiles: Input[PrivateRelease],
+    quality: Input[SyntheticQuality],
     policy: Input[TrainedPolicy],
     evaluation: Input[Evaluation],
     verdict: Input[GateVerdict],
@@ -39,6 +41,7 @@ def register(
         dataset: the manifest of the version.
         user_model: the release that the policy was trained on.
         profiles: the people that it was trained with.
+        quality: the published figures, for the model card.
         policy: weights and ONNX.
         evaluation: its measured figures.
         verdict: the gate's answer.
@@ -60,7 +63,7 @@ def register(
             open_workspace(workspace),
             tenant,
             code,
-            (dataset, user_model, profiles, policy, evaluation, verdict),
+            (dataset, user_model, profiles, quality, policy, evaluation, verdict),
             Path(checkpoint.path),
         )
         told.says(*checkpoint_rows(row))

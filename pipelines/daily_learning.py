@@ -61,7 +61,7 @@ def learn_and_ship(
     released = {"user_model": known["user_model"], "profiles": known["profiles"]}
     real = {"dataset": known["dataset"], "episodes": known["episodes"]}
     quality = check_synthetic(
-        **common, **thresholds, **released, episodes=known["episodes"]
+        **dated, **thresholds, **released, **real, privacy=sections["privacy"]
     ).outputs["quality"]
     policy = train_policy(**everywhere, **released, training=sections["training"]).outputs["policy"]
     evaluation = evaluate_policy(
@@ -86,6 +86,7 @@ def learn_and_ship(
         **released,
         tenant=tenant,
         dataset=known["dataset"],
+        quality=quality,
         policy=policy,
         evaluation=evaluation,
         verdict=verdict,

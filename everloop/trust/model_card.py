@@ -30,12 +30,14 @@ def model_card(
     dataset: DatasetManifest | None = None,
     evaluation: PolicyEvaluation | None = None,
     verdict: Verdict | None = None,
+    published: Sequence[Estimate] = (),
     audience: Audience = "operators",
 ) -> str:
     """Write the card of one policy.
 
-    The public card holds nothing but the loop specification, private releases and checksums. The
-    operators' card adds counts, evaluation and verdict, which read the raw log.
+    The public card holds nothing but the loop specification, private releases, figures that a private
+    release paid for, and checksums. The operators' card adds counts, evaluation and verdict, which read
+    the raw log, why a release was reused, which counts people, and what people have spent.
 
     Args:
         spec: the loop.
@@ -46,6 +48,7 @@ def model_card(
         dataset: the dataset version.
         evaluation: off-policy evaluation on held-out people.
         verdict: the gate's answer.
+        published: quality figures of a private release, with the intervals of its noise.
         audience: who may read this card.
     """
     inside = audience == "operators"
@@ -54,11 +57,12 @@ def model_card(
         _states(spec),
         _actions(spec),
         _data(spec, dataset if inside else None),
-        _privacy(spec, releases),
+        _privacy(spec, releases, inside),
+        _published(published),
         _evaluation(spec, evaluation) if inside else f"## Evaluation\n\n{_INSIDE}",
         _verdict(verdict) if inside else "",
         _limits(spec),
-        _lineage(lineage),
+        _lineage(lineage if inside else {n: v for n, v in lineage.items() if n != "dataset"}),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -130,7 +134,7 @@ def _data(spec: LoopSpec, dataset: DatasetManifest | None) -> str:
     )
 
 
-def _privacy(spec: LoopSpec, releases: Sequence[ReleaseNote]) -> str:
+def _privacy(spec: LoopSpec, releases: Sequence[ReleaseNote], inside: bool) -> str:
     head = (
         "## Privacy\n\n"
         f"The unit is the person. The budget is epsilon = {spec.privacy.epsilon:g} at delta = "
@@ -139,19 +143,38 @@ def _privacy(spec: LoopSpec, releases: Sequence[ReleaseNote]) -> str:
     )
     if not releases:
         return f"{head}\n\nNo private release was made for this policy."
-    rows = [
-        (
-            note.stage,
-            "new" if note.released else f"reused: {note.reused}",
-            f"{note.epsilon:.4g}",
-            f"{note.budget.epsilon_period:.4g}",
-            f"{note.parameters:,}",
-            f"`{note.release_id[:16]}`",
-        )
+    head += "\n\n"
+    if inside:
+        rows = [
+            (
+                note.stage,
+                f"reused: {note.reused}" if note.reused else "new",
+                f"{note.epsilon:.4g}",
+                f"{note.budget.epsilon_period:.4g}",
+                f"{note.parameters:,}",
+                f"`{note.release_id[:16]}`",
+            )
+            for note in releases
+        ]
+        columns = (
+            "release", "state", "its epsilon", "epsilon of the period", "numbers released", "id"
+        )  # fmt: skip
+        return head + _table(columns, rows)
+    public = [
+        (note.stage, f"{note.epsilon:.4g}", f"{note.parameters:,}", f"`{note.release_id[:16]}`")
         for note in releases
     ]
-    return f"{head}\n\n" + _table(
-        ("release", "state", "its epsilon", "epsilon of the period", "numbers released", "id"), rows
+    return head + _table(("release", "its epsilon", "numbers released", "id"), public)
+
+
+def _published(figures: Sequence[Estimate]) -> str:
+    if not figures:
+        return ""
+    rows = [(figure.name.replace("_", " "), _interval(figure)) for figure in figures]
+    return (
+        "## Quality of the simulated people\n\n"
+        "Measured on people whom nothing was learned from, through a private release of its own; the "
+        "interval is of the noise that protects them.\n\n" + _table(("figure", "value"), rows)
     )
 
 
