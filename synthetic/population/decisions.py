@@ -144,9 +144,10 @@ def decide(
     known = standing.known_rewards(timestamp, closes)
     contexts = emit(hidden, persons, timestamp, standing.past_action, known, chance.sight)
     valid = responses.valid(hidden)
+    spot = chance.choice.random(len(persons))
     propensities = policy(contexts, valid, chance.choice)
     require_policy(propensities, valid)
-    action = choose(propensities, chance.choice)
+    action = choose(propensities, spot)
     chances = responses.chances_with(hidden, action, partners)
     evidence = signals.draw(chances, action, closes, responses.disturbance, chance.answer)
     means = signals.signal_means(loop, len(action), evidence)
@@ -179,11 +180,10 @@ def decide(
     return decisions, after
 
 
-def choose(propensities: Float, rng: np.random.Generator) -> Int:
-    """(n,) actions drawn from (n, A) propensities."""
+def choose(propensities: Float, spot: Float) -> Int:
+    """(n,) actions drawn from (n, A) propensities by uniforms (n,)."""
     ceilings = propensities.cumsum(axis=1)
-    spot = rng.random((len(propensities), 1)) * ceilings[:, -1:]
-    return np.asarray((spot >= ceilings).sum(axis=1))
+    return np.asarray((spot[:, None] * ceilings[:, -1:] >= ceilings).sum(axis=1))
 
 
 def require_policy(propensities: Float, valid: Bool) -> None:

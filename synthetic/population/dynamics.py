@@ -62,8 +62,8 @@ _LEANS = np.array(
 )
 _SENSITIVE_LEANS = np.array([0.5, 0.2, -0.2, 0.2])
 
-TIRES: Final = 0.5
-RECOVERS: Final = 0.2
+TIRES: Final = 0.3
+RECOVERS: Final = 0.1
 
 LEAVES: Final = 0.02
 LEAVES_MORE: Final = 0.25

@@ -26,7 +26,7 @@ from synthetic.population.state import MOODS, Hidden
 BEHIND: Final = len(MOODS) + PLANE.shape[1]
 FEELING: Final = 0.6
 """How far a mood's level moves its number; traits lie on a circle of this radius."""
-BLUR: Final = 0.12
+BLUR: Final = 0.08
 GRAIN: Final = 0.04
 """Half the width of the noise of each of the 128 numbers."""
 _MIXING_SEED = 1

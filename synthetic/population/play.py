@@ -16,6 +16,7 @@ from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from synthetic.population.archetypes import (
     AGE_GROUPS,
+    AGE_SHARES,
     ARCHETYPE_OF,
     ARCHETYPES,
     CONNECTED_OF,
@@ -93,6 +94,11 @@ class PopulationSpec:
     @property
     def burdened_group(self) -> int:
         return AGE_GROUPS.index(self.gap_group)
+
+    @property
+    def burdened_share(self) -> float:
+        """Share of the people who arrive that belong to ``gap_group``."""
+        return float(AGE_SHARES[self.burdened_group])
 
     def visits(self, loop: LoopSpec) -> float:
         """Chance that a person comes on a day."""

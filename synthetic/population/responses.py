@@ -87,9 +87,9 @@ DAILY: Final[Float] = np.array(
         [-0.2, 0.2, 0.1, -0.1],
     ]
 )
-TIRED: Final = 0.7
+TIRED: Final = 0.5
 AFFINITY: Final = 0.7
-SLOPE: Final[Float] = np.array([2.2, 2.8, 2.6])
+SLOPE: Final[Float] = np.array([1.65, 2.1, 1.95])
 THRESHOLD: Final[Float] = np.array([0.4, 0.5, 0.5])
 QUIET: Final[Float] = np.array([0.08, 0.5, 0.5])
 """(3,) chances after no_action."""

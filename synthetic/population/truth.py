@@ -19,6 +19,7 @@ from synthetic.population.archetypes import (
     ARCHETYPE_OF,
     COMES,
     PARTS,
+    PLANE,
     TYPES,
     UNBURDENED,
     type_shares,
@@ -30,6 +31,7 @@ from synthetic.population.dynamics import (
     next_feeling,
     start_law,
 )
+from synthetic.population.emission import FEELING
 from synthetic.population.responses import Responses
 from synthetic.population.solve import DecisionProcess
 from synthetic.population.state import CARRIED, MOODS, SHAPE, Hidden, all_states
@@ -103,6 +105,16 @@ class Truth:
         mood = np.arange(len(MOODS))
         found: Float = table[hidden.kind[:, None], hidden.mood, :, mood]
         return found.transpose(0, 2, 1)
+
+    def next_numbers(self, hidden: Hidden) -> Float:
+        """(n, A, 6) true mean of the next numbers behind the emotion vector, of those who stay, over
+        people's bents; ``emission.MIXING`` maps them to the vector's mean (clipping, which meets two
+        numbers in ten thousand, aside)."""
+        moods = self.next_feeling(hidden)
+        plane = np.broadcast_to(
+            PLANE[ARCHETYPE_OF[hidden.kind]][:, None, :], (*moods.shape[:2], PLANE.shape[1])
+        )
+        return np.asarray(FEELING * np.concatenate([moods, plane], axis=2))
 
     def process(self, kind: int) -> DecisionProcess:
         """The decision process of one hidden type."""
