@@ -10,6 +10,7 @@ from everloop.contracts.datasets import EncodedBlock, EncodingLayout, Float, Flo
 
 NUMBER_BINS = 10
 CYCLE_BINS = 8
+WIDEST = 512
 SMOOTHING = 0.5
 """Pseudo-count per bin (Jeffreys): no distance is infinite."""
 
@@ -36,12 +37,15 @@ class Variable:
 
 
 def variables(layout: EncodingLayout) -> tuple[Variable, ...]:
-    """The variables of a layout, in the order of its blocks; each number is one of its own."""
+    """The variables of a layout, in the order of its blocks; each number is one of its own.
+
+    Vectors of WIDEST or more numbers have none: no population pays for a histogram of each of them.
+    """
     flags = {block.field: block for block in layout.of_kind("missing")}
     found: list[Variable] = []
     start = 0
     for block in layout.blocks:
-        if block.kind == "missing":
+        if block.kind == "missing" or (block.kind == "vector" and block.width >= WIDEST):
             continue
         single = block.kind in ("category", "cycle")
         bins = {"category": block.width, "cycle": CYCLE_BINS}.get(block.kind, NUMBER_BINS) + 1

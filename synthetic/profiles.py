@@ -1,47 +1,53 @@
-"""Synthetic people of a night: a private release of statistics, and profiles drawn from it."""
+"""Synthetic people: a private release of statistics, and profiles drawn from it."""
 
 from __future__ import annotations
 
-import hashlib
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from everloop.contracts.datasets import EncodedEpisodes, EncodingLayout, Float
-from everloop.contracts.documents import write_atomically
-from everloop.contracts.episodes import Json
+from everloop.contracts.datasets import EncodedEpisodes, EncodingLayout
 from everloop.contracts.errors import EverloopError, ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import ProfileSource, SyntheticProfile
 from everloop.contracts.ports import BlobStore, PrivacyLedger, Reservation
-from everloop.contracts.privacy import ReleaseNote
+from everloop.contracts.privacy import GaussianMechanism, ReleaseNote
 from everloop.contracts.simulation import ProfileBatch
 from synthetic.noise import SealedNoise
 from synthetic.people import gather, inputs_sha256, people_of, require_bounded
+from synthetic.persona import personas
+from synthetic.persona_space import persona_projection, persona_space
+from synthetic.profile_plan import profile_plan
+from synthetic.profile_rows import load_profiles, save_profiles, to_rows
 from synthetic.profile_statistics import (
+    ProfileBlocks,
     ProfileFacts,
     ProfileStatistics,
     averaged,
     load_statistics,
     noisy_sums,
     save_statistics,
-    scale_of,
+    statistics_of,
 )
-from synthetic.release import Night, mechanism_of, note_of, release
-from synthetic.sampling import sample_contexts
+from synthetic.release import Night, gaussian_of, note_of, release
+from synthetic.sampling import EDGE_SHARE, fitted_mixture, sample_contexts
+
+__all__ = [
+    "draw_profiles",
+    "load_profiles",
+    "load_statistics",
+    "persona_projection",
+    "release_profiles",
+    "save_profiles",
+    "to_rows",
+]
 
 STAGE = "profiles"
-MECHANISM_VERSION = 1
-PERSONA_WIDTH = 512
+MECHANISM_VERSION = 2
 _PROFILES_FILE = "people.safetensors"
-_PERSONA = 20_260_102
-_NAMESPACE = uuid.UUID("6f1b7c52-2f0e-4d8e-9a53-3a4a8a1f7c10")
-"""Of profile ids; a constant, so that the same release gives the same ids."""
+_LARGEST = 10_000_000
 
 
 def release_profiles(
@@ -77,6 +83,7 @@ def release_profiles(
     Raises:
         ShouldFixArgument: the layout is not that of the episodes.
         ShouldFixInput: NaN or out-of-range contexts; nothing was spent.
+        ShouldFixLoopSpec: persona vectors cannot be made as declared; nothing was spent.
         ShouldCollectMoreData, ShouldWaitForBudget: no new release is possible and there is none to
             reuse.
         ShouldRepairLedger: the ledger does not verify.
@@ -90,138 +97,163 @@ def release_profiles(
     night = Night(spec, ledger, blobs, pipeline, STAGE, logical_date, dataset_id, Path(workdir))
     training = episodes.training
     require_bounded(training)
-    before = _statistics_before(night, layout)
+    plan = profile_plan(spec, layout, night.first_fit_mu_squared())
+    blocks = ProfileBlocks(layout, plan, persona_space(spec, layout))
+    before, kept = _statistics_before(night, blocks)
     configuration = {
         "version": MECHANISM_VERSION,
-        "product": spec.model_dump(mode="json", include={"name", "context", "privacy"}),
+        "product": spec.model_dump(mode="json", include={"name", "context", "persona", "privacy"}),
         "encoder": layout.encoder,
+        "persona_space": blocks.space.version if blocks.space else "",
         "averaged_with": before.facts.release_id if before else "",
         "inputs": inputs_sha256(training),
     }
 
     def compute(reservation: Reservation, path: Path) -> Path:
-        mechanism = mechanism_of(reservation)
-        privacy = spec.privacy
+        mechanism = gaussian_of(reservation)
         tonight = noisy_sums(
-            layout,
-            gather(training, reservation.admitted, privacy.episodes_per_person),
+            blocks,
+            gather(training, reservation.admitted, spec.privacy.episodes_per_person),
             mechanism,
-            privacy.people_expected,
+            spec.privacy.people_expected,
             SealedNoise(reservation.noise_seed, STAGE),
         )
-        kept = 1.0 - 1.0 / privacy.period_days
-        sums, precision = averaged(tonight, mechanism.mu_squared, before, kept)
-        one_night = mechanism.sigma * mechanism.clip / privacy.people_expected
-        facts = ProfileFacts(
-            release_id=reservation.release_id,
-            loop=spec.name,
-            encoder=layout.encoder,
-            scale=scale_of(layout),
-            precision=precision,
-            deviation=one_night * float(np.sqrt(mechanism.mu_squared / precision)),
-            people_expected=privacy.people_expected,
-            sigma=mechanism.sigma,
-            averaged_with=before.facts.release_id if before else "",
-        )
-        return save_statistics(path, ProfileStatistics(sums, facts))
+        vector, precision = averaged(tonight, mechanism.mu_squared, before, kept)
+        facts = _facts(spec, blocks, reservation.release_id, mechanism, precision, before)
+        statistics = statistics_of(blocks, vector, facts)
+        mixture = fitted_mixture(layout, statistics)
+        return save_statistics(path, replace(statistics, mixture=mixture))
 
-    released = release(night, people_of(training), configuration, compute)
+    def usable(path: Path) -> bool:
+        try:
+            load_statistics(path, layout)
+        except ShouldRestoreArtefact:
+            return False
+        return True
+
+    released = release(night, people_of(training), configuration, compute, usable)
     statistics = load_statistics(released.path, layout)
     profiles = draw_profiles(spec, layout, statistics)
     if progress is not None:
         progress(1, 1)
     figures = {
         "profiles": float(len(profiles)),
+        "joint_pairs": float(len(statistics.facts.pair_list)),
         "precision_in_first_fits": statistics.facts.precision / night.first_fit_mu_squared(),
     }
     path = save_profiles(Path(workdir) / _PROFILES_FILE, profiles)
-    return path, note_of(night, released, len(statistics.sums), figures)
+    return path, note_of(night, released, len(statistics.vector), figures)
 
 
 def draw_profiles(
-    spec: LoopSpec, layout: EncodingLayout, statistics: ProfileStatistics
+    spec: LoopSpec,
+    layout: EncodingLayout,
+    statistics: ProfileStatistics,
+    count: int | None = None,
+    seed: int | None = None,
+    variance: float = 1.0,
+    edge_share: float | None = None,
 ) -> ProfileBatch:
-    """``training.profiles`` people from a release; the seed is (training.seed, release)."""
+    """People from a release; as many as one likes, the same arguments give the same people.
+
+    Args:
+        spec: the loop.
+        layout: what a context's dimensions mean.
+        statistics: the release.
+        count: how many, 1 or more; ``training.profiles`` by default.
+        seed: of the drawing, beside the release; ``training.seed`` by default.
+        variance: factor on how much people differ (see ``sample_contexts``).
+        edge_share: share of edge cases, the last rows, which are marked and weigh less.
+
+    Raises:
+        ShouldFixArgument: an argument is out of range.
+    """
+    wanted = spec.training.profiles if count is None else count
+    if not 1 <= wanted <= _LARGEST:
+        raise ShouldFixArgument(f"count={wanted} is not within 1..{_LARGEST}.")
+    if seed is not None and seed < 0:
+        raise ShouldFixArgument(f"seed={seed} is negative.")
     release_id = statistics.facts.release_id
-    rng = np.random.default_rng([spec.training.seed, int(release_id[:8], 16)])
-    context, weight = sample_contexts(layout, statistics, spec.training.profiles, rng)
+    chosen = spec.training.seed if seed is None else seed
+    rng = np.random.default_rng([chosen, int(release_id[:8], 16)])
+    share = EDGE_SHARE if edge_share is None else edge_share
+    context, weight = sample_contexts(layout, statistics, wanted, rng, variance, share)
+    edge = np.arange(wanted) >= wanted - int(share * wanted)
+    space = persona_space(spec, layout)
+    persona = personas(spec, layout, statistics, context, edge, variance, rng)
+    if space.field is not None and persona is not None:
+        context[:, space.field.dimensions] = np.clip(persona, -1.0, 1.0)
+        persona = context[:, space.field.dimensions].astype(np.float32)
     return ProfileBatch(
         context=np.clip(context, -1.0, 1.0).astype(np.float32),
-        mask=np.ones((len(context), len(spec.actions)), dtype=np.bool_),
+        mask=np.ones((wanted, len(spec.actions)), dtype=np.bool_),
         weight=weight,
         encoder=layout.encoder,
         release_id=release_id,
+        edge=edge,
+        persona=persona,
     )
 
 
-def save_profiles(path: Path | str, profiles: ProfileBatch) -> Path:
-    """Write a batch as safetensors, atomically."""
-    tensors = {"context": profiles.context, "mask": profiles.mask, "weight": profiles.weight}
-    metadata = {"everloop": f"{profiles.encoder}\n{profiles.release_id}"}
-    return write_atomically(save(tensors, metadata=metadata), Path(path))
+def _facts(
+    spec: LoopSpec,
+    blocks: ProfileBlocks,
+    release_id: str,
+    mechanism: GaussianMechanism,
+    precision: float,
+    before: ProfileStatistics | None,
+) -> ProfileFacts:
+    plan = blocks.plan
+    alone = mechanism.sigma * mechanism.clip / spec.privacy.people_expected
+    deviation = alone * float(np.sqrt(mechanism.mu_squared / precision))
+
+    def of(part: float) -> float:
+        """Of a block's entries; 1 where the release has no such block."""
+        return deviation / float(np.sqrt(part)) if part > 0.0 else 1.0
+
+    return ProfileFacts(
+        release_id=release_id,
+        loop=spec.name,
+        encoder=blocks.layout.encoder,
+        scale=plan.shares_scale,
+        precision=precision,
+        deviation=of(plan.shares_part),
+        people_expected=spec.privacy.people_expected,
+        sigma=mechanism.sigma,
+        averaged_with=before.facts.release_id if before else "",
+        pair_scale=plan.pairs_scale,
+        pair_deviation=of(plan.pairs_part),
+        persona_deviation=of(plan.persona_part),
+        group=plan.group,
+        pair_list=plan.pairs.pairs,
+        parts=blocks.parts,
+        persona_space=blocks.space.version if blocks.space else "",
+    )
 
 
-def load_profiles(path: Path | str) -> ProfileBatch:
-    """Read what ``save_profiles`` wrote; ``ShouldRestoreArtefact`` when it is damaged."""
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            encoder, release_id = file.metadata()["everloop"].split("\n")
-        return ProfileBatch(**tensors, encoder=encoder, release_id=release_id)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as problem:
-        raise ShouldRestoreArtefact(
-            f"{path} holds no profiles ({problem}).", "Rerun generate_profiles."
-        ) from problem
+def _statistics_before(
+    night: Night, blocks: ProfileBlocks
+) -> tuple[ProfileStatistics | None, float]:
+    """(the release before, what is kept of its weight: it fades by 1 / period_days a day).
 
-
-def to_rows(
-    profiles: ProfileBatch, layout: EncodingLayout, spec: LoopSpec
-) -> Iterator[SyntheticProfile]:
-    """Rows of ``synthetic_profiles``.
-
-    ``persona_vector`` is the profile's context under a fixed public random projection to 512
-    numbers: it holds what the context holds and nothing more. ``traits`` are the categories drawn
-    (``None``: missing). No journey has been simulated yet, so ``interaction_history`` is empty.
+    None of another encoding, plan or persona space: their entries mean something else.
     """
-    vectors = profiles.context.astype(np.float64) @ persona_projection(layout.width)
-    for index, vector in enumerate(vectors):
-        yield SyntheticProfile(
-            profile_id=str(uuid.uuid5(_NAMESPACE, _name(profiles, index))),
-            persona_vector=tuple(float(v) for v in vector),
-            traits=_traits(profiles.context[index], layout, spec),
-            interaction_history=(),
-            source=ProfileSource.GENERATED,
-            release_id=profiles.release_id,
-        )
-
-
-def _name(profiles: ProfileBatch, index: int) -> str:
-    """Release, position and person: other people drawn from the same release are other rows."""
-    person = hashlib.sha256(profiles.context[index].tobytes()).hexdigest()
-    return f"{profiles.release_id}/{index}/{person}"
-
-
-def persona_projection(width: int) -> Float:
-    """(width, 512) public matrix with entries N(0, 1 / 512): norms are kept on average."""
-    rng = np.random.default_rng([_PERSONA, width])
-    drawn: Float = rng.standard_normal((width, PERSONA_WIDTH)) / np.sqrt(PERSONA_WIDTH)
-    return drawn
-
-
-def _traits(context: Float, layout: EncodingLayout, spec: LoopSpec) -> dict[str, Json]:
-    traits: dict[str, Json] = {}
-    for block in layout.of_kind("category"):
-        one_hot = context[block.dimensions]
-        chosen = spec.field(block.field).choices[int(one_hot.argmax())]
-        traits[block.field] = chosen if one_hot.any() else None
-    return traits
-
-
-def _statistics_before(night: Night, layout: EncodingLayout) -> ProfileStatistics | None:
     found = night.previous()
     if found is None:
-        return None
+        return None, 1.0
+    row, path = found
     try:
-        return load_statistics(found[1], layout)
-    except EverloopError:  # of another encoding: start anew
-        return None
+        before = load_statistics(path, blocks.layout)
+    except EverloopError:
+        return None, 1.0
+    version = blocks.space.version if blocks.space else ""
+    plan, facts = blocks.plan, before.facts
+    same = (facts.group, facts.pair_list, facts.parts) == (
+        plan.group,
+        plan.pairs.pairs,
+        blocks.parts,
+    )
+    if not same or facts.persona_space != version:
+        return None, 1.0
+    days = (night.logical_date - row.logical_date).days
+    return before, float((1.0 - 1.0 / night.spec.privacy.period_days) ** days)

@@ -90,6 +90,9 @@ class Released:
 Compute = Callable[[Reservation, Path], Path]
 """Writes the output of a reservation to a path; draws noise from its seed alone."""
 
+Usable = Callable[[Path], bool]
+"""Whether a stored release says something to the present specification."""
+
 
 def configuration_sha256(configuration: Mapping[str, Json]) -> str:
     """SHA-256 of the canonical JSON of everything that decides a release's output."""
@@ -101,6 +104,7 @@ def release(
     people: Sequence[str],
     configuration: Mapping[str, Json],
     compute: Compute,
+    usable: Usable = lambda _: True,
 ) -> Released:
     """Tonight's release, made now or before, or the newest one with the reason.
 
@@ -111,6 +115,8 @@ def release(
         people: pseudonyms of everyone who could take part.
         configuration: everything that decides the output; other values are another release.
         compute: makes the output of a reservation.
+        usable: whether an older release's file can serve; one of another encoding cannot, so that a new
+            one is made early, within everyone's budget, or the refusal stands.
 
     Raises:
         ShouldCollectMoreData: fewer than ``privacy.min_people`` people, and no earlier release.
@@ -118,7 +124,7 @@ def release(
             terms and its computation never finished; and no earlier release.
         ShouldRepairLedger: the ledger does not verify.
     """
-    serves = _not_due(night)
+    serves = _not_due(night, usable)
     if serves is not None:
         return serves
     needed = night.spec.privacy.min_people
@@ -129,6 +135,7 @@ def release(
                 f"{len(people)} people have episodes to learn from, fewer than {needed}.",
                 "Collect more, or lower privacy.min_people.",
             ),
+            usable,
         )
     request = ReleaseRequest(
         pipeline=night.pipeline,
@@ -143,7 +150,7 @@ def release(
     try:
         reservation = night.ledger.reserve(request, people, night.spec, needed)
     except (ShouldWaitForBudget, ShouldKeepRelease) as problem:
-        return _reuse(night, problem)
+        return _reuse(night, problem, usable)
     if reservation.stored_url is not None and reservation.stored_sha256 is not None:
         stored = night.blobs.fetch(reservation.stored_url, reservation.stored_sha256)
         return Released(reservation.row, _place(stored, night.file), "")
@@ -186,7 +193,7 @@ def gaussian_of(reservation: Reservation) -> GaussianMechanism:
     return mechanism
 
 
-def _not_due(night: Night) -> Released | None:
+def _not_due(night: Night, usable: Usable) -> Released | None:
     """The release that serves a night on which the plan has none; None where one is to be made."""
     due = night.ledger.next_due(night.spec, night.pipeline, night.stage, night.logical_date)
     if due is None:
@@ -195,28 +202,33 @@ def _not_due(night: Night) -> Released | None:
     if found is None:  # what was paid for was never finished
         return None
     row, url, sha256 = found
+    stored = night.blobs.fetch(url, sha256)
+    if not usable(stored):
+        return None
     reason = (
         f"A new release is not due: the release of {row.logical_date} serves until {due}; "
         "nothing was spent."
     )
-    return Released(row, _place(night.blobs.fetch(url, sha256), night.file), reason, due)
+    return Released(row, _place(stored, night.file), reason, due)
 
 
-def _reuse(night: Night, problem: EverloopError) -> Released:
+def _reuse(night: Night, problem: EverloopError, usable: Usable) -> Released:
     found = night.ledger.latest_release(night.pipeline, night.stage, night.logical_date)
-    if found is None and isinstance(problem, ShouldKeepRelease):
+    stored = None if found is None else night.blobs.fetch(*found[1:])
+    if found is None or stored is None or not usable(stored):
+        if not isinstance(problem, ShouldKeepRelease):
+            raise problem
         raise ShouldWaitForBudget(
-            f"{problem.message} That release was never finished, and there is none before it.",
+            f"{problem.message} That release was never finished or cannot serve any more, and no "
+            "other one can.",
             "Rerun under the old terms, or wait for the next date.",
         ) from problem
-    if found is None:
-        raise problem
-    row, url, sha256 = found
+    row = found[0]
     if row.logical_date == night.logical_date:
         reason = f"{problem.message} What changed was not applied; this date's release stands."
     else:
         reason = f"{problem.message} The release of {row.logical_date} serves instead."
-    return Released(row, _place(night.blobs.fetch(url, sha256), night.file), reason)
+    return Released(row, _place(stored, night.file), reason)
 
 
 def _place(stored: Path, path: Path) -> Path:

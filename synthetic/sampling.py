@@ -1,26 +1,39 @@
 """People who do not exist, drawn from released statistics: post-processing, as often as one likes.
 
-Variables are drawn independently of each other: a bin by its released share, then a value evenly
-within the bin. Noisy shares are projected onto the probability simplex, which cuts off what the
-noise alone put into empty bins.
+Where pairs of variables were released, bins are drawn from the mixture that was fitted to them, else
+independently of each other by their released shares; then a value evenly within the bin. Noisy shares
+are projected onto the probability simplex, which cuts off what the noise alone put into empty bins.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from everloop.contracts.datasets import Bool, EncodedBlock, EncodingLayout, Float, Int
-from synthetic.marginals import Variable, variables
+from everloop.contracts.datasets import EncodingLayout, Float
+from everloop.contracts.errors import ShouldFixArgument
+from synthetic.contexts import block_columns, contexts_of, even_codes
+from synthetic.marginals import variables
+from synthetic.mixture import Mixture, independent, starts_of
+from synthetic.mixture_fit import NoisyTables, fit_mixture
 from synthetic.profile_statistics import ProfileStatistics
+from synthetic.simplex import to_simplex
+
+__all__ = ["EDGE_SHARE", "EDGE_WEIGHT", "bin_shares", "sample_contexts", "to_simplex"]
 
 EDGE_SHARE = 0.05
 """Share of profiles made as edge cases, the last rows: each variable evenly over all its bins."""
 EDGE_WEIGHT = 0.25
 """Sampling weight of an edge case in policy training."""
+MOST_VARIANCE = 10.0
 
 
 def sample_contexts(
-    layout: EncodingLayout, statistics: ProfileStatistics, count: int, rng: np.random.Generator
+    layout: EncodingLayout,
+    statistics: ProfileStatistics,
+    count: int,
+    rng: np.random.Generator,
+    variance: float = 1.0,
+    edge_share: float = EDGE_SHARE,
 ) -> tuple[Float, Float]:
     """((count, d) contexts within [-1, 1], (count,) sampling weights).
 
@@ -29,71 +42,118 @@ def sample_contexts(
         statistics: the release.
         count: how many people.
         rng: of the sampling, which spends no privacy.
+        variance: factor on how much people differ, in (0, MOST_VARIANCE]: on the variance of numbers; a
+            category's shares are raised to the power 1 / variance, towards even above 1.
+        edge_share: share of edge cases, in [0, 1].
+
+    Raises:
+        ShouldFixArgument: a factor or share out of range.
     """
-    every = variables(layout)
-    shares = {v.start: s for v, s in zip(every, bin_shares(layout, statistics), strict=True)}
-    edges = np.arange(count) >= count - int(EDGE_SHARE * count)
-    context = np.zeros((count, layout.width))
-    for block in layout.blocks:
-        of_block = [v for v in every if v.block == block]
-        if not of_block:
-            continue
-        absent = _absent(of_block, shares, edges, rng)
-        for variable in of_block:
-            values = _values(variable, shares[variable.start], edges, rng)
-            context[:, variable.dimensions] = np.where(absent[:, None], 0.0, values)
-        if of_block[0].missing is not None:
-            context[:, of_block[0].missing.start] = absent
-    return context, np.where(edges, EDGE_WEIGHT, 1.0)
+    if not 0.0 < variance <= MOST_VARIANCE:
+        raise ShouldFixArgument(f"variance={variance} is not within (0, {MOST_VARIANCE:g}].")
+    if not 0.0 <= edge_share <= 1.0:
+        raise ShouldFixArgument(f"edge_share={edge_share} is not within [0, 1].")
+    edges = int(edge_share * count)
+    mixture = _tempered(layout, _settled(layout, mixture_of(layout, statistics)), variance)
+    ordinary = contexts_of(layout, mixture.draw(count - edges, rng), rng, variance)
+    extreme = contexts_of(layout, even_codes(layout, edges, rng), rng)
+    weight = np.where(np.arange(count) >= count - edges, EDGE_WEIGHT, 1.0)
+    return np.concatenate([ordinary, extreme]), weight
 
 
 def bin_shares(layout: EncodingLayout, statistics: ProfileStatistics) -> tuple[Float, ...]:
-    """Probability of each bin, one array per variable.
+    """Probability of each bin, one array per variable."""
+    mixture = mixture_of(layout, statistics)
+    return tuple(mixture.shares[variable.part] for variable in variables(layout))
+
+
+def mixture_of(layout: EncodingLayout, statistics: ProfileStatistics) -> Mixture:
+    """What people are drawn from: the release's fitted mixture, or independent variables."""
+    if statistics.mixture is not None:
+        return statistics.mixture
+    shares, cards = [], []
+    people = _people(layout, statistics)
+    for variable in variables(layout):
+        shares.append(to_simplex(statistics.sums[variable.part] / people))
+        cards.append(variable.bins)
+    return independent(np.concatenate(shares), tuple(cards))
+
+
+def fitted_mixture(layout: EncodingLayout, statistics: ProfileStatistics) -> Mixture | None:
+    """The mixture of a release's shares and pairs; ``None`` where it has no pairs."""
+    pairs = statistics.pair_layout(layout)
+    if not pairs.pairs:
+        return None
+    facts = statistics.facts
+    people = _people(layout, statistics)
+    tables = pairs.tables(statistics.pairs)
+    noise = facts.pair_deviation * np.sqrt(float(np.mean(pairs.sizes)) / len(tables))
+    of_pairs = max(float(np.mean([table.sum() for table in tables])), noise)
+    return fit_mixture(
+        NoisyTables(
+            cards=tuple(variable.bins for variable in variables(layout)),
+            group=np.asarray(facts.group, dtype=np.int64),
+            shares=statistics.sums / people,
+            deviation=facts.deviation / people,
+            joint=pairs.matrix(statistics.pairs / of_pairs),
+            measured=pairs.measured,
+            joint_deviation=facts.pair_deviation / of_pairs,
+        )
+    )
+
+
+def _people(layout: EncodingLayout, statistics: ProfileStatistics) -> float:
+    """How many people the 1-way sums count, over their scale and the people expected.
 
     Every variable counts the same people, so all of them together say how many there are. With less
     than one standard deviation of people the shares are as good as even.
     """
+    sums = [statistics.sums[variable.part].sum() for variable in variables(layout)]
+    return max(float(np.mean(sums)), statistics.facts.deviation)
+
+
+def _settled(layout: EncodingLayout, mixture: Mixture) -> Mixture:
+    """Fields are absent as a whole: a block's first variable says so with their mean probability, the
+    others never do; a field that cannot be absent is not."""
+    bins = mixture.bins.copy()
     every = variables(layout)
-    sums = [statistics.sums[variable.part] for variable in every]
-    people = max(float(np.mean([s.sum() for s in sums])), statistics.facts.deviation)
-    return tuple(to_simplex(s / people) for s in sums)
+    starts = starts_of(mixture.cards)
+    for columns in block_columns(layout):
+        last = [int(starts[c]) + every[c].bins - 1 for c in columns]
+        absent = bins[:, last].mean(axis=1)
+        if every[columns[0]].missing is None:
+            absent = np.zeros_like(absent)
+        for position, column in enumerate(columns):
+            part = slice(int(starts[column]), last[position])
+            total = bins[:, part].sum(axis=1, keepdims=True)
+            even = 1.0 / (every[column].bins - 1)
+            known = np.where(total > 0.0, bins[:, part] / np.where(total > 0.0, total, 1.0), even)
+            missing = absent if position == 0 else np.zeros_like(absent)
+            bins[:, part] = known * (1.0 - missing)[:, None]
+            bins[:, last[position]] = missing
+    return Mixture(mixture.weights, bins, mixture.cards)
 
 
-def to_simplex(values: Float) -> Float:
-    """The nearest probability vector in Euclidean distance, max(values - t, 0) summing to 1.
-
-    Held, Wolfe, Crowder, "Validation of subgradient optimization", Math. Programming 6 (1974).
-    """
-    descending = np.sort(values)[::-1]
-    excess = (np.cumsum(descending) - 1.0) / np.arange(1, len(values) + 1)
-    threshold = excess[np.flatnonzero(descending > excess)[-1]]
-    projected = np.maximum(values - threshold, 0.0)
-    return np.asarray(projected / projected.sum(), dtype=np.float64)
-
-
-def _absent(
-    of_block: list[Variable], shares: dict[int, Float], edges: Bool, rng: np.random.Generator
-) -> Bool:
-    """(count,) who lacks the field; all its variables say so together."""
-    chance = float(np.mean([shares[variable.start][-1] for variable in of_block]))
-    drawn: Bool = rng.random(len(edges)) < np.where(edges, 1.0 / of_block[0].bins, chance)
-    return drawn if of_block[0].missing is not None else np.zeros(len(edges), dtype=np.bool_)
+def _tempered(layout: EncodingLayout, mixture: Mixture, variance: float) -> Mixture:
+    """Categories' shares to the power 1 / variance; what they go together with stays."""
+    if variance == 1.0:
+        return mixture
+    bins = mixture.bins.copy()
+    for variable, start in zip(variables(layout), starts_of(mixture.cards), strict=True):
+        if variable.block.kind == "category":
+            part = slice(int(start), int(start) + variable.bins - 1)
+            bins[:, part] = _powered(bins[:, part], mixture.shares[part], variance)
+    return Mixture(mixture.weights, bins, mixture.cards)
 
 
-def _values(variable: Variable, shares: Float, edges: Bool, rng: np.random.Generator) -> Float:
-    """(count, w) values of a variable for those who have it."""
-    bins = variable.bins - 1
-    present = shares[:-1].sum()
-    known = shares[:-1] / present if present > 0.0 else np.full(bins, 1.0 / bins)
-    count = len(edges)
-    place = np.where(edges, rng.integers(0, bins, count), rng.choice(bins, count, p=known))
-    return _in_bin(variable.block, place + rng.random(count), place, bins)
-
-
-def _in_bin(block: EncodedBlock, position: Float, place: Int, bins: int) -> Float:
-    if block.kind == "category":
-        return np.eye(bins)[place]
-    if block.kind == "cycle":
-        angle = position / bins * 2.0 * np.pi
-        return np.stack([np.sin(angle), np.cos(angle)], axis=1)
-    return np.asarray(position / bins * 2.0 - 1.0)[:, None]
+def _powered(bins: Float, shares: Float, variance: float) -> Float:
+    """(K, choices) a category's bins once its overall shares are tempered; rows keep their sums."""
+    present = shares.sum()
+    if present <= 0.0:
+        return bins
+    wanted = (shares / present) ** (1.0 / variance)
+    factor = np.where(shares > 0.0, wanted / np.where(shares > 0.0, shares, 1.0), 0.0)
+    moved = bins * factor
+    total = moved.sum(axis=1, keepdims=True)
+    rescaled = moved / np.where(total > 0.0, total, 1.0) * bins.sum(axis=1, keepdims=True)
+    return np.asarray(np.where(total > 0.0, rescaled, bins), dtype=np.float64)

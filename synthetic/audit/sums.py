@@ -16,10 +16,11 @@ from synthetic.audit.verdict import AuditResult, judge
 from synthetic.marginals import variables
 from synthetic.noise import Noise, SealedNoise
 from synthetic.people import PeopleEpisodes, gather, people_of
+from synthetic.profile_statistics import ProfileBlocks, shares_alone
 
 ORDINARY_BINS = 8
 EACH = 20
-Sums = Callable[[EncodingLayout, PeopleEpisodes, GaussianMechanism, int, Noise], Float]
+Sums = Callable[[ProfileBlocks, PeopleEpisodes, GaussianMechanism, int, Noise], Float]
 """The signature of ``synthetic.profile_statistics.noisy_sums``."""
 
 
@@ -62,7 +63,9 @@ def audit_sums(
     episodes = _episodes(bins, layout.width)
     expected = len(people_of(episodes))
     people = gather(episodes, people_of(episodes), EACH)
-    released = sums(layout, people, mechanism, expected, SealedNoise(noise_seed, "audit"))
+    released = sums(
+        shares_alone(layout), people, mechanism, expected, SealedNoise(noise_seed, "audit")
+    )
     (category,) = variables(layout)
     own = released[category.part][:canaries] * expected
     deviation = mechanism.sigma * mechanism.clip

@@ -32,9 +32,8 @@ from synthetic.profile_statistics import (
     averaged,
     load_statistics,
     noisy_sums,
-    person_vectors,
     save_statistics,
-    scale_of,
+    shares_alone,
 )
 from synthetic.profiles import (
     load_profiles,
@@ -43,10 +42,13 @@ from synthetic.profiles import (
     save_profiles,
     to_rows,
 )
-from synthetic.sampling import EDGE_WEIGHT, bin_shares, sample_contexts, to_simplex
+from synthetic.sampling import EDGE_WEIGHT, bin_shares, sample_contexts
+from synthetic.simplex import to_simplex
 from tests.unit.synthetic.world import LAYOUT, SPEC, Place, contexts, make
 
 DAY = date(2026, 3, 1)
+LATER_IN_FIRST_FITS = 0.75 * 90 / 365 / 0.25
+"""A later release gets what 90 days of the period's three quarters add up to."""
 FACTS = ProfileFacts("a" * 32, "small", LAYOUT.encoder, 1.0, 0.01, 0.001, 600, 10.0, "")
 
 
@@ -77,8 +79,11 @@ def place(tmp_path: Path) -> Place:
     return Place.at(tmp_path)
 
 
+BLOCKS = shares_alone(LAYOUT)
+
+
 def vectors_of(episodes: EncodedEpisodes) -> Float:
-    return person_vectors(LAYOUT, gather(episodes, people_of(episodes), 20))
+    return BLOCKS.vectors(gather(episodes, people_of(episodes), 20))
 
 
 def exact(episodes: EncodedEpisodes) -> ProfileStatistics:
@@ -96,7 +101,7 @@ def test_a_persons_vector_by_hand() -> None:
     expected = np.zeros(total_bins(LAYOUT))
     for row in bins_of(LAYOUT, episodes.context):
         expected[row] += 0.5
-    expected /= scale_of(LAYOUT)
+    expected /= BLOCKS.plan.shares_scale
     expected /= max(1.0, float(np.linalg.norm(expected)))
     np.testing.assert_allclose(vector, expected)
 
@@ -116,7 +121,7 @@ def test_neighbours_differ_by_the_clip_alone_under_the_same_noise() -> None:
 
     def released(of: EncodedEpisodes) -> Float:
         people = gather(of, people_of(of), 20)
-        return noisy_sums(LAYOUT, people, mechanism, 600, SealedNoise(bytes(32), "a"))
+        return noisy_sums(BLOCKS, people, mechanism, 600, SealedNoise(bytes(32), "a"))
 
     for person in range(12):
         moved = released(episodes) - released(episodes.where(episodes.person != person))
@@ -128,7 +133,7 @@ def test_noise_has_the_deviation_that_was_paid_for() -> None:
     episodes = make(3)
     people = gather(episodes, people_of(episodes), 20)
     drawn = [
-        noisy_sums(LAYOUT, people, mechanism, 600, SealedNoise(bytes([i]) * 32, "a")) * 600
+        noisy_sums(BLOCKS, people, mechanism, 600, SealedNoise(bytes([i]) * 32, "a")) * 600
         - vectors_of(episodes).sum(axis=0)
         for i in range(60)
     ]
@@ -229,7 +234,12 @@ def test_a_nights_profiles(place: Place) -> None:
     assert note.stage == "profiles"
     assert note.metrics["profiles"] == 400.0
     assert note.metrics["precision_in_first_fits"] == pytest.approx(1.0)
-    assert note.parameters == 57
+    # 57 bins, and 1 + 12 + 78 moments of the 12 coordinates that contexts of 13 dimensions fill
+    assert note.parameters == 57 + 91
+    assert profiles.persona is not None
+    assert profiles.persona.shape == (400, 512)
+    assert profiles.edge is not None
+    assert profiles.edge.tolist() == [False] * 380 + [True] * 20
     assert (note.mechanism["steps"], note.mechanism["clip"]) == (1, 1.0)
 
 
@@ -247,9 +257,11 @@ def test_another_number_of_people_spends_nothing(place: Place) -> None:
 def test_nights_add_precision(place: Place) -> None:
     episodes = make(100)
     night(place, episodes)
-    _, second = night(place, episodes, days=1)
-    kept = 1 - 1 / 365
-    assert second.metrics["precision_in_first_fits"] == pytest.approx(kept + 0.75 / 365 / 0.25)
+    _, early = night(place, episodes, days=89)
+    assert "not due" in early.reused
+    _, second = night(place, episodes, days=90)
+    kept = (1 - 1 / 365) ** 90
+    assert second.metrics["precision_in_first_fits"] == pytest.approx(kept + LATER_IN_FIRST_FITS)
 
 
 def test_a_dull_first_night_after_a_new_encoding_starts_anew(place: Place) -> None:
@@ -266,7 +278,7 @@ def test_a_dull_first_night_after_a_new_encoding_starts_anew(place: Place) -> No
         "small/default",
         place.folder / "out",
     )
-    assert note.metrics["precision_in_first_fits"] == pytest.approx(0.75 / 365 / 0.25)
+    assert note.metrics["precision_in_first_fits"] == pytest.approx(LATER_IN_FIRST_FITS)
     assert load_profiles(path).encoder == "small-2"
 
 
@@ -323,8 +335,8 @@ def test_rows_hold_what_the_profile_holds() -> None:
     assert [row.profile_id for row in rows] == [
         row.profile_id for row in to_rows(people, LAYOUT, SPEC)
     ]
-    assert rows[4].traits == {"group": None}
-    assert rows[0].traits == {"group": "abc"[int(people.context[0, 9:12].argmax())]}
+    assert rows[4].traits["group"] is None
+    assert rows[0].traits["group"] == "abc"[int(people.context[0, 9:12].argmax())]
     assert rows[0].source is ProfileSource.GENERATED
     assert rows[0].release_id == "a" * 32
     assert rows[0].interaction_history == ()
@@ -362,10 +374,10 @@ def test_statistics_round_trip_and_refuse_damage(tmp_path: Path) -> None:
         "width": ProfileStatistics(np.zeros(56), FACTS),
         "nan": ProfileStatistics(np.full(57, np.nan), FACTS),
         "encoder": ProfileStatistics(np.zeros(57), dataclasses.replace(FACTS, encoder="x")),
-        "format": ProfileStatistics(np.zeros(57), dataclasses.replace(FACTS, format=2)),
+        "format": ProfileStatistics(np.zeros(57), dataclasses.replace(FACTS, format=1)),
     }
     for name, value in bad.items():
-        with pytest.raises(ShouldRestoreArtefact, match="of encoder"):
+        with pytest.raises(ShouldRestoreArtefact, match="of encoder|holds no"):
             load_statistics(save_statistics(tmp_path / name, value), LAYOUT)
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ShouldRestoreArtefact, match="holds no profile statistics"):
