@@ -1,10 +1,14 @@
-"""The progress display of a run: each stage with its duration and its result in words."""
+"""Progress displays: a run's stages with their durations and results, and profiles as a bar."""
 
 from __future__ import annotations
 
+from types import TracebackType
+
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.status import Status
 
+from everloop.cli.output import notes
 from pipelines.local_run import StageEvent
 
 _MARKS = {"succeeded": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
@@ -58,3 +62,35 @@ class StageDisplay:
     def close(self) -> None:
         """Stop the spinner."""
         self._spinner.close()
+
+
+class ProfileBar:
+    """A bar on stderr while profiles are made; nothing where nobody looks."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=notes,
+            transient=True,
+            disable=not notes.is_terminal,
+        )
+        self._task = self._progress.add_task("profiles", total=None)
+
+    def __enter__(self) -> ProfileBar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """So many profiles of so many are made; 0 in all while unknown."""
+        self._progress.update(self._task, completed=done, total=total or None)

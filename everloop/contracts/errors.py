@@ -134,6 +134,10 @@ class ShouldResolveConflict(EverloopError):
     """An id was reused with another payload, or a compare-and-set was lost."""
 
 
+class ShouldWaitForWorker(ShouldResolveConflict):
+    """Another process works on the job."""
+
+
 class ShouldRestoreArtefact(EverloopError):
     """An artefact is missing, unreadable or not what its checksum says."""
 

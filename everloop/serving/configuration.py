@@ -20,7 +20,7 @@ class ServiceConfig:
         requests_per_second, request_burst: token bucket of each tenant's records, in this process.
         session_per_second, session_burst: token bucket of each session's feedback.
         decision_days: how long a decision that nobody confirmed is kept.
-        train: whether this process starts training by itself.
+        train: whether this process starts training, and works on synthetic jobs, by itself.
         workers: how many processes serve together.
         worker: the number of this one, from 0.
         metrics_folder: where several workers leave their figures for one another.

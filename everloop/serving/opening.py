@@ -22,6 +22,7 @@ from everloop.serving.metrics import RequestFigures, ServiceCollector
 from everloop.serving.metrics_exchange import MetricsExchange, publishing
 from everloop.serving.retention import Retention
 from everloop.serving.service import Service
+from everloop.serving.synthetic.queue import SyntheticQueue
 from everloop.serving.training.trigger import TrainingTrigger
 from everloop.storage.local.clock import SystemClock
 from everloop.wiring import open_ingest, open_workspace
@@ -52,6 +53,10 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
         if config.train:
             training.start()
             closing.callback(training.close)
+        synthetic = SyntheticQueue(workspace, sources, clock)
+        if config.train:
+            synthetic.start()
+            closing.callback(synthetic.close)
         registry = CollectorRegistry()
         service = Service(
             config=config,
@@ -66,6 +71,7 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
             vault=workspace.vault,
             decisions=decisions,
             training=training,
+            synthetic=synthetic,
             requests=RequestFigures(registry),
             exchange=MetricsExchange(registry, config.metrics_folder, config.worker),
         )
@@ -77,6 +83,7 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
             models=lambda: decisions.alive,
             retention=lambda: retention.alive,
             training=lambda: training.alive,
+            synthetic=lambda: synthetic.alive,
             metrics=published,
         )
         yield service

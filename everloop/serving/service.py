@@ -19,6 +19,7 @@ from everloop.serving.door import Door
 from everloop.serving.limits import RateLimits
 from everloop.serving.metrics import RequestFigures
 from everloop.serving.metrics_exchange import MetricsExchange
+from everloop.serving.synthetic.queue import SyntheticQueue
 from everloop.serving.training.trigger import TrainingTrigger
 from everloop.storage.sql.group_commit import GroupCommit
 from everloop.wiring import Workspace
@@ -41,6 +42,7 @@ class Service:
     vault: HealthVault
     decisions: DecisionEngine
     training: TrainingTrigger
+    synthetic: SyntheticQueue
     requests: RequestFigures
     exchange: MetricsExchange
     crowd: Crowd = field(default_factory=Crowd)

@@ -14,6 +14,7 @@ from everloop.serving.api import (
     privacy,
     reviews,
     rewards,
+    synthetic,
     training,
 )
 
@@ -25,6 +26,7 @@ RESOURCES = (
     feedback,
     reviews,
     training,
+    synthetic,
     models,
     privacy,
     audit,

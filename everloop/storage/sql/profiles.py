@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
-from sqlalchemy import Connection, Engine, RowMapping, func, insert, select
+from sqlalchemy import Connection, Engine, RowMapping, delete, func, insert, select
 
 from everloop.contracts.errors import ShouldResolveConflict
 from everloop.contracts.models import ProfileSource, SyntheticProfile
@@ -83,6 +83,29 @@ class SqlProfileStore:
             streaming = connection.execution_options(yield_per=_CHUNK)
             for row in streaming.execute(query.order_by(table.profile_id)).mappings():
                 yield _profile(row)
+
+    def remove(self, loop: str, sources: Collection[ProfileSource], tenant: str = "default") -> int:
+        """Delete a loop's profiles of some sources; how many they were."""
+        table = synthetic_profiles.c
+        named = [source.value for source in sources]
+        where = (table.tenant == tenant, table.loop == loop, table.source.in_(named))
+        with writing(self._engine) as connection:
+            return connection.execute(delete(synthetic_profiles).where(*where)).rowcount
+
+    def counts_by_release(
+        self, loop: str, tenant: str = "default"
+    ) -> dict[tuple[ProfileSource, str], int]:
+        """(source, release) -> how many profiles a loop has of it."""
+        table = synthetic_profiles.c
+        query = (
+            select(table.source, table.release_id, func.count())
+            .where(table.tenant == tenant, table.loop == loop)
+            .group_by(table.source, table.release_id)
+            .order_by(table.source, table.release_id)
+        )
+        with reading(self._engine) as connection:
+            found = connection.execute(query)
+            return {(ProfileSource(source), release): n for source, release, n in found}
 
     def counts(self, loop: str, tenant: str = "default") -> dict[ProfileSource, int]:
         """How many profiles of each source a loop has."""

@@ -1,0 +1,112 @@
+"""Synthetic people with their journeys, chunk by chunk: any chunk can be made alone, and again.
+
+A chunk's people and journeys depend on the parameters and its number only, so that a job that was killed
+goes on where it was and ends in the same bytes. Everything is post-processing of two private releases.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from everloop.contracts.datasets import EncodingLayout
+from everloop.contracts.episodes import canonical_json
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.models import SyntheticProfile
+from everloop.contracts.simulation import UserModel
+from everloop.contracts.synthetic_jobs import GenerateParameters
+from synthetic.journey_clock import Arrivals
+from synthetic.journey_rows import histories
+from synthetic.journeys import roll_out
+from synthetic.profile_statistics import ProfileStatistics
+from synthetic.profiles import draw_profiles, to_rows
+
+CHUNK = 2_000
+"""Profiles of a chunk, at most."""
+_CHUNK_DECISIONS = 400_000
+"""Decisions that a chunk may expect: long journeys come in smaller chunks, so that memory is bounded."""
+_NAMESPACE = uuid.UUID("0b7c4b1e-6d0f-4f51-9a5e-1f6d0c8f2a44")
+"""Of profile ids; a constant, so that the same request gives the same ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedProfile:
+    """A row of an export: the profile, and whether it was made as an edge case."""
+
+    profile: SyntheticProfile
+    edge: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One request for people over two private releases."""
+
+    spec: LoopSpec
+    layout: EncodingLayout
+    statistics: ProfileStatistics
+    model: UserModel
+    parameters: GenerateParameters
+
+    @property
+    def chunk_size(self) -> int:
+        """Profiles of every chunk but the last; from public parameters alone."""
+        expected = Arrivals.of(self.spec.journeys).expected(self.parameters.days)
+        return max(1, min(CHUNK, int(_CHUNK_DECISIONS / expected)))
+
+    @property
+    def chunks(self) -> int:
+        """How many there are."""
+        return math.ceil(self.parameters.n / self.chunk_size)
+
+    def size_of(self, chunk: int) -> int:
+        """Profiles of a chunk."""
+        return min(self.chunk_size, self.parameters.n - chunk * self.chunk_size)
+
+    def make(self, chunk: int) -> Iterator[ExportedProfile]:
+        """The people of a chunk, 0 <= chunk < ``chunks``, each with their journey.
+
+        Raises:
+            ShouldFixArgument: journeys are too long (see ``synthetic.journeys.roll_out``).
+            ShouldRestoreArtefact: a release is damaged.
+        """
+        asked = self.parameters
+        people, journeys = np.random.SeedSequence([asked.seed, chunk]).generate_state(2, np.uint32)
+        profiles = draw_profiles(
+            self.spec,
+            self.layout,
+            self.statistics,
+            count=self.size_of(chunk),
+            seed=int(people),
+            variance=asked.variance,
+            edge_share=asked.edge_share,
+        )
+        made = roll_out(
+            self.spec,
+            self.layout,
+            self.model,
+            profiles,
+            asked.days,
+            int(journeys),
+            start=asked.start,
+        )
+        edge = np.zeros(len(profiles), dtype=np.bool_) if profiles.edge is None else profiles.edge
+        rows = to_rows(profiles, self.layout, self.spec)
+        for index, (row, history) in enumerate(zip(rows, histories(made, self.spec), strict=True)):
+            named = replace(row, profile_id=self._name(chunk, index), interaction_history=history)
+            yield ExportedProfile(named, bool(edge[index]))
+
+    def _name(self, chunk: int, index: int) -> str:
+        """An id of everything that decides the row: other parameters make other people."""
+        asked = self.parameters
+        decides = [
+            self.spec.checksum,
+            self.statistics.facts.release_id,
+            self.model.release_id,
+            [asked.seed, asked.edge_share, asked.variance, asked.days, asked.start.isoformat()],
+            [chunk, self.size_of(chunk), index],
+        ]
+        return str(uuid.uuid5(_NAMESPACE, canonical_json(decides)))
