@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,9 @@ from everloop.contracts.access import AuditEntry, Scope
 from everloop.contracts.feedback import FeedbackStatus
 from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.serving import JobCause, JobState, Submission, TrainingJob
+from everloop.contracts.synthetic_jobs import FileFormat, JobOutput
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
+from everloop.sdk.synthetic.asking import ask_generate
 from everloop.serving.access.credentials import make_key
 from everloop.serving.app import create_app
 from everloop.serving.configuration import ServiceConfig
@@ -27,6 +30,7 @@ from everloop.serving.opening import opened
 from everloop.serving.service import Service
 from tests import feedback_records, log_records
 from tests.made_policies import made_policy
+from tests.made_releases import paid_release
 
 OURS, THEIRS = "acme", "bolt"
 CANARY = "canary-of-bolt"
@@ -80,6 +84,7 @@ class Rows:
     quarantined: str
     checkpoint: str
     job: str
+    synthetic: str
     user: str
 
 
@@ -204,6 +209,7 @@ class World:
             quarantined=held.feedback_id,
             checkpoint=self._checkpoint(tenant, mark),
             job=self._job(tenant, at),
+            synthetic=self._synthetic(tenant, mark, at),
             user=user,
         )
 
@@ -247,6 +253,23 @@ class World:
             raise RuntimeError("the job is not claimed")
         jobs.finish(replace(claimed, state=JobState.FAILED, finished_at=at, error=tenant), "a test")
         return made.job_id
+
+    def _synthetic(self, tenant: str, mark: str, at: datetime) -> str:
+        """A generation that has succeeded, over releases that its tenant paid for."""
+        workspace, spec = self.service.workspace, self.service.loops["coach"]
+        file = self._folder / f"{mark}.jsonl"
+        file.write_text(json.dumps({"profile_id": mark}) + "\n")
+        for stage in ("profiles", "user_model"):
+            paid_release(workspace, spec, stage, file, tenant)
+        job = ask_generate(workspace, spec, tenant, "cli:test", 1, form=FileFormat.JSON)
+        claimed = workspace.synthetic_jobs.claim("a test", at, 60.0, job_id=job.job_id)
+        if claimed is None:
+            raise RuntimeError("the job is not claimed")
+        url, sha256 = workspace.blobs.put(file)
+        made = JobOutput("profiles.jsonl", url, sha256, 1, file.stat().st_size)
+        ended = replace(claimed, state=JobState.SUCCEEDED, outputs=(made,), finished_at=at)
+        workspace.synthetic_jobs.finish(replace(ended, done=1, error=mark), "a test")
+        return job.job_id
 
 
 @contextmanager

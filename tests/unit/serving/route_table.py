@@ -303,6 +303,35 @@ TRAINING: Mapping[tuple[str, str], Case] = {
 }
 
 
+SYNTHETIC: Mapping[tuple[str, str], Case] = {
+    ("POST", "/api/ml/synthetic/generate"): Case(
+        Scope.TRAIN,
+        good=lambda ours: Sent(body={"n": 10, "loop": "coach"}),
+        foreign={
+            "job_id": lambda ours, theirs: Sent(body={"n": 10, "job_id": theirs.synthetic}),
+        },
+    ),
+    ("POST", "/api/ml/synthetic/augment"): Case(
+        Scope.TRAIN,
+        good=lambda ours: Sent(body={"loop": "coach"}),
+        foreign={"job_id": lambda ours, theirs: Sent(body={"job_id": theirs.synthetic})},
+    ),
+    ("GET", "/api/ml/synthetic/jobs"): Case(Scope.READ, good=lambda ours: Sent()),
+    ("GET", "/api/ml/synthetic/jobs/{job_id}"): Case(
+        Scope.READ,
+        good=lambda ours: Sent(path={"job_id": ours.synthetic}),
+        foreign={"job_id": lambda ours, theirs: Sent(path={"job_id": theirs.synthetic})},
+    ),
+    ("GET", "/api/ml/synthetic/jobs/{job_id}/file"): Case(
+        Scope.READ,
+        good=lambda ours: Sent(path={"job_id": ours.synthetic}),
+        foreign={"job_id": lambda ours, theirs: Sent(path={"job_id": theirs.synthetic})},
+        mutates=True,
+    ),
+    ("GET", "/api/ml/synthetic/stats"): Case(Scope.READ, good=lambda ours: Sent()),
+}
+
+
 def _person(**changes: Any) -> dict[str, Any]:
     return {"user_id": str(uuid.uuid4())} | changes
 
@@ -344,4 +373,11 @@ ADMIN: Mapping[tuple[str, str], Case] = {
     ("GET", "/api/admin/audit"): Case(Scope.ADMIN, good=lambda ours: Sent(query={"limit": "1000"})),
 }
 
-ROUTES: Mapping[tuple[str, str], Case] = {**LEARNING, **FEEDBACK, **TRAINING, **PRIVACY, **ADMIN}
+ROUTES: Mapping[tuple[str, str], Case] = {
+    **LEARNING,
+    **FEEDBACK,
+    **TRAINING,
+    **SYNTHETIC,
+    **PRIVACY,
+    **ADMIN,
+}
