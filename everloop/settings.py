@@ -6,6 +6,7 @@
                           in the workspace folder
 ``EVERLOOP_PSEUDONYM_KEY``  at least 32 bytes as hex; people's ids are hashed with it
 ``EVERLOOP_LEDGER_KEY``   at least 32 bytes as hex; commits the privacy ledger to its people
+``EVERLOOP_LEDGER_KEY_PREVIOUS``  keys before that one, between commas: rows committed under them verify
 ``EVERLOOP_HEALTH_KEY``   at least 32 bytes as hex; health fields are stored encrypted under it
 ``EVERLOOP_OIDC_ISSUER``  ``iss`` of the OpenID provider whose tokens the service takes, if any
 ``EVERLOOP_OIDC_AUDIENCE``  ``aud`` of those tokens
@@ -39,6 +40,7 @@ HOME_VARIABLE = "EVERLOOP_HOME"
 DATABASE_URL = "EVERLOOP_DATABASE_URL"
 PSEUDONYM_KEY = "EVERLOOP_PSEUDONYM_KEY"
 LEDGER_KEY = "EVERLOOP_LEDGER_KEY"
+LEDGER_KEY_PREVIOUS = "EVERLOOP_LEDGER_KEY_PREVIOUS"
 HEALTH_KEY = "EVERLOOP_HEALTH_KEY"
 KEYS = (PSEUDONYM_KEY, LEDGER_KEY, HEALTH_KEY)
 SECRETS_FILE = "secrets.env"
@@ -66,11 +68,17 @@ class Settings:
     ledger_key: bytes = field(repr=False)
     health_key: bytes = field(repr=False)
     database_url: str = field(default="", repr=False)
+    previous_ledger_keys: tuple[bytes, ...] = field(default=(), repr=False)
 
     @property
     def fingerprints(self) -> dict[str, str]:
         """What tells whether the keys are the same ones, and nothing else about them."""
         return _fingerprints(self)
+
+    @property
+    def replaced(self) -> dict[str, frozenset[str]]:
+        """Fingerprints of the keys that today's have replaced, by the key's name."""
+        return {LEDGER_KEY: frozenset(_fingerprint(key) for key in self.previous_ledger_keys)}
 
 
 def default_home() -> Path:
@@ -147,6 +155,45 @@ def initialise(home: Path | str | None = None) -> tuple[Settings, bool]:
     return found, new
 
 
+def rotate_ledger_key(home: Path | str | None = None) -> Settings:
+    """Give the ledger a new key; the one before stays among the previous ones.
+
+    The secrets file is replaced in one step, and whoever is killed after it leaves a workspace that
+    opens: a key that today's has replaced is known by its fingerprint.
+
+    Raises:
+        ShouldFixArgument: the key is the environment's, which no command can change.
+        ShouldProvideKey: as ``read`` does.
+        ShouldFreeDisk: the file did not fit; nothing was changed.
+    """
+    found = read(home)
+    given = [name for name in (LEDGER_KEY, LEDGER_KEY_PREVIOUS) if os.environ.get(name)]
+    if given:
+        raise ShouldFixArgument(
+            f"{' and '.join(given)} stands in the environment, not in {SECRETS_FILE}.",
+            f"Put a new key into {LEDGER_KEY} there, and the old one into {LEDGER_KEY_PREVIOUS}.",
+        )
+    with _exclusive(found.home):
+        path = found.home / SECRETS_FILE
+        stored = _read_secrets(path)
+        older = [stored[LEDGER_KEY], *_listed(stored.get(LEDGER_KEY_PREVIOUS, ""))]
+        changed = {
+            LEDGER_KEY: secrets.token_hex(MIN_KEY_BYTES),
+            LEDGER_KEY_PREVIOUS: ",".join(older),
+        }
+        kept = [
+            line
+            for line in path.read_text().splitlines()
+            if line.partition("=")[0].strip() not in changed
+        ]
+        lines = [*kept, *(f"{name}={text}" for name, text in changed.items())]
+        documents.write_atomically("".join(f"{line}\n" for line in lines).encode(), path)
+        rotated = _settings(found.home, _read_secrets(path))
+        documents.write(_fingerprints(rotated), found.home / FINGERPRINT_FILE)
+        _sync(found.home)
+    return rotated
+
+
 def _missing_keys(folder: Path, missing: list[str], new: bool, used: bool) -> dict[str, str]:
     """Keys to add to the secrets file: the environment's, or new ones where nothing depends on them."""
     known = _known_fingerprints(folder)
@@ -173,6 +220,12 @@ def _settings(folder: Path, stored: Mapping[str, str]) -> Settings:
         ledger_key=_key(LEDGER_KEY, stored, used),
         health_key=_key(HEALTH_KEY, stored, used and HEALTH_KEY in _known_fingerprints(folder)),
         database_url=os.environ.get(DATABASE_URL) or stored.get(DATABASE_URL, ""),
+        previous_ledger_keys=tuple(
+            _decoded(LEDGER_KEY_PREVIOUS, text, "Separate keys in hexadecimal by commas.")
+            for text in _listed(
+                os.environ.get(LEDGER_KEY_PREVIOUS) or stored.get(LEDGER_KEY_PREVIOUS, "")
+            )
+        ),
     )
 
 
@@ -208,10 +261,11 @@ def _fingerprints(found: Settings) -> dict[str, str]:
         LEDGER_KEY: found.ledger_key,
         HEALTH_KEY: found.health_key,
     }
-    return {
-        name: hashlib.sha256(b"everloop key fingerprint" + key).hexdigest()[:16]
-        for name, key in keys.items()
-    }
+    return {name: _fingerprint(key) for name, key in keys.items()}
+
+
+def _fingerprint(key: bytes) -> str:
+    return hashlib.sha256(b"everloop key fingerprint" + key).hexdigest()[:16]
 
 
 def _known_fingerprints(folder: Path) -> dict[str, str]:
@@ -222,7 +276,7 @@ def _known_fingerprints(folder: Path) -> dict[str, str]:
 def _check_fingerprints(found: Settings) -> None:
     known = _known_fingerprints(found.home)
     for name, fingerprint in _fingerprints(found).items():
-        if known.get(name, fingerprint) != fingerprint:
+        if known.get(name, fingerprint) not in {fingerprint, *found.replaced.get(name, ())}:
             raise ShouldProvideKey(
                 f"{name} is not the key that the workspace {found.home} was made with.",
                 f"Restore the old key in {SECRETS_FILE} or in the environment: {_LOST[name]}.",
@@ -243,6 +297,14 @@ def _key(name: str, stored: Mapping[str, str], used: bool) -> bytes:
         if used
         else f"Set {name} to {MIN_KEY_BYTES} or more bytes in hexadecimal, or run `everloop init`."
     )
+    return _decoded(name, text, remedy)
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _decoded(name: str, text: str, remedy: str) -> bytes:
     try:
         key = bytes.fromhex(text)
     except ValueError:

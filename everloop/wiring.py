@@ -88,7 +88,7 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
     """Open an existing workspace (see ``everloop.settings.read`` for what it raises)."""
     configured = settings.read(home)
     engine = open_database(configured.database_url, configured.home / DATABASE)
-    check_keys(engine, configured.fingerprints)
+    check_keys(engine, configured.fingerprints, configured.replaced)
     clock = SystemClock()
     people = SqlPersonStore(engine, configured.home)
     people.finish()
@@ -101,7 +101,9 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         registry=SqlRegistry(engine),
         rollouts=SqlRolloutStore(engine),
         runs=SqlRunStore(engine),
-        ledger=Ledger(SqlLedgerStore(engine), configured.ledger_key, clock),
+        ledger=Ledger(
+            SqlLedgerStore(engine), configured.ledger_key, clock, configured.previous_ledger_keys
+        ),
         profiles=SqlProfileStore(engine),
         pseudonyms=Pseudonyms(configured.pseudonym_key),
         vault=HealthVault(configured.health_key),

@@ -13,7 +13,9 @@ from everloop.cli.output import Home, Json, Tenant, notes, print_json, print_tab
 from everloop.contracts.access import ApiKey, Scope
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Make, list and revoke API keys."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Make, list and revoke API keys; rotate the ledger's.",
 )
 audit = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Read who changed what in the workspace."
@@ -97,6 +99,39 @@ def revoke(
         print_json(_shown(found))
     else:
         typer.echo(f"{key_id}: revoked")
+
+
+@app.command("rotate-ledger")
+def rotate_ledger(
+    tenant: Annotated[str, typer.Option(help="Whose audit log tells of it.")] = "default",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Give the privacy ledger a new key; what was committed under the old one still verifies.
+
+    The old key moves to EVERLOOP_LEDGER_KEY_PREVIOUS in secrets.env: back that file up again. A service
+    that runs takes the new key when it starts again; until then its rows name the old one.
+    """
+    from everloop import settings
+    from everloop.wiring import open_workspace
+
+    open_workspace(home).ledger.verify()
+    rotated = settings.rotate_ledger_key(home)
+    place = open_workspace(home)
+    rows = place.ledger.verify()
+    fingerprint = rotated.fingerprints[settings.LEDGER_KEY]
+    place.audit.append(tenant, operator(), "keys.rotate", fingerprint, rows)
+    if as_json:
+        print_json(
+            {
+                "fingerprint": fingerprint,
+                "previous": len(rotated.previous_ledger_keys),
+                "rows": rows,
+            }
+        )
+        return
+    typer.echo(f"The ledger has a new key ({fingerprint}); its {rows} rows verify.")
+    notes.print(f"Back up {rotated.home / settings.SECRETS_FILE} again.", soft_wrap=True)
 
 
 @audit.command("list")

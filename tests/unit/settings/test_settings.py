@@ -12,12 +12,22 @@ from pathlib import Path
 import pytest
 
 from everloop import settings
-from everloop.contracts.errors import ShouldFreeDisk, ShouldInitWorkspace, ShouldProvideKey
+from everloop.contracts.errors import (
+    ShouldFixArgument,
+    ShouldFreeDisk,
+    ShouldInitWorkspace,
+    ShouldProvideKey,
+)
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (settings.HOME_VARIABLE, settings.DATABASE_URL, *settings.KEYS):
+    for name in (
+        settings.HOME_VARIABLE,
+        settings.DATABASE_URL,
+        settings.LEDGER_KEY_PREVIOUS,
+        *settings.KEYS,
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -235,3 +245,52 @@ def test_a_folder_whose_rows_are_on_a_server_gets_no_new_keys(
     (tmp_path / settings.SECRETS_FILE).unlink()
     with pytest.raises(ShouldProvideKey, match="has data but no keys"):
         settings.initialise(tmp_path)
+
+
+def test_a_rotated_ledger_key_leaves_the_old_one_beside_it(tmp_path: Path) -> None:
+    before, _ = settings.initialise(tmp_path)
+    path = tmp_path / settings.SECRETS_FILE
+    path.write_text(path.read_text() + "# a note\nEVERLOOP_DATABASE_URL=\n")
+    once = settings.rotate_ledger_key(tmp_path)
+    twice = settings.rotate_ledger_key(tmp_path)
+    assert once.previous_ledger_keys == (before.ledger_key,)
+    assert twice.previous_ledger_keys == (once.ledger_key, before.ledger_key)
+    assert len({before.ledger_key, once.ledger_key, twice.ledger_key}) == 3
+    assert settings.read(tmp_path) == twice
+    assert (twice.pseudonym_key, twice.health_key) == (before.pseudonym_key, before.health_key)
+    assert "# a note" in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert once.ledger_key.hex() not in repr(twice)
+
+
+def test_killed_between_the_files_of_a_rotation_the_workspace_opens(tmp_path: Path) -> None:
+    settings.initialise(tmp_path)
+    known = (tmp_path / settings.FINGERPRINT_FILE).read_bytes()
+    rotated = settings.rotate_ledger_key(tmp_path)
+    (tmp_path / settings.FINGERPRINT_FILE).write_bytes(known)
+    assert settings.read(tmp_path) == rotated
+    text = (tmp_path / settings.SECRETS_FILE).read_text()
+    without = "".join(line for line in text.splitlines(True) if "PREVIOUS" not in line)
+    (tmp_path / settings.SECRETS_FILE).write_text(without)
+    with pytest.raises(ShouldProvideKey, match="EVERLOOP_LEDGER_KEY is not the key"):
+        settings.read(tmp_path)
+
+
+def test_a_ledger_key_of_the_environment_is_not_rotated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = settings.initialise(tmp_path)
+    monkeypatch.setenv(settings.LEDGER_KEY, found.ledger_key.hex())
+    before = (tmp_path / settings.SECRETS_FILE).read_bytes()
+    with pytest.raises(ShouldFixArgument, match="stands in the environment"):
+        settings.rotate_ledger_key(tmp_path)
+    assert (tmp_path / settings.SECRETS_FILE).read_bytes() == before
+
+
+def test_a_previous_key_that_is_no_key_is_named(tmp_path: Path) -> None:
+    settings.initialise(tmp_path)
+    path = tmp_path / settings.SECRETS_FILE
+    for text, said in (("xyz", "not hexadecimal"), ("ab", "1 bytes")):
+        path.write_text(f"{path.read_text()}EVERLOOP_LEDGER_KEY_PREVIOUS={text}\n")
+        with pytest.raises(ShouldProvideKey, match=said):
+            settings.read(tmp_path)

@@ -27,6 +27,17 @@ class KeyMarksSuite(SqlSuite):
         with pytest.raises(ShouldProvideKey, match="THREE"):
             check_keys(engines(), {"THREE": "x" * 16, "FOUR": "4" * 16})
 
+    def test_a_key_that_replaced_the_databases_is_noted_for_it(self, tmp_path: Path) -> None:
+        engines = self.engines(tmp_path)
+        check_keys(engines(), KEYS)
+        new = KEYS | {"TWO": "n" * 16}
+        check_keys(engines(), new, {"TWO": {KEYS["TWO"]}})
+        check_keys(engines(), new)
+        with pytest.raises(ShouldProvideKey, match="TWO"):
+            check_keys(engines(), KEYS)
+        with pytest.raises(ShouldProvideKey, match="ONE"):
+            check_keys(engines(), KEYS | {"ONE": "n" * 16}, {"TWO": {KEYS["ONE"]}})
+
 
 class TestOnSqlite(OnSqlite, KeyMarksSuite):
     pass
