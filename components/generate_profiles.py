@@ -21,7 +21,7 @@ def generate_profiles(
     page: Output[HTML],
     metrics: Output[Metrics],
 ) -> bool:
-    """Draw synthetic people from noisy marginals that the ledger paid for.
+    """Draw synthetic people from noisy tables and moments that the ledger paid for.
 
     Args:
         workspace: address of the workspace.
@@ -42,6 +42,7 @@ def generate_profiles(
     """
     from datetime import date
 
+    from components._patterns import patterns_of
     from components._private import publish_release, released_file
     from components._stage import stage
     from everloop.contracts.datasets import DatasetManifest
@@ -75,4 +76,5 @@ def generate_profiles(
         if made:
             people = load_profiles(released_file(profiles.path))
             place.profiles.append(to_rows(people, layout(spec), spec), spec.name, tenant)
+            told.rows += patterns_of(profiles.path, layout(spec), spec)
         return made

@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from everloop.contracts.datasets import EncodedBlock, EncodingLayout, Float
+from everloop.contracts.datasets import EncodedBlock, EncodingLayout, Float, Float32
 from everloop.contracts.errors import ShouldFixLoopSpec
 from everloop.contracts.loop_spec import PERSONA_WIDTH, LoopSpec
 from synthetic.contexts import contexts_of, even_codes
@@ -57,6 +57,13 @@ class PersonaSpace:
         """Changes when coordinates mean something else."""
         told = np.round(np.concatenate([self.mean[None], self.components]), 6).tobytes()
         return hashlib.sha256(told + f"{self.radius:.9g}".encode()).hexdigest()[:16]
+
+    def of_contexts(self, context: Float32) -> Float:
+        """(n, 512) vectors of (n, d) contexts: the logged field, or the context's projection."""
+        if self.field is not None:
+            return np.asarray(context[:, self.field.dimensions], dtype=np.float64)
+        projection = persona_projection(context.shape[1])
+        return np.asarray(context.astype(np.float64) @ projection, dtype=np.float64)
 
     def coordinates(self, vectors: Float) -> Float:
         """(n, m) of (n, 512) vectors."""

@@ -25,6 +25,7 @@
     ├── ShouldWaitForBudget        the privacy budget does not cover a release
     ├── ShouldKeepRelease          a release exists under other terms: use it, do not pay again
     ├── ShouldRepairLedger         the ledger does not verify: releases stop
+    ├── ShouldStayInside           real people's data, or what was varied from it, would leave
     ├── ShouldDeliverBuffer        a client's buffer on disk is full
     └── ShouldUpdateClient         the service answered what this client does not understand
 
@@ -156,6 +157,10 @@ class ShouldKeepRelease(EverloopError):
 
 class ShouldRepairLedger(EverloopError):
     """The privacy ledger's chain does not verify."""
+
+
+class ShouldStayInside(EverloopError):
+    """Real people's data, or what was varied from it, would leave the trust boundary."""
 
 
 class ShouldDeliverBuffer(EverloopError):
