@@ -30,6 +30,7 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, RolloutRecord, StageRecord
 from everloop.contracts.privacy import ReleaseNote
 from everloop.gates.evidence import GateEvidence
+from everloop.privacy.spent_by_day import spent_by_day
 from everloop.reporting.evidence import RunEvidence, logged_action_share
 from everloop.reporting.success import success_figures, unmeasured
 from everloop.wiring import Workspace
@@ -120,6 +121,11 @@ def run_evidence(
             "code": code,
         },
         stages=tuple(_record(artefact) for artefact in artefacts if _told(artefact)),
+        spending=spent_by_day(
+            spec,
+            workspace.ledger.history(f"{spec.name}/{tenant}"),
+            date.fromisoformat(logical_date),
+        ),
         ended_at=refusal.stage if refusal else "",
         ended_because=refusal.reason if refusal else "",
     )

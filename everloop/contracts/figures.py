@@ -183,6 +183,22 @@ class QualityFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class SpendingDay:
+    """Privacy spent up to a day, within the period that ends with it.
+
+    Attributes:
+        date: the day.
+        epsilon: of a person who took part in every release so far.
+        every_night: of a person in a pipeline that takes the whole period's epsilon every night, as
+            many nights as have passed since the first release.
+    """
+
+    date: datetime.date
+    epsilon: float
+    every_night: float
+
+
+@dataclass(frozen=True, slots=True)
 class SuccessFigure:
     """One success metric of the specification and where it stands.
 

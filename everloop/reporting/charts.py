@@ -100,7 +100,10 @@ def budget_gauge(notes: Sequence[ReleaseNote]) -> Markup:
     if not whole > 0:
         return Markup("")
     used = budget.mu_squared_period / whole
-    tonight = min(used, sum(note.mu_squared for note in notes if note.released) / whole)
+    new = [note for note in notes if note.released]
+    # quality is paid for by held-out people, the others by those who were learned from
+    measured = sum(note.mu_squared for note in new if note.stage == "quality")
+    tonight = min(used, max(measured, sum(n.mu_squared for n in new) - measured) / whole)
     left = max(0.0, 1.0 - used)
     description = (
         f"Of the person who has spent most: {percent(used)} of the {budget.period_days}-day "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from everloop.contracts.datasets import DatasetManifest, EncodedEpisodes
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import (
+    Estimate,
     PolicyEvaluation,
     TrainingExplanation,
     ValidationReport,
@@ -20,6 +22,7 @@ from everloop.contracts.evaluation import (
 from everloop.contracts.figures import (
     QualityFigures,
     RewardFigures,
+    SpendingDay,
     SuccessFigure,
     TrainingFigures,
 )
@@ -78,6 +81,7 @@ class RunEvidence:
         success: from ``success_figures``; empty when the episodes were never encoded.
         lineage: name -> id or checksum of everything that the run's result was made from.
         stages: the runner's records in order; empty where the runner keeps them elsewhere.
+        spending: privacy spent by day up to the logical date, oldest first.
         ended_at, ended_because: the stage at which the run ended early and a sentence why; needed
             only where neither a failed stage nor a failed validation says so.
 
@@ -106,6 +110,7 @@ class RunEvidence:
     success: tuple[SuccessFigure, ...] = ()
     lineage: Mapping[str, str] = field(default_factory=dict)
     stages: tuple[StageRecord, ...] = ()
+    spending: tuple[SpendingDay, ...] = ()
     ended_at: str = ""
     ended_because: str = ""
 
@@ -143,7 +148,12 @@ class RunEvidence:
     @property
     def releases(self) -> tuple[tuple[str, ReleaseNote], ...]:
         """(what was released, note) of the night, in the order in which they were made."""
-        notes = (("user model", self.user_model), ("synthetic profiles", self.profiles))
+        measured = self.quality.release if self.quality else None
+        notes = (
+            ("user model", self.user_model),
+            ("synthetic profiles", self.profiles),
+            ("quality figures", measured),
+        )
         return tuple((name, note) for name, note in notes if note is not None)
 
     @property
@@ -154,6 +164,27 @@ class RunEvidence:
             key=lambda budget: budget.mu_squared_period,
             default=None,
         )
+
+    @property
+    def odds_factor(self) -> float:
+        """e^epsilon of the whole budget: by how much odds about a person can change."""
+        return math.exp(self.budget.epsilon_budget) if self.budget else math.nan
+
+    @property
+    def plan_lasts_until(self) -> date | None:
+        """Last day that the plan covers for the person who has spent most; None for the whole period.
+
+        What was charged a period ago has left the budget by then, so that the plan goes on.
+        """
+        budget = self.budget
+        if budget is None or budget.nights_left >= budget.period_days:
+            return None
+        return self.logical_date + timedelta(days=budget.nights_left)
+
+    def measured(self, name: str) -> Estimate | None:
+        """The estimate of synthetic quality of that name, if it was measured."""
+        found = self.quality.estimates if self.quality else ()
+        return next((e for e in found if e.name == name and math.isfinite(e.value)), None)
 
     @property
     def stage_lines(self) -> tuple[StageLine, ...]:

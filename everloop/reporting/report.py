@@ -18,7 +18,7 @@ from markupsafe import Markup
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Check, CheckStatus, Estimate
 from everloop.contracts.figures import SuccessFigure
-from everloop.reporting import charts, wording
+from everloop.reporting import charts, private, wording
 from everloop.reporting.evidence import RunEvidence
 from everloop.reporting.headline import headline
 from everloop.reporting.success import unmeasured
@@ -143,7 +143,11 @@ def _environment() -> Environment:
         "finite": math.isfinite,
         "mechanism": _mechanism,
     }
-    environment.globals |= {"charts": charts, "release_figure": wording.release_figure}
+    environment.globals |= {
+        "charts": charts,
+        "private": private,
+        "release_figure": wording.release_figure,
+    }
     return environment
 
 
@@ -170,6 +174,7 @@ def _values(evidence: RunEvidence) -> dict[str, object]:
         "ordered_checks": _ordered(evidence.verdict.checks if evidence.verdict else ()),
         "success": tuple(_success_row(figure) for figure in figures),
         "lineage": tuple(_lineage(evidence).items()),
+        "boundary": private.boundary(evidence),
     }
 
 
