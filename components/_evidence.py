@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from components._checkpoint import CHECKPOINT
 from components._evaluation import protected_groups
 from components._explanations import SAMPLE, explained_share_of, explanations_total
+from components._patterns import STATISTICS
 from components._private import Refusal, provenance_of, refusal_of, released_file, released_note
 from everloop.contracts.datasets import DatasetManifest, EncodedEpisodes
 from everloop.contracts.documents import read, sha256_of
@@ -26,6 +27,7 @@ from everloop.contracts.figures import (
     SuccessFigure,
     TrainingFigures,
 )
+from everloop.contracts.group_patterns import GroupPattern
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, RolloutRecord, StageRecord
 from everloop.contracts.privacy import ReleaseNote
@@ -34,6 +36,9 @@ from everloop.privacy.spent_by_day import spent_by_day
 from everloop.reporting.evidence import RunEvidence, logged_action_share
 from everloop.reporting.success import success_figures, unmeasured
 from everloop.wiring import Workspace
+from rl.encoders import layout
+from synthetic.group_patterns import group_patterns
+from synthetic.profile_statistics import load_statistics
 from synthetic.user_model import load_user_model
 
 T = TypeVar("T")
@@ -126,6 +131,7 @@ def run_evidence(
             workspace.ledger.history(f"{spec.name}/{tenant}"),
             date.fromisoformat(logical_date),
         ),
+        patterns=_patterns(spec, profiles),
         ended_at=refusal.stage if refusal else "",
         ended_because=refusal.reason if refusal else "",
     )
@@ -141,6 +147,13 @@ def _refusal(artefact: Any) -> Refusal | None:
 
 def _note(artefact: Any) -> ReleaseNote | None:
     return released_note(artefact.path) if artefact and not refusal_of(artefact.path) else None
+
+
+def _patterns(spec: LoopSpec, profiles: Any) -> tuple[GroupPattern, ...]:
+    if _note(profiles) is None:
+        return ()
+    released = load_statistics(Path(profiles.path) / STATISTICS, layout(spec))
+    return group_patterns(layout(spec), released, spec)
 
 
 def _told(artefact: Any) -> bool:

@@ -26,6 +26,7 @@ from everloop.contracts.figures import (
     SuccessFigure,
     TrainingFigures,
 )
+from everloop.contracts.group_patterns import GroupPattern
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, RolloutRecord, StageRecord
 from everloop.contracts.privacy import BudgetStatus, ReleaseNote
@@ -82,6 +83,7 @@ class RunEvidence:
         lineage: name -> id or checksum of everything that the run's result was made from.
         stages: the runner's records in order; empty where the runner keeps them elsewhere.
         spending: privacy spent by day up to the logical date, oldest first.
+        patterns: groups that the profiles' release allows to tell.
         ended_at, ended_because: the stage at which the run ended early and a sentence why; needed
             only where neither a failed stage nor a failed validation says so.
 
@@ -111,6 +113,7 @@ class RunEvidence:
     lineage: Mapping[str, str] = field(default_factory=dict)
     stages: tuple[StageRecord, ...] = ()
     spending: tuple[SpendingDay, ...] = ()
+    patterns: tuple[GroupPattern, ...] = ()
     ended_at: str = ""
     ended_because: str = ""
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from everloop.contracts.evaluation import CheckStatus, Estimate
 from everloop.contracts.figures import QualityFigures, SpendingDay
+from everloop.contracts.group_patterns import GroupPattern
 from everloop.contracts.models import Provenance
 from everloop.reporting.charts import Forest, ForestRow, forest
 from everloop.reporting.comparisons import Whisker, forest_axis, whisker
@@ -68,8 +69,14 @@ def threshold_forest(quality: QualityFigures) -> Forest:
     return Forest(tuple(rows), Markup(""))
 
 
+GROUPS_SHOWN = 12
 _NEVER = "inside the boundary: never published"
 _COMPUTED = "computed from releases alone, so it adds nothing to what they cost"
+
+
+def largest_groups(patterns: Sequence[GroupPattern]) -> tuple[GroupPattern, ...]:
+    """The groups that the report shows: the largest first."""
+    return tuple(sorted(patterns, key=lambda p: (-p.people, p.fields, p.values))[:GROUPS_SHOWN])
 
 
 def boundary(run: RunEvidence) -> tuple[tuple[str, str, str], ...]:

@@ -10,6 +10,7 @@ import pytest
 
 from everloop.contracts.evaluation import Check, CheckStatus, Estimate, GroupValue
 from everloop.contracts.figures import QualityFigures, SpendingDay
+from everloop.contracts.group_patterns import GroupPattern
 from everloop.contracts.models import Provenance
 from everloop.reporting import RunEvidence, render
 from everloop.reporting.private import noise_forest, spending_curve, threshold_forest
@@ -100,7 +101,7 @@ def test_privacy_says_what_the_noise_cost(run: RunEvidence) -> None:
     shown = section(run, "privacy")
     assert "accepted from refused decisions 94.0" in shown
     assert "is 0.0520 [0.0480, 0.0560] lower" in shown
-    assert "without noise 0.859 [0.852, 0.867]" in shown
+    assert "without noise: 0.859 [0.852, 0.867]" in shown
     assert run.quality is not None
     assert noise_forest(replace(run.quality, estimates=())) is None
     silent = replace(run, quality=replace(run.quality, estimates=()))
@@ -139,6 +140,22 @@ def test_published_figures_stand_apart(run: RunEvidence) -> None:
     told = replace(run, quality=refused)
     assert "12 people are too few." in section(told, "synthetic")
     assert "No quality figures were published. 12 people are too few." in section(told, "privacy")
+
+
+def test_groups_are_told_largest_first_and_only_some(run: RunEvidence) -> None:
+    groups = tuple(
+        GroupPattern(("age_group", "hour"), ("over_64", HOSTILE), 40.0 + i, 12.3, 0.01 * i)
+        for i in range(20)
+    )
+    page = Page(render(replace(run, patterns=groups)))
+    shown = plain(page.sections["synthetic"])
+    assert "20 groups of at most two traits" in shown
+    assert "the 12 largest" in shown
+    assert "59 people 12 19 %" in shown
+    assert "48 people" in shown
+    assert "47 people" not in shown
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert "Groups that may be told" not in section(run, "synthetic")
 
 
 def test_a_raw_log_policy_is_never_published(run: RunEvidence) -> None:
