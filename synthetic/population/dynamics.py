@@ -27,7 +27,7 @@ from synthetic.population.archetypes import (
     TYPES,
 )
 from synthetic.population.catalogue import ACTIONS, KIND_OF, KINDS, MOST_PARTNERS, PARTNERS
-from synthetic.population.state import LEVELS, MOODS, Hidden, tired_states
+from synthetic.population.state import CARRIED, LEVELS, MOODS, Hidden, tired_states
 
 EFFECT: Final[Float] = np.array(
     [
@@ -139,7 +139,8 @@ def carried_kernels(kind: int, partner_mix: Float) -> Float:
         kernel = np.ones((1, 1))
         for mood in range(len(MOODS)):
             kernel = np.kron(kernel, moods[action, mood])
-        kernels.append(np.kron(kernel, tired[action]))
+        both = kernel[:, None, :, None] * tired[action][None, :, None, :]
+        kernels.append(both.reshape(CARRIED, CARRIED))
     return np.stack(kernels)
 
 

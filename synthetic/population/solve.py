@@ -114,11 +114,11 @@ class DecisionProcess:
         return np.asarray(np.eye(self.reward.shape[2])[chosen])
 
     def _earned(self, policy: Float) -> Float:
-        self._require_policy(policy)
         return np.asarray(np.einsum("zca,zca,c->z", policy, self.reward, self.law))
 
     def _going_on(self, policy: Float) -> Float:
         """(Z, Z) G of the module's formula."""
+        self._require_policy(policy)
         stays = np.einsum("zca,zca,c->az", policy, 1 - self.ends, self.law)
         return np.asarray(np.einsum("az,azy->zy", stays, self.kernels))
 

@@ -18,13 +18,13 @@ from synthetic.population.archetypes import (
     AGE_SHARES,
     ARCHETYPE_OF,
     COMES,
-    PARTS,
+    CONNECTED_OF,
     PLANE,
     TYPES,
     UNBURDENED,
     type_shares,
 )
-from synthetic.population.catalogue import ACTIONS
+from synthetic.population.catalogue import ACTIONS, NOTHING
 from synthetic.population.dynamics import (
     carried_kernels,
     end_chance,
@@ -34,7 +34,7 @@ from synthetic.population.dynamics import (
 from synthetic.population.emission import FEELING
 from synthetic.population.responses import Responses
 from synthetic.population.solve import DecisionProcess
-from synthetic.population.state import CARRIED, MOODS, SHAPE, Hidden, all_states
+from synthetic.population.state import MOODS, SHAPE, Hidden, all_states
 
 POLICY_SHAPE: Final = (*SHAPE, len(ACTIONS))
 """(48, 648, 4, A): a policy on hidden states."""
@@ -118,17 +118,30 @@ class Truth:
 
     def process(self, kind: int) -> DecisionProcess:
         """The decision process of one hidden type."""
-        states = all_states(np.array([kind]))
-        reward = self.responses.expected_reward(states)
-        shape = (CARRIED, len(PARTS), len(ACTIONS))
+        return self._process(kind, carried_kernels(kind, self.responses.partner_mix))
+
+    def _process(self, kind: int, kernels: Float) -> DecisionProcess:
+        row = kind % len(self._rewards)
         return DecisionProcess(
-            reward=reward.reshape(shape),
-            ends=end_chance(reward).reshape(shape),
-            valid=self.responses.valid(states).reshape(shape),
-            kernels=carried_kernels(kind, self.responses.partner_mix),
+            reward=self._rewards[row],
+            ends=end_chance(self._rewards[row]),
+            valid=self._valid[kind],
+            kernels=kernels,
             law=COMES[ARCHETYPE_OF[kind]],
             start=start_law(kind),
         )
+
+    @cached_property
+    def _rewards(self) -> Float:
+        """(24 or 48, 648, 4, A) expected rewards; burdened types have their own with a group gap."""
+        kinds = np.arange(TYPES if self.responses.group_gap else UNBURDENED)
+        rewards = self.responses.expected_reward(all_states(kinds))
+        return rewards.reshape(len(kinds), *POLICY_SHAPE[1:])
+
+    @cached_property
+    def _valid(self) -> Bool:
+        """(48, 648, 4, A)."""
+        return self.responses.valid(all_states(np.arange(TYPES))).reshape(POLICY_SHAPE)
 
     def _of_types(self) -> Iterator[tuple[int, float, DecisionProcess]]:
         """(type, its share, its process); burdened types are counted with the others unless they
@@ -136,8 +149,11 @@ class Truth:
         shares = self.type_shares
         if not self.responses.group_gap:
             shares = shares[:UNBURDENED] + shares[UNBURDENED:]
+        kernels = np.empty(0)
         for kind, share in enumerate(shares):
-            yield kind, float(share), self.process(kind)
+            if not CONNECTED_OF[kind]:  # the connected type beside it moves alike
+                kernels = carried_kernels(kind, self.responses.partner_mix)
+            yield kind, float(share), self._process(kind, kernels)
 
     def best_policy(self) -> Float:
         """(48, 648, 4, A) the policy of the highest discounted journey value in every state."""
@@ -164,24 +180,18 @@ class Truth:
 
     def uniform(self) -> Float:
         """(48, 648, 4, A) every valid action alike."""
-        valid = self._valid().astype(np.float64)
-        return np.asarray(valid / valid.sum(axis=3, keepdims=True))
+        return np.asarray(self._valid / self._valid.sum(axis=3, keepdims=True))
 
     def always(self, action: int) -> Float:
         """(48, 648, 4, A) one action wherever it is valid, else no_action."""
-        valid = self._valid()[..., action]
-        chosen = np.where(valid, action, 0)
+        chosen = np.where(self._valid[..., action], action, NOTHING)
         return np.asarray(np.eye(len(ACTIONS))[chosen])
 
     def greedy(self) -> Float:
         """(48, 648, 4, A) the action of the highest expected reward, whatever comes after."""
-        states = all_states(np.arange(TYPES))
-        valid = self.responses.valid(states)
-        chosen = np.where(valid, self.responses.expected_reward(states), -np.inf).argmax(axis=1)
-        return np.asarray(np.eye(len(ACTIONS))[chosen].reshape(POLICY_SHAPE))
-
-    def _valid(self) -> Bool:
-        return self.responses.valid(all_states(np.arange(TYPES))).reshape(POLICY_SHAPE)
+        rewards = np.resize(self._rewards, POLICY_SHAPE)
+        chosen = np.where(self._valid, rewards, -np.inf).argmax(axis=3)
+        return np.asarray(np.eye(len(ACTIONS))[chosen])
 
 
 def at(policy: Float, hidden: Hidden) -> Float:
