@@ -6,7 +6,6 @@ by its source and its release id, and ``require_generated`` refuses them whereve
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -15,7 +14,7 @@ from everloop.contracts.datasets import EncodedEpisodes, EncodingLayout, Float32
 from everloop.contracts.episodes import Json
 from everloop.contracts.errors import ShouldFixArgument, ShouldStayInside
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import ProfileSource, SyntheticProfile
+from everloop.contracts.models import ProfileSource, SyntheticProfile, inside_profile_id
 from synthetic.people import PeopleEpisodes, gather, people_of
 from synthetic.persona_moments import person_vectors
 from synthetic.persona_space import PersonaSpace, persona_space
@@ -25,7 +24,6 @@ INSIDE = "inside-the-trust-boundary"
 """Release id of rows that no release covers."""
 JITTER = 0.05
 """Standard deviation of what is added to a mixed number, as a share of the person's own range."""
-_NAMESPACE = uuid.UUID("a1d6c7f0-52b9-4c35-8f0b-0d6d5f3f6f21")
 _PEOPLE = 1_000
 
 
@@ -154,7 +152,7 @@ def _row(
 ) -> SyntheticProfile:
     source = ProfileSource.REAL if which == "real" else ProfileSource.AUGMENTED
     return SyntheticProfile(
-        profile_id=str(uuid.uuid5(_NAMESPACE, f"{person}/{which}")),
+        profile_id=inside_profile_id(person, which),
         persona_vector=vector,
         traits=traits,
         interaction_history=history,

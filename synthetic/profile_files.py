@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,11 @@ import orjson
 from everloop.contracts.documents import is_full_disk, read, sha256_of, write, write_atomically
 from everloop.contracts.errors import (
     EverloopError,
-    ShouldFixArgument,
     ShouldFreeDisk,
     ShouldRestoreArtefact,
 )
-from everloop.contracts.models import ProfileSource
 from everloop.contracts.synthetic_jobs import FileFormat
+from synthetic.augmentation import require_generated
 from synthetic.generation import ExportedProfile
 
 if TYPE_CHECKING:
@@ -33,21 +33,6 @@ NAMES = {FileFormat.PARQUET: "profiles.parquet", FileFormat.JSON: "profiles.json
 """File name of each format."""
 
 _PIECE = 1 << 20
-
-
-def require_exportable(rows: Sequence[ExportedProfile]) -> None:
-    """Refuse rows that are not generated: real people's data and what was varied from it stay inside.
-
-    Raises:
-        ShouldFixArgument: naming the first such profile.
-    """
-    for row in rows:
-        if row.profile.source is not ProfileSource.GENERATED:
-            raise ShouldFixArgument(
-                f"Profile {row.profile.profile_id} is {row.profile.source}: real people's data stays "
-                "inside the trust boundary.",
-                "Export generated profiles alone.",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +68,10 @@ class PartFiles:
         """Write a part, then its document: a part without one is not whole.
 
         Raises:
-            ShouldFixArgument: a row may not be exported.
+            ShouldStayInside: a row was made from real people's data.
             ShouldFreeDisk: it did not fit.
         """
-        require_exportable(rows)
+        deque(require_generated(row.profile for row in rows), maxlen=0)
         data = _parquet(rows) if self._form is FileFormat.PARQUET else _json_lines(rows)
         write_atomically(data, self._part(number))
         write(Part(hashlib.sha256(data).hexdigest(), len(rows)), self._note(number))

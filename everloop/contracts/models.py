@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -75,6 +76,19 @@ class SyntheticProfile:
     source: ProfileSource
     release_id: str
     schema_version: int = 1
+
+
+_INSIDE = uuid.UUID("a1d6c7f0-52b9-4c35-8f0b-0d6d5f3f6f21")
+
+
+def inside_profile_id(person: str, variation: str = "real") -> str:
+    """Id of a profile that was made from a person's own data, so that an erasure finds it.
+
+    Args:
+        person: pseudonym.
+        variation: ``real``, or ``<seed>/<position>`` of an augmented one.
+    """
+    return str(uuid.uuid5(_INSIDE, f"{person}/{variation}"))
 
 
 @dataclass(frozen=True, slots=True)

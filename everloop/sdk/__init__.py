@@ -35,9 +35,16 @@ if TYPE_CHECKING:
     )
     from everloop.sdk.daily import DailyPlan, run_daily, run_range
     from everloop.sdk.opened import OpenedRun, open_run, runs
+    from everloop.sdk.synthetic.people import (
+        AugmentedPeople,
+        GeneratedProfiles,
+        augment_people,
+        generate_profiles,
+    )
 
 __all__ = [
     "AsyncClient",
+    "AugmentedPeople",
     "Buffer",
     "Client",
     "Confirmation",
@@ -46,13 +53,16 @@ __all__ = [
     "EpisodeRecord",
     "FeedbackReceipt",
     "FeedbackRecord",
+    "GeneratedProfiles",
     "InteractionRecord",
     "OpenedRun",
     "Question",
     "Receipt",
     "Retries",
     "RewardRecord",
+    "augment_people",
     "event_id",
+    "generate_profiles",
     "open_run",
     "run_daily",
     "run_range",
@@ -67,6 +77,10 @@ _ELSEWHERE = {
     "open_run": "everloop.sdk.opened",
     "runs": "everloop.sdk.opened",
     "event_id": "everloop.contracts.ids",
+    "AugmentedPeople": "everloop.sdk.synthetic.people",
+    "GeneratedProfiles": "everloop.sdk.synthetic.people",
+    "augment_people": "everloop.sdk.synthetic.people",
+    "generate_profiles": "everloop.sdk.synthetic.people",
 }
 
 

@@ -24,6 +24,7 @@ STATUS: Mapping[type[errors.EverloopError], int] = {
     errors.ShouldCollectMoreData: 409,
     errors.ShouldWaitForBudget: 409,
     errors.ShouldKeepRelease: 409,
+    errors.ShouldStayInside: 409,
     errors.ShouldFixInput: 422,
     errors.ShouldFixArgument: 422,
     errors.ShouldFixLoopSpec: 422,

@@ -26,7 +26,13 @@ from everloop.contracts.access import AuditEntry
 from everloop.contracts.datasets import SIGNALS_FILE
 from everloop.contracts.errors import ShouldFreeDisk, ShouldRestoreArtefact
 from everloop.contracts.feedback import FeedbackStatus, implied_signal_id
-from everloop.contracts.models import ModelCheckpoint
+from everloop.contracts.models import (
+    ModelCheckpoint,
+    ProfileSource,
+    SyntheticProfile,
+    inside_profile_id,
+)
+from everloop.contracts.synthetic_jobs import AugmentParameters
 from everloop.storage.ledger_tables import privacy_people
 from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.local.erased_artefacts import ErasedArtefacts, HeldFiles
@@ -39,8 +45,11 @@ from everloop.storage.sql.event_log import SqlEventLog
 from everloop.storage.sql.feedback import SqlFeedbackStore
 from everloop.storage.sql.people import SqlPersonStore
 from everloop.storage.sql.person_rows import KEPT, erasable_rows
+from everloop.storage.sql.profiles import SqlProfileStore
 from everloop.storage.sql.registry import SqlRegistry
+from everloop.storage.sql.synthetic_jobs import SqlSyntheticJobStore
 from tests.conformance.test_registry import checkpoint
+from tests.conformance.test_synthetic_job_store import job as synthetic_job
 from tests.feedback_records import decision, feedback, interaction, put, review
 from tests.log_records import (
     ANN,
@@ -324,6 +333,32 @@ class PersonStoreSuite(ABC):
         assert store.erase().datasets == (first.manifest.dataset_id,)
         text = store.datasets.extract(extraction()).episodes_path.read_bytes()
         assert ANN.encode() not in text
+
+    def test_what_was_made_of_the_person_s_data_goes_too(self, store: Opened) -> None:
+        """Two augmentations with other seeds; the generated profile is nobody's."""
+        jobs, profiles = SqlSyntheticJobStore(store.engine), SqlProfileStore(store.engine)
+        for number, seed in enumerate((3, 9)):
+            asked = AugmentParameters(per_person=2, seed=seed, logical_date=DAY)
+            jobs.request(synthetic_job(number, parameters=asked, releases=()))
+
+        def row(profile_id: str, source: ProfileSource) -> SyntheticProfile:
+            return SyntheticProfile(profile_id, (0.5,), {"age": "old"}, (), source, "inside")
+
+        mine, other = [
+            [
+                row(inside_profile_id(person), ProfileSource.REAL),
+                row(inside_profile_id(person, "3/1"), ProfileSource.AUGMENTED),
+                row(inside_profile_id(person, "9/0"), ProfileSource.AUGMENTED),
+            ]
+            for person in (ANN, BEN)
+        ]
+        nobody = row(uuid_of(1, "nobody"), ProfileSource.GENERATED)
+        profiles.append([*mine, *other, nobody], "walk")
+        assert store.exported() == {"synthetic_profiles": 3}
+        record = store.erase()
+        assert {n: rows for n, rows in record.deleted.items() if rows} == {"synthetic_profiles": 3}
+        left = {profile.profile_id for profile in profiles.profiles("walk")}
+        assert left == {profile.profile_id for profile in (*other, nobody)}
 
     def test_what_the_person_taught_of_others_decisions_goes_too(self, store: Opened) -> None:
         """Ben's decision, judged by Ann twice and by Ben once; one of Ann's is disputed."""

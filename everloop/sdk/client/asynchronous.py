@@ -15,10 +15,11 @@ from everloop.contracts.episodes import Outcome
 from everloop.sdk.client.answers.feedback import FeedbackReceipt
 from everloop.sdk.client.answers.learning import Decision, Receipt
 from everloop.sdk.client.asynchronous_reading import AsyncReading
+from everloop.sdk.client.asynchronous_synthetic import AsyncSyntheticPeople
 from everloop.sdk.client.buffer import Buffer
 from everloop.sdk.client.call import Call
 from everloop.sdk.client.calls import feedback, learning
-from everloop.sdk.client.delivery import Flushed
+from everloop.sdk.client.delivery import Delivery, Flushed
 from everloop.sdk.client.records import (
     Confirmation,
     EpisodeRecord,
@@ -33,7 +34,7 @@ from everloop.sdk.client.session import Retrying, Session, question_of
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncReading):
+class AsyncClient(AsyncReading, AsyncSyntheticPeople):
     """A connection to the HTTP service; tasks may share it. Close it, or use it as a context manager.
 
     Args:
@@ -170,6 +171,10 @@ class AsyncClient(AsyncReading):
         """Deliver what waits in the buffer, in order, until the service can't be told."""
         return await self._run(self._session.delivery.flush())
 
+    @property
+    def _delivery(self) -> Delivery:
+        return self._session.delivery
+
     async def _ask(self, call: Call[T]) -> T:
         return await self._run(self._session.delivery.ask(call))
 
@@ -196,10 +201,23 @@ class AsyncClient(AsyncReading):
         return await asyncio.sleep(step.seconds)
 
     async def _send(self, call: Call[Any]) -> Reply:
+        params = dict(call.params) or None
         try:
+            if call.into is not None:
+                return await self._fetch(call, call.into)
             response = await self._http.request(
-                call.method, call.path, params=dict(call.params) or None, content=call.body
+                call.method, call.path, params=params, content=call.body
             )
         except httpx.RequestError as problem:
             return self._session.lost(problem)
         return self._session.answered(call, response)
+
+    async def _fetch(self, call: Call[Any], into: Path) -> Reply:
+        async with self._http.stream(call.method, call.path) as response:
+            if not response.is_success:
+                await response.aread()
+                return self._session.answered(call, response)
+            with into.open("wb") as file:
+                async for piece in response.aiter_bytes():
+                    await asyncio.to_thread(file.write, piece)
+            return b""

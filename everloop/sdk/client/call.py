@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ class Call(Generic[T]):
         ids: of the records that it carries.
         kept: what the method returns once the request waits in the buffer; ``None`` where it may not.
         repeatable: whether sending it twice does what sending it once does.
+        into: file that an answer is written to as it comes, instead of being read.
         accepted: statuses that ``read`` understands besides those of success.
     """
 
@@ -39,6 +41,7 @@ class Call(Generic[T]):
     ids: tuple[str, ...] = ()
     kept: T | None = None
     repeatable: bool = True
+    into: Path | None = None
     accepted: frozenset[int] = frozenset()
 
 

@@ -17,7 +17,7 @@ from everloop.sdk.client.answers.learning import Decision, Receipt
 from everloop.sdk.client.buffer import Buffer
 from everloop.sdk.client.call import Call
 from everloop.sdk.client.calls import feedback, learning
-from everloop.sdk.client.delivery import Flushed
+from everloop.sdk.client.delivery import Delivery, Flushed
 from everloop.sdk.client.records import (
     Confirmation,
     EpisodeRecord,
@@ -29,11 +29,12 @@ from everloop.sdk.client.records import (
 from everloop.sdk.client.retry import Blocking, Pause, Reply, Retries, Send, Steps
 from everloop.sdk.client.session import Retrying, Session, question_of
 from everloop.sdk.client.sync_reading import Reading
+from everloop.sdk.client.sync_synthetic import SyntheticPeople
 
 T = TypeVar("T")
 
 
-class Client(Reading):
+class Client(Reading, SyntheticPeople):
     """A connection to the HTTP service; threads may share it. Close it, or use it as a context manager.
 
     Args:
@@ -168,6 +169,10 @@ class Client(Reading):
         """Deliver what waits in the buffer, in order, until the service can't be told."""
         return self._run(self._session.delivery.flush())
 
+    @property
+    def _delivery(self) -> Delivery:
+        return self._session.delivery
+
     def _ask(self, call: Call[T]) -> T:
         return self._run(self._session.delivery.ask(call))
 
@@ -194,10 +199,21 @@ class Client(Reading):
         return time.sleep(step.seconds)
 
     def _send(self, call: Call[Any]) -> Reply:
+        params = dict(call.params) or None
         try:
-            response = self._http.request(
-                call.method, call.path, params=dict(call.params) or None, content=call.body
-            )
+            if call.into is not None:
+                return self._fetch(call, call.into)
+            response = self._http.request(call.method, call.path, params=params, content=call.body)
         except httpx.RequestError as problem:
             return self._session.lost(problem)
         return self._session.answered(call, response)
+
+    def _fetch(self, call: Call[Any], into: Path) -> Reply:
+        with self._http.stream(call.method, call.path) as response:
+            if not response.is_success:
+                response.read()
+                return self._session.answered(call, response)
+            with into.open("wb") as file:
+                for piece in response.iter_bytes():
+                    file.write(piece)
+            return b""

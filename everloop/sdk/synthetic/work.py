@@ -108,8 +108,9 @@ def _generate(
     tell: Tell,
 ) -> tuple[tuple[JobOutput, ...], int]:
     from rl.encoders import layout
+    from synthetic.augmentation import require_generated
     from synthetic.generation import Generation
-    from synthetic.profile_files import PartFiles, require_exportable
+    from synthetic.profile_files import PartFiles
     from synthetic.profile_statistics import load_statistics
 
     encoding = layout(spec)
@@ -121,9 +122,10 @@ def _generate(
     for number in range(generation.chunks):
         if parts.rows(number) is None:
             rows = list(generation.make(number))
-            require_exportable(rows)
             # The table first: a part that is there says that its rows are in the table too.
-            workspace.profiles.append((row.profile for row in rows), spec.name, job.tenant)
+            workspace.profiles.append(
+                require_generated(row.profile for row in rows), spec.name, job.tenant
+            )
             parts.write(number, rows)
         done += generation.size_of(number)
         _advance(workspace, job, worker, done, asked.n, tell)
@@ -140,9 +142,8 @@ def _augment(
     worker: str,
     tell: Tell,
 ) -> int:
-    from synthetic.augmentation import augment
-
     from rl.encoders import layout
+    from synthetic.augmentation import augment
 
     episodes = consented_episodes(workspace, spec, job.tenant, asked.logical_date)
     workspace.profiles.remove(spec.name, (ProfileSource.AUGMENTED, ProfileSource.REAL), job.tenant)

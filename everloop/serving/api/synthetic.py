@@ -21,6 +21,7 @@ from everloop.contracts.errors import (
     ShouldFixArgument,
     ShouldNameKnownId,
     ShouldResolveConflict,
+    ShouldStayInside,
 )
 from everloop.contracts.synthetic_jobs import (
     LARGEST_SEED,
@@ -296,7 +297,7 @@ def _of_another(job_id: str) -> ShouldAskForScope:
 def _file(service: Service, caller: Caller, job_id: str) -> FileResponse:
     job = _job(service, job_id, caller.tenant)
     if job.kind is SyntheticKind.AUGMENT:
-        raise ShouldResolveConflict(
+        raise ShouldStayInside(
             f"Synthetic job {job.job_id} is an augmentation: real people's data stays inside.",
             "Generate people instead: POST /api/ml/synthetic/generate.",
         )

@@ -9,14 +9,23 @@ from sqlalchemy import Connection, Select, Table, and_, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from everloop.contracts.feedback import implied_signal_id
+from everloop.contracts.models import inside_profile_id
+from everloop.contracts.synthetic_jobs import SyntheticKind
 from everloop.storage.ledger_tables import privacy_people
-from everloop.storage.schema import consents, disputes, reward_signals, training_episodes
+from everloop.storage.schema import (
+    consents,
+    disputes,
+    reward_signals,
+    synthetic_profiles,
+    training_episodes,
+)
 from everloop.storage.service_tables import (
     decisions,
     erasures,
     feedback,
     feedback_reviews,
     interactions,
+    synthetic_jobs,
 )
 
 KEPT: Mapping[Table, str] = {
@@ -32,12 +41,14 @@ _IDS = 500
 class Implied:
     """Signals on other people's decisions that came of feedback which an erasure deletes.
 
-    ``episode_ids``, ``loops``: of those decisions.
+    ``episode_ids``, ``loops``: of those decisions. ``profile_ids``: what augmentations made of the
+    person's own data.
     """
 
     signal_ids: tuple[str, ...] = ()
     episode_ids: frozenset[str] = frozenset()
     loops: frozenset[str] = frozenset()
+    profile_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,23 @@ def implied_by(connection: Connection, person: str, tenant: str) -> Implied:
         tuple(sorted(found)),
         frozenset(episode_id for episode_id, _ in found.values()),
         frozenset(loop for _, loop in found.values()),
+        _profiles_of(connection, person, tenant),
     )
+
+
+def _profiles_of(connection: Connection, person: str, tenant: str) -> tuple[str, ...]:
+    """Ids that a person's profiles have if any augmentation of the tenant made them."""
+    asked = select(synthetic_jobs.c.parameters).where(
+        _of(synthetic_jobs, tenant), synthetic_jobs.c.kind == SyntheticKind.AUGMENT.value
+    )
+    copies: dict[int, int] = {}
+    for parameters in connection.scalars(asked):
+        seed, count = int(parameters["seed"]), int(parameters["per_person"])
+        copies[seed] = max(count, copies.get(seed, 0))
+    if not copies:
+        return ()
+    varied = (f"{seed}/{n}" for seed, count in sorted(copies.items()) for n in range(count))
+    return tuple(inside_profile_id(person, one) for one in ("real", *varied))
 
 
 def erasable_rows(person: str, tenant: str, implied: Implied | None = None) -> Iterator[PersonRows]:
@@ -123,6 +150,10 @@ def erasable_rows(person: str, tenant: str, implied: Implied | None = None) -> I
     yield from _listed(reward_signals, tenant, taught)
     yield PersonRows(decisions, _person(decisions, person, tenant))
     yield PersonRows(training_episodes, _person(training_episodes, person, tenant))
+    made = () if implied is None else implied.profile_ids
+    for start in range(0, len(made), _IDS):
+        some = synthetic_profiles.c.profile_id.in_(made[start : start + _IDS])
+        yield PersonRows(synthetic_profiles, _of(synthetic_profiles, tenant) & some)
     yield PersonRows(consents, _person(consents, person, tenant))
 
 
