@@ -21,15 +21,16 @@ from everloop.contracts.datasets import Bool, EncodingLayout, Float, Float32, In
 from everloop.contracts.errors import ShouldFixArgument, ShouldFixLoopSpec
 from everloop.contracts.loop_spec import ActionKind, FieldKind, LoopSpec, Silence
 
-INTERCEPT_SCALE = 0.7
-CONTEXT_SCALE = 1.0
-ACTION_SCALE = 2.0
-REPETITION_SCALE = 2.0
-INTERACTION_SCALE = 5.0
-NARROW_SCALE = 1.5
-MOTION_SCALE = 2.0
-"""Scales of single features. Chosen on made-up products with a known truth, never on a product's own
-log."""
+INTERCEPT_SCALE = 0.17
+CONTEXT_SCALE = 0.14
+ACTION_SCALE = 1.15
+REPETITION_SCALE = 1.15
+INTERACTION_SCALE = 4.6
+NARROW_SCALE = 1.15
+RESTING_SCALE = 2.3
+MOVED_SCALE = 1.15
+"""Scales of single features, the last two of next contexts' heads: own values and action. Chosen on
+made-up products with a known truth, never on a product's own log."""
 
 INTERACTIONS_SHARE = 2.0 / 3.0
 """Most that interactions may take of the limit, so that something is left for the smaller heads."""
@@ -186,9 +187,9 @@ class FeatureMap:
 
     def _motion(self, whole: Float, rests: Float, action: Int) -> Float:
         motion = np.zeros((len(whole), len(self.moving), self.motion_width))
-        motion[:, :, 0] = whole[:, self.moving] * MOTION_SCALE
-        motion[:, :, 1] = rests[:, self.moving] * MOTION_SCALE
-        motion[:, :, 2:] = self._group(action)[:, None, :]
+        motion[:, :, 0] = whole[:, self.moving] * RESTING_SCALE
+        motion[:, :, 1] = rests[:, self.moving] * RESTING_SCALE
+        motion[:, :, 2:] = self._group(action)[:, None, :] * MOVED_SCALE
         return motion
 
 

@@ -50,7 +50,7 @@ class LinearUserModel(ResponseModel):
         uncertainty: Uncertainty | None = None,
     ) -> None:
         moving = np.zeros(features.context.shape[1], dtype=np.bool_)
-        moving[features.moving] = True
+        moving[list(facts.interacting)] = True
         super().__init__(spec, features, LinearHeads(features, weights), moving)
         self.weights, self.facts, self.uncertainty = weights, facts, uncertainty
         self._spec = spec

@@ -22,8 +22,8 @@ from synthetic.people import Following, PeopleEpisodes
 
 VALUE_WEIGHT = 1.0
 ACCEPTANCE_WEIGHT = 1.0
-NARROW_WEIGHT = 0.3
-MOTION_WEIGHT = 0.3
+NARROW_WEIGHT = 0.2
+MOTION_WEIGHT = 0.1
 """How much the kinds of heads count in the loss that is clipped jointly."""
 
 _HOUR = 3_600.0

@@ -2,17 +2,20 @@
 
 Step t of T, with g_i the gradient of person i's loss over all heads jointly:
 
-    w <- w - rate (sum_i g_i min(1, C / |g_i|) + sigma C z_t) / N,        z_t ~ N(0, I),
+    G_t = (sum_i g_i min(1, C / |g_i|) + sigma C z_t) / N,        z_t ~ N(0, I),
+    v <- MOMENTUM v + G_t,      w <- w - rate v,
 
-N the public number of expected people, never the exact count. Adding or removing one person moves
-the sum by at most C, so T steps cost mu^2 = T / sigma^2 (Dong, Roth, Su 2022). A subsampled mechanism
-sums over a Poisson sample of people at rate q, drawn from the release's secret stream, and divides by
-q N. A person's loss is that of ``synthetic.outcomes``. Opacus computes per-person gradients, clips and
+and the release is the mean of w after the last quarter of the steps; momentum and averaging read noisy
+sums alone. N is the public number of expected people, never the exact count. Adding or removing one
+person moves the sum by at most C, so T steps cost mu^2 = T / sigma^2 (Dong, Roth, Su 2022). A subsampled
+mechanism sums over a Poisson sample of people at rate q, drawn from the release's secret stream, and
+divides by q N. A person's loss is that of ``synthetic.outcomes``. Opacus computes per-person gradients, clips and
 sums; virtual batches bound memory.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +28,7 @@ from scipy.special import ndtr
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from everloop.contracts.datasets import Bool
+from everloop.contracts.datasets import Bool, Float
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.privacy import Mechanism, SubsampledGaussianMechanism
@@ -37,6 +40,10 @@ from synthetic.samples import Samples, samples_of
 from synthetic.weights import Weights
 
 BATCH_PEOPLE = 2_000
+MOMENTUM = 0.75
+"""What a few steps need to reach directions of little curvature."""
+AVERAGED_SHARE = 0.25
+"""Share of the steps whose iterates the release is the mean of: noise that each step adds averages out."""
 KEPT_BYTES = 1 << 30
 """Features of virtual batches are kept between steps up to this size, else made again."""
 Progress = Callable[[int, int], None]
@@ -97,28 +104,53 @@ def descend(
     with _one_thread():
         model = GradSampleModule(module, batch_first=True, loss_reduction="sum")
         optimizer = _NoisyOptimizer(
-            torch.optim.SGD(model.parameters(), lr=learning_rate),
+            torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=MOMENTUM),
             noise,
             noise_multiplier=mechanism.sigma,
             max_grad_norm=mechanism.clip,
             expected_batch_size=rate * spec.privacy.people_expected,
         )
         batches = _Batches(spec, features, people, batch_people)
+        mean = [torch.zeros_like(parameter) for parameter in module.parameters()]
+        last_steps = averaged_steps(mechanism.steps)
         for step in range(mechanism.steps):
             chosen = None if rate == 1.0 else ndtr(noise((len(people),))) < rate
             for part, last in batches.of(chosen):
                 optimizer.signal_skip_step(do_skip=not last)
-                torch.autograd.backward(_loss(model, part))
+                with _inputs_without_gradients():
+                    torch.autograd.backward(_loss(model, part))
                 optimizer.step()
                 optimizer.zero_grad()
+            if step >= mechanism.steps - last_steps:
+                for total, parameter in zip(mean, module.parameters(), strict=True):
+                    total.add_(parameter.detach(), alpha=1.0 / last_steps)
             if progress is not None:
                 progress(step + 1, mechanism.steps)
+        with torch.no_grad():
+            for total, parameter in zip(mean, module.parameters(), strict=True):
+                parameter.copy_(total)
     # Opacus trains nothing, without a word, where its hooks do not reach a parameter.
     for old, parameter in zip(before, module.parameters(), strict=True):
         if old.numel() and torch.equal(old, parameter):
             raise ShouldFixArgument(
                 "The private fit moved no weight of a head.", "Check opacus and torch versions."
             )
+
+
+def averaged_steps(steps: int) -> int:
+    """How many of the last steps' iterates the release is the mean of."""
+    return max(1, round(AVERAGED_SHARE * steps))
+
+
+def noise_response(steps: int) -> Float:
+    """(steps,) how far the release moves with the sum of each step, in a direction without curvature.
+
+    In units of rate / N: step t reaches the iterate after s steps with
+    (1 - MOMENTUM^(s - t)) / (1 - MOMENTUM), and the release is the mean of the last iterates.
+    """
+    after = np.arange(1, steps + 1)[:, None] - np.arange(steps)[None, :]
+    reached = np.where(after > 0, (1.0 - MOMENTUM ** np.maximum(after, 0)) / (1.0 - MOMENTUM), 0.0)
+    return np.asarray(reached[-averaged_steps(steps) :].mean(axis=0))
 
 
 def _sampling_rate(mechanism: Mechanism) -> float:
@@ -133,6 +165,14 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def _inputs_without_gradients() -> Iterator[None]:
+    """Opacus's hooks read gradients by outputs alone; those by features would double the work."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Full backward hook is firing")
+        yield
 
 
 class _Batches:
@@ -190,8 +230,7 @@ def _tensors(samples: Samples, each: int, who: Bool | None) -> dict[str, torch.T
 
 def _loss(model: Any, part: dict[str, torch.Tensor]) -> torch.Tensor:
     """Sum over people of their own mean loss; sums, since each person is one sample."""
-    # Opacus's hooks want inputs with gradients; torch warns at every step otherwise.
-    seen = (part[name].requires_grad_() for name in ("wide", "shared", "narrow", "motion"))
+    seen = (part[name] for name in ("wide", "shared", "narrow", "motion"))
     return binary_cross_entropy_with_logits(
         model(*seen), part["target"], weight=part["weight"], reduction="sum"
     )

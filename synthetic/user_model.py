@@ -118,7 +118,7 @@ def release_user_model(
             sigma=mechanism.sigma,
             clip=mechanism.clip,
             steps=mechanism.steps,
-            sampling_rate=1.0,
+            sampling_rate=getattr(mechanism, "sampling_rate", 1.0),
             mu_squared=spent,
             learning_rate=rate,
             precision=precision,

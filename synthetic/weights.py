@@ -12,8 +12,8 @@ from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from synthetic.features import (
     ACTION_SCALE,
-    MOTION_SCALE,
     NARROW_SCALE,
+    RESTING_SCALE,
     FeatureMap,
     Features,
 )
@@ -148,8 +148,8 @@ def cold_weights(spec: LoopSpec, features: FeatureMap) -> Weights:
     ending = min(1.0 / spec.training.journey_length, 0.5)
     flat["end"][:groups] = _level(ending) / NARROW_SCALE
     # 2 sigmoid(x) - 1 is about x / 2, so these give x' = r + RETENTION (x - r) near the middle
-    flat["motions"][:, 0] = 2.0 * RETENTION / MOTION_SCALE
-    flat["motions"][:, 1] = 2.0 * (1.0 - RETENTION) / MOTION_SCALE
+    flat["motions"][:, 0] = 2.0 * RETENTION / RESTING_SCALE
+    flat["motions"][:, 1] = 2.0 * (1.0 - RETENTION) / RESTING_SCALE
     return Weights(**flat)
 
 
