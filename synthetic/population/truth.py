@@ -81,7 +81,10 @@ class Truth:
 
     def acceptance(self, hidden: Hidden) -> Float:
         """(n, A) true probability that the reward reaches ``success_at``."""
-        return self.responses.acceptance(hidden)
+        # Partners' draws make it dear, and a log holds every state many times.
+        place = np.ravel_multi_index((hidden.kind, hidden.carried, hidden.part), SHAPE)
+        _, first, back = np.unique(place, return_index=True, return_inverse=True)
+        return self.responses.acceptance(hidden.where(first))[back]
 
     def end_chance(self, hidden: Hidden) -> Float:
         """(n, A) true probability that the person leaves after the decision."""
