@@ -20,7 +20,9 @@ _DASH = "–"
 
 def demo(
     days: Annotated[int, typer.Option(help="How many days to play.")] = 30,
-    people: Annotated[int, typer.Option(help="How many people there are on the first day.")] = 2500,
+    people: Annotated[
+        int, typer.Option(help="How many people there are on the first day.")
+    ] = 8_000,
     seed: Annotated[int, typer.Option(help="Seed of the people and of every draw.")] = 7,
     settings: Annotated[
         list[str] | None,

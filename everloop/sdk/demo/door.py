@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -72,7 +72,7 @@ def open_door(workspace: Workspace, spec: LoopSpec) -> Iterator[Door]:
         queue.close()
 
 
-def _parts(items: Iterable[T]) -> Iterator[Sequence[T]]:
+def _parts(items: Iterable[T]) -> Iterator[tuple[T, ...]]:
     found = iter(items)
     while part := tuple(islice(found, _TOGETHER)):
         yield part

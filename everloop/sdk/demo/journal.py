@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from pathlib import Path
 
 from everloop import settings
 from everloop.contracts.demo import DemoDay
-from everloop.contracts.documents import read, write
+from everloop.contracts.documents import read, write, write_atomically
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.sdk.demo.plan import DemoPlan
 from everloop.wiring import Workspace, open_workspace
@@ -64,6 +67,12 @@ class Journal:
         """Write a day down; from then on the tour goes on after it."""
         write(day, self._day(day.number))
 
+    def tidy(self) -> None:
+        """Remove what a finished night no longer needs: its steps' files and its dataset version, which
+        the log's pins make again whenever it is asked for."""
+        for place in (self.night, self.workspace.home / "datasets"):
+            shutil.rmtree(place, ignore_errors=True)
+
     def _day(self, number: int) -> Path:
         return self.folder / "days" / f"{number:04d}.json"
 
@@ -94,6 +103,7 @@ def open_journal(plan: DemoPlan, home: Path | str | None = None) -> Iterator[Jou
         ) from problem
     with exclusive(folder / f"people-{plan.people}" / f"seed-{plan.seed}"):
         write(terms, folder / "terms.json")
+        _keep_keys(place / settings.SECRETS_FILE, plan.seed)
         configured, _ = settings.initialise(place)
         if configured.database_url:
             raise ShouldFixArgument(
@@ -101,6 +111,18 @@ def open_journal(plan: DemoPlan, home: Path | str | None = None) -> Iterator[Jou
                 f"Unset {settings.DATABASE_URL} and play again.",
             )
         yield Journal(open_workspace(place), folder)
+
+
+def _keep_keys(path: Path, seed: int) -> None:
+    """Keys of a new tour. Who is kept from learning follows from pseudonyms, so their key follows from
+    the seed: the same tour then learns from the same people anywhere. It protects nobody, since nobody
+    here exists; the other keys are secret, and privacy noise is as secret as ever."""
+    if path.exists():
+        return
+    of_seed = hashlib.sha256(f"everloop demo pseudonyms {seed}".encode()).hexdigest()
+    keys = {name: secrets.token_hex(settings.MIN_KEY_BYTES) for name in settings.KEYS}
+    keys[settings.PSEUDONYM_KEY] = of_seed
+    write_atomically("".join(f"{name}={key}\n" for name, key in keys.items()).encode(), path)
 
 
 def _require_own(place: Path, known: Path, terms: Terms) -> None:

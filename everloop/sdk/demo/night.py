@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -75,6 +76,7 @@ def learn(arguments: Mapping[str, str], folder: Path, on_event: EventSink) -> Ni
         EverloopError: what a step raised.
     """
     shutil.rmtree(folder, ignore_errors=True)
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of its own folders
     night = Night(folder)
     for stage in STAGES:
         if stage in SKIPPED or (night.ended_at and stage != "report"):

@@ -16,10 +16,15 @@ LOOP = "companion"
 FIRST_DAY = date(2025, 1, 6)
 """A Monday of the past: every logical date has ended by the real clock, and is the same for everyone."""
 
-DAYS, PEOPLE, SEED = 30, 2_500, 7
-FIRST_FIT_EPISODES = 3
+DAYS, PEOPLE, SEED = 30, 8_000, 7
+
+RARE = ("journeys.decisions_per_day=0.2", "journeys.ends_after_hours=336")
+"""People come every fifth day. What privacy costs falls with the number of people, what a night takes
+grows with the number of decisions: many who come seldom are worth more than few who come often."""
+
+FIRST_FIT_EPISODES = 1
 """Closed decisions per person to wait for: the first fit takes a quarter of the year's budget, so it
-had better not meet people of whom hardly anything is known."""
+had better not meet a handful of people."""
 
 SMALLER = ("training.iterations=20", "training.epochs=6")
 """A third of a night's simulation: a month of nights then ends within minutes on two cores."""
@@ -76,6 +81,7 @@ class DemoPlan:
         return (
             f"privacy.people_expected={max(1, self.people)}",
             f"thresholds.min_episodes={max(1, FIRST_FIT_EPISODES * self.people)}",
+            *RARE,
             *SMALLER,
             *self.settings,
         )

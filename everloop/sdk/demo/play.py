@@ -7,6 +7,7 @@ already are replays, and releases that were paid for are kept by the ledger.
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from everloop.contracts.evaluation import Decision, Verdict
 from everloop.loops.sections import split
 from everloop.sdk.demo.accuracy import Accuracy
 from everloop.sdk.demo.deciders import FIRST, Decider, Deciders
-from everloop.sdk.demo.door import TENANT, Door, open_door
+from everloop.sdk.demo.door import TENANT, open_door
 from everloop.sdk.demo.journal import Journal, open_journal
 from everloop.sdk.demo.night import Night, learn
 from everloop.sdk.demo.plan import DemoPlan
@@ -54,8 +55,8 @@ def play(plan: DemoPlan, home: Path | str | None = None, tell: Tell = _silent) -
         ShouldFixArgument: the folder cannot be used for this tour.
         ShouldResolveConflict: another process plays it, or its days were played by other code.
     """
-    with open_journal(plan, home) as journal, open_door(journal.workspace, plan.spec) as door:
-        life = _Life(plan, journal, door, tell)
+    with open_journal(plan, home) as journal:
+        life = _Life(plan, journal, tell)
         for day in journal.days()[: plan.days]:
             life.again(day)
             yield day
@@ -95,8 +96,8 @@ class _Stopwatch:
 class _Life:
     """The people, what decides over them, and what is on its way."""
 
-    def __init__(self, plan: DemoPlan, journal: Journal, door: Door, tell: Tell) -> None:
-        self._plan, self._journal, self._door, self._tell = plan, journal, door, tell
+    def __init__(self, plan: DemoPlan, journal: Journal, tell: Tell) -> None:
+        self._plan, self._journal, self._tell = plan, journal, tell
         self._spec, self._workspace = plan.spec, journal.workspace
         self._people = Population(plan.spec, plan.people, plan.seed)
         self._deciders = Deciders(journal.workspace, plan.spec)
@@ -130,18 +131,20 @@ class _Life:
         self._deciders.deploy(self._serves)
         decider = self._decider()
         played = self._played(decider)
-        self._door.store(
-            episodes_of(played, decider.version, self._door), self._in_flight.come_in(played.date)
-        )
+        with open_door(self._workspace, self._spec) as door:
+            door.store(
+                episodes_of(played, decider.version, door), self._in_flight.come_in(played.date)
+            )
         watch.lap("people and ingest")
+        self._let_go_of_the_database()
         night = self._learn(number)
         watch.lap("night")
         verdict, reason = self._verdict(night)
         if verdict == Decision.CONTINUE.value:
             self._serves = read(PolicyCard, night.path("policy") / "policy.json").version
         day = self._told(number, decider, played, night, verdict, reason, watch)
-        shutil.rmtree(self._journal.night, ignore_errors=True)
         self._journal.finish(day)
+        self._journal.tidy()
         self._deciders.deploy(self._serves)
         return day
 
@@ -173,6 +176,13 @@ class _Life:
         report.parent.mkdir(exist_ok=True)
         shutil.copyfile(night.path("report.page"), report)
         return night
+
+    def _let_go_of_the_database(self) -> None:
+        """Extraction reads SQLite's file through a second library. When that closes the file, POSIX
+        drops every lock that this process has on it, so no connection may be left that counts on one.
+        """
+        self._workspace.engine.dispose()
+        gc.collect()
 
     @staticmethod
     def _verdict(night: Night) -> tuple[str, str]:

@@ -16,7 +16,7 @@ class Spending:
     """epsilon at the loop's delta, of the person who has spent most.
 
     Attributes:
-        tonight: the date's releases together.
+        tonight: on the date alone.
         period: within the ``period_days`` that end with the date.
         since_first_seen: ever.
         every_night: of as many nights as released something in the period, had each taken the whole
@@ -33,13 +33,14 @@ def spending(ledger: PrivacyLedger, spec: LoopSpec, pipeline: str, on: date) -> 
     """The spending by a date, from the ledger alone."""
     privacy = spec.privacy
     first = on - timedelta(days=privacy.period_days - 1)
-    rows = [row for row in ledger.history(pipeline) if first <= row.logical_date <= on]
-    tonight = {row.release_id: row.mu_squared for row in rows if row.logical_date == on}
-    nights = len({row.logical_date for row in rows})
-    budget = ledger.status(spec, on, sum(tonight.values()))
+    nights = {
+        row.logical_date for row in ledger.history(pipeline) if first <= row.logical_date <= on
+    }
+    a_day = spec.model_copy(update={"privacy": privacy.model_copy(update={"period_days": 1})})
+    budget = ledger.status(spec, on, 0.0)
     return Spending(
-        tonight=budget.epsilon_tonight,
+        tonight=ledger.status(a_day, on, 0.0).epsilon_period,
         period=budget.epsilon_period,
         since_first_seen=budget.epsilon_since_first_seen,
-        every_night=accounting.epsilon_of(nights * budget_mu_squared(privacy), privacy.delta),
+        every_night=accounting.epsilon_of(len(nights) * budget_mu_squared(privacy), privacy.delta),
     )

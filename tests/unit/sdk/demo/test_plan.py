@@ -1,0 +1,49 @@
+"""What a tour may be asked to play."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from everloop.contracts.errors import ShouldFixArgument, ShouldFixLoopSpec
+from everloop.sdk.demo.plan import FIRST_DAY, DemoPlan
+
+
+@pytest.mark.parametrize("days", [0, -1])
+def test_a_tour_has_a_day(days: int) -> None:
+    with pytest.raises(ShouldFixArgument, match=f"days={days} is below 1"):
+        DemoPlan(days=days)
+
+
+def test_a_tour_ends_in_the_past() -> None:
+    possible = (datetime.now(UTC).date() - FIRST_DAY).days
+    assert DemoPlan(days=possible).date_of(possible) == datetime.now(UTC).date() - timedelta(1)
+    with pytest.raises(ShouldFixArgument, match=f"Play at most {possible} days"):
+        DemoPlan(days=possible + 1)
+
+
+def test_enough_people_are_left_to_learn_from() -> None:
+    assert DemoPlan(people=200).fewest_people == 200
+    with pytest.raises(ShouldFixArgument, match=r"people=199 are too few: 50%.*Give at least 200"):
+        DemoPlan(people=199)
+    assert DemoPlan(people=40, settings=("privacy.min_people=20",)).fewest_people == 40
+
+
+def test_a_seed_is_not_negative() -> None:
+    with pytest.raises(ShouldFixArgument, match="seed=-1"):
+        DemoPlan(seed=-1)
+
+
+def test_settings_win_over_the_tours_own_and_are_checked() -> None:
+    plan = DemoPlan(settings=("training.iterations=3",))
+    assert plan.spec.training.iterations == 3
+    assert plan.spec.privacy.people_expected == plan.people
+    with pytest.raises(ShouldFixLoopSpec, match="training.iteration"):
+        _ = DemoPlan(settings=("training.iteration=3",))
+
+
+def test_days_are_counted_from_a_monday() -> None:
+    assert DemoPlan.date_of(1) == date(2025, 1, 6)
+    assert DemoPlan.date_of(1).weekday() == 0
+    assert DemoPlan.date_of(31) == date(2025, 2, 5)
