@@ -24,8 +24,11 @@ _COMPARED = (("auc_private", "private", "main"), ("auc_without_noise", "without 
 
 
 def spending_curve(days: Sequence[SpendingDay], budget: float) -> Markup:
-    """epsilon over the period, beside a pipeline that takes the whole budget every night."""
-    if not days:
+    """epsilon over the period, beside a pipeline that takes the whole budget every night.
+
+    Nothing for a single day: its figures stand beside, and one point is no curve.
+    """
+    if len(days) < 2:
         return Markup("")
     last, at = days[-1], [float(i + 1) for i in range(len(days))]
     description = (

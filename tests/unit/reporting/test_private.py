@@ -112,7 +112,7 @@ def test_spending_is_drawn_beside_a_budget_every_night(run: RunEvidence) -> None
     shown = section(run, "privacy")
     assert "ε = 0.531 of 1 after 30 days" in shown
     assert "every night would stand at 8.25" in shown
-    assert spending_curve((), 1.0) == ""
+    assert spending_curve(run.spending[:1], 1.0) == ""
     assert "plot-spending" not in render(replace(run, spending=()))
 
 
