@@ -96,11 +96,11 @@ class SqlSyntheticJobStore:
             **leases.left_by(job.state, worker),
             "finished_at": job.finished_at,
             "attempts": job.attempts,
-            "done": job.done,
-            "total": job.total,
             "outputs": _OUTPUTS.dump_python(job.outputs, mode="json"),
             "error": job.error,
         }
+        if job.state is JobState.SUCCEEDED:  # otherwise what was done last is better known here
+            left |= {"done": job.done, "total": job.total}
         with writing(self._engine) as connection:
             if not leases.change(connection, synthetic_jobs, job.job_id, worker, left):
                 return False
