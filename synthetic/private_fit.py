@@ -9,8 +9,8 @@ and the release is the mean of w after the last quarter of the steps; momentum a
 sums alone. N is the public number of expected people, never the exact count. Adding or removing one
 person moves the sum by at most C, so T steps cost mu^2 = T / sigma^2 (Dong, Roth, Su 2022). A subsampled
 mechanism sums over a Poisson sample of people at rate q, drawn from the release's secret stream, and
-divides by q N. A person's loss is that of ``synthetic.outcomes``. Opacus computes per-person gradients, clips and
-sums; virtual batches bound memory.
+divides by q N. A person's loss is that of ``synthetic.outcomes``. Opacus computes per-person gradients,
+clips and sums; virtual batches bound memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from scipy.special import ndtr
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from everloop.contracts.datasets import Bool, Float
+from everloop.contracts.datasets import Bool
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.privacy import Mechanism, SubsampledGaussianMechanism
@@ -37,13 +37,10 @@ from synthetic.linear_module import LinearModule
 from synthetic.noise import Noise
 from synthetic.people import PeopleEpisodes
 from synthetic.samples import Samples, samples_of
+from synthetic.schedule import MOMENTUM, averaged_steps
 from synthetic.weights import Weights
 
 BATCH_PEOPLE = 2_000
-MOMENTUM = 0.75
-"""What a few steps need to reach directions of little curvature."""
-AVERAGED_SHARE = 0.25
-"""Share of the steps whose iterates the release is the mean of: noise that each step adds averages out."""
 KEPT_BYTES = 1 << 30
 """Features of virtual batches are kept between steps up to this size, else made again."""
 Progress = Callable[[int, int], None]
@@ -135,22 +132,6 @@ def descend(
             raise ShouldFixArgument(
                 "The private fit moved no weight of a head.", "Check opacus and torch versions."
             )
-
-
-def averaged_steps(steps: int) -> int:
-    """How many of the last steps' iterates the release is the mean of."""
-    return max(1, round(AVERAGED_SHARE * steps))
-
-
-def noise_response(steps: int) -> Float:
-    """(steps,) how far the release moves with the sum of each step, in a direction without curvature.
-
-    In units of rate / N: step t reaches the iterate after s steps with
-    (1 - MOMENTUM^(s - t)) / (1 - MOMENTUM), and the release is the mean of the last iterates.
-    """
-    after = np.arange(1, steps + 1)[:, None] - np.arange(steps)[None, :]
-    reached = np.where(after > 0, (1.0 - MOMENTUM ** np.maximum(after, 0)) / (1.0 - MOMENTUM), 0.0)
-    return np.asarray(reached[-averaged_steps(steps) :].mean(axis=0))
 
 
 def _sampling_rate(mechanism: Mechanism) -> float:

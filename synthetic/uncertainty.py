@@ -1,14 +1,4 @@
-"""How far a release's parameters may be off: by its noise, whose size is public, and by sampling.
-
-Noise: with J the Jacobian of the mean clipped gradient, a step maps an error e to (I - rate J) e and
-adds noise of covariance (rate sigma C / N)^2 I, so that
-
-    S <- (I - rate J) S (I - rate J)^T + (rate sigma C / N)^2 I
-
-for every step, on from the release that it was warm-started from. J is taken on synthetic people: N
-public contexts with responses drawn from the release itself. Sampling: H^+ G H^+ / N, G the covariance
-of clipped gradients over the same people and H = J.
-"""
+"""How far a release's parameters may be off: by its noise, whose size is public, and by sampling."""
 
 from __future__ import annotations
 
@@ -51,12 +41,3 @@ def required(known: Uncertainty | None, release_id: str) -> Uncertainty:
             "Load it from a release rather than drawing it, or rerun fit_user_model.",
         )
     return known
-
-
-def after_steps(before: Float, jacobian: Float, rate: float, deviation: float, steps: int) -> Float:
-    """The noise covariance after ``steps`` steps of noise ``deviation`` a weight; see the module."""
-    kept = np.eye(len(jacobian)) - rate * jacobian
-    covariance = before
-    for _ in range(steps):
-        covariance = kept @ covariance @ kept.T + deviation**2 * np.eye(len(jacobian))
-    return np.asarray((covariance + covariance.T) / 2.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from synthetic.features import FeatureMap, feature_map
 from synthetic.linear_user_model import LinearUserModel
 from synthetic.nights import Released, night_rate
 from synthetic.noise import SealedNoise
+from synthetic.noise_covariance import noise_share, uncertainty_of
 from synthetic.people import following, gather, inputs_sha256, people_of, require_bounded
 from synthetic.release import Night, mechanism_of, note_of, release
 from synthetic.release_facts import ReleaseFacts
@@ -96,8 +98,8 @@ def release_user_model(
 
         mechanism = mechanism_of(reservation)
         spent = reservation.row.mu_squared
-        old = None if before is None else Released(before.weights, before.facts.precision)
-        rate, precision = night_rate(spec.privacy, spent, old)
+        last = None if before is None else Released(before.weights, before.facts.precision)
+        rate, precision = night_rate(spec.privacy, spent, last)
         weights = private_fit(
             spec,
             features,
@@ -127,9 +129,20 @@ def release_user_model(
             noise_share=0.0,
             warm_start=started_from,
         )
-        return save_user_model(path, features, weights, facts)
+        fitted = LinearUserModel(spec, features, weights, facts)
+        old = None if before is None else before.uncertainty
+        known = uncertainty_of(spec, fitted, mechanism, rate, old, layout)
+        told = replace(
+            facts,
+            noise_deviation=float(np.sqrt(np.diag(known.noise).mean())),
+            noise_share=noise_share(spec, fitted, known, layout),
+        )
+        return save_user_model(path, features, weights, told, known)
 
-    released = release(night, people_of(training), configuration, compute)
+    def usable(path: Path) -> bool:
+        return _loaded(path, spec, training.encoder) is not None
+
+    released = release(night, people_of(training), configuration, compute, usable)
     model = load_user_model(released.path, spec)
     return released.path, note_of(night, released, model.parameters, _figures(model))
 
@@ -137,14 +150,17 @@ def release_user_model(
 def _before(night: Night, features: FeatureMap, encoder: str) -> LinearUserModel | None:
     """The newest earlier release, if it is of the same features and encoder."""
     found = night.previous()
-    if found is None:
-        return None
+    model = None if found is None else _loaded(found[1], night.spec, encoder)
+    return model if model is not None and model.features.same(features) else None
+
+
+def _loaded(path: Path, spec: LoopSpec, encoder: str) -> LinearUserModel | None:
+    """A release that still serves; ``None`` for one of another catalogue, format or encoder."""
     try:
-        model = load_user_model(found[1], night.spec)
-    except EverloopError:  # of another catalogue or format: start cold
+        model = load_user_model(path, spec)
+    except EverloopError:
         return None
-    same = model.facts.encoder == encoder and model.features.same(features)
-    return model if same else None
+    return model if model.facts.encoder == encoder else None
 
 
 def _figures(model: LinearUserModel) -> dict[str, float]:
@@ -153,6 +169,7 @@ def _figures(model: LinearUserModel) -> dict[str, float]:
     return {
         "weight_root_mean_square": float(np.sqrt((model.weights.flat**2).mean())),
         "noise_deviation_per_weight": facts.noise_deviation,
+        "noise_share_of_acceptance": facts.noise_share,
         "learning_rate": facts.learning_rate,
         "warm_started": float(bool(facts.warm_start)),
     }

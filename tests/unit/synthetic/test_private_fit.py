@@ -17,7 +17,8 @@ from everloop.contracts.privacy import GaussianMechanism, Mechanism, SubsampledG
 from synthetic.features import FeatureMap, feature_map
 from synthetic.noise import Noise, SealedNoise
 from synthetic.people import gather, people_of
-from synthetic.private_fit import MOMENTUM, averaged_steps, noise_response, private_fit
+from synthetic.private_fit import private_fit
+from synthetic.schedule import MOMENTUM, averaged_steps, noise_response
 from synthetic.weights import Weights, cold_weights, gradient_of, logits_of, shapes, unflatten
 from tests.unit.synthetic.releases import FEATURES, random_weights
 from tests.unit.synthetic.world import INTERACTING, SPEC, make
