@@ -13,8 +13,10 @@ from synthetic.population.behaviour import (
     logging_policy,
     uniform_policy,
 )
+from synthetic.population.day import DayOfDecisions
 from synthetic.population.emission import WideContexts
-from synthetic.population.play import DayOfDecisions, Population, PopulationSpec
+from synthetic.population.play import Population
+from synthetic.population.spec import PopulationSpec
 from synthetic.population.truth import PolicyValue, Truth
 
 __all__ = [

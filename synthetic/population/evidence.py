@@ -10,13 +10,8 @@ import numpy as np
 from everloop.contracts.datasets import Float, Int
 from everloop.contracts.loop_spec import LoopSpec
 from synthetic.population.catalogue import SIGNALS, weights_of
-from synthetic.population.responses import (
-    GRADES,
-    LOWEST,
-    PRESENT,
-    STEP,
-    Disturbance,
-)
+from synthetic.population.disturbance import PRESENT, Disturbance
+from synthetic.population.responses import GRADES, LOWEST, STEP
 
 TYPICAL_LATENCY: Final[Float] = np.array([600.0, 7_200.0, 3_600.0])
 """(3,) mean seconds from decision to signal."""

@@ -16,7 +16,7 @@ them, so the mean over partners drawn from the people present is exact too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -40,74 +40,23 @@ from synthetic.population.catalogue import (
     NOTHING,
     PAIRINGS,
     PARTNERS,
-    SIGNALS,
     require_companion,
     valid_actions,
     weights_of,
 )
+from synthetic.population.disturbance import Disturbance
 from synthetic.population.state import Hidden
-
-MOOD: Final[Float] = np.array(
-    [
-        # tension loneliness energy overload
-        [0.0, 0.0, 0.0, 0.0],
-        [-0.3, 1.1, -0.2, -0.5],
-        [-0.4, 0.5, 0.9, -0.6],
-        [0.5, -0.2, 0.9, 0.2],
-        [0.2, -0.2, -0.6, -0.3],
-        [1.2, -0.1, -0.3, 0.1],
-        [-0.5, 0.5, -0.7, -0.4],
-        [-0.1, -0.3, 0.3, 1.2],
-    ]
+from synthetic.population.tastes import (
+    AFFINITY,
+    DAILY,
+    MOOD,
+    OFFSET,
+    QUIET,
+    SLOPE,
+    TASTE,
+    THRESHOLD,
+    TIRED,
 )
-TASTE: Final[Float] = np.array(
-    [
-        # sociability novelty
-        [0.0, 0.0],
-        [0.4, -0.5],
-        [0.8, 0.4],
-        [-0.4, 0.3],
-        [0.1, 0.9],
-        [-0.2, -0.5],
-        [0.5, 0.1],
-        [-0.7, -0.3],
-    ]
-)
-OFFSET: Final[Float] = np.array([0.0, -0.1, -0.2, -0.1, 0.0, -0.1, -0.1, -0.1])
-DAILY: Final[Float] = np.array(
-    [
-        # night morning afternoon evening
-        [0.0, 0.0, 0.0, 0.0],
-        [-0.2, -0.1, 0.0, 0.2],
-        [-0.3, -0.1, 0.1, 0.2],
-        [-0.4, 0.1, 0.2, -0.1],
-        [0.1, -0.1, 0.0, 0.1],
-        [0.2, -0.1, 0.0, 0.1],
-        [-0.1, 0.1, 0.0, 0.0],
-        [-0.2, 0.2, 0.1, -0.1],
-    ]
-)
-TIRED: Final = 0.5
-AFFINITY: Final = 0.7
-SLOPE: Final[Float] = np.array([1.65, 2.1, 1.95])
-THRESHOLD: Final[Float] = np.array([0.4, 0.5, 0.5])
-QUIET: Final[Float] = np.array([0.08, 0.5, 0.5])
-"""(3,) chances after no_action."""
-
-PRESENT: Final[Float] = np.array(
-    [
-        # engagement resonance explicit_feedback
-        [0.9, 0.05, 0.05],
-        [0.9, 0.75, 0.5],
-        [0.9, 0.75, 0.45],
-        [0.9, 0.6, 0.45],
-        [0.9, 0.6, 0.45],
-        [0.9, 0.5, 0.55],
-        [0.9, 0.5, 0.55],
-        [0.9, 0.5, 0.55],
-    ]
-)
-"""(A, 3) probability that a signal is sent at all."""
 
 GRADES: Final = 5
 LOWEST: Final = 0.1
@@ -115,34 +64,6 @@ STEP: Final = 0.2
 """Grades .1, .3, .5, .7, .9: no combination of them lies on a reward of ``success_at`` = .2."""
 _STEPS = GRADES - 1
 _TIE = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Disturbance:
-    """What happens to signals on their way.
-
-    ``noise``: share of sent signals whose value says nothing. ``late``: share that comes after the
-    episode has closed, and so does not count. ``twice``: share of engagement signals that are sent a
-    second time, with the same value and a latency of its own.
-    """
-
-    noise: float = 0.06
-    late: float = 0.04
-    twice: float = 0.05
-
-    def __post_init__(self) -> None:
-        for name in ("noise", "late", "twice"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ShouldFixArgument(
-                    f"Disturbance: {name}={getattr(self, name)} is outside [0, 1).", "Give a share."
-                )
-
-    @property
-    def in_time(self) -> Float:
-        """(A, 3) probability that a signal of each type is present when the episode closes."""
-        share = np.full(len(SIGNALS), 1.0 - self.late)
-        share[0] += self.late * self.twice * (1.0 - self.late)
-        return np.asarray(PRESENT * share)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,7 +82,7 @@ class Responses:
     partner_mix: Float
     turn: float = 0.0
     group_gap: float = 0.0
-    disturbance: Disturbance = Disturbance()
+    disturbance: Disturbance = field(default_factory=Disturbance)
 
     def __post_init__(self) -> None:
         require_companion(self.loop)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from synthetic.population.disturbance import PRESENT, Disturbance
 from synthetic.population.evidence import Evidence, draw, realised_reward, signal_means
-from synthetic.population.responses import PRESENT, Disturbance
 from tests.unit.synthetic.population.truths import LOOP
 
 CLOSES = LOOP.reward.closes_after_seconds

@@ -141,6 +141,19 @@ def test_the_partner_mix_is_that_of_the_people_present() -> None:
     np.testing.assert_array_equal(population.responses(START).partner_mix, population.partner_mix)
 
 
+def test_the_truth_of_a_day_is_that_of_its_people_and_tastes() -> None:
+    population = Population(LOOP, 100, 9, PopulationSpec(drift=1.0, gap_group="under_25"))
+    day = START + timedelta(days=365)
+    truth = population.truth(day)
+    assert truth.responses.turn == pytest.approx(1.0)
+    assert truth.discount == LOOP.training.discount
+    assert truth.burdened_share == pytest.approx(0.24)
+    played = population.day(day, logging_policy)
+    np.testing.assert_allclose(
+        truth.expected_reward(played.decisions.hidden), played.decisions.expected_reward
+    )
+
+
 def test_only_the_gap_group_is_burdened() -> None:
     population = Population(LOOP, 400, 9, PopulationSpec(group_gap=0.5, gap_group="under_25"))
     burdened = BURDENED_OF[population.persons.kind]

@@ -1,5 +1,6 @@
 """How people respond: exact sums against drawn evidence, and every effect with its sign."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,8 @@ from everloop.loops import load
 from synthetic.population import evidence
 from synthetic.population.archetypes import ARCHETYPES, COMPATIBILITY, UNBURDENED
 from synthetic.population.catalogue import ACTIONS, KIND_OF, MOST_PARTNERS
-from synthetic.population.responses import Disturbance, Responses
+from synthetic.population.disturbance import Disturbance
+from synthetic.population.responses import GRADES, LOWEST, STEP, Responses
 from synthetic.population.state import Hidden
 from tests.unit.synthetic.population.truths import (
     LOOP,
@@ -128,6 +130,15 @@ def test_noise_pulls_every_mean_to_the_middle() -> None:
     clear = replace(RESPONSES, disturbance=Disturbance(noise=0.0)).means(hidden)
     noisy = replace(RESPONSES, disturbance=Disturbance(noise=0.5)).means(hidden)
     np.testing.assert_allclose(noisy, 0.5 * clear + 0.25, atol=1e-12)
+
+
+def test_no_combination_of_signals_lies_on_the_threshold_of_acceptance() -> None:
+    grades = LOWEST + STEP * np.arange(GRADES)
+    two_sided = [*(2 * grades - 1), np.nan]
+    for first, second, third in itertools.product([*grades, 0.0], two_sided, [-1.0, 1.0, np.nan]):
+        means = np.array([[first, second, third]])
+        reward = evidence.realised_reward(LOOP, means)[0]
+        assert abs(reward - LOOP.reward.success_at) > 1e-3, means
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,0 +1,85 @@
+"""One day as the product would log it, and the truth beside it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+from synthetic.population.catalogue import ACTIONS, SIGNALS
+from synthetic.population.decisions import Decisions
+from synthetic.population.responses import Responses
+
+_IDS: Final = uuid.uuid5(uuid.NAMESPACE_URL, "everloop/population")
+
+
+def user_id(number: int) -> str:
+    """The product's id of a person."""
+    return f"person-{number:06d}"
+
+
+def decision_id(seed: int, user: str, day: date) -> str:
+    """UUID of the decision of a person on a day: people come at most once a day."""
+    return str(uuid.uuid5(_IDS, f"{seed}/{user}/{day.isoformat()}"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DayOfDecisions:
+    """One day: n decisions in order of time.
+
+    Attributes:
+        date: the day, UTC.
+        decision_ids: n UUIDs. user_ids: n product ids of the people, such as "person-000123".
+        partner_ids: per decision, the product ids of those whom its pairing brought together.
+        decisions: contexts, actions, propensities, evidence, and the truth beside them.
+        responses: the law of the day: the truth of any action at these states.
+        present: people present in the morning. arrived, left: how many came new, and left.
+    """
+
+    date: date
+    decision_ids: tuple[str, ...]
+    user_ids: tuple[str, ...]
+    partner_ids: tuple[tuple[str, ...], ...]
+    decisions: Decisions
+    responses: Responses
+    present: int
+    arrived: int
+    left: int
+
+    def __len__(self) -> int:
+        return len(self.decision_ids)
+
+    def valid_actions(self, row: int) -> tuple[str, ...]:
+        valid = self.decisions.valid[row]
+        return tuple(name for name, allowed in zip(ACTIONS, valid, strict=True) if allowed)
+
+    def action_arguments(self, row: int) -> dict[str, Any]:
+        """Whom the action brought together; empty for other actions."""
+        return {"user_ids": list(self.partner_ids[row])} if self.partner_ids[row] else {}
+
+    def signals(self) -> list[Mapping[str, Any]]:
+        """Every signal as the product sends it: signal_id, decision_id, signal_type, value, latency,
+        confidence. Ids are deterministic."""
+        found = self.decisions.evidence
+        return [
+            {
+                "signal_id": str(uuid.uuid5(_IDS, f"{self.decision_ids[row]}/{index}")),
+                "decision_id": self.decision_ids[row],
+                "signal_type": SIGNALS[kind],
+                "value": value,
+                "latency": latency,
+                "confidence": confidence,
+            }
+            for index, (row, kind, value, latency, confidence) in enumerate(
+                zip(
+                    found.decision.tolist(),
+                    found.kind.tolist(),
+                    found.value.tolist(),
+                    found.latency.tolist(),
+                    found.confidence.tolist(),
+                    strict=True,
+                )
+            )
+        ]
