@@ -81,7 +81,7 @@ def subsampled_for(mu_squared: float, privacy: PrivacySpec) -> SubsampledGaussia
     """The user model's subsampled mechanism that costs what a Gaussian of this mu^2 does.
 
     sigma is found by bisection so that the divergence at the judging order is at most
-    alpha mu^2 / 2 and within 1e-9 of it.
+    alpha mu^2 / 2, and less by no more than a millionth of it.
 
     Raises:
         ShouldFixArgument: no sigma between 0.3 and 1e6 costs so much or so little.

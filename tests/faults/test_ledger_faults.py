@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.privacy import ReleaseRequest
 from everloop.loops import load
 from everloop.privacy import plan
@@ -21,9 +22,14 @@ from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.ledger_store import SqlLedgerStore, SqlLedgerTransaction
 
 SPEC = load("companion")
+SAMPLED = SPEC.model_copy(
+    update={"privacy": SPEC.privacy.model_copy(update={"sampling_rate": 0.1, "steps": 100})}
+)
 DAY = date(2026, 3, 1)
 PEOPLE = tuple(f"{number:064x}" for number in range(150))
 FIRST_FIT = plan.night_mu_squared(SPEC, "user_model", first=True)
+FIRST_SAMPLED = plan.night_mu_squared(SAMPLED, "user_model", first=True)
+plan.night_mechanism(SAMPLED, "user_model", first=True)  # found once, before any child is forked
 Answer = tuple[str, str, int]
 
 
@@ -59,15 +65,17 @@ def arm(step: str) -> None:
     setattr(SqlLedgerTransaction, name, deadly)
 
 
-def make_a_release(database: Path, step: str, day: date, gate: int | None, out: int) -> None:
+def make_a_release(
+    database: Path, step: str, day: date, gate: int | None, out: int, spec: LoopSpec
+) -> None:
     if ":" in step:
         arm(step)
     ledger = open_ledger(database)
     if gate is not None:
         os.read(gate, 1)
-    mechanism = ledger.night_mechanism(SPEC, "p", "user_model", day)
+    mechanism = ledger.night_mechanism(spec, "p", "user_model", day)
     asked = ReleaseRequest("p", day, "user_model", "c", "d", mechanism)
-    made = ledger.reserve(asked, PEOPLE, SPEC, 100)
+    made = ledger.reserve(asked, PEOPLE, spec, 100)
     said = json.dumps([made.release_id, made.noise_seed.hex(), len(made.admitted)])
     if step == "between":
         os.write(out, said.encode())
@@ -81,14 +89,19 @@ class Child:
     """A forked process that makes one release; ``gate`` is a pipe it waits at."""
 
     def __init__(
-        self, database: Path, step: str = "", day: date = DAY, gate: int | None = None
+        self,
+        database: Path,
+        step: str = "",
+        day: date = DAY,
+        gate: int | None = None,
+        spec: LoopSpec = SPEC,
     ) -> None:
         self._read, write = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             status = 1
             try:
-                make_a_release(database, step, day, gate, write)
+                make_a_release(database, step, day, gate, write, spec)
                 status = 0
             finally:
                 os._exit(status)
@@ -137,6 +150,44 @@ def test_killed_while_completing_it_resumes(tmp_path: Path, step: str) -> None:
     assert Child(database).end()[1] == 0
     assert open_ledger(database).verify() == 2
     assert charged(database) == pytest.approx(dict.fromkeys(PEOPLE, FIRST_FIT))
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["append:before", "append:after", "charge:before", "charge:after", "seal:before", "seal:after"],
+)
+def test_killed_while_reserving_a_subsampled_release(tmp_path: Path, step: str) -> None:
+    database = tmp_path / "state.db"
+    assert Child(database, step, spec=SAMPLED).end() == (None, signal.SIGKILL)
+    assert charged(database) == {}
+    assert open_ledger(database).verify() == 0
+    before, killed_by = Child(database, "between", spec=SAMPLED).end()
+    assert (before is not None, killed_by) == (True, signal.SIGKILL)
+    assert Child(database, "unseal:before", spec=SAMPLED).end() == (None, signal.SIGKILL)
+    assert Child(database, spec=SAMPLED).end() == (before, 0)
+    assert charged(database) == pytest.approx(dict.fromkeys(PEOPLE, FIRST_SAMPLED), rel=1e-6)
+    (row, _) = open_ledger(database).history()
+    assert row.mechanism["kind"] == "subsampled_gaussian"
+    assert row.rdp is not None
+    assert open_ledger(database).verify() == 2
+
+
+def test_processes_of_both_kinds_share_one_budget(tmp_path: Path) -> None:
+    """A first fit of each kind and three later nights of each, all at once."""
+    database = tmp_path / "state.db"
+    open_ledger(database)
+    gate, opener = os.pipe()
+    days = [DAY.replace(day=day) for day in range(1, 5)]
+    racers = [
+        Child(database, day=day, gate=gate, spec=SAMPLED if day.day % 2 else SPEC) for day in days
+    ]
+    os.write(opener, b"go" * len(days))
+    assert [racer.end()[1] for racer in racers] == [0] * len(days)
+    os.close(gate)
+    os.close(opener)
+    ledger = open_ledger(database)
+    assert ledger.verify() == 8
+    assert ledger.status(SAMPLED, days[-1], 0.0).epsilon_period <= 1.0
 
 
 def race(database: Path, days: tuple[date, ...]) -> list[Answer | None]:

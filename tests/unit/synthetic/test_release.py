@@ -10,14 +10,15 @@ import pytest
 
 from everloop.contracts.errors import (
     ShouldCollectMoreData,
+    ShouldFixArgument,
     ShouldRestoreArtefact,
     ShouldWaitForBudget,
 )
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import Reservation
 from everloop.contracts.privacy import GaussianMechanism, ReleaseRequest
-from everloop.privacy import plan
-from synthetic.release import Night, Released, mechanism_of, note_of, release
+from everloop.privacy import accounting, plan
+from synthetic.release import Night, Released, gaussian_of, mechanism_of, note_of, release
 from tests.unit.synthetic.world import SPEC, Place
 
 DAY = date(2026, 3, 1)
@@ -45,13 +46,19 @@ def place(tmp_path: Path) -> Place:
     return Place.at(tmp_path)
 
 
-def night(place: Place, days: int = 0, dataset: str = "d" * 64, spec: LoopSpec = SPEC) -> Night:
+def night(
+    place: Place,
+    days: int = 0,
+    dataset: str = "d" * 64,
+    spec: LoopSpec = SPEC,
+    stage: str = "user_model",
+) -> Night:
     return Night(
         spec,
         place.ledger,
         place.blobs,
         "small/default",
-        "user_model",
+        stage,
         DAY + timedelta(days=days),
         dataset,
         place.folder / "out",
@@ -203,7 +210,7 @@ def test_the_first_fit_is_the_plans(place: Place) -> None:
 
 
 def test_mechanisms_come_back_from_rows(place: Place) -> None:
-    seen: list[GaussianMechanism] = []
+    seen: list[object] = []
 
     def look(reservation: Reservation, path: Path) -> Path:
         seen.append(mechanism_of(reservation))
@@ -225,3 +232,77 @@ def test_warnings_name_what_delta_and_missing_ids_mean(place: Place) -> None:
     warnings = note_of(night(place, spec=loose), made, 1, {}).warnings
     assert "1200 people times delta 0.0009 is above 1" in warnings[0]
     assert "each row counts as a person of its own" in warnings[1]
+
+
+def test_profiles_are_released_when_they_are_due(place: Place) -> None:
+    every = SPEC.privacy.profiles_refit_days
+    work = Work()
+    first = release(night(place, stage="profiles"), PEOPLE, {"a": 1}, work)
+    assert (first.due, first.reused) == (None, "")
+    spent = dict(place.store.state.totals)
+    for days in (1, every - 1):
+        tonight = night(place, days, dataset="e" * 64, stage="profiles")
+        serves = release(tonight, PEOPLE[:1], {"a": 2}, work)
+        due = DAY + timedelta(days=every)
+        assert serves.reused == (
+            f"A new release is not due: the release of {DAY} serves until {due}; nothing was spent."
+        )
+        assert (
+            serves.path.read_bytes()
+            == place.blobs.fetch(
+                *place.ledger.latest_release("small/default", "profiles", DAY)[1:]  # type: ignore[index]
+            ).read_bytes()
+        )
+        note = note_of(tonight, serves, 1, {})
+        assert (note.due, note.released, note.budget.epsilon_tonight) == (due, False, 0.0)
+    assert (work.ran, place.store.state.totals) == (1, spent)
+    again = release(night(place, every, stage="profiles"), PEOPLE, {"a": 2}, work)
+    assert (again.reused, again.due, work.ran) == ("", None, 2)
+    assert again.row.mu_squared == pytest.approx(
+        plan.night_mu_squared(SPEC, "profiles", first=False)
+    )
+
+
+def test_profiles_that_were_never_finished_are_resumed_or_made_anew(place: Place) -> None:
+    work = Work()
+    work.dies = True
+    with pytest.raises(KeyboardInterrupt):
+        release(night(place, stage="profiles"), PEOPLE, {"a": 1}, work)
+    work.dies = False
+    assert release(night(place, stage="profiles"), PEOPLE, {"a": 1}, work).reused == ""
+
+
+def test_nothing_serves_where_the_only_profiles_were_never_finished(place: Place) -> None:
+    work = Work()
+    work.dies = True
+    with pytest.raises(KeyboardInterrupt):
+        release(night(place, stage="profiles"), PEOPLE, {"a": 1}, work)
+    made = release(night(place, 1, stage="profiles"), PEOPLE, {"a": 1}, Work())
+    assert (made.reused, made.row.logical_date) == ("", DAY + timedelta(days=1))
+
+
+def test_every_stage_has_a_first_fit(place: Place) -> None:
+    for stage in plan.STAGES:
+        assert night(place, stage=stage).first_fit_mu_squared() == pytest.approx(
+            plan.night_mu_squared(SPEC, stage, first=True)
+        )
+
+
+def test_a_subsampled_release_is_noted_by_its_own_accounting(place: Place) -> None:
+    spec = SPEC.model_copy(
+        update={"privacy": SPEC.privacy.model_copy(update={"sampling_rate": 0.1, "steps": 100})}
+    )
+    seen: list[object] = []
+
+    def look(reservation: Reservation, path: Path) -> Path:
+        seen.append(mechanism_of(reservation))
+        return Work()(reservation, path)
+
+    made = release(night(place, spec=spec), PEOPLE, {"a": 1}, look)
+    assert seen == [plan.night_mechanism(spec, "user_model", first=True)]
+    note = note_of(night(place, spec=spec), made, 1, {})
+    assert note.epsilon == note.budget.epsilon_period
+    # More than a Gaussian of the same mu^2 in closed form, and within the year's budget.
+    assert accounting.epsilon_of(made.row.mu_squared, 1e-5) < note.epsilon < 1.0
+    with pytest.raises(ShouldFixArgument, match="paid for as subsampled"):
+        gaussian_of(Reservation("r", PEOPLE, b"", made.row))
