@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -209,6 +210,22 @@ def test_a_few_jittered_copies_among_many_are_refused() -> None:
     assert status(figures, "near_copies") is CheckStatus.FAILED
 
 
+def test_small_groups_are_merged_and_then_left_out() -> None:
+    held = EPISODES.where(EPISODES.holdout)
+    in_b = len(np.unique(held.person[held.context[:, 10] == 1.0]))
+
+    def groups(least: int) -> dict[str, int]:
+        limits = SPEC.thresholds.model_copy(update={"fairness_min_group": least})
+        spec = SPEC.model_copy(update={"protected": ("group",), "thresholds": limits})
+        found = check_quality(spec, LAYOUT, GOOD, Model(), EPISODES).groups
+        return {g.group: g.people for g in found}
+
+    merged = groups(in_b + 1)
+    assert set(merged) == {"a", "other groups"}
+    assert merged["other groups"] > in_b
+    assert set(groups(merged["other groups"] + 1)) == {"a"}
+
+
 def test_responses_that_teach_the_opposite_are_refused() -> None:
     figures = check(model=Model(-1.0))
     assert status(figures, "tstr_share") is CheckStatus.FAILED
@@ -372,3 +389,14 @@ def test_many_held_out_people_are_a_fixed_sample() -> None:
     assert np.array_equal(few.person, limited(many, last=1, most=200).person)
     newest = dict(zip(many.person, many.timestamp, strict=True))
     assert all(newest[p] == t for p, t in zip(few.person, few.timestamp, strict=True))
+
+
+def test_memory_is_bounded_whatever_the_log() -> None:
+    """83 MB are held at 20,000 people and at 60,000: no more than a sample is looked at."""
+    many = make(30_000, each=2, holdout_share=0.5)
+    tracemalloc.start()
+    try:
+        check_quality(SPEC, LAYOUT, GOOD, Model(), many)
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+    finally:
+        tracemalloc.stop()
