@@ -335,7 +335,7 @@ class ThresholdSpec(_Value):
     """Variance of synthetic people within the clusters of real ones, as a share of the real."""
     min_cluster_diversity: Annotated[float, Field(gt=0, lt=1)] = 0.4
     """The same in the one cluster where synthetic people are most alike."""
-    max_two_sample_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.95
+    max_two_sample_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.97
     """AUC with which a classifier may tell synthetic from held-out people; 0.5 is not at all."""
     max_nearer_training: Annotated[float, Field(gt=0.5, lt=1)] = 0.55
     """Share of synthetic people who may be nearer to people that were learned from than to others."""
