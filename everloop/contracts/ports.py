@@ -290,6 +290,9 @@ class PrivacyLedger(Protocol):
     def plan(self, spec: LoopSpec, pipeline: str, on: date) -> BudgetPlan:
         """What the stages of a date would spend, and how long the budget lasts."""
 
+    def rename(self, pseudonyms: Mapping[str, str]) -> int:
+        """Move everyone's spending to pseudonyms (old -> new) of another key; how many they are."""
+
     def statement(self, person: str, on: date) -> Statement | None:
         """What a person's privacy has cost up to a date; None for one who was never charged."""
 
@@ -345,6 +348,10 @@ class LedgerTransaction(Protocol):
 
     def first_known_as(self, people: Sequence[str]) -> Mapping[str, str]:
         """The pseudonym that each person had when first charged; a stranger's is the one given."""
+
+    def rename(self, pseudonyms: Mapping[str, str]) -> None:
+        """Give people (old -> new) other pseudonyms. Constraints: what they spent and were first known
+        as stays; a new pseudonym that somebody has is a conflict."""
 
     def charged(self, release_id: str) -> tuple[str, ...]:
         """The people (sorted) whom a release was charged to."""

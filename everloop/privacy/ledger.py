@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -194,6 +194,30 @@ class Ledger:
         """
         with self._store.transaction() as ledger:
             return outlook.planned(ledger, sound_rows(ledger), spec, pipeline, on)
+
+    def rename(self, pseudonyms: Mapping[str, str]) -> int:
+        """Move everyone's spending to pseudonyms (old -> new) of another key; how many they are.
+
+        Commitments hold the pseudonyms that people were first known by, and go on verifying.
+
+        Raises:
+            ShouldFixArgument: someone who was charged is not among them, or two would become one.
+            ShouldRepairLedger: the ledger does not verify; nothing was changed.
+        """
+        if len(set(pseudonyms.values())) != len(pseudonyms):
+            raise ShouldFixArgument("Two people would have one pseudonym.")
+        with self._store.transaction() as ledger:
+            check_people(ledger, sound_rows(ledger), self._keys.commits)
+            people = ledger.people()
+            missing = sum(person not in pseudonyms for person in people)
+            if missing:
+                raise ShouldFixArgument(
+                    f"{missing} of {len(people)} people whose privacy was charged are not among those "
+                    "to rename; under a new key they would be strangers with an unspent budget.",
+                    "Name everyone.",
+                )
+            ledger.rename({person: pseudonyms[person] for person in people})
+        return len(people)
 
     def statement(self, person: str, on: date) -> Statement | None:
         """What a person's privacy has cost up to a date; None for one who was never charged."""

@@ -72,6 +72,18 @@ class MemoryLedgerTransaction:
     def first_known_as(self, people: Sequence[str]) -> Mapping[str, str]:
         return {person: self.names.get(person, person) for person in people}
 
+    def rename(self, pseudonyms: Mapping[str, str]) -> None:
+        if set(pseudonyms.values()) & set(self.totals):
+            raise ShouldResolveConflict("A new pseudonym has spent something of its own.")
+        moved = {old: new for old, new in pseudonyms.items() if old in self.totals}
+        for old, new in moved.items():
+            self.names[new] = self.names.pop(old, old)
+            self.totals[new] = self.totals.pop(old)
+        self.charges = {
+            (moved.get(person, person), release): terms
+            for (person, release), terms in self.charges.items()
+        }
+
     def charged(self, release_id: str) -> tuple[str, ...]:
         return tuple(sorted(p for p, release in self.charges if release == release_id))
 

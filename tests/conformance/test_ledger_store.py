@@ -113,6 +113,23 @@ class LedgerStoreSuite(ABC):
             assert list(ledger.participation(asked, ())) == []
             assert dict(ledger.first_known_as((ANN, "d" * 64))) == {ANN: ANN, "d" * 64: "d" * 64}
 
+    def test_renamed_people_keep_what_they_spent(self, reopen: Callable[[], LedgerStore]) -> None:
+        anew, again = "1" * 64, "2" * 64
+        with reopen().transaction() as ledger:
+            ledger.charge((ANN, BEN), "r1", DAY, 0.5)
+            ledger.rename({ANN: anew, "d" * 64: "3" * 64})
+        with reopen().transaction() as ledger:
+            ledger.rename({anew: again})
+            assert ledger.people() == (again, BEN)
+            assert ledger.spent((ANN, anew, again), date.min, date.max) == (
+                {again: 0.5},
+                {again: 0.5},
+            )
+            assert ledger.charged("r1") == (again, BEN)
+            assert dict(ledger.first_known_as((again, BEN))) == {again: ANN, BEN: BEN}
+        with pytest.raises(ShouldResolveConflict), reopen().transaction() as ledger:
+            ledger.rename({BEN: again})
+
     def test_what_was_added_to_rows_comes_back(self, reopen: Callable[[], LedgerStore]) -> None:
         full = dataclasses.replace(
             row(1),

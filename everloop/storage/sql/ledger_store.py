@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, insert, select, text, update
+from sqlalchemy import Connection, Engine, bindparam, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
@@ -110,6 +110,28 @@ class SqlLedgerTransaction:
         return {
             person: (known[person][2] or person) if person in known else person for person in people
         }
+
+    def rename(self, pseudonyms: Mapping[str, str]) -> None:
+        known = self._known()
+        taken = known.keys() & set(pseudonyms.values())
+        if taken:
+            raise ShouldResolveConflict(
+                f"{len(taken)} of the new pseudonyms have spent something of their own.",
+                "Rename nobody twice.",
+            )
+        moved = [
+            {"found": old, "told": new, "first": known[old][2] or old}
+            for old, new in pseudonyms.items()
+            if old in known
+        ]
+        if moved:
+            self._connection.execute(
+                update(privacy_people)
+                .where(privacy_people.c.person == bindparam("found"))
+                .values(person=bindparam("told"), first_known_as=bindparam("first")),
+                moved,
+            )
+        self._people = None
 
     def charge(self, people: Sequence[str], release_id: str, on: date, mu_squared: float) -> None:
         release = self._release(release_id, charged_on=on, mu_squared=mu_squared)

@@ -470,6 +470,26 @@ def test_rows_of_an_older_key_verify_and_resume_under_a_newer_one(
         ledger.verify()
 
 
+def test_renamed_people_have_spent_what_they_spent(ledger: Ledger) -> None:
+    before = reserve(ledger, request(0, share=0.6))
+    moves = {person: person.replace("0" * 63, "f" * 63) for person in PEOPLE}
+    with pytest.raises(ShouldFixArgument, match="1 of 6 people"):
+        ledger.rename({person: moves[person] for person in PEOPLE[1:]})
+    with pytest.raises(ShouldFixArgument, match="one pseudonym"):
+        ledger.rename(dict.fromkeys(PEOPLE, "f" * 64))
+    assert ledger.rename(moves) == 6
+    again = tuple(sorted(moves.values()))
+    assert ledger.verify() == 1
+    assert reserve(ledger, request(0, share=0.6), again).noise_seed == before.noise_seed
+    with pytest.raises(ShouldWaitForBudget):
+        reserve(ledger, request(1, share=0.5), again)
+    mixed = reserve(ledger, request(1, share=0.3), (*again, "a" * 64))
+    assert mixed.admitted == ("a" * 64, *again)
+    assert ledger.verify() == 2
+    assert ledger.statement(again[0], DAY) is not None
+    assert ledger.statement(PEOPLE[0], DAY) is None
+
+
 def test_rows_that_name_no_key_verify_under_any_of_them(store: MemoryLedgerStore) -> None:
     old = Ledger(store, KEY, Clock())
     seed = reserve(old, request()).noise_seed

@@ -7,10 +7,11 @@ for Gaussian releases and uses for one step at one order of subsampled ones.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
@@ -133,6 +134,7 @@ class Ledgers(RuleBasedStateMachine):
         self.finished: set[Slot] = set()
         self.erased: set[str] = set()
         self.keys = [bytes(32)]
+        self.people = PEOPLE
         self.book: dict[str, list[Charge]] = {person: [] for person in PEOPLE}
 
     @property
@@ -147,7 +149,7 @@ class Ledgers(RuleBasedStateMachine):
         share=st.sampled_from(SHARES),
         promise=st.sampled_from([STRICT, STRICT, LOOSE]),
         terms=st.sampled_from([("c1", "d1"), ("c1", "d2"), ("c2", "d1")]),
-        people=st.sets(st.sampled_from(PEOPLE), min_size=1),
+        chosen=st.sets(st.integers(0, len(PEOPLE) - 1), min_size=1),
         min_people=st.integers(1, 3),
         dies=st.booleans(),
         racers=st.sampled_from([1, 1, 2]),
@@ -160,12 +162,13 @@ class Ledgers(RuleBasedStateMachine):
         share: float,
         promise: float,
         terms: tuple[str, str],
-        people: set[str],
+        chosen: set[int],
         min_people: int,
         dies: bool,
         racers: int,
     ) -> None:
-        slot, people = (day, stage), people - self.erased
+        people = {self.people[index] for index in chosen} - self.erased
+        slot = (day, stage)
         new = Charge(day, mechanism(kind, share), promise)
         on = START + timedelta(days=day)
         asked = ReleaseRequest("p", on, stage, *terms, new.mechanism)
@@ -238,14 +241,27 @@ class Ledgers(RuleBasedStateMachine):
             self.store.die_before_commit = False
         self.finished.add(slot)
 
-    @rule(person=st.sampled_from(PEOPLE))
-    def erase_or_come_back(self, person: str) -> None:
+    @rule(index=st.integers(0, len(PEOPLE) - 1))
+    def erase_or_come_back(self, index: int) -> None:
         """An erased person is in no dataset; one who comes back has the pseudonym from before."""
-        self.erased ^= {person}
+        self.erased ^= {self.people[index]}
 
     @rule()
     def rotate_the_key(self) -> None:
         self.keys.append(bytes([len(self.keys)]) * 32)
+
+    @rule()
+    def rotate_the_pseudonyms(self) -> None:
+        """Everyone gets another pseudonym; what is reserved goes on under it."""
+        moves = {p: p[0] + hashlib.sha256(p.encode()).hexdigest()[1:] for p in self.people}
+        self.ledger.rename(moves)
+        self.people = tuple(moves[person] for person in self.people)
+        self.erased = {moves[person] for person in self.erased}
+        self.book = {moves[person]: charges for person, charges in self.book.items()}
+        self.made = {
+            slot: (asked, replace(answer, admitted=tuple(moves[p] for p in answer.admitted)))
+            for slot, (asked, answer) in self.made.items()
+        }
 
     @invariant()
     def every_promise_is_kept(self) -> None:
@@ -255,7 +271,7 @@ class Ledgers(RuleBasedStateMachine):
 
     @invariant()
     def nobody_pays_twice(self) -> None:
-        for person in PEOPLE:
+        for person in self.people:
             ids = {release_id for who, release_id in self.store.state.charges if who == person}
             assert len(ids) == len(self.book[person])
 
