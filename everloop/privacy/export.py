@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 
 from everloop.contracts.canonical import Json, canonical_json
-from everloop.contracts.errors import ShouldRepairLedger
+from everloop.contracts.errors import ShouldFixArgument, ShouldRepairLedger
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.privacy import mechanisms, renyi
 from everloop.privacy.chain import GENESIS, broken, check_chain, content_of
@@ -97,7 +97,10 @@ def _summary(rows: Sequence[LedgerRow]) -> ExportSummary:
 
 def _check_price(row: LedgerRow) -> None:
     """A row's loss must be its mechanism's."""
-    mechanism = mechanisms.from_json(row.mechanism)
+    try:
+        mechanism = mechanisms.from_json(row.mechanism)
+    except ShouldFixArgument as problem:
+        raise broken(row, f"has no mechanism that reads: {problem.message}") from None
     if not is_subsampled(row):
         expected = mechanism.steps / mechanism.sigma**2
         if not math.isclose(row.mu_squared, expected, rel_tol=_RELATIVE):
@@ -120,8 +123,9 @@ def _close(a: Sequence[float], b: Sequence[float]) -> bool:
 def _object(number: int, line: str) -> dict[str, Json]:
     try:
         found = json.loads(line)
-    except ValueError:
-        raise _bad(number, "is no JSON") from None
+        canonical_json(found)
+    except (ValueError, TypeError, RecursionError):
+        raise _bad(number, "is no finite JSON") from None
     if not isinstance(found, dict):
         raise _bad(number, "is no object")
     return found
@@ -129,7 +133,9 @@ def _object(number: int, line: str) -> dict[str, Json]:
 
 def _row(number: int, content: Mapping[str, Json]) -> LedgerRow:
     try:
-        rdp = content.get("rdp")
+        rdp, parts = content.get("rdp"), (content["mechanism"], content.get("event") or {})
+        if not all(isinstance(part, Mapping) for part in parts):
+            raise TypeError("a mechanism is no object")
         return LedgerRow(
             **{
                 **content,
@@ -140,7 +146,7 @@ def _row(number: int, content: Mapping[str, Json]) -> LedgerRow:
             }
         )
     except (KeyError, TypeError, ValueError) as problem:
-        raise _bad(number, f"is no row ({problem})") from None
+        raise _bad(number, f"is no row ({problem!r})") from None
 
 
 def _bad(number: int, problem: str) -> ShouldRepairLedger:
