@@ -86,6 +86,7 @@ class SyntheticQueue:
         poll_s: seconds between two looks.
         launcher: runs a job; by default in a process of its own.
         stale_after_s: after how long without a sign of life a job is taken over.
+        name: of the worker, unique among all processes; made here when left out.
     """
 
     def __init__(
@@ -96,10 +97,11 @@ class SyntheticQueue:
         poll_s: float = 2.0,
         launcher: Launcher[SyntheticJob] | None = None,
         stale_after_s: float = STALE_AFTER_S,
+        name: str = "",
     ) -> None:
         self._poll_s = poll_s
         self._closing, self._asked = Event(), Event()
-        name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        name = name or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._worker = SyntheticWorker(
             name,
             workspace.synthetic_jobs,

@@ -6,7 +6,8 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,10 +18,13 @@ from everloop.contracts.errors import (
     EverloopError,
     ShouldAskForScope,
     ShouldAuthenticate,
+    ShouldFixArgument,
     ShouldFixInput,
     ShouldNameKnownId,
     ShouldResolveConflict,
     ShouldRespectConsent,
+    ShouldRestoreArtefact,
+    ShouldRetryLater,
 )
 from everloop.contracts.feedback import FeedbackType
 from everloop.sdk import (
@@ -34,10 +38,13 @@ from everloop.sdk import (
     RewardRecord,
     event_id,
 )
+from everloop.sdk.client.answers.synthetic import SyntheticJob
 from tests.unit.sdk.client.conftest import Running
 
 Episode = Callable[..., EpisodeRecord]
 CONTEXT = {"x": 0.5, "pulse": 70.0}
+STEPS = {"stored", "waited", "downloaded"}
+"""Functions beside the calls that are none."""
 
 
 def interaction(user_id: str, **changes: Any) -> InteractionRecord:
@@ -214,6 +221,67 @@ def test_errors_are_ours_and_tell_the_remedy(
         lost.models()
 
 
+def test_synthetic_people_are_asked_for_waited_for_and_fetched(
+    client: Client, service: Running, tmp_path: Path
+) -> None:
+    ours = service.world.ours.synthetic
+    heard: list[SyntheticJob] = []
+    job = client.wait_for_people(ours, progress=heard.append)
+    assert heard == [job]
+    assert (job.state, job.kind, job.done, job.ended) == ("succeeded", "generate", 1, True)
+    path = client.download_people(ours, tmp_path / "people.jsonl")
+    assert path.read_text() == '{"profile_id": "ours"}\n'
+    assert [file.name for file in tmp_path.iterdir()] == ["people.jsonl"]
+    name = event_id()
+    asked = client.generate_people(
+        4, seed=5, variance=0.5, format="json", start=date(2026, 1, 1), job_id=name
+    )
+    assert (asked.job_id, asked.parameters.start) == (name, date(2026, 1, 1))
+    assert (
+        client.generate_people(
+            4, seed=5, variance=0.5, format="json", start=date(2026, 1, 1), job_id=name
+        )
+        == asked
+    )
+    with pytest.raises(ShouldRetryLater, match=r"queued after 0\.05 s, 0 of 4 profiles done"):
+        client.wait_for_people(name, timeout=0.05, poll=0.02)
+    with pytest.raises(ShouldFixArgument, match="has no file"):
+        client.download_people(name, tmp_path / "none")
+    inside = client.augment_people(per_person=2, seed=5)
+    assert (inside.kind, inside.files) == ("augment", ())
+    with pytest.raises(ShouldFixArgument, match="augment"):
+        client.download_people(inside.job_id, tmp_path / "none")
+    with pytest.raises(ShouldAskForScope):
+        client.download_people(service.world.theirs.synthetic, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    assert client.synthetic_stats("coach").budget.nights == 2
+
+
+def test_a_download_that_is_cut_off_is_no_file(service: Running, tmp_path: Path) -> None:
+    """What comes is not what the job says."""
+
+    class Torn(httpx.BaseTransport):
+        def __init__(self) -> None:
+            self.real = httpx.HTTPTransport()
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            answer = self.real.handle_request(request)
+            if request.url.path.endswith("/file"):
+                answer.close()
+                return httpx.Response(200, content=b"torn")
+            return answer
+
+        def close(self) -> None:
+            self.real.close()
+
+    with (
+        Client(service.url, service.key, transport=Torn()) as client,
+        pytest.raises(ShouldRestoreArtefact, match="SHA-256"),
+    ):
+        client.download_people(service.world.ours.synthetic, tmp_path / "people.jsonl")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_route_has_a_method(service: Running) -> None:
     """The client's routes are the documented ones; a route that is added needs a method."""
     documented = {
@@ -226,7 +294,7 @@ def test_every_route_has_a_method(service: Running) -> None:
 
 
 def _routes() -> set[tuple[str, str]]:
-    from everloop.sdk.client.calls import feedback, learning, models, operations
+    from everloop.sdk.client.calls import feedback, learning, models, operations, synthetic
 
     made: dict[type | str, Any] = {
         "question": Question(user_id="a", context={}),
@@ -235,9 +303,9 @@ def _routes() -> set[tuple[str, str]]:
         "records": [],
     }
     found = set()
-    for module in (learning, feedback, models, operations):
+    for module in (learning, feedback, models, operations, synthetic):
         for name, function in inspect.getmembers(module, inspect.isfunction):
-            if function.__module__ != module.__name__ or name.startswith("_") or name == "stored":
+            if function.__module__ != module.__name__ or name.startswith("_") or name in STEPS:
                 continue
             record = interaction("a") if "interaction" in name else made["record"]
             if name == "give_feedback":
@@ -252,8 +320,10 @@ def _routes() -> set[tuple[str, str]]:
             ]
             if name == "feedback_analysis":
                 arguments = [None] * len(arguments)
-            if name == "train":
-                arguments = [None, None]
+            if name in {"train", "augment_people"}:
+                arguments = [None] * (len(arguments) - 1) + ["x" if name != "train" else None]
+            if name == "generate_people":
+                arguments = [1, *[None] * (len(arguments) - 2), "x"]
             call = function(*arguments)
             assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", call.route), call.path)
             found.add((call.method, call.route))
@@ -278,7 +348,7 @@ def test_both_clients_have_the_same_methods() -> None:
     assert asynchronous == []
 
 
-async def everything(client: AsyncClient, episode: Episode) -> None:
+async def everything(client: AsyncClient, episode: Episode, tmp_path: Path) -> None:
     decision = await client.decide("ada", CONTEXT)
     await client.confirm(decision)
     decided = episode("ada")
@@ -305,6 +375,17 @@ async def everything(client: AsyncClient, episode: Episode) -> None:
     job = await client.train()
     assert await client.training_job(job.job_id) == job
     assert job in await client.training_jobs()
+    asked = await client.generate_people(3, days=2, job_id=event_id())
+    assert await client.synthetic_job(asked.job_id) == asked
+    assert asked in await client.synthetic_jobs("coach")
+    assert (await client.augment_people(per_person=2)).kind == "augment"
+    assert (await client.synthetic_stats()).loop == "coach"
+    with pytest.raises(ShouldRetryLater, match="after 0 s, 0 of 3"):
+        await client.wait_for_people(asked.job_id, timeout=0)
+    (done,) = [one for one in await client.synthetic_jobs() if one.state == "succeeded"]
+    assert await client.wait_for_people(done.job_id) == done
+    into = await client.download_people(done.job_id, tmp_path / "people.jsonl")
+    assert into.read_text() == '{"profile_id": "ours"}\n'
     (model,) = await client.models()
     assert (await client.metrics(model.checkpoint_id)).version == model.version
     await client.deploy(model.checkpoint_id, "a test")
@@ -320,10 +401,10 @@ async def everything(client: AsyncClient, episode: Episode) -> None:
         await client.review_feedback(event_id(), "released", "none")
 
 
-def test_the_asynchronous_client(service: Running, episode: Episode) -> None:
+def test_the_asynchronous_client(service: Running, episode: Episode, tmp_path: Path) -> None:
     async def run() -> None:
         async with service.async_client() as client:
-            await everything(client, episode)
+            await everything(client, episode, tmp_path)
 
     asyncio.run(run())
 
