@@ -199,7 +199,10 @@ def missing_types(spec: LoopSpec) -> tuple[int, ...]:
 
 
 def feature_map(
-    spec: LoopSpec, interacting: Bool, layout: EncodingLayout | None = None
+    spec: LoopSpec,
+    interacting: Bool,
+    layout: EncodingLayout | None = None,
+    hidden: int | None = None,
 ) -> FeatureMap:
     """The widest features that fit ``spec.privacy.parameter_limit``.
 
@@ -212,12 +215,17 @@ def feature_map(
         spec: the loop.
         interacting: (d,) which context dimensions may interact with actions; they are those that move.
         layout: what the dimensions mean; ``None``: none is a history, all are of one order.
+        hidden: units of a hidden layer that takes the place of interactions: the shared context then
+            begins with the interacting dimensions and takes half of the room, the units the rest;
+            ``None``: no hidden layer.
 
     Raises:
         ShouldFixLoopSpec: not even the actions fit.
     """
     limit, width, inner = spec.privacy.parameter_limit, len(interacting), int(interacting.sum())
     order = _context_order(interacting, layout)
+    if hidden is not None:
+        order = np.concatenate([np.flatnonzero(interacting), order])
     nothing = np.zeros((0, width))
 
     def made(
@@ -249,9 +257,12 @@ def feature_map(
     history = made(history=True).parameters <= limit
     room = min(limit - made(history=history).parameters, int(INTERACTIONS_SHARE * limit))
     each = (len(spec.signals) + 1) * len(spec.actions)
-    crossed = min(inner, room // each)
+    crossed = min(inner, room // each) if hidden is None else 0
     moving = made(crossed, moving=True, history=history).parameters <= limit
     left = limit - made(crossed, 0, moving, history).parameters
+    if hidden is not None:
+        kept = min(len(order), max(inner, left // (2 * (hidden + 1))))
+        return made(crossed, kept, moving, history)
     kept = min(len(order), left)
     by_action = made(crossed, kept, moving, history, by_action=True).parameters <= limit
     own = made(crossed, kept, moving, history, by_action, own=True).parameters <= limit

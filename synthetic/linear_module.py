@@ -16,12 +16,12 @@ class LinearModule(nn.Module):
     def __init__(self, features: FeatureMap, start: Weights) -> None:
         super().__init__()
         self._shapes = shapes(features)
-        self.values = _linear(start.values)
-        self.acceptance = _linear(start.acceptance[None])
-        self.shared = _linear(start.shared[None])
-        self.presences = _linear(start.presences) if features.presences else None
-        self.end = _linear(start.end[None])
-        self.motions = _linear(start.motions) if len(features.moving) else None
+        self.values = linear_layer(start.values)
+        self.acceptance = linear_layer(start.acceptance[None])
+        self.shared = linear_layer(start.shared[None])
+        self.presences = linear_layer(start.presences) if features.presences else None
+        self.end = linear_layer(start.end[None])
+        self.motions = linear_layer(start.motions) if len(features.moving) else None
 
     def forward(
         self,
@@ -58,7 +58,8 @@ class LinearModule(nn.Module):
         return layer.weight.detach().numpy().copy().reshape(self._shapes[name])
 
 
-def _linear(weight: Float) -> nn.Linear:
+def linear_layer(weight: Float) -> nn.Linear:
+    """A linear layer without bias that starts at the given weight."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=torch.float64)
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weight))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from everloop.contracts.datasets import Float, Float32, Int
+from everloop.contracts.datasets import Float, Int
 from everloop.contracts.loop_spec import LoopSpec
 from synthetic.features import FeatureMap, Features
 from synthetic.release_facts import ReleaseFacts
-from synthetic.response_model import ResponseModel
-from synthetic.uncertainty import Uncertainty, required
+from synthetic.released_user_model import ReleasedUserModel
+from synthetic.uncertainty import Uncertainty
 from synthetic.weights import Weights, columns_of, logits_of, row_of, unflatten
 
 
@@ -19,18 +17,21 @@ class LinearHeads:
     def __init__(self, features: FeatureMap, weights: Weights) -> None:
         self.features, self.weights = features, weights
 
+    @property
+    def flat(self) -> Float:
+        return self.weights.flat
+
     def logits(self, seen: Features) -> Float:
         return logits_of(self.weights, seen)
 
-    def pulled(self, seen: Features, residual: Float) -> Float:
-        found = np.zeros((len(residual), self.features.parameters))
-        for head in np.flatnonzero(residual.any(axis=0)):
-            row = row_of(self.features, seen, int(head))
-            found[:, columns_of(self.features, int(head))] += residual[:, [head]] * row
-        return found
+    def columns(self, head: int) -> Int:
+        return columns_of(self.features, head)
+
+    def row(self, seen: Features, head: int) -> Float:
+        return row_of(self.features, seen, head)
 
 
-class LinearUserModel(ResponseModel):
+class LinearUserModel(ReleasedUserModel):
     """A released user model with linear heads.
 
     Args:
@@ -49,35 +50,10 @@ class LinearUserModel(ResponseModel):
         facts: ReleaseFacts,
         uncertainty: Uncertainty | None = None,
     ) -> None:
-        moving = np.zeros(features.context.shape[1], dtype=np.bool_)
-        moving[list(facts.interacting)] = True
-        super().__init__(spec, features, LinearHeads(features, weights), moving)
-        self.weights, self.facts, self.uncertainty = weights, facts, uncertainty
-        self._spec = spec
+        super().__init__(spec, features, LinearHeads(features, weights), facts, uncertainty)
+        self.weights = weights
 
-    @property
-    def release_id(self) -> str:
-        return self.facts.release_id
-
-    @property
-    def parameters(self) -> int:
-        return len(self.weights)
-
-    def plausible(self, count: int, rng: np.random.Generator) -> tuple[LinearUserModel, ...]:
-        """``count`` models that noise and sampling error leave possible, drawn around the released one.
-
-        Raises:
-            ShouldRestoreArtefact: the release does not say how far it may be off.
-        """
-        drawn = required(self.uncertainty, self.release_id).drawn(self.weights.flat, count, rng)
-        return tuple(
-            LinearUserModel(
-                self._spec, self.features, unflatten(self.features, one), self.facts, None
-            )
-            for one in drawn
+    def moved(self, flat: Float) -> LinearUserModel:
+        return LinearUserModel(
+            self._spec, self.features, unflatten(self.features, flat), self.facts
         )
-
-    def reward_standard_error(self, context: Float32, action: Int) -> Float:
-        """(n,) standard error of the expected reward by noise and sampling error, delta method."""
-        known = required(self.uncertainty, self.release_id)
-        return known.standard_error(self.reward_gradient(context, action))

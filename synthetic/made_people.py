@@ -16,7 +16,7 @@ from synthetic.features import KINDS
 from synthetic.people import PeopleEpisodes, following, gather, people_of
 from synthetic.response_model import ResponseModel
 
-SPREAD = 0.4
+SPREAD = 0.3
 """Standard deviation of a made-up number within [-1, 1]."""
 _DAY = 86_400.0
 

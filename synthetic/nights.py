@@ -10,11 +10,11 @@ MEMORY_NIGHTS nights, which follows a world that drifts and keeps noise from pil
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from everloop.contracts.loop_spec import LoopSpec, PrivacySpec
-from everloop.contracts.privacy import Mechanism
+from everloop.contracts.privacy import Mechanism, SubsampledGaussianMechanism
 from synthetic.features import FeatureMap
 from synthetic.noise import Noise
 from synthetic.people import PeopleEpisodes
@@ -31,11 +31,16 @@ class Released:
     precision: float
 
 
+def sampling_rate_of(mechanism: Mechanism) -> float:
+    """q, 1 for full-batch steps."""
+    return mechanism.sampling_rate if isinstance(mechanism, SubsampledGaussianMechanism) else 1.0
+
+
 def night_rate(
-    privacy: PrivacySpec, mu_squared: float, before: Released | None
+    privacy: PrivacySpec, mu_squared: float, before: float | None
 ) -> tuple[float, float]:
-    """(rate of the night's steps, precision after it)."""
-    kept = 0.0 if before is None else before.precision * (1.0 - 1.0 / MEMORY_NIGHTS)
+    """(rate of the night's steps, precision after it); ``before``: the precision so far."""
+    kept = 0.0 if before is None else before * (1.0 - 1.0 / MEMORY_NIGHTS)
     precision = kept + mu_squared
     return privacy.learning_rate * mu_squared / precision, precision
 
@@ -43,8 +48,7 @@ def night_rate(
 def play_nights(
     spec: LoopSpec,
     features: FeatureMap,
-    nights: Sequence[tuple[PeopleEpisodes, Mechanism, float, Noise]]
-    | Iterator[tuple[PeopleEpisodes, Mechanism, float, Noise]],
+    nights: Iterable[tuple[PeopleEpisodes, Mechanism, float, Noise]],
     start: Released | None = None,
 ) -> Iterator[Released]:
     """The releases of nights, each warm-started from the one before, without ledger or files.
@@ -59,7 +63,9 @@ def play_nights(
 
     before = start
     for people, mechanism, mu_squared, noise in nights:
-        rate, precision = night_rate(spec.privacy, mu_squared, before)
+        rate, precision = night_rate(
+            spec.privacy, mu_squared, None if before is None else before.precision
+        )
         begun = cold_weights(spec, features) if before is None else before.weights
         weights = private_fit(spec, features, people, begun, mechanism, rate, noise)
         before = Released(weights, precision)

@@ -25,21 +25,21 @@ from scipy.special import expit
 
 from everloop.contracts.datasets import EncodingLayout, Float
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.privacy import Mechanism, SubsampledGaussianMechanism
-from synthetic.features import FeatureMap
-from synthetic.linear_user_model import LinearUserModel
+from everloop.contracts.privacy import Mechanism
 from synthetic.made_people import made_people
+from synthetic.nights import sampling_rate_of
+from synthetic.released_user_model import ReleasedUserModel
+from synthetic.response_model import Heads
 from synthetic.samples import Samples, samples_of
 from synthetic.schedule import MOMENTUM, averaged_steps
 from synthetic.uncertainty import Uncertainty
-from synthetic.weights import columns_of, logits_of, row_of, unflatten
 
 PEOPLE = 300
 
 
 def uncertainty_of(
     spec: LoopSpec,
-    model: LinearUserModel,
+    model: ReleasedUserModel,
     mechanism: Mechanism,
     learning_rate: float,
     before: Uncertainty | None = None,
@@ -58,10 +58,9 @@ def uncertainty_of(
     rng = np.random.default_rng(int(model.release_id[:8], 16))
     people = made_people(spec, model, PEOPLE, rng, layout)
     samples = samples_of(spec, model.features, people)
-    jacobian, spread = clipped_jacobian(model.features, samples, model.weights.flat, mechanism.clip)
-    rate = mechanism.sampling_rate if isinstance(mechanism, SubsampledGaussianMechanism) else 1.0
+    jacobian, spread = clipped_jacobian(model.heads, samples, mechanism.clip)
     expected = spec.privacy.people_expected
-    deviation = mechanism.sigma * mechanism.clip / (rate * expected)
+    deviation = mechanism.sigma * mechanism.clip / (sampling_rate_of(mechanism) * expected)
     kept, noise = responses(jacobian, learning_rate, mechanism.steps)
     old = np.zeros_like(jacobian) if before is None else before.noise
     covariance = kept @ old @ kept.T + deviation**2 * noise
@@ -93,23 +92,20 @@ def responses(jacobian: Float, learning_rate: float, steps: int) -> tuple[Float,
     return np.mean(errors[-last:], axis=0), total
 
 
-def clipped_jacobian(
-    features: FeatureMap, samples: Samples, flat: Float, clip: float
-) -> tuple[Float, Float]:
+def clipped_jacobian(heads: Heads, samples: Samples, clip: float) -> tuple[Float, Float]:
     """(Jacobian of the mean clipped gradient, covariance of clipped gradients); both (p, p)."""
     people, each = samples.people, len(samples.target) // samples.people
-    logits = logits_of(unflatten(features, flat), samples.seen)
-    share = expit(logits)
+    share, size = expit(heads.logits(samples.seen)), len(heads.flat)
     residual = samples.weight * (share - samples.target)
     curvature = samples.weight * share * (1.0 - share)
-    gradient = np.zeros((people, len(flat)))
-    rows = [row_of(features, samples.seen, head) for head in range(features.heads)]
-    columns = [columns_of(features, head) for head in range(features.heads)]
+    gradient = np.zeros((people, size))
+    rows = [heads.row(samples.seen, head) for head in range(share.shape[1])]
+    columns = [heads.columns(head) for head in range(share.shape[1])]
     for head, (row, own) in enumerate(zip(rows, columns, strict=True)):
         gradient[:, own] += (residual[:, [head]] * row).reshape(people, each, -1).sum(axis=1)
     norm = np.linalg.norm(gradient, axis=1)
     kept = np.minimum(1.0, clip / np.maximum(norm, 1e-12))
-    jacobian, turned = np.zeros((len(flat), len(flat))), np.zeros_like(gradient)
+    jacobian, turned = np.zeros((size, size)), np.zeros_like(gradient)
     for head, (row, own) in enumerate(zip(rows, columns, strict=True)):
         bent = curvature[:, [head]] * row
         jacobian[np.ix_(own, own)] += (bent * np.repeat(kept, each)[:, None]).T @ row
@@ -125,7 +121,7 @@ def clipped_jacobian(
 
 def noise_share(
     spec: LoopSpec,
-    model: LinearUserModel,
+    model: ReleasedUserModel,
     known: Uncertainty,
     layout: EncodingLayout | None = None,
 ) -> float:
@@ -133,6 +129,6 @@ def noise_share(
     rng = np.random.default_rng(int(model.release_id[:8], 16))
     seen = samples_of(spec, model.features, made_people(spec, model, PEOPLE, rng, layout)).seen
     head = model.features.signals
-    row, own = row_of(model.features, seen, head), columns_of(model.features, head)
+    row, own = model.heads.row(seen, head), model.heads.columns(head)
     noise = np.einsum("nq,qr,nr->n", row, known.noise[np.ix_(own, own)], row).mean()
-    return float(min(1.0, noise / max(float((row @ model.weights.flat[own]).var()), 1e-12)))
+    return float(min(1.0, noise / max(float(model.heads.logits(seen)[:, head].var()), 1e-12)))

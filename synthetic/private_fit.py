@@ -31,9 +31,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from everloop.contracts.datasets import Bool
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.privacy import Mechanism, SubsampledGaussianMechanism
+from everloop.contracts.privacy import Mechanism
 from synthetic.features import FeatureMap
 from synthetic.linear_module import LinearModule
+from synthetic.mlp_module import MlpModule
+from synthetic.mlp_user_model import MlpWeights
+from synthetic.nights import sampling_rate_of
 from synthetic.noise import Noise
 from synthetic.people import PeopleEpisodes
 from synthetic.samples import Samples, samples_of
@@ -78,6 +81,23 @@ def private_fit(
     return module.fitted()
 
 
+def private_mlp_fit(
+    spec: LoopSpec,
+    features: FeatureMap,
+    people: PeopleEpisodes,
+    start: MlpWeights,
+    mechanism: Mechanism,
+    learning_rate: float,
+    noise: Noise,
+    batch_people: int = BATCH_PEOPLE,
+    progress: Progress | None = None,
+) -> MlpWeights:
+    """As ``private_fit``, of heads on one hidden layer."""
+    module = MlpModule(features, start)
+    descend(module, spec, features, people, mechanism, learning_rate, noise, batch_people, progress)
+    return module.fitted()
+
+
 def descend(
     module: nn.Module,
     spec: LoopSpec,
@@ -96,7 +116,7 @@ def descend(
     """
     if not len(people):
         raise ShouldFixArgument("A private fit without people.", "Reserve for at least one person.")
-    rate = _sampling_rate(mechanism)
+    rate = sampling_rate_of(mechanism)
     before = [parameter.detach().clone() for parameter in module.parameters()]
     with _one_thread():
         model = GradSampleModule(module, batch_first=True, loss_reduction="sum")
@@ -132,10 +152,6 @@ def descend(
             raise ShouldFixArgument(
                 "The private fit moved no weight of a head.", "Check opacus and torch versions."
             )
-
-
-def _sampling_rate(mechanism: Mechanism) -> float:
-    return mechanism.sampling_rate if isinstance(mechanism, SubsampledGaussianMechanism) else 1.0
 
 
 @contextmanager

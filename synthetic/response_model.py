@@ -33,11 +33,18 @@ _MOST_MISSING = 12
 class Heads(Protocol):
     """Released parameters that turn features into logits."""
 
+    @property
+    def flat(self) -> Float:
+        """(p,) all parameters."""
+
     def logits(self, seen: Features) -> Float:
         """(n, H): values, acceptance, presences, journey end, next contexts."""
 
-    def pulled(self, seen: Features, residual: Float) -> Float:
-        """(n, p) gradient of sum_h residual_h logit_h by the parameters."""
+    def columns(self, head: int) -> Int:
+        """(q,) positions in ``flat`` of what a head's logit depends on."""
+
+    def row(self, seen: Features, head: int) -> Float:
+        """(n, q) gradient of a head's logit by those."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +125,11 @@ class ResponseModel:
             slope[:, head] = (
                 self._reward_of(logits + step) - self._reward_of(logits - step)
             ) / 2e-4
-        return self._heads.pulled(seen, slope)
+        found = np.zeros((len(slope), len(self._heads.flat)))
+        for head in np.flatnonzero(slope.any(axis=0)).tolist():
+            row = self._heads.row(seen, head)
+            found[:, self._heads.columns(head)] += slope[:, [head]] * row
+        return found
 
     def respond(
         self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator

@@ -13,13 +13,21 @@ from everloop.contracts.datasets import EncodedEpisodes, EncodingLayout
 from everloop.contracts.errors import EverloopError
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import BlobStore, PrivacyLedger, Reservation
-from everloop.contracts.privacy import ReleaseNote
-from synthetic.features import FeatureMap, feature_map
+from everloop.contracts.privacy import Mechanism, ReleaseNote
+from synthetic.features import feature_map
 from synthetic.linear_user_model import LinearUserModel
-from synthetic.nights import Released, night_rate
-from synthetic.noise import SealedNoise
+from synthetic.mlp_user_model import MlpUserModel, cold_mlp_weights, mlp_features
+from synthetic.nights import night_rate, sampling_rate_of
+from synthetic.noise import Noise, SealedNoise
 from synthetic.noise_covariance import noise_share, uncertainty_of
-from synthetic.people import following, gather, inputs_sha256, people_of, require_bounded
+from synthetic.people import (
+    PeopleEpisodes,
+    following,
+    gather,
+    inputs_sha256,
+    people_of,
+    require_bounded,
+)
 from synthetic.release import Night, mechanism_of, note_of, release
 from synthetic.release_facts import ReleaseFacts
 from synthetic.user_model_file import load_user_model, save_user_model
@@ -80,64 +88,52 @@ def release_user_model(
     learned = ~episodes.holdout & ~episodes.comparison & np.isfinite(episodes.reward)
     end = known_until or datetime.combine(logical_date, time(), UTC) + timedelta(days=1)
     followed = following(episodes, end.timestamp()).at(np.flatnonzero(learned))
-    features = feature_map(spec, training.interacting, layout)
-    before = _before(night, features, training.encoder)
+    cold = cold_model(spec, training, layout)
+    before = _before(night, cold)
     started_from = "" if before is None else before.facts.release_id
     configuration = {
         "version": MECHANISM_VERSION,
         "product": spec.model_dump(mode="json", include=_PRODUCT),
-        "start": cold_weights(spec, features).flat.tolist() if before is None else [],
+        "start": cold.heads.flat.tolist() if before is None else [],
         "encoder": training.encoder,
         "warm_start": started_from,
         "inputs": inputs_sha256(training, followed),
     }
 
     def compute(reservation: Reservation, path: Path) -> Path:
-        # Opacus takes seconds to import, which loading a model need not cost.
-        from synthetic.private_fit import private_fit  # noqa: PLC0415
-
-        mechanism = mechanism_of(reservation)
-        spent = reservation.row.mu_squared
-        last = None if before is None else Released(before.weights, before.facts.precision)
-        rate, precision = night_rate(spec.privacy, spent, last)
-        weights = private_fit(
+        mechanism, spent = mechanism_of(reservation), reservation.row.mu_squared
+        rate, precision = night_rate(
+            spec.privacy, spent, None if before is None else before.facts.precision
+        )
+        fitted = _fitted(
             spec,
-            features,
+            cold if before is None else before,
             gather(training, reservation.admitted, spec.privacy.episodes_per_person, followed),
-            cold_weights(spec, features) if before is None else before.weights,
             mechanism,
             rate,
             SealedNoise(reservation.noise_seed, STAGE),
-            progress=progress,
+            progress,
         )
-        facts = ReleaseFacts(
+        fitted.facts = replace(
+            cold.facts,
             release_id=reservation.release_id,
-            loop=spec.name,
-            encoder=training.encoder,
-            actions=spec.action_ids,
-            signals=spec.signal_names,
-            interacting=tuple(int(i) for i in np.flatnonzero(training.interacting)),
             sigma=mechanism.sigma,
             clip=mechanism.clip,
             steps=mechanism.steps,
-            sampling_rate=getattr(mechanism, "sampling_rate", 1.0),
+            sampling_rate=sampling_rate_of(mechanism),
             mu_squared=spent,
             learning_rate=rate,
             precision=precision,
-            people_expected=spec.privacy.people_expected,
-            noise_deviation=0.0,
-            noise_share=0.0,
             warm_start=started_from,
         )
-        fitted = LinearUserModel(spec, features, weights, facts)
         old = None if before is None else before.uncertainty
         known = uncertainty_of(spec, fitted, mechanism, rate, old, layout)
-        told = replace(
-            facts,
+        facts = replace(
+            fitted.facts,
             noise_deviation=float(np.sqrt(np.diag(known.noise).mean())),
             noise_share=noise_share(spec, fitted, known, layout),
         )
-        return save_user_model(path, features, weights, told, known)
+        return save_user_model(path, fitted.features, fitted.weights, facts, known)
 
     def usable(path: Path) -> bool:
         return _loaded(path, spec, training.encoder) is not None
@@ -147,14 +143,75 @@ def release_user_model(
     return released.path, note_of(night, released, model.parameters, _figures(model))
 
 
-def _before(night: Night, features: FeatureMap, encoder: str) -> LinearUserModel | None:
-    """The newest earlier release, if it is of the same features and encoder."""
+def cold_model(
+    spec: LoopSpec, training: EncodedEpisodes, layout: EncodingLayout | None = None
+) -> LinearUserModel | MlpUserModel:
+    """What a first fit starts from: the kind that ``privacy.user_model`` names, with constants alone.
+
+    Raises:
+        ShouldFixLoopSpec: the model cannot be made small enough.
+    """
+    linear = spec.privacy.user_model == "linear"
+    facts = ReleaseFacts(
+        release_id="",
+        loop=spec.name,
+        encoder=training.encoder,
+        actions=spec.action_ids,
+        signals=spec.signal_names,
+        interacting=tuple(int(i) for i in np.flatnonzero(training.interacting)),
+        sigma=0.0,
+        clip=spec.privacy.clip,
+        steps=0,
+        sampling_rate=1.0,
+        mu_squared=0.0,
+        learning_rate=0.0,
+        precision=0.0,
+        people_expected=spec.privacy.people_expected,
+        noise_deviation=0.0,
+        noise_share=0.0,
+        warm_start="",
+        kind="linear" if linear else "mlp",
+    )
+    if linear:
+        features = feature_map(spec, training.interacting, layout)
+        return LinearUserModel(spec, features, cold_weights(spec, features), facts)
+    features, units = mlp_features(spec, training.interacting, layout)
+    return MlpUserModel(spec, features, cold_mlp_weights(spec, features, units), facts)
+
+
+def _fitted(
+    spec: LoopSpec,
+    start: LinearUserModel | MlpUserModel,
+    people: PeopleEpisodes,
+    mechanism: Mechanism,
+    rate: float,
+    noise: Noise,
+    progress: Callable[[int, int], None] | None,
+) -> LinearUserModel | MlpUserModel:
+    # Opacus takes seconds to import, which loading a model need not cost.
+    from synthetic.private_fit import private_fit, private_mlp_fit  # noqa: PLC0415
+
+    terms = (mechanism, rate, noise)
+    if isinstance(start, LinearUserModel):
+        fitted = private_fit(spec, start.features, people, start.weights, *terms, progress=progress)
+        return start.moved(fitted.flat)
+    deep = private_mlp_fit(spec, start.features, people, start.weights, *terms, progress=progress)
+    return start.moved(deep.flat)
+
+
+def _before(
+    night: Night, cold: LinearUserModel | MlpUserModel
+) -> LinearUserModel | MlpUserModel | None:
+    """The newest earlier release, if it is of the same kind, features and encoder."""
     found = night.previous()
-    model = None if found is None else _loaded(found[1], night.spec, encoder)
-    return model if model is not None and model.features.same(features) else None
+    model = None if found is None else _loaded(found[1], night.spec, cold.facts.encoder)
+    if model is None or model.facts.kind != cold.facts.kind:
+        return None
+    same = model.features.same(cold.features) and model.parameters == cold.parameters
+    return model if same else None
 
 
-def _loaded(path: Path, spec: LoopSpec, encoder: str) -> LinearUserModel | None:
+def _loaded(path: Path, spec: LoopSpec, encoder: str) -> LinearUserModel | MlpUserModel | None:
     """A release that still serves; ``None`` for one of another catalogue, format or encoder."""
     try:
         model = load_user_model(path, spec)
@@ -163,11 +220,11 @@ def _loaded(path: Path, spec: LoopSpec, encoder: str) -> LinearUserModel | None:
     return model if model.facts.encoder == encoder else None
 
 
-def _figures(model: LinearUserModel) -> dict[str, float]:
+def _figures(model: LinearUserModel | MlpUserModel) -> dict[str, float]:
     """Figures of the release's own output."""
     facts = model.facts
     return {
-        "weight_root_mean_square": float(np.sqrt((model.weights.flat**2).mean())),
+        "weight_root_mean_square": float(np.sqrt((model.heads.flat**2).mean())),
         "noise_deviation_per_weight": facts.noise_deviation,
         "noise_share_of_acceptance": facts.noise_share,
         "learning_rate": facts.learning_rate,

@@ -16,6 +16,7 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
 from synthetic.features import FeatureMap, missing_types
 from synthetic.linear_user_model import LinearUserModel
+from synthetic.mlp_user_model import MlpUserModel, MlpWeights, inputs_width
 from synthetic.release_facts import ReleaseFacts, facts_from
 from synthetic.uncertainty import Uncertainty
 from synthetic.weights import Weights, shapes
@@ -27,7 +28,7 @@ _UNCERTAINTIES = ("noise", "sampling")
 def save_user_model(
     path: Path | str,
     features: FeatureMap,
-    weights: Weights,
+    weights: Weights | MlpWeights,
     facts: ReleaseFacts,
     uncertainty: Uncertainty | None = None,
 ) -> Path:
@@ -35,7 +36,10 @@ def save_user_model(
 
     Covariances are (p, p) float32.
     """
-    tensors: Tensors = {name: getattr(weights, name) for name in shapes(features)}
+    linear = weights if isinstance(weights, Weights) else weights.linear
+    tensors: Tensors = {name: getattr(linear, name) for name in shapes(features)}
+    if isinstance(weights, MlpWeights):
+        tensors |= {"inner": weights.inner, "outer": weights.outer}
     tensors |= _features_as_tensors(features)
     if uncertainty is not None:
         for name in _UNCERTAINTIES:
@@ -45,7 +49,7 @@ def save_user_model(
     return write_atomically(save(contiguous, metadata=metadata), Path(path))
 
 
-def load_user_model(path: Path | str, spec: LoopSpec) -> LinearUserModel:
+def load_user_model(path: Path | str, spec: LoopSpec) -> LinearUserModel | MlpUserModel:
     """Read what ``save_user_model`` wrote.
 
     Raises:
@@ -58,13 +62,16 @@ def load_user_model(path: Path | str, spec: LoopSpec) -> LinearUserModel:
             facts = facts_from(json.loads(file.metadata()["everloop"]))
         features = _features_from(tensors, len(facts.signals))
         weights = Weights(**{name: tensors[name] for name in shapes(features)})
+        deep = MlpWeights(weights, tensors["inner"], tensors["outer"]) if _is_deep(facts) else None
         uncertainty = _uncertainty_from(tensors)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as problem:
         raise ShouldRestoreArtefact(
             f"{path} holds no user model ({problem}).", "Rerun fit_user_model."
         ) from problem
     fitting = all(getattr(weights, n).shape == shape for n, shape in shapes(features).items())
-    if not fitting or not np.isfinite(weights.flat).all():
+    if deep is not None:
+        fitting = fitting and _fits(deep, features)
+    if not fitting or not np.isfinite((deep or weights).flat).all():
         raise ShouldRestoreArtefact(
             f"{path} holds a user model whose weights do not fit its features.",
             "Rerun fit_user_model.",
@@ -77,7 +84,21 @@ def load_user_model(path: Path | str, spec: LoopSpec) -> LinearUserModel:
             f"{spec.name!r} as it is now.",
             "Fit the user model again under the present specification.",
         )
+    if deep is not None:
+        return MlpUserModel(spec, features, deep, facts, uncertainty)
     return LinearUserModel(spec, features, weights, facts, uncertainty)
+
+
+def _is_deep(facts: ReleaseFacts) -> bool:
+    if facts.kind not in ("linear", "mlp"):
+        raise ValueError(f"kind {facts.kind!r} is neither linear nor mlp")
+    return facts.kind == "mlp"
+
+
+def _fits(weights: MlpWeights, features: FeatureMap) -> bool:
+    units = len(weights.inner)
+    shape = (units, inputs_width(features)), (features.heads, units)
+    return units > 0 and (weights.inner.shape, weights.outer.shape) == shape
 
 
 def _features_as_tensors(features: FeatureMap) -> Tensors:

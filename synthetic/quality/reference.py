@@ -12,10 +12,11 @@ from synthetic.linear_user_model import LinearUserModel
 from synthetic.people import following, gather, people_of
 from synthetic.quality.yardstick import limited
 from synthetic.reference_fit import reference_fit
+from synthetic.released_user_model import ReleasedUserModel
 
 
 def reference_model(
-    spec: LoopSpec, model: LinearUserModel, episodes: EncodedEpisodes, known_until: datetime
+    spec: LoopSpec, model: ReleasedUserModel, episodes: EncodedEpisodes, known_until: datetime
 ) -> LinearUserModel | None:
     """``model``'s features fitted to the same people without clipping and noise; None without people.
 
