@@ -69,8 +69,8 @@ class PublishedQuality:
 
     @property
     def figures(self) -> tuple[Estimate, ...]:
-        """``acceptance_auc``, ``acceptance_accuracy``, ``acceptance_brier``, ``expected_reward_error``
-        and ``marginal_gap``; NaN where the noise hides a figure."""
+        """``acceptance_auc``, ``acceptance_accuracy``, ``acceptance_brier``,
+        ``expected_reward_absolute_error`` and ``marginal_gap``; NaN where the noise hides a figure."""
         return figures_of(self.sums, self.facts.deviation, self.facts.release_id)
 
 

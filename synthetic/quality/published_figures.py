@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +17,10 @@ NAMES = (
     "acceptance_auc",
     "acceptance_accuracy",
     "acceptance_brier",
-    "expected_reward_error",
+    "expected_reward_absolute_error",
     "marginal_gap",
 )
+_GAP = NAMES[-1]
 METHOD = "private release; the interval is of its noise"
 _DRAWS = 1_000
 _LEAST = 4.0
@@ -31,8 +33,8 @@ class Sums:
 
     Attributes:
         sums: (D,) weighted noisy sums over the public number of people: CLASSES shares of refused
-            decisions by rising chance, as many of accepted ones; right, squared error, squared error of
-            reward / 4; V shares inside the synthetic people's bins.
+            decisions by rising chance, as many of accepted ones; right, squared error, absolute
+            error of the reward / 2; V shares inside the synthetic people's bins.
         weights: (D,) what each entry was multiplied by.
         shares: (V,) the synthetic people's own shares.
     """
@@ -55,8 +57,9 @@ def figures_of(found: Sums, deviation: float, release_id: str) -> tuple[Estimate
     """The figures with their noise's intervals; ``n`` is 0, since no count of people is published.
 
     The noise's law is public, so an interval is the value +- 1.96 deviations of what the same noise does
-    to it again. ``acceptance_auc`` is over four classes, ties half: sum_{i<j} r_i a_j + sum_i r_i a_i / 2
-    over sum r sum a. ``marginal_gap`` is the root mean squared difference of marginal shares, less what
+    to it again, cut to the figure's range only after that: an interval that noise pushed below 0 still ends
+    where it should. ``acceptance_auc`` is over four classes, ties half:
+    (sum_{i<j} r_i a_j + sum_i r_i a_i / 2) / (sum r sum a). ``marginal_gap`` is the root mean squared difference of marginal shares, less what
     noise adds to it.
 
     Args:
@@ -75,13 +78,19 @@ def figures_of(found: Sums, deviation: float, release_id: str) -> tuple[Estimate
             told.append(nothing(name, "the noise hides it"))
             continue
         spread = TWO_SIDED * float(repeated.std())
-        low, high = max(0.0, value - spread), min(1.0, value + spread)
-        told.append(Estimate(name, value, low, high, CONFIDENCE, 0, 0, METHOD))
+        shown, low, high = (_shown(name, end) for end in (value, value - spread, value + spread))
+        told.append(Estimate(name, shown, low, high, CONFIDENCE, 0, 0, METHOD))
     return tuple(told)
 
 
+def _shown(name: str, value: float) -> float:
+    """A figure within its range; the gap of marginals is a root of what was averaged."""
+    kept = min(max(value, 0.0), 1.0)
+    return math.sqrt(kept) if name == _GAP else kept
+
+
 def _values(found: Sums, sums: Float, deviation: float) -> Float:
-    """(b, 5) figures of (b, D) sums within [0, 1]; NaN where a denominator is lost in noise."""
+    """(b, 5) figures of (b, D) sums, the last one squared; NaN where a denominator is lost in noise."""
     plain = sums / found.weights
     noise = deviation / found.weights
     refused, agreed = plain[:, :CLASSES], plain[:, CLASSES : 2 * CLASSES]
@@ -94,10 +103,7 @@ def _values(found: Sums, sums: Float, deviation: float) -> Float:
     held = people[:, 0] > above * np.sqrt(2 * CLASSES)
     means = np.full((len(plain), plain.shape[1] - 2 * CLASSES), np.nan)
     np.divide(plain[:, 2 * CLASSES :], people, out=means, where=held[:, None])
-    right, square, missed = means[:, 0], means[:, 1], 4.0 * np.maximum(means[:, 2], 0.0)
-    gap = (means[:, 3:] - found.shares) ** 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        blurred = (noise[2 * CLASSES + 3 :] / np.where(held[:, None], people, np.nan)) ** 2
-    gap = np.sqrt(np.maximum((gap - blurred).mean(axis=1), 0.0))
-    told = np.column_stack([pairs, right, square, np.sqrt(missed), gap])
-    return np.asarray(np.clip(told, 0.0, 1.0), dtype=np.float64)
+    right, square, missed = means[:, 0], means[:, 1], 2.0 * means[:, 2]
+    blurred = (noise[2 * CLASSES + 3 :] / np.where(held[:, None], people, np.nan)) ** 2
+    gap = ((means[:, 3:] - found.shares) ** 2 - blurred).mean(axis=1)
+    return np.column_stack([pairs, right, square, missed, gap])

@@ -2,8 +2,8 @@
 
 It has three blocks, each a mean over the person's last rewarded decisions: the share of decisions by
 whether they were accepted and by how likely the user model called that (four public classes); whether the
-model was right, its squared error and that of the expected reward; and, for up to four variables of the
-context, whether it lies where half of the synthetic people are.
+model was right, its squared error and the absolute one of the expected reward; and, for up to four
+variables of the context, whether it lies where half of the synthetic people are.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def person_vectors(
     vectors = np.zeros((len(people), 2 * CLASSES + 3 + len(ruler.columns)))
     place = np.searchsorted(ruler.edges, chance, side="right") + CLASSES * yes
     np.add.at(vectors, (owner, place), share)
-    missed = np.clip((model.expected_reward(context, action) - reward) / 2.0, -1.0, 1.0)
+    missed = np.clip(np.abs(model.expected_reward(context, action) - reward) / 2.0, 0.0, 1.0)
     inside = ruler.inside[bins_of(layout, context)[:, ruler.columns]]
-    others = np.column_stack([yes == (chance >= 0.5), (chance - yes) ** 2, missed**2, inside])
+    others = np.column_stack([yes == (chance >= 0.5), (chance - yes) ** 2, missed, inside])
     np.add.at(vectors[:, 2 * CLASSES :], owner, others * share[:, None])
     return vectors
 
