@@ -22,7 +22,7 @@ def demo(
     days: Annotated[int, typer.Option(help="How many days to play.")] = 30,
     people: Annotated[
         int, typer.Option(help="How many people there are on the first day.")
-    ] = 8_000,
+    ] = 6_000,
     seed: Annotated[int, typer.Option(help="Seed of the people and of every draw.")] = 7,
     settings: Annotated[
         list[str] | None,
