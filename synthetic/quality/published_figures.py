@@ -59,8 +59,8 @@ def figures_of(found: Sums, deviation: float, release_id: str) -> tuple[Estimate
     The noise's law is public, so an interval is the value +- 1.96 deviations of what the same noise does
     to it again, cut to the figure's range only after that: an interval that noise pushed below 0 still ends
     where it should. ``acceptance_auc`` is over four classes, ties half:
-    (sum_{i<j} r_i a_j + sum_i r_i a_i / 2) / (sum r sum a). ``marginal_gap`` is the root mean squared difference of marginal shares, less what
-    noise adds to it.
+    (sum_{i<j} r_i a_j + sum_i r_i a_i / 2) / (sum r sum a). ``marginal_gap`` is the root mean squared
+    difference of marginal shares, less what noise adds to it.
 
     Args:
         found: the sums.
