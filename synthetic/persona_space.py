@@ -30,12 +30,13 @@ POOL_TENSOR = "vectors"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonaSpace:
-    """An affine frame of R^512: vector = mean + radius (coordinates @ components) + residual.
+    """An affine frame of R^512: vector = mean + (coordinates * spread) @ components + residual.
 
     Attributes:
         mean: (512,) of the pool.
         components: (m, 512) orthonormal rows, the pool's principal components.
-        radius: what coordinates are divided by, so that most of the pool lies within norm 1.
+        spread: (m,) unit of each coordinate, in proportion to the pool's standard deviation along it:
+            noise then blurs every component alike, and most of the pool lies within norm 1.
         pool: (n, 512) the pool's vectors.
         field: the block of the context that holds a person's logged vector; ``None``: vectors are
             contexts under ``persona_projection``.
@@ -43,7 +44,7 @@ class PersonaSpace:
 
     mean: Float
     components: Float
-    radius: float
+    spread: Float
     pool: Float
     field: EncodedBlock | None
 
@@ -55,8 +56,8 @@ class PersonaSpace:
     @property
     def version(self) -> str:
         """Changes when coordinates mean something else."""
-        told = np.round(np.concatenate([self.mean[None], self.components]), 6).tobytes()
-        return hashlib.sha256(told + f"{self.radius:.9g}".encode()).hexdigest()[:16]
+        told = np.concatenate([self.mean[None], self.spread[:, None] * self.components])
+        return hashlib.sha256(np.round(told, 6).tobytes()).hexdigest()[:16]
 
     def of_contexts(self, context: Float32) -> Float:
         """(n, 512) vectors of (n, d) contexts: the logged field, or the context's projection."""
@@ -67,16 +68,16 @@ class PersonaSpace:
 
     def coordinates(self, vectors: Float) -> Float:
         """(n, m) of (n, 512) vectors."""
-        return np.asarray((vectors - self.mean) @ self.components.T / self.radius, dtype=np.float64)
+        return np.asarray((vectors - self.mean) @ self.components.T / self.spread, dtype=np.float64)
 
     def residual(self, vectors: Float) -> Float:
         """(n, 512) what coordinates do not tell."""
-        known = self.coordinates(vectors) * self.radius @ self.components
+        known = (self.coordinates(vectors) * self.spread) @ self.components
         return np.asarray(vectors - self.mean - known, dtype=np.float64)
 
     def vectors(self, coordinates: Float, residual: Float) -> Float:
         """(n, 512) from (n, m) coordinates and (n, 512) residuals."""
-        told = coordinates * self.radius @ self.components
+        told = (coordinates * self.spread) @ self.components
         return np.asarray(self.mean + told + residual, dtype=np.float64)
 
 
@@ -109,9 +110,10 @@ def space_of(pool: Float, components: int, field: EncodedBlock | None = None) ->
     rows = vectors[:, ::-1][:, : max(1, kept)].T
     # the sign of an eigenvector is arbitrary: its largest entry is made positive
     rows = rows * np.sign(rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)])[:, None]
-    norms = np.linalg.norm((pool - mean) @ rows.T, axis=1)
-    radius = max(float(np.quantile(norms, _INSIDE)), 1e-12)
-    return PersonaSpace(mean, rows, radius, pool, field)
+    along = (pool - mean) @ rows.T
+    spread = np.maximum(along.std(axis=0), 1e-12)
+    spread = spread * float(np.quantile(np.linalg.norm(along / spread, axis=1), _INSIDE))
+    return PersonaSpace(mean, rows, spread, pool, field)
 
 
 def _field_block(spec: LoopSpec, layout: EncodingLayout) -> EncodedBlock | None:

@@ -1,0 +1,1 @@
+"""``make bench-private``: what privacy costs and what people made by it are worth."""
