@@ -104,6 +104,13 @@ def test_privacy_says_what_the_noise_cost(run: RunEvidence) -> None:
     assert "without noise: 0.859 [0.852, 0.867]" in shown
     assert run.quality is not None
     assert noise_forest(replace(run.quality, estimates=())) is None
+    unsure = tuple(
+        estimate(e.name, -0.01, 0.05) if e.name == "auc_lost_to_noise" else e
+        for e in run.quality.estimates
+    )
+    shown = section(replace(run, quality=replace(run.quality, estimates=unsure)), "privacy")
+    assert "no cost can be told from none" in shown
+    assert "as well as the same model" not in shown
     silent = replace(run, quality=replace(run.quality, estimates=()))
     assert "recorded no comparison with a model without noise" in section(silent, "privacy")
 
