@@ -145,7 +145,10 @@ class SqlLedgerTransaction:
                 ),
                 {"cost": mu_squared},
             )
-        self._people = None
+        known = self._known()
+        for person in set(people):
+            number, total, first = known[person]
+            known[person] = (number, total + mu_squared, first)
         try:
             self._connection.execute(
                 insert(privacy_charges), {"release": release, "people": packed(numbers)}
@@ -238,7 +241,7 @@ class SqlLedgerTransaction:
     def _known(self) -> dict[str, tuple[int, float, str | None]]:
         """(number, total, first known as) of everyone who was ever charged, by pseudonym.
 
-        Kept until this transaction charges somebody; nobody else writes meanwhile.
+        Kept for as long as this transaction lasts; nobody else writes meanwhile.
         """
         if self._people is None:
             query = select(
