@@ -20,6 +20,16 @@ from everloop.reporting.wording import evidence, interval, number, plural, words
 
 _MEASURED_BY: Mapping[str, str] = {"remembered_people": "nearer_training"}
 """Check -> the estimate that it asks about, where their names differ."""
+_IN_WORDS: Mapping[str, str] = {
+    "distribution_distance": "distance from real people, nats",
+    "diversity": "diversity within clusters, of the real",
+    "least_diverse_cluster": "diversity where it is least",
+    "two_sample_auc": "how well a classifier tells them apart",
+    "remembered_people": "nearer to people who were learned from",
+    "near_copies": "much nearer to people who were learned from",
+    "tstr_share": "what they teach, tested on real people",
+    "user_model_skill": "how well responses are foreseen",
+}
 _COMPARED = (("auc_private", "private", "main"), ("auc_without_noise", "without noise", "baseline"))
 
 
@@ -64,7 +74,8 @@ def threshold_forest(quality: QualityFigures) -> Forest:
         tone = "main" if check.status is CheckStatus.PASSED else "third"
         mark = Whisker(found.value, found.low, found.high, tone)
         axis = forest_axis([mark], include=(check.threshold,))
-        name, numbers = words(check.name), interval(found)
+        name = _IN_WORDS.get(check.name, words(check.name))
+        numbers = interval(found)
         title = f"{name}: {numbers}, threshold {number(check.threshold)}"
         plot = whisker(mark, axis, title, reference=check.threshold)
         told = f"threshold {number(check.threshold)}; {evidence(found)}"

@@ -127,9 +127,9 @@ def test_thresholds_are_drawn_with_their_figures(run: RunEvidence) -> None:
     assert run.quality is not None
     drawn = threshold_forest(run.quality)
     assert [row.name for row in drawn.rows] == [
-        "distribution distance",
-        "two sample auc",
-        "remembered people",
+        "distance from real people, nats",
+        "how well a classifier tells them apart",
+        "nearer to people who were learned from",
     ]
     assert [row.tone for row in drawn.rows] == ["main", "third", "main"]
     assert all('class="rule"' in row.plot for row in drawn.rows)
