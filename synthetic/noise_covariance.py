@@ -12,7 +12,7 @@ A and R_t from MOMENTUM, the averaging and J alone. Noise then has the covarianc
 on from the release that this one was warm-started from. J is taken on made-up people who respond as the
 release says (``synthetic.made_people``), clipping included:
 
-    J = mean_i f_i (H_i - [clipped] H_i g_i g_i^T / |g_i|^2),     f_i = min(1, C / |g_i|),
+    J = mean_i f_i (H_i - [clipped] g_i g_i^T H_i / |g_i|^2),     f_i = min(1, C / |g_i|),
 
 H_i the Hessian of person i's loss. Sampling: (J + r I)^-1 G (J + r I)^-1 / N, G the covariance of clipped
 gradients and r what a fit of so few steps leaves at the start.
@@ -113,7 +113,7 @@ def clipped_jacobian(heads: Heads, samples: Samples, clip: float) -> tuple[Float
         turned[:, own] += (bent.reshape(people, each, -1) * along[:, :, None]).sum(axis=1)
     clipped = norm > clip
     part = kept[clipped] / norm[clipped] ** 2
-    jacobian -= (turned[clipped] * part[:, None]).T @ gradient[clipped]
+    jacobian -= (gradient[clipped] * part[:, None]).T @ turned[clipped]
     spread = gradient * kept[:, None]
     spread = spread - spread.mean(axis=0)
     return jacobian / people, spread.T @ spread / people

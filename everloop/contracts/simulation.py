@@ -86,3 +86,16 @@ class UserModel(Protocol):
         self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator
     ) -> Responses:
         """Sample responses; ``resting`` (n, d) is where each person's context returns to."""
+
+
+class UncertainUserModel(UserModel, Protocol):
+    """A user model that knows how far its parameters may be off, by its noise and by sampling.
+
+    Constraints: as ``UserModel``'s; ``ShouldRestoreArtefact`` for a release that does not say.
+    """
+
+    def plausible(self, count: int, rng: np.random.Generator) -> tuple[UserModel, ...]:
+        """``count`` models drawn from what noise and sampling leave possible."""
+
+    def reward_standard_error(self, context: Float32, action: Int) -> Float:
+        """(n,) standard error of ``expected_reward``."""
