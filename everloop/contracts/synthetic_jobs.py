@@ -92,7 +92,7 @@ class AugmentParameters:
 def _require_within(name: str, value: float, low: float, high: float) -> None:
     if not (math.isfinite(value) and low <= value <= high):
         raise ShouldFixArgument(
-            f"{name}={value} is not within {low:,g}..{high:,g}.", f"Choose another {name}."
+            f"{name}={value} is not within {low:,}..{high:,}.", f"Choose another {name}."
         )
 
 
