@@ -25,7 +25,8 @@ had better not meet people of whom hardly anything is known."""
 MANY_WHO_COME_SELDOM = ("journeys.decisions_per_day=0.3", "journeys.ends_after_hours=336")
 """What privacy costs falls with the number of people; what a night takes grows with the number of
 decisions. A person who stayed away for two weeks has left."""
-MOST_TEACH = ("thresholds.holdout_share=0.3", "thresholds.window_days=14")
+TEACHERS_AND_JUDGES = ("thresholds.holdout_share=0.4", "thresholds.window_days=14")
+"""Six of ten people are learned from; the others are enough to certify fairness of four groups."""
 SHORT_TRAINING = ("training.iterations=20", "training.epochs=6", "training.learning_rate=0.002")
 """A third of a night's simulation in longer steps: a month of nights ends within minutes."""
 
@@ -82,7 +83,7 @@ class DemoPlan:
             f"privacy.people_expected={max(1, self.people)}",
             f"thresholds.min_episodes={max(1, FIRST_FIT_EPISODES * self.people)}",
             *MANY_WHO_COME_SELDOM,
-            *MOST_TEACH,
+            *TEACHERS_AND_JUDGES,
             *SHORT_TRAINING,
             *self.settings,
         )

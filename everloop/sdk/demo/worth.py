@@ -17,7 +17,7 @@ from everloop.sdk.demo.plan import FIRST_DAY, DemoPlan
 from synthetic.population import Policy, PopulationSpec, Truth, logging_policy
 from synthetic.population.rollouts import roll_out
 
-PEOPLE = 200
+PEOPLE = 150
 """New people rolled out for each policy."""
 CONFIDENCE = 0.95
 

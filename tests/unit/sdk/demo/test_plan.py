@@ -24,9 +24,9 @@ def test_a_tour_ends_in_the_past() -> None:
 
 
 def test_enough_people_are_left_to_learn_from() -> None:
-    assert DemoPlan(people=143).fewest_people == 143
-    with pytest.raises(ShouldFixArgument, match=r"people=142 are too few: 30%.*Give at least 143"):
-        DemoPlan(people=142)
+    assert DemoPlan(people=167).fewest_people == 167
+    with pytest.raises(ShouldFixArgument, match=r"people=166 are too few: 40%.*Give at least 167"):
+        DemoPlan(people=166)
     half = ("privacy.min_people=20", "thresholds.holdout_share=0.5")
     assert DemoPlan(people=40, settings=half).fewest_people == 40
 
