@@ -6,16 +6,14 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from everloop.contracts.datasets import Float
 from synthetic.noise import Noise
 from synthetic.people import PeopleEpisodes
 
 Fit = Callable[..., Any]
 """``synthetic.private_fit.private_fit``: (spec, features, people, start, mechanism, rate, noise, ...)."""
-Sums = Callable[..., Float]
-"""``synthetic.profile_statistics.noisy_sums``: (layout, people, mechanism, expected, noise)."""
+Sums = Callable[..., Any]
+"""A release of one noisy sum; one argument is the people, the last one the noise."""
 
 
 def scaled(noise: Noise, factor: float) -> Noise:
@@ -84,11 +82,12 @@ def fit_at_rate(rate: float) -> Callable[[Fit], Fit]:
 
 
 def sums_with_noise(factor: float) -> Callable[[Sums], Sums]:
-    """As ``fit_with_noise``, for statistics."""
+    """As ``fit_with_noise``, for statistics; the noise is their last argument."""
 
     def planted(sums: Sums) -> Sums:
-        def run(layout: Any, people: Any, mechanism: Any, expected: int, noise: Noise) -> Float:
-            return sums(layout, people, mechanism, expected, scaled(noise, factor))
+        def run(*arguments: Any) -> Any:
+            *others, noise = arguments
+            return sums(*others, scaled(noise, factor))
 
         return run
 
@@ -98,7 +97,9 @@ def sums_with_noise(factor: float) -> Callable[[Sums], Sums]:
 def sums_clipped_per_row(sums: Sums) -> Sums:
     """As ``fit_clipped_per_row``, for statistics."""
 
-    def run(layout: Any, people: PeopleEpisodes, *others: Any) -> Float:
-        return np.asarray(sums(layout, each_row_a_person(people), *others))
+    def run(*arguments: Any) -> Any:
+        return sums(
+            *(each_row_a_person(a) if isinstance(a, PeopleEpisodes) else a for a in arguments)
+        )
 
     return run

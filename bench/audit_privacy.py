@@ -2,9 +2,10 @@
 
     python -m bench.audit_privacy [--canaries 1000] [--seed 7] [--quick]
 
-Every release runs once on made-up people, half of a thousand canaries among them by coin flips; see
-``synthetic.audit``. What ships has to pass, every planted bug has to fail: anything else exits with 1.
-``--quick`` plants 200 canaries, with the tolerance that so few need.
+A fit runs once on made-up people, half of a thousand canaries among them by coin flips; the releases of
+one sum run a thousand times with or without one person; see ``synthetic.audit``. What ships has to pass,
+every planted bug has to fail: anything else exits with 1.
+``--quick`` throws 200 coins, with the tolerance that so few need.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import audit_planted as planted
+from bench import audit_releases
 from bench.record import Goal, Spread, record
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.privacy import (
@@ -29,10 +31,11 @@ from everloop.loops import load
 from everloop.privacy import accounting
 from everloop.privacy.mechanisms import subsampled_for
 from synthetic.audit.fits import Planted, audit_fit, plant
-from synthetic.audit.sums import audit_sums
+from synthetic.audit.repeated import Make, audit_repeated
 from synthetic.audit.verdict import AuditResult
 from synthetic.private_fit import private_fit
 from synthetic.profile_statistics import noisy_sums
+from synthetic.quality import published_vectors
 
 STEPS = 4
 SAMPLING_RATE = 0.2
@@ -40,6 +43,11 @@ SAMPLED_STEPS = 12
 CLAIMED_RATE = 0.05
 ACTUAL_RATE = 0.95
 CPU_SECONDS = 300.0
+Audit = Callable[[str, bytes], AuditResult]
+SUMS: tuple[tuple[str, Callable[..., Make], Any], ...] = (
+    ("profiles", audit_releases.profiles, noisy_sums),
+    ("quality figures", audit_releases.quality, published_vectors.noisy_sums),
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Case:
 
     name: str
     ships: bool
-    audit: Callable[[str, bytes], AuditResult]
+    audit: Audit
 
 
 def cases(canaries: int, seed: int) -> Iterator[Case]:
@@ -67,13 +75,12 @@ def cases(canaries: int, seed: int) -> Iterator[Case]:
     ) -> Callable[[str, bytes], AuditResult]:
         return lambda name, noise: _fit(name, noise, change, spec, people, mechanism)
 
-    def sums(change: Callable[..., Any]) -> Callable[[str, bytes], AuditResult]:
-        return lambda name, noise: audit_sums(
+    def sums(release: Callable[..., Make], shipped: Any, change: Any) -> Audit:
+        return lambda name, noise: audit_repeated(
             name,
-            change(noisy_sums),
+            release(change(shipped), spec, once, seed),
             canaries,
-            canaries,
-            once,
+            once.sigma * once.clip,
             spec.privacy.epsilon,
             spec.privacy.delta,
             seed,
@@ -85,15 +92,23 @@ def cases(canaries: int, seed: int) -> Iterator[Case]:
 
     yield Case("user model", True, fit(as_it_is, whole))
     yield Case(f"user model, sampled at {SAMPLING_RATE:g}", True, fit(as_it_is, sampled))
-    yield Case("profiles", True, sums(as_it_is))
+    for name, release, shipped in SUMS:
+        yield Case(name, True, sums(release, shipped, as_it_is))
     yield Case("user model: noise off", False, fit(planted.fit_with_noise(0.0), whole))
     yield Case("user model: noise halved", False, fit(planted.fit_with_noise(0.5), whole))
     yield Case("user model: loss averaging", False, fit(planted.fit_with_noise(1 / each), whole))
     yield Case("user model: clipped per row", False, fit(planted.fit_clipped_per_row, whole))
     yield Case("user model: wrong q", False, fit(planted.fit_at_rate(ACTUAL_RATE), few))
-    yield Case("profiles: noise off", False, sums(planted.sums_with_noise(0.0)))
-    yield Case("profiles: noise halved", False, sums(planted.sums_with_noise(0.5)))
-    yield Case("profiles: clipped per row", False, sums(planted.sums_clipped_per_row))
+    for name, release, shipped in SUMS:
+        yield Case(
+            f"{name}: noise off", False, sums(release, shipped, planted.sums_with_noise(0.0))
+        )
+        yield Case(
+            f"{name}: noise halved", False, sums(release, shipped, planted.sums_with_noise(0.5))
+        )
+        yield Case(
+            f"{name}: clipped per row", False, sums(release, shipped, planted.sums_clipped_per_row)
+        )
 
 
 def of_budget(spec: LoopSpec, people: int) -> LoopSpec:

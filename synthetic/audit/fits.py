@@ -2,10 +2,10 @@
 
 Canary i's context is 1 in a dimension that nobody else has and 0 elsewhere, and its feature there is
 large, so that the person's gradient is clipped and lies in that direction alone: the strongest person
-that the mechanism allows. The weight of that feature moves by rate T C / N towards what they answered if
-they took part, and by noise of deviation rate sigma C sqrt(T) / N in either case (with people sampled
-at rate q, N is q N and T is about q T in the first). Everything else is the code that releases:
-features, gathering, sampling, clipping, optimizer, noise.
+that the mechanism allows. The weight of that feature moves towards what they answered by
+rate C / N sum_t a_t if they took part, and by noise of deviation rate sigma C / N sqrt(sum_t a_t^2) in
+either case, a_t = ``schedule.noise_response``; with people sampled at rate q, N is q N. Everything else
+is the code that releases: features, gathering, sampling, clipping, optimizer, noise.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from synthetic.audit.verdict import AuditResult, judge
 from synthetic.features import CONTEXT_SCALE, KINDS, FeatureMap, missing_types
 from synthetic.noise import Noise, SealedNoise
 from synthetic.people import PeopleEpisodes, gather, people_of
+from synthetic.schedule import noise_response
 from synthetic.weights import Weights, unflatten
 
 ORDINARY = 16
@@ -116,7 +117,8 @@ def audit_fit(
     privacy, features = spec.privacy, planted.features
     sampled = mechanism.sampling_rate if isinstance(mechanism, SubsampledGaussianMechanism) else 1.0
     deviation = LOGIT_NOISE / GAIN
-    noise_of_a_rate = mechanism.sigma * mechanism.clip * float(np.sqrt(mechanism.steps))
+    of_steps = float(np.linalg.norm(noise_response(mechanism.steps)))
+    noise_of_a_rate = mechanism.sigma * mechanism.clip * of_steps
     fitted = fit(
         spec,
         features,

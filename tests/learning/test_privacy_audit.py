@@ -1,4 +1,4 @@
-"""A small form of ``make audit-privacy``: 200 canaries, with the tolerance that so few need."""
+"""A small form of ``make audit-privacy``: 200 coins, with the tolerance that so few need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CASES = tuple(cases(200, SEED))
 
 def test_every_release_and_every_bug_is_among_them() -> None:
     shipped = {case.name for case in CASES if case.ships}
-    assert {"user model", "profiles"} <= shipped
+    assert {"user model", "profiles", "quality figures"} <= shipped
     planted = " ".join(case.name for case in CASES if not case.ships)
     for bug in ("noise off", "noise halved", "clipped per row", "loss averaging", "wrong q"):
         assert bug in planted
