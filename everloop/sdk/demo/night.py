@@ -12,7 +12,7 @@ import io
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,15 +76,26 @@ def learn(arguments: Mapping[str, str], folder: Path, on_event: EventSink) -> Ni
         EverloopError: what a step raised.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # it tells of its own folders
     night = Night(folder)
-    for stage in STAGES:
-        if stage in SKIPPED or (night.ended_at and stage != "report"):
-            continue
-        if _run(stage, arguments, night, on_event) is False and stage in _BRANCHES:
-            night.ended_at = stage
-            night.reason = _summary(stage, night)
+    with _quiet():
+        for stage in STAGES:
+            if stage in SKIPPED or (night.ended_at and stage != "report"):
+                continue
+            if _run(stage, arguments, night, on_event) is False and stage in _BRANCHES:
+                night.ended_at = stage
+                night.reason = _summary(stage, night)
     return night
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Great Expectations logs its own folders, and sets its level itself when it is imported."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _run(stage: str, arguments: Mapping[str, str], night: Night, on_event: EventSink) -> Any:
