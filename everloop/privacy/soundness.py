@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterable
 from datetime import date
 
+import numpy as np
+
 from everloop.contracts.errors import ShouldRepairLedger
 from everloop.contracts.ports import LedgerTransaction
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
@@ -57,19 +59,19 @@ def check_people(
     Raises:
         ShouldRepairLedger: naming the first bad row, or the person whose sums are wrong.
     """
-    everyone = ledger.people()
-    names = ledger.first_known_as(everyone)
-    owed: dict[str, list[float]] = {person: [] for person in everyone}
-    for row in releases_of(tuple(rows)):
-        people = ledger.charged(row.release_id)
-        if not commits(row, [names[person] for person in people]):
+    first = ledger.first_known_as(ledger.people())
+    everyone = sorted(first, key=first.__getitem__)
+    names = np.array([first[person] for person in everyone], dtype=np.str_)
+    releases = releases_of(tuple(rows))
+    owed = np.zeros(len(everyone))
+    charged = ledger.participation(everyone, [row.release_id for row in releases])
+    for row, paid in zip(releases, charged, strict=True):
+        if not commits(row, names[paid].tolist()):
             raise broken(row, "is charged to other people than it committed to")
-        for person in people:
-            owed[person].append(row.mu_squared)
-    charged, totals = ledger.spent(everyone, date.min, date.max)
-    for person in everyone:
-        expected = math.fsum(owed[person])
-        sums = (charged.get(person, 0.0), totals.get(person, 0.0))
+        owed += paid * row.mu_squared
+    within, totals = ledger.spent(everyone, date.min, date.max)
+    for person, expected in zip(everyone, owed.tolist(), strict=True):
+        sums = (within.get(person, 0.0), totals.get(person, 0.0))
         if not all(_close(expected, found) for found in sums):
             raise ShouldRepairLedger(
                 f"Person {person[:12]} was charged mu^2 {expected:.6g} by the ledger's rows, "
