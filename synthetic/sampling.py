@@ -25,6 +25,8 @@ EDGE_SHARE = 0.05
 EDGE_WEIGHT = 0.25
 """Sampling weight of an edge case in policy training."""
 MOST_VARIANCE = 10.0
+_LOUDEST = 0.05
+"""Noise of a joint share above which pairs say less than nothing: far fewer people came than expected."""
 
 
 def sample_contexts(
@@ -80,7 +82,7 @@ def mixture_of(layout: EncodingLayout, statistics: ProfileStatistics) -> Mixture
 
 
 def fitted_mixture(layout: EncodingLayout, statistics: ProfileStatistics) -> Mixture | None:
-    """The mixture of a release's shares and pairs; ``None`` where it has no pairs."""
+    """The mixture of a release's shares and pairs; ``None`` where it has no pairs, or too loud ones."""
     pairs = statistics.pair_layout(layout)
     if not pairs.pairs:
         return None
@@ -89,6 +91,8 @@ def fitted_mixture(layout: EncodingLayout, statistics: ProfileStatistics) -> Mix
     tables = pairs.tables(statistics.pairs)
     noise = facts.pair_deviation * np.sqrt(float(np.mean(pairs.sizes)) / len(tables))
     of_pairs = max(float(np.mean([table.sum() for table in tables])), noise)
+    if facts.pair_deviation / of_pairs > _LOUDEST:
+        return None
     return fit_mixture(
         NoisyTables(
             cards=tuple(variable.bins for variable in variables(layout)),
