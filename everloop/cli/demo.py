@@ -105,9 +105,7 @@ def _say(tour: DemoTour, page: Path) -> None:
     )
     print_table("", columns, [_row(day) for day in tour.days])
     typer.echo()
-    for pairs in (_meaning(tour),):
-        print_pairs(pairs)
-    typer.echo(f"  page  {page}")
+    print_pairs(_meaning(tour) | {"page": str(page)})
 
 
 def _row(day: DemoDay) -> Sequence[object]:
