@@ -55,5 +55,12 @@ class Worth:
         found = rolled.per_decision
         decisions = math.floor(rolled.decisions.sum())
         return Estimate(
-            name, found.value, found.low, found.high, CONFIDENCE, decisions, found.n, "roll-outs"
+            name=name,
+            value=float(found.value),
+            low=float(found.low),
+            high=float(found.high),
+            confidence=CONFIDENCE,
+            n=decisions,
+            clusters=found.n,
+            method="roll-outs",
         )
