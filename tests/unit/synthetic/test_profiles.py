@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ from synthetic.profile_statistics import (
     shares_alone,
 )
 from synthetic.profiles import (
+    draw_profiles,
     load_profiles,
     persona_projection,
     release_profiles,
@@ -377,8 +379,104 @@ def test_statistics_round_trip_and_refuse_damage(tmp_path: Path) -> None:
         "format": ProfileStatistics(np.zeros(57), dataclasses.replace(FACTS, format=1)),
     }
     for name, value in bad.items():
-        with pytest.raises(ShouldRestoreArtefact, match="of encoder|holds no"):
+        with pytest.raises(ShouldRestoreArtefact, match=r"of encoder|holds no"):
             load_statistics(save_statistics(tmp_path / name, value), LAYOUT)
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ShouldRestoreArtefact, match="holds no profile statistics"):
         load_statistics(path, LAYOUT)
+
+
+# What is asked of the drawing.
+
+
+def drawn_with(**asked: Any) -> ProfileBatch:
+    statistics = exact(make(1_000, each=1))
+    return draw_profiles(SPEC, LAYOUT, statistics, count=4_000, seed=3, **asked)
+
+
+def test_variance_is_controlled() -> None:
+    narrow, plain, wide = (drawn_with(variance=v, edge_share=0.0) for v in (0.25, 1.0, 4.0))
+    for dimension in (0, 1, 2):
+        middle = plain.context[:, dimension]
+        assert narrow.context[:, dimension].var() == pytest.approx(0.25 * middle.var(), rel=0.15)
+        assert wide.context[:, dimension].var() > 1.5 * middle.var()
+    common = [float(p.context[:, 9].mean()) for p in (narrow, plain, wide)]
+    assert common[0] > common[1] > common[2]
+    assert plain.persona is not None
+    assert narrow.persona is not None
+    assert narrow.persona.var(axis=0).sum() < plain.persona.var(axis=0).sum()
+
+
+def test_edge_cases_are_made_on_request_and_marked() -> None:
+    none, half, every = (drawn_with(edge_share=share) for share in (0.0, 0.5, 1.0))
+    for people, count in ((none, 0), (half, 2_000), (every, 4_000)):
+        assert people.edge is not None
+        assert people.edge.sum() == count
+        assert (people.weight[people.edge] == EDGE_WEIGHT).all()
+        assert (people.weight[~people.edge] == 1.0).all()
+        assert np.abs(people.context).max() <= 1.0
+    rare = [float(p.context[:, 11].mean()) for p in (none, every)]
+    assert rare[1] == pytest.approx(0.25, abs=0.03), "evenly over three choices and absence"
+    assert rare[0] < 0.15
+
+
+def test_a_draw_is_the_same_again_and_another_with_another_seed() -> None:
+    statistics = exact(make(300, each=1))
+    one, again = (draw_profiles(SPEC, LAYOUT, statistics, 50, 1) for _ in range(2))
+    other = draw_profiles(SPEC, LAYOUT, statistics, 50, 2)
+    assert np.array_equal(one.context, again.context)
+    assert not np.array_equal(one.context, other.context)
+    assert len(draw_profiles(SPEC, LAYOUT, statistics, 1, 1)) == 1
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"count": 0},
+        {"seed": -1},
+        {"variance": 0.0},
+        {"variance": float("nan")},
+        {"variance": 11.0},
+        {"edge_share": 1.5},
+        {"edge_share": float("nan")},
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(ShouldFixArgument):
+        draw_profiles(SPEC, LAYOUT, exact(make(50)), **asked)
+
+
+def test_identical_people_give_a_valid_answer(place: Place) -> None:
+    episodes = make(100)
+    episodes.context[:] = episodes.context[0]
+    path, note = night(place, episodes)
+    profiles = load_profiles(path)
+    assert note.released
+    assert np.isfinite(profiles.context).all()
+    assert profiles.persona is not None
+    assert np.isfinite(profiles.persona).all()
+
+
+def test_an_unusable_release_is_replaced_early_or_refused(place: Place) -> None:
+    night(place, make(100))
+    few = dataclasses.replace(make(10), encoder="small-2")
+    other = dataclasses.replace(LAYOUT, encoder="small-2")
+    with pytest.raises(ShouldCollectMoreData, match="10 people"):
+        release_profiles(
+            SPEC, other, few, place.ledger, place.blobs, DAY + timedelta(days=1), "d" * 64,
+            "small/default", place.folder / "out",
+        )  # fmt: skip
+    assert len(place.ledger.history()) == 2
+
+
+def test_profiles_keep_marks_and_vectors(tmp_path: Path) -> None:
+    people = drawn_with()
+    again = load_profiles(save_profiles(tmp_path / "p", people))
+    assert people.edge is not None
+    assert again.edge is not None
+    assert np.array_equal(again.edge, people.edge)
+    assert people.persona is not None
+    assert again.persona is not None
+    assert np.array_equal(again.persona, people.persona)
+    (row,) = list(to_rows(draw_profiles(SPEC, LAYOUT, exact(make(50)), 1), LAYOUT, SPEC))
+    assert len(row.persona_vector) == 512
