@@ -376,6 +376,9 @@ class LedgerTransaction(Protocol):
     def output(self, release_id: str) -> tuple[str, str] | None:
         """(url, sha256) of a completed release's stored output."""
 
+    def finished(self) -> frozenset[str]:
+        """Ids of the releases that have an output."""
+
 
 class LedgerStore(Protocol):
     """Where the privacy ledger keeps its rows."""

@@ -30,6 +30,7 @@ def sound_rows(ledger: LedgerTransaction) -> tuple[LedgerRow, ...]:
             f"Release {stray[0]} is charged to {charges[stray[0]][0]} people but has no ledger row.",
             _REMEDY,
         )
+    finished = ledger.finished()
     for release_id, row in newest.items():
         people, mu_squared = charges.get(release_id, (0, 0.0))
         if people != row.people:
@@ -39,7 +40,7 @@ def sound_rows(ledger: LedgerTransaction) -> tuple[LedgerRow, ...]:
                 row,
                 f"costs mu^2 {row.people * row.mu_squared:.6g} in all, but {mu_squared:.6g} is charged",
             )
-        if (ledger.output(release_id) is None) != (row.status is ReleaseStatus.RESERVED):
+        if (release_id in finished) != (row.status is ReleaseStatus.SPENT):
             raise broken(row, "lost its completion: output and status disagree")
     return rows
 

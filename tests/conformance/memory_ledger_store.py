@@ -112,6 +112,9 @@ class MemoryLedgerTransaction:
     def output(self, release_id: str) -> tuple[str, str] | None:
         return self.outputs.get(release_id)
 
+    def finished(self) -> frozenset[str]:
+        return frozenset(self.outputs)
+
 
 class MemoryLedgerStore:
     """``die_before_commit`` makes the next transaction fail at its very end."""

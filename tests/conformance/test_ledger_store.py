@@ -185,10 +185,12 @@ class LedgerStoreSuite(ABC):
     def test_outputs_are_kept(self, reopen: Callable[[], LedgerStore]) -> None:
         with reopen().transaction() as ledger:
             ledger.charge((ANN,), "r1", DAY, 0.5)
+            ledger.charge((ANN,), "r2", DAY, 0.5)
             ledger.store_output("r1", "blob:x", "a" * 64)
         with reopen().transaction() as ledger:
             assert ledger.output("r1") == ("blob:x", "a" * 64)
             assert ledger.output("r2") is None
+            assert ledger.finished() == {"r1"}
 
     def test_a_failed_transaction_leaves_nothing(self, reopen: Callable[[], LedgerStore]) -> None:
         store = reopen()

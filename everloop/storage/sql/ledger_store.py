@@ -208,6 +208,12 @@ class SqlLedgerTransaction:
         found = self._connection.execute(query).first()
         return None if found is None else (found[0], found[1])
 
+    def finished(self) -> frozenset[str]:
+        query = select(privacy_releases.c.release_id).where(
+            privacy_releases.c.output_url.is_not(None)
+        )
+        return frozenset(self._connection.execute(query).scalars())
+
     def _release(
         self, release_id: str, charged_on: date | None = None, mu_squared: float | None = None
     ) -> int:
