@@ -3,7 +3,7 @@
 Each round draws 10,000 people of a structure; every system sees the same people and makes as many
 synthetic ones. Judged on 20,000 other people: mean total variation over the 45 2-way tables, and the AUC
 with which the last trait is predicted after training on synthetic people. CPU seconds count releasing,
-fitting and drawing. Systems of a round run one after the other, so ratios are taken within rounds.
+fitting and drawing. Ratios are taken within rounds; dpmm's results are kept (see ``peers``).
 """
 
 from __future__ import annotations
