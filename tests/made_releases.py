@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -123,3 +123,35 @@ def paid_release(
     reserved = workspace.ledger.reserve(request, people, spec, 2)
     url, checksum = workspace.blobs.put(file)
     return workspace.ledger.complete(reserved.release_id, url, checksum)
+
+
+def release_quality_of(workspace: Workspace, spec: LoopSpec, folder: Path, day: date = DAY) -> str:
+    """Publish quality figures of what ``release_people`` released; the release's id."""
+    from synthetic.profile_statistics import load_statistics
+    from synthetic.profiles import draw_profiles
+    from synthetic.quality.published import release_quality
+    from synthetic.user_model import load_user_model
+
+    encoding, pipeline = layout(spec), f"{spec.name}/default"
+    files = {}
+    for stage in ("user_model", "profiles"):
+        found = workspace.ledger.latest_release(pipeline, stage, day)
+        if found is None:
+            raise RuntimeError(f"there is no {stage}")
+        files[stage] = workspace.blobs.fetch(*found[1:])
+    episodes = made_episodes(spec)
+    held_out = replace(episodes, holdout=np.ones(len(episodes), dtype=np.bool_))
+    _, note = release_quality(
+        spec,
+        encoding,
+        load_user_model(files["user_model"], spec),
+        draw_profiles(spec, encoding, load_statistics(files["profiles"], encoding)),
+        held_out,
+        workspace.ledger,
+        workspace.blobs,
+        day,
+        "d" * 64,
+        pipeline,
+        folder,
+    )
+    return note.release_id

@@ -178,6 +178,14 @@ def stats(loop: Loop, tenant: Tenant = "default", home: Home = None, as_json: Js
         print_table("Published quality", ("figure", "value", "low", "high"), rows)
     else:
         typer.echo("  No quality figure was published yet.")
+    if found.patterns:
+        told = [
+            (", ".join(p.fields), ", ".join(p.values), f"{p.people:,.0f} ± {p.deviation:,.0f}")
+            for p in found.patterns[:_GROUPS]
+        ]
+        print_table("Largest groups that may be told", ("traits", "values", "people"), told)
+    for note in found.notes:
+        typer.echo(f"  note: {note}")
 
 
 @app.command()
@@ -240,6 +248,7 @@ def work(
         sys.exit(AGAIN)
 
 
+_GROUPS = 20
 _FILES = {FileFormat.PARQUET: "profiles.parquet", FileFormat.JSON: "profiles.jsonl"}
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.evaluation import Estimate
+from everloop.contracts.group_patterns import GroupPattern
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ProfileSource
 from everloop.contracts.synthetic_jobs import UsedRelease
@@ -56,6 +58,8 @@ class SyntheticStats:
         releases: the newest private releases, which the next profiles are drawn from.
         quality: published quality figures, each paid for; none where none was released.
         quality_release: the release that they come from, "" for none.
+        patterns: groups that the newest profiles' release allows to tell, largest first.
+        notes: what of this could not be read, and what to do.
     """
 
     loop: str
@@ -65,21 +69,20 @@ class SyntheticStats:
     budget: SpentBudget
     quality: tuple[Estimate, ...]
     quality_release: str
+    patterns: tuple[GroupPattern, ...]
+    notes: tuple[str, ...]
 
 
 def stats_of(
     workspace: Workspace, spec: LoopSpec, tenant: str = "default", on: date | None = None
 ) -> SyntheticStats:
-    """Statistics of a tenant's loop on a day, by default today.
-
-    Raises:
-        ShouldRestoreArtefact: published figures are damaged.
-    """
+    """Statistics of a tenant's loop on a day, by default today."""
     counts = workspace.profiles.counts_by_release(spec.name, tenant)
     totals = {source.value: 0 for source in ProfileSource}
     for (source, _), profiles in counts.items():
         totals[source.value] += profiles
-    quality, release_id = _published(workspace, spec, tenant)
+    notes: list[str] = []
+    quality, release_id = _published(workspace, spec, tenant, notes)
     return SyntheticStats(
         loop=spec.name,
         profiles=totals,
@@ -91,6 +94,8 @@ def stats_of(
         budget=_budget(workspace, spec, tenant, on or datetime.now(UTC).date()),
         quality=quality,
         quality_release=release_id,
+        patterns=_patterns(workspace, spec, tenant, notes),
+        notes=tuple(notes),
     )
 
 
@@ -123,12 +128,36 @@ def _budget(workspace: Workspace, spec: LoopSpec, tenant: str, on: date) -> Spen
 
 
 def _published(
-    workspace: Workspace, spec: LoopSpec, tenant: str
+    workspace: Workspace, spec: LoopSpec, tenant: str, notes: list[str]
 ) -> tuple[tuple[Estimate, ...], str]:
     latest = workspace.ledger.latest_release(f"{spec.name}/{tenant}", QUALITY, date.max)
     if latest is None:
         return (), ""
     from synthetic.quality.published import load_published
 
-    found = load_published(workspace.blobs.fetch(*latest[1:]))
+    try:
+        found = load_published(workspace.blobs.fetch(*latest[1:]))
+    except ShouldRestoreArtefact as problem:
+        notes.append(f"quality: {problem}")
+        return (), ""
     return found.figures, found.facts.release_id
+
+
+def _patterns(
+    workspace: Workspace, spec: LoopSpec, tenant: str, notes: list[str]
+) -> tuple[GroupPattern, ...]:
+    latest = workspace.ledger.latest_release(f"{spec.name}/{tenant}", "profiles", date.max)
+    if latest is None:
+        return ()
+    from rl.encoders import layout
+    from synthetic.group_patterns import group_patterns
+    from synthetic.profile_statistics import load_statistics
+
+    encoding = layout(spec)
+    try:
+        statistics = load_statistics(workspace.blobs.fetch(*latest[1:]), encoding)
+    except ShouldRestoreArtefact as problem:
+        notes.append(f"group patterns: {problem}")
+        return ()
+    found = group_patterns(encoding, statistics, spec)
+    return tuple(sorted(found, key=lambda p: (-p.people, p.fields, p.values)))

@@ -113,6 +113,16 @@ class SyntheticFigure(BaseModel):
     method: str
 
 
+class SyntheticPattern(BaseModel):
+    """A group that is large enough to be told: noisy people, at least above the noise's reach."""
+
+    fields: list[str]
+    values: list[str]
+    people: float
+    deviation: float
+    share: float
+
+
 class SyntheticStatsShown(BaseModel):
     """Synthetic people of one loop: counts, releases, budget and published quality."""
 
@@ -125,6 +135,10 @@ class SyntheticStatsShown(BaseModel):
     quality: list[SyntheticFigure]
     quality_release: str
     """The release that the figures come from; empty while none was published."""
+    patterns: list[SyntheticPattern]
+    """Groups of one trait or two, from the profiles' release alone, largest first."""
+    notes: list[str]
+    """What of this could not be read, and what to do."""
 
 
 def job_shown(job: SyntheticJob, works: bool) -> SyntheticJobState:
@@ -208,6 +222,17 @@ def stats_shown(stats: SyntheticStats) -> SyntheticStatsShown:
             for figure in stats.quality
         ],
         quality_release=stats.quality_release,
+        patterns=[
+            SyntheticPattern(
+                fields=list(pattern.fields),
+                values=list(pattern.values),
+                people=pattern.people,
+                deviation=pattern.deviation,
+                share=pattern.share,
+            )
+            for pattern in stats.patterns
+        ],
+        notes=list(stats.notes),
     )
 
 

@@ -120,6 +120,17 @@ class SyntheticFigure:
 
 
 @dataclass(frozen=True, slots=True)
+class SyntheticPattern:
+    """A group that is large enough to be told; ``people`` is noisy, with ``deviation``."""
+
+    fields: tuple[str, ...]
+    values: tuple[str, ...]
+    people: float
+    deviation: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class SyntheticStats:
     """What there is of synthetic people; ``profiles`` is by source: generated, augmented, real."""
 
@@ -130,3 +141,5 @@ class SyntheticStats:
     budget: SyntheticBudget
     quality: tuple[SyntheticFigure, ...]
     quality_release: str
+    patterns: tuple[SyntheticPattern, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -20,9 +20,11 @@ from everloop.contracts.serving import JobState
 from everloop.contracts.synthetic_jobs import FileFormat, JobOutput
 from everloop.sdk.synthetic.people import AugmentedPeople, generated
 from everloop.sdk.synthetic.stats import stats_of
+from everloop.serving.synthetic.shown import stats_shown
 from synthetic.generation import ExportedProfile
 from synthetic.profile_files import PartFiles
-from tests.log_records import NOON, refusal
+from tests.log_records import DAY, NOON, refusal
+from tests.made_releases import release_quality_of
 from tests.unit.sdk.synthetic.conftest import PEOPLE, REFUSING, Place
 
 HELD_OUT = 0.5
@@ -156,3 +158,30 @@ def test_the_budget_is_that_of_somebody_in_every_release(place: Place) -> None:
     assert later.epsilon_left == pytest.approx(1.0)
     other = stats_of(place.workspace, place.spec, "other", on=on).budget
     assert other.nights == 0
+
+
+def test_what_was_paid_for_is_shown(place: Place, tmp_path: Path) -> None:
+    release_id = release_quality_of(place.workspace, place.spec, tmp_path, DAY)
+    found = stats_of(place.workspace, place.spec)
+    assert found.quality_release == release_id
+    assert "acceptance_auc" in {figure.name for figure in found.quality}
+    assert {used.stage for used in found.releases} == {"profiles", "user_model", "quality"}
+    assert found.notes == ()
+    people = [pattern.people for pattern in found.patterns]
+    assert people == sorted(people, reverse=True)
+    shown = stats_shown(found)
+    assert len(shown.quality) == len(found.quality)
+    assert [p.people for p in shown.patterns] == people
+
+
+def test_figures_that_cannot_be_read_are_said(place: Place) -> None:
+    workspace = place.workspace
+    latest = workspace.ledger.latest_release("coach/default", "profiles", date.max)
+    assert latest is not None
+    stored = workspace.blobs.fetch(*latest[1:])
+    stored.chmod(0o644)
+    stored.write_bytes(b"x")
+    found = stats_of(workspace, place.spec)
+    assert found.patterns == ()
+    assert "group patterns" in found.notes[0]
+    assert "damaged" in found.notes[0]
