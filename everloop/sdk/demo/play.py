@@ -178,9 +178,7 @@ class _Life:
         return night
 
     def _let_go_of_the_database(self) -> None:
-        """Extraction reads SQLite's file through a second library. When that closes the file, POSIX
-        drops every lock that this process has on it, so no connection may be left that counts on one.
-        """
+        """Close what is open of it: see ``night.READS_BESIDE``."""
         self._workspace.engine.dispose()
         gc.collect()
 
