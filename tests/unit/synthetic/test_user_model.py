@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -227,3 +227,54 @@ def test_threads_are_given_back(place: Place) -> None:
     before = torch.get_num_threads()
     night(place, make(100))
     assert torch.get_num_threads() == before
+
+
+def test_a_population_of_three_costs_nothing(place: Place) -> None:
+    with pytest.raises(ShouldCollectMoreData, match="3 people"):
+        night(place, make(3))
+    assert place.ledger.history() == ()
+
+
+def test_a_subsampled_night_is_released_as_one(place: Place) -> None:
+    spec = spec_with(sampling_rate=0.5, steps=6)
+    path, note = night(place, make(100), spec=spec)
+    model = load_user_model(path, spec)
+    assert note.released
+    assert note.mechanism["kind"] == "subsampled_gaussian"
+    assert model.facts.sampling_rate == 0.5
+    assert model.facts.steps == note.mechanism["steps"]
+    assert model.facts.noise_deviation > 0.0
+
+
+def test_a_release_says_what_its_noise_did(place: Place) -> None:
+    path, note = night(place, make(200))
+    model = load_user_model(path, SPEC)
+    assert model.uncertainty is not None
+    assert note.metrics["noise_deviation_per_weight"] == model.facts.noise_deviation
+    assert 0.0 < note.metrics["noise_share_of_acceptance"] <= 1.0
+    context, action = contexts(50, np.random.default_rng(1)), np.arange(50) % 4
+    assert (model.reward_standard_error(context, action) > 0.0).all()
+
+
+def test_the_public_end_of_the_data_decides_which_ends_are_known(place: Place) -> None:
+    """The same log on a later date: who has not come back by then has ended the journey."""
+    episodes = make(300)
+    spec = spec_with(epsilon=10, people_expected=300, first_fit_share=0.99)
+    released = []
+    for until in (datetime(1970, 1, 2, tzinfo=UTC), datetime(1970, 3, 1, tzinfo=UTC)):
+        own = Place.at(place.folder / f"{until:%m}")
+        path, _ = release_user_model(
+            spec,
+            episodes,
+            own.ledger,
+            own.blobs,
+            DAY,
+            "d" * 64,
+            "small/default",
+            own.folder / "out",
+            known_until=until,
+        )
+        model = load_user_model(path, spec)
+        context = contexts(100, np.random.default_rng(1))
+        released.append(model.end_chance(context, np.arange(100) % 4).mean())
+    assert released[1] > released[0] + 0.05
