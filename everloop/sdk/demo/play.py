@@ -87,9 +87,10 @@ class _Stopwatch:
     seconds: dict[str, float]
     started: float
 
-    def lap(self, step: str) -> None:
+    def lap(self, *steps: str) -> None:
+        """Count the time since the last lap under a name; under none, forget it."""
         now = time.perf_counter()
-        self.seconds[step] = now - self.started
+        self.seconds |= dict.fromkeys(steps, now - self.started)
         self.started = now
 
 
@@ -138,7 +139,7 @@ class _Life:
         watch.lap("people and ingest")
         self._let_go_of_the_database()
         night = self._learn(number)
-        watch.lap("night")
+        watch.lap()  # its steps count their own
         verdict, reason = self._verdict(night)
         if verdict == Decision.CONTINUE.value:
             self._serves = read(PolicyCard, night.path("policy") / "policy.json").version
