@@ -5,7 +5,7 @@ known; their decisions and answers go through the ordinary ingest, and each nigh
 own steps.
 """
 
+from everloop.sdk.demo.days import play, tour_of
 from everloop.sdk.demo.plan import DemoPlan
-from everloop.sdk.demo.play import play, tour_of
 
 __all__ = ["DemoPlan", "play", "tour_of"]
