@@ -72,3 +72,21 @@ def test_sources_releases_loops_and_tenants_are_apart(store: SqlProfileStore) ->
     assert store.counts("walk", "other") == {ProfileSource.GENERATED: 1}
     assert [p.release_id for p in store.profiles("walk", "r2")] == ["r2"]
     assert [p.profile_id for p in store.profiles("run")] == [uuid_of(3, "profile")]
+
+
+def test_profiles_are_counted_by_release_and_removed_by_source(store: SqlProfileStore) -> None:
+    inside = (ProfileSource.AUGMENTED, ProfileSource.REAL)
+    store.append([profile(1), profile(2, release_id="r2"), profile(3)], "walk")
+    store.append([profile(4, source=inside[0]), profile(5, source=inside[1])], "walk")
+    store.append([profile(6, source=inside[0])], "run")
+    store.append([profile(7, source=inside[0])], "walk", "other")
+    assert store.counts_by_release("walk") == {
+        (ProfileSource.AUGMENTED, "r1"): 1,
+        (ProfileSource.GENERATED, "r1"): 2,
+        (ProfileSource.GENERATED, "r2"): 1,
+        (ProfileSource.REAL, "r1"): 1,
+    }
+    assert store.remove("walk", inside) == 2
+    assert store.remove("walk", inside) == 0
+    assert store.counts("walk") == {ProfileSource.GENERATED: 3}
+    assert store.counts("run") == store.counts("walk", "other") == {ProfileSource.AUGMENTED: 1}
