@@ -26,7 +26,8 @@ from everloop.wiring import Workspace
 
 FOLDER = "synthetic"
 """Within the workspace: a folder of parts for each job that is not finished."""
-_INSIDE_CHUNK = 500
+_ROWS = 100
+"""Rows of a transaction: while one is open, a service that shares the file stores nothing."""
 
 Tell = Callable[[int, int], None]
 """Called with (profiles done, profiles in all; 0 while unknown)."""
@@ -123,9 +124,9 @@ def _generate(
         if parts.rows(number) is None:
             rows = list(generation.make(number))
             # The table first: a part that is there says that its rows are in the table too.
-            workspace.profiles.append(
-                require_generated(row.profile for row in rows), spec.name, job.tenant
-            )
+            for start in range(0, len(rows), _ROWS):
+                some = (row.profile for row in rows[start : start + _ROWS])
+                workspace.profiles.append(require_generated(some), spec.name, job.tenant)
             parts.write(number, rows)
         done += generation.size_of(number)
         _advance(workspace, job, worker, done, asked.n, tell)
@@ -151,7 +152,7 @@ def _augment(
         augment(spec, layout(spec), episodes, asked.per_person, asked.seed)
     )
     done = 0
-    while chunk := list(islice(rows, _INSIDE_CHUNK)):
+    while chunk := list(islice(rows, _ROWS)):
         workspace.profiles.append(chunk, spec.name, job.tenant)
         done += len(chunk)
         _advance(workspace, job, worker, done, 0, tell)
