@@ -92,7 +92,7 @@ def open_journal(plan: DemoPlan, home: Path | str | None = None) -> Iterator[Jou
         ShouldResolveConflict: another process plays in it.
     """
     place = Path(home).absolute() if home else default_home()
-    terms = Terms(plan.people, plan.seed, plan.settings)
+    terms = Terms(plan.people, plan.seed, plan.overrides)
     folder = place / FOLDER
     _require_own(place, folder / "terms.json", terms)
     try:
