@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from bench.audit_releases import KnownModel
 from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.errors import (
     ShouldCollectMoreData,
@@ -25,16 +26,27 @@ from everloop.contracts.errors import (
 )
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.privacy import LedgerRow, ReleaseNote, ReleaseStatus
+from everloop.contracts.simulation import ProfileBatch
 from everloop.privacy.ledger import Ledger
 from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.ledger_store import SqlLedgerStore
 from synthetic.profiles import release_profiles
+from synthetic.quality.published import release_quality
 from synthetic.user_model import release_user_model
 from synthetic.weights import Weights
 from tests.unit.synthetic.world import LAYOUT, SPEC, make
 
 DAY = date(2026, 3, 1)
+MODEL = KnownModel(LAYOUT.width, len(SPEC.actions))
+SHOWN = ProfileBatch(
+    context=make(30, seed=5).context,
+    mask=np.ones((120, len(SPEC.actions)), dtype=np.bool_),
+    weight=np.ones(120),
+    encoder=LAYOUT.encoder,
+    release_id="known",
+)
+"""What quality is asked about: a model and people that everybody knows."""
 
 
 @dataclass
@@ -74,6 +86,9 @@ class Nights:
         )
         if self.stage == "user_model":
             return release_user_model(spec, episodes, *where)
+        if self.stage == "quality":
+            held_out = dataclasses.replace(episodes, holdout=np.ones_like(episodes.holdout))
+            return release_quality(spec, LAYOUT, MODEL, SHOWN, held_out, *where)
         path, note = release_profiles(spec, LAYOUT, episodes, *where)
         return path.parent / "profiles.safetensors", note
 
@@ -93,7 +108,7 @@ class Nights:
         assert len(self.spent()) == done.people
 
 
-@pytest.fixture(params=["user_model", "profiles"])
+@pytest.fixture(params=["user_model", "profiles", "quality"])
 def nights(request: pytest.FixtureRequest, tmp_path: Path) -> Nights:
     return Nights(tmp_path, str(request.param))
 
