@@ -417,6 +417,13 @@ class LoopSpec(_Value):
                 raise ValueError(f"success metric {metric.name!r} reads unknown {metric.signal!r}")
         return self
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, not validated; nothing computed from the old ones stays."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in set(copied.__dict__) - set(type(self).model_fields):
+            del copied.__dict__[name]
+        return copied
+
     def _require_persona_field(self) -> None:
         name = self.persona.field
         if name is None:
