@@ -33,9 +33,9 @@ from everloop.privacy.mechanisms import subsampled_for
 from synthetic.audit.fits import Planted, audit_fit, plant
 from synthetic.audit.repeated import Make, audit_repeated
 from synthetic.audit.verdict import AuditResult
-from synthetic.private_fit import private_fit
-from synthetic.profile_statistics import noisy_sums
+from synthetic.profiles.statistics import noisy_sums
 from synthetic.quality import published_vectors
+from synthetic.user_model.private_fit import private_fit
 
 STEPS = 4
 SAMPLING_RATE = 0.2

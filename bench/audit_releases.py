@@ -18,10 +18,10 @@ from rl.encoders.context import encoder_of
 from synthetic.audit.repeated import Make
 from synthetic.noise import Noise
 from synthetic.people import PeopleEpisodes, gather, people_of
-from synthetic.persona_space import persona_space
 from synthetic.population import Population, logging_policy
-from synthetic.profile_plan import profile_plan
-from synthetic.profile_statistics import ProfileBlocks
+from synthetic.profiles.persona_space import persona_space
+from synthetic.profiles.plan import profile_plan
+from synthetic.profiles.statistics import ProfileBlocks
 from synthetic.quality.published_vectors import ruler_of
 
 PEOPLE = 40
@@ -78,7 +78,7 @@ def _both(loop: LoopSpec, seed: int) -> Callable[[bool], PeopleEpisodes]:
 def profiles(
     sums: Callable[..., Float], loop: LoopSpec, mechanism: GaussianMechanism, seed: int
 ) -> Make:
-    """``synthetic.profile_statistics.noisy_sums`` of all its blocks."""
+    """``synthetic.profiles.statistics.noisy_sums`` of all its blocks."""
     own, people = layout(loop), _both(loop, seed)
     plan = profile_plan(loop, own, mechanism.mu_squared)
     blocks = ProfileBlocks(own, plan, persona_space(loop, own))

@@ -37,8 +37,8 @@ from everloop.reporting.evidence import RunEvidence, logged_action_share
 from everloop.reporting.success import success_figures, unmeasured
 from everloop.wiring import Workspace
 from rl.encoders import layout
-from synthetic.group_patterns import group_patterns
-from synthetic.profile_statistics import load_statistics
+from synthetic.profiles.group_patterns import group_patterns
+from synthetic.profiles.statistics import load_statistics
 from synthetic.user_model import load_user_model
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from pathlib import Path
 from everloop.contracts.datasets import EncodingLayout
 from everloop.contracts.group_patterns import GroupPattern
 from everloop.contracts.loop_spec import LoopSpec
-from synthetic.group_patterns import group_patterns
-from synthetic.profile_statistics import load_statistics
+from synthetic.profiles.group_patterns import group_patterns
+from synthetic.profiles.statistics import load_statistics
 
 STATISTICS = "profiles.safetensors"
 """The released statistics, in the artifact's folder beside the people drawn from them."""

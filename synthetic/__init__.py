@@ -1,6 +1,8 @@
 """Synthetic people and how they respond, from private releases alone.
 
-``user_model`` and ``profiles`` make a night's two releases through ``release`` (budget first, then
-noise, then storage); ``private_fit`` is the mechanism, ``linear_user_model`` what is left outside the
-trust boundary, ``quality`` compares it with held-out people inside.
+``release`` is how a stage gets its release of a night: budget first, then ``noise``, then storage;
+``people`` gathers episodes by person, the unit that is protected. ``user_model`` learns how people
+respond, ``profiles`` who they are; ``journeys`` plays the one over the other, ``generation`` exports
+people in any number. ``quality`` compares with held-out people, ``audit`` attacks what ships,
+``population`` is a world whose truth is known.
 """

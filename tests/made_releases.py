@@ -127,8 +127,8 @@ def paid_release(
 
 def release_quality_of(workspace: Workspace, spec: LoopSpec, folder: Path, day: date = DAY) -> str:
     """Publish quality figures of what ``release_people`` released; the release's id."""
-    from synthetic.profile_statistics import load_statistics
     from synthetic.profiles import draw_profiles
+    from synthetic.profiles.statistics import load_statistics
     from synthetic.quality.published import release_quality
     from synthetic.user_model import load_user_model
 

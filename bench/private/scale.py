@@ -90,8 +90,8 @@ def release_once(people: int, seed: int, folder: Path) -> Release:
     from everloop.storage.sql.engine import open_workspace_database  # noqa: PLC0415
     from everloop.storage.sql.ledger_store import SqlLedgerStore  # noqa: PLC0415
     from rl.encoders import layout  # noqa: PLC0415
-    from synthetic import private_fit  # noqa: F401, PLC0415 - its import is no part of a release
     from synthetic.user_model import release_user_model  # noqa: PLC0415
+    from synthetic.user_model.private_fit import private_fit  # noqa: F401, PLC0415 - no part of a release
 
     spec = loop_for(Terms(people, EPISODES, seed))
     held = spec.privacy.model_copy(update={"max_parameters": PARAMETERS})

@@ -20,9 +20,9 @@ from bench.private.predict import prediction_auc
 from bench.private.trait_structures import STRUCTURES, Structure
 from bench.record import Goal, ratios, spread
 from everloop.privacy.accounting import mu
-from synthetic.mixture import independent
-from synthetic.mixture_fit import NoisyTables, fit_mixture, projected_shares
-from synthetic.pair_tables import PairLayout, every_pair, pair_counts
+from synthetic.profiles.mixture import independent
+from synthetic.profiles.mixture_fit import NoisyTables, fit_mixture, projected_shares
+from synthetic.profiles.pair_tables import PairLayout, every_pair, pair_counts
 
 Codes = NDArray[np.int64]
 PEOPLE, QUICK_PEOPLE, TEST_PEOPLE = 10_000, 1_000, 20_000

@@ -22,8 +22,8 @@ from scipy.optimize import minimize
 from bench.record import Goal, spread
 from everloop.contracts.loop_spec import PERSONA_WIDTH
 from everloop.privacy.accounting import mu
-from synthetic.persona import from_pool
-from synthetic.persona_moments import (
+from synthetic.profiles.persona import from_pool
+from synthetic.profiles.persona_moments import (
     PersonaMoments,
     estimate,
     moments_of,
@@ -31,7 +31,7 @@ from synthetic.persona_moments import (
     pool_moments,
     to_covariance,
 )
-from synthetic.persona_space import space_of
+from synthetic.profiles.persona_space import space_of
 from synthetic.quality.auc import auc
 
 Vectors = NDArray[np.float64]

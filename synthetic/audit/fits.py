@@ -19,11 +19,11 @@ from everloop.contracts.datasets import Bool, EncodedEpisodes, Float
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.privacy import Mechanism, SubsampledGaussianMechanism
 from synthetic.audit.verdict import AuditResult, judge
-from synthetic.features import CONTEXT_SCALE, KINDS, FeatureMap, missing_types
 from synthetic.noise import Noise, SealedNoise
 from synthetic.people import PeopleEpisodes, gather, people_of
-from synthetic.schedule import noise_response
-from synthetic.weights import Weights, unflatten
+from synthetic.user_model.features import CONTEXT_SCALE, KINDS, FeatureMap, missing_types
+from synthetic.user_model.schedule import noise_response
+from synthetic.user_model.weights import Weights, unflatten
 
 ORDINARY = 16
 """Context dimensions of everybody else."""

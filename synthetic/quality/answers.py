@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from everloop.contracts.evaluation import Check, CheckStatus, Estimate, GroupValue
-from synthetic.closeness import Closeness
+from synthetic.quality.closeness import Closeness
 from synthetic.quality.groups import worst
 from synthetic.quality.transfer import Transfer
 

@@ -17,9 +17,9 @@ from everloop.contracts.evaluation import Check, CheckStatus, Estimate
 from everloop.contracts.figures import QualityFigures
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import ProfileBatch, UserModel
-from synthetic.closeness import Closeness, closeness
-from synthetic.marginals import counts_by_owner, mean_divergence
+from synthetic.profiles.marginals import counts_by_owner, mean_divergence
 from synthetic.quality import answers
+from synthetic.quality.closeness import Closeness, closeness
 from synthetic.quality.clusters import diversity
 from synthetic.quality.groups import group_fidelity
 from synthetic.quality.noise_cost import noise_cost

@@ -11,7 +11,7 @@ from everloop.contracts.datasets import EncodedEpisodes, EncodingLayout, Float, 
 from everloop.contracts.evaluation import GroupValue
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import ProfileBatch, UserModel
-from synthetic.marginals import counts_by_owner, mean_divergence
+from synthetic.profiles.marginals import counts_by_owner, mean_divergence
 from synthetic.quality.prediction import accepted
 from synthetic.quality.resampling import Resampler
 

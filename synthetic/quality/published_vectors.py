@@ -15,9 +15,9 @@ import numpy as np
 from everloop.contracts.datasets import EncodingLayout, Float, Int
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import ProfileBatch, UserModel
-from synthetic.marginals import bins_of, total_bins, variables
 from synthetic.noise import Noise
 from synthetic.people import PeopleEpisodes
+from synthetic.profiles.marginals import bins_of, total_bins, variables
 from synthetic.quality.prediction import accepted
 from synthetic.quality.published_figures import CLASSES, Sums
 

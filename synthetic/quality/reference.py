@@ -8,11 +8,11 @@ import numpy as np
 
 from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.loop_spec import LoopSpec
-from synthetic.linear_user_model import LinearUserModel
 from synthetic.people import following, gather, people_of
 from synthetic.quality.yardstick import limited
-from synthetic.reference_fit import reference_fit
-from synthetic.released_user_model import ReleasedUserModel
+from synthetic.user_model.linear import LinearUserModel
+from synthetic.user_model.reference_fit import reference_fit
+from synthetic.user_model.released import ReleasedUserModel
 
 
 def reference_model(

@@ -11,11 +11,11 @@ from everloop.contracts.datasets import Bool, EncodedEpisodes, Float, Float32, I
 from everloop.contracts.evaluation import Estimate
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import ProfileBatch, UserModel
-from synthetic.features import public_projection
 from synthetic.quality.auc import auc_by_resample
 from synthetic.quality.logistic import fit_logistic
 from synthetic.quality.prediction import accepted
 from synthetic.quality.resampling import Resampler, nothing
+from synthetic.user_model.features import public_projection
 
 MOST_ROWS = 10_000
 _MOST_INTERACTIONS = 160

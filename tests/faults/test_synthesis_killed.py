@@ -21,7 +21,7 @@ from everloop.sdk.synthetic.asking import ask_generate
 from everloop.serving.synthetic.queue import SynthesisLauncher, SyntheticQueue
 from everloop.storage.local.clock import SystemClock
 from everloop.wiring import open_workspace
-from synthetic import generation
+from synthetic.generation import chunks as generation
 from tests.log_records import DAY
 from tests.made_releases import release_people
 from tests.two_tenants import LOOP
@@ -34,7 +34,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 COMMAND = f"""
 import os, pathlib, sys, time
-from synthetic import generation
+from synthetic.generation import chunks as generation
 generation.CHUNK = {CHUNK}
 real = generation.Generation.make
 def slowly(of, chunk):

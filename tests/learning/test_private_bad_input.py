@@ -34,7 +34,7 @@ from everloop.storage.sql.ledger_store import SqlLedgerStore
 from synthetic.profiles import release_profiles
 from synthetic.quality.published import release_quality
 from synthetic.user_model import release_user_model
-from synthetic.weights import Weights
+from synthetic.user_model.weights import Weights
 from tests.unit.synthetic.world import LAYOUT, SPEC, make
 
 DAY = date(2026, 3, 1)

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-import synthetic.private_fit
-import synthetic.profiles
+import synthetic.profiles.tonight
 import synthetic.quality.published
+import synthetic.user_model.private_fit
 from bench.audit_releases import KnownModel
 from everloop.contracts.datasets import EncodedEpisodes, Float
 from everloop.contracts.loop_spec import LoopSpec
@@ -32,7 +32,7 @@ from synthetic.people import PeopleEpisodes
 from synthetic.profiles import release_profiles
 from synthetic.quality.published import people_expected, release_quality
 from synthetic.user_model import release_user_model
-from synthetic.weights import Weights
+from synthetic.user_model.weights import Weights
 from tests.unit.synthetic.world import LAYOUT, SPEC, Place, make
 
 DAY = date(2026, 3, 1)
@@ -217,10 +217,10 @@ def figures_with_free_mean(sums: Callable[..., Any]) -> Callable[..., Any]:
 
 
 PLANTED = [
-    (user_model, synthetic.private_fit, "private_fit", with_exact_count),
-    (user_model, synthetic.private_fit, "private_fit", with_free_mean),
-    (profiles, synthetic.profiles, "noisy_sums", sums_over_exact_count),
-    (profiles, synthetic.profiles, "noisy_sums", sums_with_free_mean),
+    (user_model, synthetic.user_model.private_fit, "private_fit", with_exact_count),
+    (user_model, synthetic.user_model.private_fit, "private_fit", with_free_mean),
+    (profiles, synthetic.profiles.tonight, "noisy_sums", sums_over_exact_count),
+    (profiles, synthetic.profiles.tonight, "noisy_sums", sums_with_free_mean),
     (quality, synthetic.quality.published, "noisy_sums", figures_over_exact_count),
     (quality, synthetic.quality.published, "noisy_sums", figures_with_free_mean),
 ]

@@ -15,13 +15,13 @@ from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.encoded_file import load_encoded
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.sdk.demo.night import Night
-from synthetic.linear_user_model import LinearHeads
 from synthetic.people import gather, people_of
 from synthetic.quality.auc import auc
-from synthetic.reference_fit import reference_fit
-from synthetic.response_model import ResponseModel
 from synthetic.user_model import load_user_model
-from synthetic.weights import Weights
+from synthetic.user_model.linear import LinearHeads
+from synthetic.user_model.reference_fit import reference_fit
+from synthetic.user_model.responses import ResponseModel
+from synthetic.user_model.weights import Weights
 
 
 @dataclass

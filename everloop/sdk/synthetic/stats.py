@@ -150,8 +150,8 @@ def _patterns(
     if latest is None:
         return ()
     from rl.encoders import layout
-    from synthetic.group_patterns import group_patterns
-    from synthetic.profile_statistics import load_statistics
+    from synthetic.profiles.group_patterns import group_patterns
+    from synthetic.profiles.statistics import load_statistics
 
     encoding = layout(spec)
     try:

@@ -109,10 +109,10 @@ def _generate(
     tell: Tell,
 ) -> tuple[tuple[JobOutput, ...], int]:
     from rl.encoders import layout
-    from synthetic.augmentation import require_generated
-    from synthetic.generation import Generation
-    from synthetic.profile_files import PartFiles
-    from synthetic.profile_statistics import load_statistics
+    from synthetic.generation.chunks import Generation
+    from synthetic.generation.files import PartFiles
+    from synthetic.profiles.augmentation import require_generated
+    from synthetic.profiles.statistics import load_statistics
 
     encoding = layout(spec)
     statistics = load_statistics(released_file(workspace, spec, job, "profiles"), encoding)
@@ -144,7 +144,7 @@ def _augment(
     tell: Tell,
 ) -> int:
     from rl.encoders import layout
-    from synthetic.augmentation import augment
+    from synthetic.profiles.augmentation import augment
 
     episodes = consented_episodes(workspace, spec, job.tenant, asked.logical_date)
     workspace.profiles.remove(spec.name, (ProfileSource.AUGMENTED, ProfileSource.REAL), job.tenant)

@@ -130,6 +130,6 @@ def test_a_full_disk_may_be_tried_again(folder: Path, monkeypatch: pytest.Monkey
         raise ShouldFreeDisk("No room.", "Free some.")
 
     job = claimed(folder)
-    monkeypatch.setattr("synthetic.profile_files.PartFiles.write", full)
+    monkeypatch.setattr("synthetic.generation.files.PartFiles.write", full)
     asked = ("work", job.job_id, "--loop", "coach.yaml", "--worker", "w")
     assert ended(monkeypatch, *asked) == AGAIN

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from synthetic.features import feature_map
-from synthetic.linear_user_model import LinearUserModel
-from synthetic.release_facts import ReleaseFacts
-from synthetic.uncertainty import Uncertainty
-from synthetic.weights import Weights, unflatten
+from synthetic.user_model.facts import ReleaseFacts
+from synthetic.user_model.features import feature_map
+from synthetic.user_model.linear import LinearUserModel
+from synthetic.user_model.uncertainty import Uncertainty
+from synthetic.user_model.weights import Weights, unflatten
 from tests.unit.synthetic.world import INTERACTING, SPEC
 
 FEATURES = feature_map(SPEC, INTERACTING)

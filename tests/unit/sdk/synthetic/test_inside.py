@@ -21,8 +21,8 @@ from everloop.contracts.synthetic_jobs import FileFormat, JobOutput
 from everloop.sdk.synthetic.people import AugmentedPeople, generated
 from everloop.sdk.synthetic.stats import stats_of
 from everloop.serving.synthetic.shown import stats_shown
-from synthetic.generation import ExportedProfile
-from synthetic.profile_files import PartFiles
+from synthetic.generation.chunks import ExportedProfile
+from synthetic.generation.files import PartFiles
 from tests.log_records import DAY, NOON, refusal
 from tests.made_releases import release_quality_of
 from tests.unit.sdk.synthetic.conftest import PEOPLE, REFUSING, Place

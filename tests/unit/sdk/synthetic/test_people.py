@@ -26,8 +26,8 @@ from everloop.contracts.serving import JobState
 from everloop.sdk.synthetic.asking import ask_generate
 from everloop.sdk.synthetic.people import GeneratedProfiles, generated, work_on
 from everloop.sdk.synthetic.work import carry_out, working_on
-from synthetic import generation
-from synthetic.generation import ExportedProfile, Generation
+from synthetic.generation import chunks as generation
+from synthetic.generation.chunks import ExportedProfile, Generation
 from tests.log_records import DAY, uuid_of
 from tests.unit.sdk.synthetic.conftest import Place
 

@@ -14,9 +14,9 @@ from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Check, CheckStatus, Estimate
 from everloop.contracts.figures import QualityFigures
 from everloop.contracts.simulation import ProfileBatch, Responses
-from synthetic.closeness import closeness
 from synthetic.quality import check_quality
 from synthetic.quality.auc import auc
+from synthetic.quality.closeness import closeness
 from synthetic.quality.yardstick import limited
 from tests.unit.synthetic.world import LAYOUT, SPEC, contexts, make, truth
 

@@ -1,0 +1,1 @@
+"""Synthetic people in any number: ``chunks`` makes them, each again at will; ``files`` exports them."""
