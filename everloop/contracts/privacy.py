@@ -49,6 +49,11 @@ class GaussianMechanism:
         """Privacy loss of all steps together, mu^2 = steps / sigma^2."""
         return self.steps / self.sigma**2
 
+    @property
+    def sampling_rate(self) -> float:
+        """1: everyone takes part in every step."""
+        return 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class SubsampledGaussianMechanism:

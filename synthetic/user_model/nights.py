@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from everloop.contracts.loop_spec import LoopSpec, PrivacySpec
-from everloop.contracts.privacy import Mechanism, SubsampledGaussianMechanism
+from everloop.contracts.privacy import Mechanism
 from synthetic.noise import Noise
 from synthetic.people import PeopleEpisodes
 from synthetic.user_model.features import FeatureMap
@@ -29,11 +29,6 @@ class Released:
 
     weights: Weights
     precision: float
-
-
-def sampling_rate_of(mechanism: Mechanism) -> float:
-    """q, 1 for full-batch steps."""
-    return mechanism.sampling_rate if isinstance(mechanism, SubsampledGaussianMechanism) else 1.0
 
 
 def night_rate(

@@ -27,7 +27,6 @@ from everloop.contracts.datasets import EncodingLayout, Float
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.privacy import Mechanism
 from synthetic.user_model.made_people import made_people
-from synthetic.user_model.nights import sampling_rate_of
 from synthetic.user_model.released import ReleasedUserModel
 from synthetic.user_model.responses import Heads
 from synthetic.user_model.samples import Samples, samples_of
@@ -60,7 +59,7 @@ def uncertainty_of(
     samples = samples_of(spec, model.features, people)
     jacobian, spread = clipped_jacobian(model.heads, samples, mechanism.clip)
     expected = spec.privacy.people_expected
-    deviation = mechanism.sigma * mechanism.clip / (sampling_rate_of(mechanism) * expected)
+    deviation = mechanism.sigma * mechanism.clip / (mechanism.sampling_rate * expected)
     kept, noise = responses(jacobian, learning_rate, mechanism.steps)
     old = np.zeros_like(jacobian) if before is None else before.noise
     covariance = kept @ old @ kept.T + deviation**2 * noise

@@ -38,7 +38,6 @@ from synthetic.user_model.features import FeatureMap
 from synthetic.user_model.linear_module import LinearModule
 from synthetic.user_model.mlp import MlpWeights
 from synthetic.user_model.mlp_module import MlpModule
-from synthetic.user_model.nights import sampling_rate_of
 from synthetic.user_model.samples import Samples, samples_of
 from synthetic.user_model.schedule import MOMENTUM, averaged_steps
 from synthetic.user_model.weights import Weights
@@ -116,7 +115,7 @@ def descend(
     """
     if not len(people):
         raise ShouldFixArgument("A private fit without people.", "Reserve for at least one person.")
-    rate = sampling_rate_of(mechanism)
+    rate = mechanism.sampling_rate
     before = [parameter.detach().clone() for parameter in module.parameters()]
     with _one_thread():
         model = GradSampleModule(module, batch_first=True, loss_reduction="sum")

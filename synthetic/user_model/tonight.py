@@ -29,7 +29,7 @@ from synthetic.user_model.features import feature_map
 from synthetic.user_model.file import load_user_model, save_user_model
 from synthetic.user_model.linear import LinearUserModel
 from synthetic.user_model.mlp import MlpUserModel, cold_mlp_weights, mlp_features
-from synthetic.user_model.nights import night_rate, sampling_rate_of
+from synthetic.user_model.nights import night_rate
 from synthetic.user_model.noise_covariance import noise_share, uncertainty_of
 from synthetic.user_model.weights import cold_weights
 
@@ -120,7 +120,7 @@ def release_user_model(
             sigma=mechanism.sigma,
             clip=mechanism.clip,
             steps=mechanism.steps,
-            sampling_rate=sampling_rate_of(mechanism),
+            sampling_rate=mechanism.sampling_rate,
             mu_squared=spent,
             learning_rate=rate,
             precision=precision,
