@@ -6,14 +6,11 @@ goes on where it was and ends in the same bytes. Everything is post-processing o
 
 from __future__ import annotations
 
-import hashlib
 import math
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import orjson
 
 from everloop.contracts.datasets import EncodingLayout
 from everloop.contracts.loop_spec import LoopSpec
@@ -30,8 +27,6 @@ CHUNK = 2_000
 """Profiles of a chunk, at most."""
 _CHUNK_DECISIONS = 400_000
 """Decisions that a chunk may expect: long journeys come in smaller chunks, so that memory is bounded."""
-_NAMESPACE = uuid.UUID("0b7c4b1e-6d0f-4f51-9a5e-1f6d0c8f2a44")
-"""Of profile ids; a constant, so that the same people have the same ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +90,7 @@ class Generation:
             start=asked.start,
         )
         edge = np.zeros(len(profiles), dtype=np.bool_) if profiles.edge is None else profiles.edge
-        rows = to_rows(profiles, self.layout, self.spec)
-        for index, (row, history) in enumerate(zip(rows, histories(made, self.spec), strict=True)):
-            whole = replace(row, interaction_history=history)
-            yield ExportedProfile(
-                replace(whole, profile_id=self._name(chunk, index, whole)), bool(edge[index])
-            )
-
-    def _name(self, chunk: int, index: int, row: SyntheticProfile) -> str:
-        """An id of the row's place and content: whatever would make another row makes another id."""
-        content = orjson.dumps([row.persona_vector, dict(row.traits), row.interaction_history])
-        place = f"{row.release_id}/{self.model.release_id}/{self.parameters.seed}/{chunk}/{index}"
-        return str(uuid.uuid5(_NAMESPACE, f"{place}/{hashlib.sha256(content).hexdigest()}"))
+        place = f"{self.model.release_id}/{asked.seed}/{chunk}"
+        rows = to_rows(profiles, self.layout, self.spec, histories(made, self.spec), place)
+        for index, row in enumerate(rows):
+            yield ExportedProfile(row, bool(edge[index]))
