@@ -17,11 +17,12 @@ def generate_profiles(
     code: str,
     dataset: Input[EpisodeDataset],
     episodes: Input[EncodedDataset],
+    user_model: Input[PrivateRelease],
     profiles: Output[PrivateRelease],
     page: Output[HTML],
     metrics: Output[Metrics],
 ) -> bool:
-    """Draw synthetic people from noisy tables and moments that the ledger paid for.
+    """Draw synthetic people from noisy tables and moments that the ledger paid for, and play their days.
 
     Args:
         workspace: address of the workspace.
@@ -33,6 +34,7 @@ def generate_profiles(
         code: checksum of our source, part of the cache key.
         dataset: the manifest of the version.
         episodes: the encoded episodes.
+        user_model: the released user model, which the people's days are played over.
         profiles: the people and the release's note, or the refusal.
         page: mechanism, budget and people.
         metrics: epsilon, people.
@@ -43,6 +45,7 @@ def generate_profiles(
     from datetime import date
 
     from components._patterns import patterns_of
+    from components._people import store_people
     from components._private import publish_release, released_file
     from components._stage import stage
     from everloop.contracts.datasets import DatasetManifest
@@ -51,7 +54,8 @@ def generate_profiles(
     from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
     from rl.encoders import layout
-    from synthetic.profiles import load_profiles, release_profiles, to_rows
+    from synthetic.profiles import load_profiles, release_profiles
+    from synthetic.user_model import load_user_model
 
     with stage("generate_profiles", profiles, page, metrics) as told:
         spec, place = (
@@ -75,6 +79,7 @@ def generate_profiles(
         )
         if made:
             people = load_profiles(released_file(profiles.path))
-            place.profiles.append(to_rows(people, layout(spec), spec), spec.name, tenant)
+            model = load_user_model(released_file(user_model.path), spec)
+            store_people(place, spec, tenant, date.fromisoformat(logical_date), model, people)
             told.rows += patterns_of(profiles.path, layout(spec), spec)
         return made

@@ -152,7 +152,12 @@ def daily_learning(
         known["user_model"] = fitted.outputs["user_model"]
         with dsl.If(fitted.outputs["Output"] == True, "user-model"):  # noqa: E712
             drawn = generate_profiles(
-                **dated, privacy=privacy, training=training, dataset=dataset, episodes=episodes
+                **dated,
+                privacy=privacy,
+                training=training,
+                dataset=dataset,
+                episodes=episodes,
+                user_model=fitted.outputs["user_model"],
             )
             known["profiles"] = drawn.outputs["profiles"]
             with dsl.If(drawn.outputs["Output"] == True, "people"):  # noqa: E712
