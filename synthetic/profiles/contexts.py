@@ -1,17 +1,21 @@
-"""Bins back to contexts: a value evenly within its bin, absent fields as zeros and an indicator."""
+"""Bins back to contexts: a value evenly within its bin, absent fields as zeros and an indicator.
+
+Parts of a history that start at 0 stand at 0 in their lowest bin, which holds those who have none, and
+its parts are made to agree: nobody who did nothing has shares or rewards.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from everloop.contracts.datasets import Bool, EncodedBlock, EncodingLayout, Float, Int
-from synthetic.profiles.marginals import Variable, variables
+from synthetic.profiles.marginals import Variable, history_parts, variables
 
 
 def contexts_of(
     layout: EncodingLayout, codes: Int, rng: np.random.Generator, variance: float = 1.0
 ) -> Float:
-    """(n, d) contexts within [-1, 1] of (n, V) bins, each counted within its variable.
+    """(n, d) contexts of (n, V) bins, each counted within its variable; values keep public ranges.
 
     A block is absent where its first variable says so; its other variables must not.
 
@@ -34,7 +38,9 @@ def contexts_of(
             context[:, variable.dimensions] = np.where(absent[:, None], 0.0, values)
         if first.missing is not None:
             context[:, first.missing.start] = absent
-    return np.clip(context, -1.0, 1.0)
+    for block in layout.of_kind("history"):
+        _agree(context, block)
+    return context
 
 
 def even_codes(layout: EncodingLayout, count: int, rng: np.random.Generator) -> Int:
@@ -56,13 +62,15 @@ def _values(
     if variable.block.kind == "category":
         return np.eye(bins)[place]
     position = (place + rng.random(len(place))) / bins
+    if variable.block.kind == "history" and variable.low == 0.0:
+        position = np.where(place == 0, 0.0, position)
     if variable.block.kind == "cycle":
         return _on_circle(position * 2.0 * np.pi, present, variance)
-    value = position * 2.0 - 1.0
+    value = variable.low + position * (variable.high - variable.low)
     if variance != 1.0 and present.any():
         middle = value[present].mean()
         value = middle + np.sqrt(variance) * (value - middle)
-    return np.asarray(value)[:, None]
+    return np.clip(value, variable.low, variable.high)[:, None]
 
 
 def _on_circle(angle: Float, present: Bool, variance: float) -> Float:
@@ -71,6 +79,16 @@ def _on_circle(angle: Float, present: Bool, variance: float) -> Float:
         off = (angle - middle + np.pi) % (2.0 * np.pi) - np.pi
         angle = middle + np.sqrt(variance) * off
     return np.stack([np.sin(angle), np.cos(angle)], axis=1)
+
+
+def _agree(context: Float, block: EncodedBlock) -> None:
+    """Make a history's parts agree, in place: shares of kinds sum to at most 1, a history of length 0
+    has no parts, and without a reward the mean reward is 0."""
+    parts = history_parts(block)
+    total = context[:, parts.shares].sum(axis=1, keepdims=True)
+    context[:, parts.shares] /= np.maximum(total, 1.0)
+    context[context[:, parts.length] == 0.0, block.dimensions] = 0.0
+    context[context[:, parts.rewarded] == 0.0, parts.mean_reward] = 0.0
 
 
 def block_columns(layout: EncodingLayout) -> tuple[tuple[int, ...], ...]:

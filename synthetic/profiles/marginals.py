@@ -13,6 +13,25 @@ CYCLE_BINS = 8
 WIDEST = 512
 SMOOTHING = 0.5
 """Pseudo-count per bin (Jeffreys): no distance is infinite."""
+_ROUNDING = 1e-5
+"""Seven of ten interactions are 0.69999999 as float32, and belong to the bin that begins with 0.7."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryParts:
+    """Dimensions of a history: ``shares`` of action kinds, ``mean_reward``, ``rewarded`` (share with a
+    reward) and ``length`` over the field's width."""
+
+    shares: slice
+    mean_reward: int
+    rewarded: int
+    length: int
+
+
+def history_parts(block: EncodedBlock) -> HistoryParts:
+    """What the dimensions of a block of kind history are."""
+    end = block.start + block.width
+    return HistoryParts(slice(block.start, end - 3), end - 3, end - 2, end - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +41,7 @@ class Variable:
 
     ``dimensions`` are the context's own, ``start`` is the first bin among those of all variables,
     ``bins`` their number. ``block`` holds the dimensions, ``missing`` the field's indicator if any.
+    ``low``, ``high``: the public range of a number's encoding, which its bins part evenly.
     """
 
     block: EncodedBlock
@@ -29,6 +49,8 @@ class Variable:
     dimensions: slice
     start: int
     bins: int
+    low: float = -1.0
+    high: float = 1.0
 
     @property
     def part(self) -> slice:
@@ -51,7 +73,8 @@ def variables(layout: EncodingLayout) -> tuple[Variable, ...]:
         bins = {"category": block.width, "cycle": CYCLE_BINS}.get(block.kind, NUMBER_BINS) + 1
         parts = [block.dimensions] if single else _each(block)
         for part in parts:
-            found.append(Variable(block, flags.get(block.field), part, start, bins))
+            low, high = _range(block, part)
+            found.append(Variable(block, flags.get(block.field), part, start, bins, low, high))
             start += bins
     return tuple(found)
 
@@ -99,6 +122,12 @@ def _each(block: EncodedBlock) -> list[slice]:
     return [slice(i, i + 1) for i in range(block.start, block.start + block.width)]
 
 
+def _range(block: EncodedBlock, part: slice) -> tuple[float, float]:
+    """Shares and the length of a history are within [0, 1], all else within [-1, 1]."""
+    one_sided = block.kind == "history" and part.start != history_parts(block).mean_reward
+    return (0.0, 1.0) if one_sided else (-1.0, 1.0)
+
+
 def _place(variable: Variable, context: Float32) -> Int:
     """(n,) bin of each context within the variable."""
     values = context[:, variable.dimensions].astype(np.float64)
@@ -109,7 +138,8 @@ def _place(variable: Variable, context: Float32) -> Int:
         turn = np.arctan2(values[:, 0], values[:, 1]) / (2.0 * np.pi) % 1.0
         place = np.minimum((turn * last).astype(np.int64), last - 1)
     else:
-        place = np.clip(((values[:, 0] + 1.0) / 2.0 * last).astype(np.int64), 0, last - 1)
+        position = (values[:, 0] - variable.low) / (variable.high - variable.low)
+        place = np.clip((position * last + _ROUNDING).astype(np.int64), 0, last - 1)
     if variable.missing is None:
         return np.asarray(place, dtype=np.int64)
     absent = context[:, variable.missing.start] > 0.5

@@ -31,7 +31,7 @@ from synthetic.profiles.persona_moments import moment_vectors, moments_width
 from synthetic.profiles.persona_space import PersonaSpace
 from synthetic.profiles.plan import ProfilePlan
 
-FORMAT = 2
+FORMAT = 3
 _BATCH_PEOPLE = 2_000
 
 
@@ -253,8 +253,13 @@ def _require_fit(
     path: Path | str, facts: ProfileFacts, tensors: dict[str, Float], layout: EncodingLayout
 ) -> None:
     finite = all(np.isfinite(tensor).all() for tensor in tensors.values())
+    if facts.format != FORMAT:
+        raise ShouldRestoreArtefact(
+            f"{path} holds profile statistics of format {facts.format}, not {FORMAT}.",
+            "Rerun generate_profiles.",
+        )
     fits = tensors["sums"].shape == (total_bins(layout),) and finite
-    fits = fits and facts.format == FORMAT and facts.encoder == layout.encoder
+    fits = fits and facts.encoder == layout.encoder
     if not fits or tensors["pairs"].shape != (pair_layout_of(facts, layout).cells,):
         raise ShouldRestoreArtefact(
             f"{path} holds profile statistics of encoder {facts.encoder}, not {layout.encoder}.",

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 STAGE = "profiles"
-MECHANISM_VERSION = 2
+MECHANISM_VERSION = 3
 _PROFILES_FILE = "people.safetensors"
 _LARGEST = 10_000_000
 

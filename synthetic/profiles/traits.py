@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from everloop.contracts.datasets import EncodedBlock, EncodingLayout, Float32
+from everloop.contracts.datasets import EncodingLayout, Float32
 from everloop.contracts.episodes import Json
 from everloop.contracts.loop_spec import ActionKind, ContextField, FieldKind, LoopSpec
-from synthetic.profiles.marginals import Variable, bins_of, variables
+from synthetic.profiles.marginals import Variable, bins_of, history_parts, variables
 
 _HISTORY = (
     *(f"share_{kind.value}" for kind in ActionKind),
@@ -60,18 +60,19 @@ def bin_values(field: ContextField, variable: Variable) -> list[Json]:
     bins = variable.bins - 1
     if field.kind is FieldKind.CATEGORY:
         return [*field.choices, None]
-    low, high = _bounds(field, variable.block, variable)
+    low, high = _bounds(field, variable)
     edges = np.linspace(low, high, bins + 1)
     return [*([_tidy(a), _tidy(b)] for a, b in pairwise(edges)), None]
 
 
-def _bounds(field: ContextField, block: EncodedBlock, variable: Variable) -> tuple[float, float]:
-    """What -1 and 1 of the encoding stand for."""
+def _bounds(field: ContextField, variable: Variable) -> tuple[float, float]:
+    """What the ends of the variable's public range stand for."""
     if field.kind is FieldKind.CYCLE:
         return 0.0, field.period
     if field.kind is FieldKind.HISTORY:
-        last = variable.dimensions.start == block.start + block.width - 1
-        return (-float(field.width), float(field.width)) if last else (-1.0, 1.0)
+        length = variable.dimensions.start == history_parts(variable.block).length
+        unit = float(field.width) if length else 1.0
+        return variable.low * unit, variable.high * unit
     return field.low, field.high
 
 

@@ -45,9 +45,9 @@ def test_projections_have_no_words_and_histories_have() -> None:
     context = encode_context(COMPANION_LIKE, [{"recent": recent, "pulse": 180}])
     (traits,) = traits_of(COMPANION_LIKE, layout(COMPANION_LIKE), context)
     assert not any(name.startswith("emotion") for name in traits)
-    assert traits["recent.share_recommend_hive"] == [0.8, 1.0]
+    assert traits["recent.share_recommend_hive"] == [0.9, 1.0]
     assert traits["recent.mean_reward"] == [0.4, 0.6]
-    assert traits["recent.length"] == [4.0, 6.0]
+    assert traits["recent.length"] == [5.0, 6.0]
     assert traits["pulse"] == [166.0, 180.0]
 
 
