@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import adbc_driver_sqlite.dbapi as adbc
 import pytest
 
 from everloop.contracts.errors import ShouldFreeDisk, ShouldRestoreArtefact
@@ -204,7 +203,7 @@ def test_a_sort_that_does_not_fit_is_named(
     monkeypatch.setattr(extraction_sqlite, "_CACHE_KIB", 1)
     with no_file_larger_than(1 << 20), pytest.raises(ShouldFreeDisk, match="temporary") as full:
         store.extract(extraction())
-    assert isinstance(full.value.__cause__, adbc.Error)
+    assert isinstance(full.value.__cause__, sqlite3.Error)
 
 
 def test_an_extraction_from_a_damaged_database_is_named(log: SqlEventLog, tmp_path: Path) -> None:
@@ -223,7 +222,7 @@ def test_an_extraction_from_a_damaged_database_is_named(log: SqlEventLog, tmp_pa
     store = LocalDatasetStore(open_workspace_database(path), tmp_path / "datasets", SetClock())
     with pytest.raises(ShouldRestoreArtefact, match=r"state\.db is damaged") as damaged:
         store.extract(extraction())
-    assert isinstance(damaged.value.__cause__, adbc.Error)
+    assert isinstance(damaged.value.__cause__, sqlite3.Error)
     assert list((tmp_path / "datasets").iterdir()) == []
 
 

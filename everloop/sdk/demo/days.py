@@ -7,7 +7,6 @@ already are replays, and releases that were paid for are kept by the ledger.
 
 from __future__ import annotations
 
-import gc
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -137,7 +136,6 @@ class _Life:
                 episodes_of(played, decider.version, door), self._in_flight.come_in(played.date)
             )
         watch.lap("people and ingest")
-        self._let_go_of_the_database()
         night = self._learn(number)
         watch.lap()  # its steps count their own
         verdict, reason = self._verdict(night)
@@ -177,11 +175,6 @@ class _Life:
         report.parent.mkdir(exist_ok=True)
         shutil.copyfile(night.path("report.page"), report)
         return night
-
-    def _let_go_of_the_database(self) -> None:
-        """Close what is open of it: see ``night.READS_BESIDE``."""
-        self._workspace.engine.dispose()
-        gc.collect()
 
     @staticmethod
     def _verdict(night: Night) -> tuple[str, str]:

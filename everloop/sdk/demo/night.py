@@ -7,7 +7,6 @@ they are imported once and each step's function is called as it stands, on plain
 from __future__ import annotations
 
 import contextlib
-import gc
 import importlib
 import io
 import logging
@@ -25,10 +24,6 @@ EventSink = Callable[[StageEvent], None]
 
 SKIPPED = ("start_rollout",)
 """A tour has no days to ramp a trial up: what the gate lets through serves everybody the next day."""
-
-READS_BESIDE = "extract_episodes"
-"""This step reads SQLite's file through a second library. When that closes the file, POSIX drops every
-lock that the process has on it: no connection may be left that counts on one, before it or after."""
 
 _BRANCHES = ("validate_episodes", "fit_user_model", "generate_profiles")
 """The steps whose answer False ends a night early; its report says why."""
@@ -87,8 +82,6 @@ def learn(arguments: Mapping[str, str], folder: Path, on_event: EventSink) -> Ni
             if stage in SKIPPED or (night.ended_at and stage != "report"):
                 continue
             answer = _run(stage, arguments, night, on_event)
-            if stage == READS_BESIDE:
-                gc.collect()
             if answer is False and stage in _BRANCHES:
                 night.ended_at = stage
                 night.reason = _summary(stage, night)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import tempfile
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 
-from everloop.contracts.datasets import DatasetVersion, EncodedEpisodes
+from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.errors import ShouldCollectMoreData, ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import Extraction
@@ -83,7 +82,7 @@ def consented_episodes(
     from rl.encoders import encode
 
     wanted = Extraction(spec, logical_date, spec.thresholds.window_days, tenant)
-    version = _extracted(workspace, wanted)
+    version = workspace.datasets.extract(wanted)
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "rewards.parquet"
         aggregate(spec, version, table)
@@ -99,19 +98,6 @@ def consented_episodes(
             "Log episodes of consenting people, or choose another day.",
         )
     return allowed
-
-
-def _extracted(workspace: Workspace, wanted: Extraction) -> DatasetVersion:
-    """A dataset version; extracting reads SQLite's file through a second library.
-
-    When that closes the file, POSIX drops every lock that this process has on it: no connection may be
-    left that counts on one.
-    """
-    workspace.engine.dispose()
-    version = workspace.datasets.extract(wanted)
-    gc.collect()
-    workspace.engine.dispose()
-    return version
 
 
 def _refuses(workspace: Workspace, person: str, tenant: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ from everloop.storage.local.extraction_postgresql import postgresql_reader
 from everloop.storage.local.extraction_sqlite import sqlite_reader
 from everloop.storage.local.folders import sync_folder
 from everloop.storage.sql.dataset_pins import pin, remember
-from everloop.storage.sql.engine import damaged, database_name, database_path, is_postgresql
+from everloop.storage.sql.engine import database_name, database_path, is_postgresql
 from everloop.storage.sql.erasure_marks import (
     PersonErased,
     erasures_so_far,
@@ -53,6 +54,7 @@ from everloop.storage.sql.erasure_marks import (
 )
 from everloop.storage.sql.postgresql_engine import libpq_url
 from everloop.storage.sql.postgresql_errors import named_state
+from everloop.storage.sql.sqlite_engine import named
 
 _PARTIAL = ".partial-"
 _ABANDONED_SECONDS = 86_400.0
@@ -225,10 +227,10 @@ def _remedies_named(root: Path, engine: Engine) -> Iterator[None]:
         if not documents.is_full_disk(problem):
             raise
         raise _no_room(root, problem) from problem
-    except adbc.Error as problem:
+    except (adbc.Error, sqlite3.Error) as problem:
         error = (
             _server_named(problem, engine)
-            if is_postgresql(engine)
+            if isinstance(problem, adbc.Error)
             else _file_named(problem, root, engine)
         )
         if error is None:
@@ -241,13 +243,10 @@ def _server_named(problem: adbc.Error, engine: Engine) -> EverloopError | None:
     return named_state(problem.sqlstate, lost, problem, database_name(engine))
 
 
-def _file_named(problem: adbc.Error, root: Path, engine: Engine) -> EverloopError | None:
-    if "disk image is malformed" in str(problem):
-        return damaged(database_path(engine), problem)
-    # SQLite says "full" of a full disk and "I/O error" of a quota; the driver passes no code.
-    if "disk is full" in str(problem) or "disk I/O error" in str(problem):
-        return _no_room(root, problem)
-    return None
+def _file_named(problem: sqlite3.Error, root: Path, engine: Engine) -> EverloopError | None:
+    error = named(problem, database_path(engine))
+    # A query that only reads fills the disk with what it sorts.
+    return _no_room(root, problem) if isinstance(error, ShouldFreeDisk) else error
 
 
 def _no_room(root: Path, problem: Exception) -> ShouldFreeDisk:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
 
 from everloop.storage.column_types import microseconds
 from everloop.storage.local.extraction_query import Bounds, Queries
+from everloop.storage.sql.engine import BUSY_SECONDS
 
 _DAY = 86_400_000_000
 _PLACE = re.compile(r"\?(\d+)")
 _CACHE_KIB = 64 * 1024
+_ROWS = 8192
 
 _CTE = """
 WITH opted_out AS MATERIALIZED (
@@ -43,8 +45,6 @@ _SIGNALS = "reward_signals AS s INDEXED BY ix_reward_signals_tenant_episode_id"
 _LATE = "(s.latency > ?8 OR e.timestamp + s.latency * 1000000 > ?4)"
 _PASSED = "(e.timestamp + ?8 * 1000000 <= ?4)"
 
-# The driver takes a column's type from its first rows: a missing propensity is read as -1, so that
-# every row shows the same type. Columns of numbers hold real numbers by their declared type.
 QUERIES = Queries(
     opted_out=f"""{_CTE}
 SELECT count(DISTINCT e.user_id) AS people, count(*) AS episodes
@@ -55,7 +55,7 @@ SELECT (e.timestamp - ?3) / {_DAY} AS day, count(*) AS logged, sum(NOT {_PASSED}
 GROUP BY day""",
     episodes=f"""{_CTE}
 SELECT e.episode_id, e.user_id AS person, e.timestamp, e.action_taken AS action,
-  ifnull(e.propensity, -1.0) AS propensity, e.valid_actions, e.context_snapshot AS context,
+  e.propensity, e.valid_actions, e.context_snapshot AS context,
   e.action_arguments, e.model_version, e.arm, {_PASSED} AS closed
 {_WINDOW.format(join="")} AND e.user_id NOT IN opted_out AND {_PASSED}
 ORDER BY e.timestamp, e.episode_id""",
@@ -69,12 +69,22 @@ ORDER BY s.signal_id""",
 )
 
 
+_INTEGERS = (
+    "timestamp", "latency", "closed", "disputed", "late", "counts",
+    "people", "episodes", "day", "logged", "open",
+)  # fmt: skip
+_TYPES = dict.fromkeys(_INTEGERS, pa.int64()) | dict.fromkeys(
+    ("propensity", "value", "confidence"), pa.float64()
+)
+"""Arrow's types of the columns that hold numbers; all others hold text."""
+
+
 class SqliteReader:
-    """``LogReader`` on a connection of the Arrow driver."""
+    """``LogReader`` on a connection in a transaction."""
 
     queries = QUERIES
 
-    def __init__(self, connection: Any, bounds: Bounds) -> None:
+    def __init__(self, connection: sqlite3.Connection, bounds: Bounds) -> None:
         self._connection = connection
         self._parameters = (
             bounds.extraction.tenant,
@@ -88,20 +98,28 @@ class SqliteReader:
         )
 
     def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:
-        options = {"adbc.sqlite.query.batch_rows": str(rows)}
-        with self._connection.cursor(adbc_stmt_kwargs=options) as cursor:
-            # The driver wants as many values as the query has numbered places.
-            places = max(int(place) for place in _PLACE.findall(query))
-            cursor.execute(query, self._parameters[:places])
-            yield from cursor.fetch_record_batch()
+        # SQLite wants as many values as the query has numbered places.
+        places = max(int(place) for place in _PLACE.findall(query))
+        with closing(self._connection.execute(query, self._parameters[:places])) as cursor:
+            names = [column[0] for column in cursor.description]
+            types = [_TYPES.get(name, pa.string()) for name in names]
+            while found := cursor.fetchmany(min(rows, _ROWS)):
+                columns = zip(*found, strict=True)
+                arrays = [pa.array(c, t) for c, t in zip(columns, types, strict=True)]
+                yield pa.RecordBatch.from_arrays(arrays, names)
 
 
 @contextmanager
 def sqlite_reader(database: Path, bounds: Bounds) -> Iterator[SqliteReader]:
-    """Open the workspace database read-only."""
-    import adbc_driver_sqlite.dbapi as adbc  # noqa: PLC0415  (a second that only extraction needs)
+    """Open the workspace database read-only, in a transaction that sees one state.
 
-    with adbc.connect(f"file:{quote(str(database))}?mode=ro") as connection:
-        with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    By the SQLite library that every other connection of this process goes through, and by no other
+    (such as Arrow's driver): POSIX drops all locks that a process has on a file once it closes any
+    handle on it. The library knows its own handles and keeps them open; of another's it knows nothing,
+    and another process would take the file for unused, or write beside this one.
+    """
+    uri = f"file:{quote(str(database))}?mode=ro"
+    with closing(sqlite3.connect(uri, BUSY_SECONDS, isolation_level=None, uri=True)) as connection:
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        connection.execute("BEGIN")
         yield SqliteReader(connection, bounds)
