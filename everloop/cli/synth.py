@@ -73,6 +73,9 @@ def generate(
     output: Annotated[
         Path | None, typer.Option(help="Where to put the file (default: profiles.<format> here).")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file if there is one.")
+    ] = False,
     tenant: Tenant = "default",
     home: Home = None,
     as_json: Json = False,
@@ -100,6 +103,7 @@ def generate(
             format=form.value,
             start=_day(start) if start else None,
             output=output or Path(_FILES[form]),
+            overwrite=overwrite,
             home=home,
             tenant=tenant,
             actor=operator(),

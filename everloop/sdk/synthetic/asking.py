@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from everloop.contracts.errors import ShouldCollectMoreData
@@ -55,8 +56,7 @@ def ask_generate(
         ShouldResolveConflict: ``job_id`` asked for something else.
         ShouldSlowDown: too many jobs wait.
     """
-    known = _start_of(workspace, tenant, job_id) if start is None else None
-    releases = releases_of(workspace, spec, tenant)
+    known = start or _start_of(workspace, tenant, job_id)
     parameters = GenerateParameters(
         n=n,
         seed=seed,
@@ -64,8 +64,11 @@ def ask_generate(
         variance=variance,
         days=days,
         format=form,
-        start=start or known or releases[0].logical_date,
+        start=known or date.min,
     )
+    releases = releases_of(workspace, spec, tenant)
+    if known is None:
+        parameters = replace(parameters, start=releases[0].logical_date)
     return _request(workspace, spec, tenant, actor, parameters, releases, n, job_id)
 
 

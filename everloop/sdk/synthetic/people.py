@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import socket
 import time
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from everloop.sdk.synthetic.asking import (
     ask_augment,
     ask_generate,
 )
+from everloop.sdk.synthetic.output import put, require_place
 from everloop.sdk.synthetic.work import Tell, _silent, carry_out, working_on
 from everloop.wiring import Workspace, open_workspace
 
@@ -80,6 +80,7 @@ def generate_profiles(
     format: Literal["parquet", "json"] = "parquet",  # noqa: A002  (as the service calls it)
     start: date | None = None,
     output: Path | str | None = None,
+    overwrite: bool = False,
     home: Path | str | None = None,
     tenant: str = "default",
     actor: str = ACTOR,
@@ -100,16 +101,19 @@ def generate_profiles(
         format: ``parquet`` (zstd) or ``json`` (lines).
         start: day 0; by default the day of the release.
         output: where to copy the file.
+        overwrite: whether it may replace one that is there.
         home, tenant: the workspace and whose people.
         actor: whom the audit log names.
         progress: called with (profiles done, profiles in all).
 
     Raises:
-        ShouldFixArgument: a parameter is out of range.
+        ShouldFixArgument: a parameter is out of range, or ``output`` cannot be written.
         ShouldCollectMoreData: the loop has no private releases yet.
         ShouldRestoreArtefact: a release is damaged or of another specification.
     """
     workspace, spec = open_workspace(home), load(loop)
+    if output is not None:
+        require_place(Path(output), overwrite)
     job = ask_generate(
         workspace,
         spec,
@@ -172,7 +176,7 @@ def generated(
     """A succeeded generation's file, copied to ``output`` where one is named.
 
     Raises:
-        ShouldFixArgument: the job has not made a file.
+        ShouldFixArgument: the job has not made a file, or ``output`` cannot be written.
         ShouldRestoreArtefact: the file is gone or damaged.
     """
     if not job.outputs:
@@ -183,10 +187,7 @@ def generated(
     made = job.outputs[0]
     path = workspace.blobs.fetch(made.url, made.sha256)
     if output is not None:
-        target = Path(output)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-        path = target
+        path = put(path, Path(output))
     return GeneratedProfiles(job, path, made.rows, made.sha256)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import sys
@@ -100,6 +101,48 @@ def test_what_cannot_be_done_is_told(folder: Path) -> None:
     with pytest.raises(ShouldCollectMoreData, match="Nobody"):
         run("augment", "--loop", "coach.yaml", "--date", "2026-01-01")
     assert not (folder / "profiles.parquet").exists()
+
+
+def test_what_is_out_of_range_is_told_before_anything_else(folder: Path) -> None:
+    for option, value, told in (("--n", "10000000", "n=10000000"), ("--variance", "9", "variance")):
+        asked = ["--loop", "coach.yaml", "--n", "5", option, value, "--tenant", "other"]
+        with pytest.raises(ShouldFixArgument, match=told):
+            run("generate", *asked)
+
+
+def test_a_file_is_replaced_only_when_that_is_asked_for(folder: Path) -> None:
+    asked = ("generate", "--loop", "coach.yaml", "--n", "5", "--days", "2")
+    kept = folder / "profiles.parquet"
+    kept.write_text("mine")
+    with pytest.raises(ShouldFixArgument, match=r"profiles\.parquet exists.*--overwrite"):
+        run(*asked)
+    assert kept.read_text() == "mine"
+    run(*asked, "--overwrite")
+    assert len(pq.read_table(kept)) == 5
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(folder: Path) -> None:
+    (folder / "file").write_text("no folder")
+    asked = ("generate", "--loop", "coach.yaml", "--n", "5", "--output")
+    for place in ("file/p.parquet", "/proc/p.parquet"):
+        with pytest.raises(ShouldFixArgument, match="cannot be written"):
+            run(*asked, place)
+    with pytest.raises(ShouldFixArgument, match="is a folder"):
+        run(*asked, ".")
+    assert open_workspace(folder / "home").synthetic_jobs.jobs() == ()
+
+
+def test_a_place_that_fills_up_meanwhile_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("everloop.sdk.synthetic.output.shutil.copyfile", full)
+    with pytest.raises(ShouldFreeDisk, match=r"No room to write p\.parquet"):
+        run("generate", "--loop", "coach.yaml", "--n", "5", "--output", "p.parquet")
+    assert not [path for path in folder.iterdir() if "p.parquet" in path.name]
 
 
 def claimed(folder: Path) -> SyntheticJob:
