@@ -70,7 +70,7 @@ class Night:
             "profiles": privacy.profiles_share,
             "quality": privacy.quality_share,
         }
-        budget = self.ledger.status(self.spec, self.logical_date, 0.0).mu_squared_budget
+        budget = self.ledger.status(self.spec, self.logical_date).mu_squared_budget
         return budget * privacy.first_fit_share * share[self.stage]
 
 

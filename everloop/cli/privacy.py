@@ -35,8 +35,8 @@ def status(loop: Loop, day: Day = "", home: Home = None, as_json: Json = False) 
     on = _day(day)
     ledger = _open(home).ledger
     ledger.verify()
-    tonight = {row.release_id: row for row in ledger.history() if row.logical_date == on}
-    budget = ledger.status(load(loop), on, list(tonight.values()))
+    tonight = [row for row in ledger.history() if row.logical_date == on]
+    budget = ledger.status(load(loop), on, tonight)
     if as_json:
         print_json(budget)
         return
@@ -44,7 +44,7 @@ def status(loop: Loop, day: Day = "", home: Home = None, as_json: Json = False) 
         {
             "budget": f"ε = {budget.epsilon_budget:g} at δ = {budget.delta:g} per person in any "
             f"{budget.period_days} days",
-            f"spent on {on}": f"ε = {budget.epsilon_tonight:.4g}",
+            f"spent on {on}": f"ε = {budget.epsilon_tonight:.4g}, the most of any one person",
             "spent in the period": f"ε = {budget.epsilon_period:.4g}",
             "since first seen": f"ε = {budget.epsilon_since_first_seen:.4g}",
             "nights left": budget.nights_left,

@@ -282,10 +282,8 @@ class PrivacyLedger(Protocol):
     ) -> tuple[LedgerRow, str, str] | None:
         """(row, url, sha256) of the newest completed release of a stage."""
 
-    def status(
-        self, spec: LoopSpec, on: date, tonight: float | Sequence[LedgerRow]
-    ) -> BudgetStatus:
-        """``tonight``: the releases of this logical date, or the mu^2 of Gaussian ones."""
+    def status(self, spec: LoopSpec, on: date, tonight: Sequence[LedgerRow] = ()) -> BudgetStatus:
+        """``tonight``: rows of this logical date's releases; several of one count once."""
 
     def plan(self, spec: LoopSpec, pipeline: str, on: date) -> BudgetPlan:
         """What the stages of a date would spend, and how long the budget lasts."""

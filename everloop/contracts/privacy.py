@@ -143,9 +143,10 @@ class LedgerRow:
 class BudgetStatus:
     """The loop's budget on a date, of the person who has spent most.
 
-    epsilon values hold at ``delta``. ``nights_left``: later nights of the plan, all stages of a night
-    together, that the person's remaining mu^2 covers; at most ``period_days``, since what is charged
-    today has left the period after that.
+    epsilon values hold at ``delta``. ``epsilon_tonight``: the most that any one person spent on the date,
+    who need not be the one who has spent most in the period. ``nights_left``: later nights of the plan,
+    all stages of a night together, that the person's remaining mu^2 covers; at most ``period_days``,
+    since what is charged today has left the period after that.
     """
 
     epsilon_budget: float

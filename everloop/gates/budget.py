@@ -33,8 +33,8 @@ class BudgetCheck:
             self.name,
             reason=(
                 f"The person who has spent most is at epsilon {number(found.epsilon_period)} of "
-                f"{number(allowed)} (delta {delta:g}) over {found.period_days} days, "
-                f"{number(found.epsilon_tonight)} of it tonight."
+                f"{number(allowed)} (delta {delta:g}) over {found.period_days} days; "
+                f"nobody spent more than {number(found.epsilon_tonight)} tonight."
             ),
             value=found.epsilon_period,
             threshold=allowed,

@@ -179,9 +179,7 @@ class Ledger:
             row = max(complete, key=lambda r: r.logical_date)
             return (row, *output_of(ledger, row))
 
-    def status(
-        self, spec: LoopSpec, on: date, tonight: float | Sequence[LedgerRow]
-    ) -> BudgetStatus:
+    def status(self, spec: LoopSpec, on: date, tonight: Sequence[LedgerRow] = ()) -> BudgetStatus:
         """The budget on a date; see ``outlook.status``."""
         with self._store.transaction() as ledger:
             return outlook.status(ledger, tuple(ledger.rows()), spec.privacy, on, tonight)

@@ -36,9 +36,12 @@ def status(
     rows: Sequence[LedgerRow],
     privacy: PrivacySpec,
     on: date,
-    tonight: float | Sequence[LedgerRow],
+    tonight: Sequence[LedgerRow] = (),
 ) -> BudgetStatus:
     """The budget on a date, of the person who has spent most in the period that ends with it.
+
+    ``epsilon_tonight`` is the most that any one person spent in ``tonight``'s releases: they may be over
+    different people, whose losses do not add up.
 
     ``nights_left`` = min(period_days, floor(remaining mu^2 / mu^2 of a later night)), where a night
     is every stage's planned share together and nothing older leaves the period meanwhile; what is
@@ -51,12 +54,13 @@ def status(
         rows: of the whole ledger.
         privacy: the loop's budget.
         on: the last day of the period.
-        tonight: the releases of this date, or the mu^2 of Gaussian ones.
+        tonight: rows of this date's releases; several of one release count once.
     """
     budget = plan.budget_mu_squared(privacy)
     night = plan.later_night_mu_squared(privacy)
     people = ledger.people()
     start = period_start(on, privacy.period_days)
+    released = list({row.release_id: row for row in tonight}.values())
     within = spending(ledger, releases_of(rows, lambda d: start < d <= on), people)
     total = spending(ledger, releases_of(rows), people)
     used = used_shares(within, privacy)
@@ -66,9 +70,9 @@ def status(
         epsilon_budget=privacy.epsilon,
         delta=privacy.delta,
         period_days=privacy.period_days,
-        epsilon_tonight=epsilon_together(tonight, privacy.delta),
-        epsilon_period=float(within.epsilons(privacy.delta).max(initial=0.0)),
-        epsilon_since_first_seen=float(total.epsilons(privacy.delta).max(initial=0.0)),
+        epsilon_tonight=_most(spending(ledger, released, people), privacy.delta),
+        epsilon_period=_most(within, privacy.delta),
+        epsilon_since_first_seen=_most(total, privacy.delta),
         mu_squared_budget=budget,
         mu_squared_period=period,
         nights_left=left,
@@ -76,10 +80,12 @@ def status(
     )
 
 
-def epsilon_together(releases: float | Sequence[LedgerRow], delta: float) -> float:
-    """epsilon at ``delta`` of someone who takes part in all of some releases (or Gaussian mu^2)."""
-    if isinstance(releases, float | int):
-        return accounting.epsilon_of(releases, delta)
+def _most(spent: Spending, delta: float) -> float:
+    return float(spent.epsilons(delta).max(initial=0.0))
+
+
+def epsilon_together(releases: Sequence[LedgerRow], delta: float) -> float:
+    """epsilon at ``delta`` of someone who takes part in all of some releases."""
     kinds = [mechanisms.from_json(row.mechanism) for row in releases]
     return epsilon_of_price(Price.of(kinds), delta)
 
@@ -132,7 +138,7 @@ def planned(
             costs.append(stage.mechanism)
         able = affordable(ledger, rows, on, Price.of(costs), people, privacy) if spends else people
         found.append(_stage_plan(stage, spends, privacy, len(people), len(able)))
-    now = status(ledger, rows, privacy, on, 0.0)
+    now = status(ledger, rows, privacy, on)
     first = on if costs else on + timedelta(days=1)
     return BudgetPlan(
         on=on,

@@ -228,7 +228,7 @@ def _budget_tile(evidence: RunEvidence) -> Tile:
     return Tile(
         "Privacy spent",
         f"ε\N{NO-BREAK SPACE}{wording.number(budget.epsilon_period)}",
-        (f"of {wording.number(budget.epsilon_budget)} in {days}", f"{tonight} tonight"),
+        (f"of {wording.number(budget.epsilon_budget)} in {days}", f"at most {tonight} tonight"),
     )
 
 

@@ -120,7 +120,7 @@ def test_what_was_spent_is_what_the_ledger_says_and_stays_within_the_plan(
     nights = 0
     for day in days:
         nights += any(row.logical_date == day.date for row in ledger.history())
-        assert day.epsilon_period == ledger.status(PLAN.spec, day.date, 0.0).epsilon_period
+        assert day.epsilon_period == ledger.status(PLAN.spec, day.date).epsilon_period
         assert day.epsilon_tonight <= day.epsilon_period + 1e-12
         assert day.epsilon_every_night == accounting.epsilon_of(nights * whole, privacy.delta)
         most = accounting.epsilon_of(

@@ -187,7 +187,7 @@ def test_processes_of_both_kinds_share_one_budget(tmp_path: Path) -> None:
     os.close(opener)
     ledger = open_ledger(database)
     assert ledger.verify() == 8
-    assert ledger.status(SAMPLED, days[-1], 0.0).epsilon_period <= 1.0
+    assert ledger.status(SAMPLED, days[-1]).epsilon_period <= 1.0
 
 
 def race(database: Path, days: tuple[date, ...]) -> list[Answer | None]:

@@ -223,7 +223,7 @@ def test_going_back_to_an_earlier_date_is_charged_to_every_period_it_lies_in(
     spec = with_privacy(first_fit_share=0.9, user_model_share=0.5, profiles_share=0.4)
     nights.run(make(60), spec=spec)
     nights.clock.time -= timedelta(days=30)
-    budget = nights.ledger.status(spec, DAY, 0.0).mu_squared_budget
+    budget = nights.ledger.status(spec, DAY).mu_squared_budget
     for days in (-20, -10, -5):
         try:
             nights.run(make(60), days=days, spec=spec)

@@ -33,13 +33,12 @@ def spending(ledger: PrivacyLedger, spec: LoopSpec, pipeline: str, on: date) -> 
     """The spending by a date, from the ledger alone."""
     privacy = spec.privacy
     first = on - timedelta(days=privacy.period_days - 1)
-    nights = {
-        row.logical_date for row in ledger.history(pipeline) if first <= row.logical_date <= on
-    }
-    a_day = spec.model_copy(update={"privacy": privacy.model_copy(update={"period_days": 1})})
-    budget = ledger.status(spec, on, 0.0)
+    rows = [row for row in ledger.history(pipeline) if first <= row.logical_date <= on]
+    tonight = [row for row in rows if row.logical_date == on]
+    nights = {row.logical_date for row in rows}
+    budget = ledger.status(spec, on, tonight)
     return Spending(
-        tonight=ledger.status(a_day, on, 0.0).epsilon_period,
+        tonight=budget.epsilon_tonight,
         period=budget.epsilon_period,
         since_first_seen=budget.epsilon_since_first_seen,
         every_night=accounting.epsilon_of(len(nights) * budget_mu_squared(privacy), privacy.delta),

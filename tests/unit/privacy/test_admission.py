@@ -118,7 +118,7 @@ def test_there_is_one_budget_for_both_kinds(ledger: Ledger) -> None:
     with pytest.raises(ShouldWaitForBudget):
         ask(ledger, STRICT, gaussian(rest * 1.001), days=1, people=(ANN,))
     assert ask(ledger, STRICT, gaussian(rest * 0.999), days=1, people=(ANN,)).admitted == (ANN,)
-    status = ledger.status(SAMPLED, DAY + timedelta(days=1), 0.0)
+    status = ledger.status(SAMPLED, DAY + timedelta(days=1))
     assert 0.95 < status.epsilon_period <= 1.0
     assert status.mu_squared_period == pytest.approx(
         plan.budget_mu_squared(SAMPLED.privacy) * 0.9996, rel=1e-5
@@ -152,7 +152,7 @@ def test_a_plan_with_subsampling_runs_for_two_periods(ledger: Ledger) -> None:
             asked = ReleaseRequest("p", on, stage, "c", "d", mechanism)
             made = ledger.reserve(asked, PEOPLE, spec, min_people=len(PEOPLE))
             ledger.complete(made.release_id, "blob:x", "a" * 64)
-        assert ledger.status(spec, on, 0.0).epsilon_period <= 1.0
+        assert ledger.status(spec, on).epsilon_period <= 1.0
     assert [row.logical_date.day for row in ledger.history() if row.stage == "profiles"][::2] == [
         1,
         5,
@@ -203,4 +203,4 @@ def test_a_clock_that_goes_backwards_forgets_nothing(store: MemoryLedgerStore) -
     with pytest.raises(ShouldWaitForBudget):
         ask(ledger, STRICT, gaussian(0.6), days=-20, people=(ANN,))
     assert ledger.verify() == 1
-    assert ledger.status(STRICT, DAY + timedelta(days=5), 0.0).epsilon_period > 0.7
+    assert ledger.status(STRICT, DAY + timedelta(days=5)).epsilon_period > 0.7

@@ -274,7 +274,8 @@ def test_status_is_of_the_person_who_spent_most(ledger: Ledger) -> None:
     reserve(ledger, request(-40, share=0.5), (ANN,))
     reserve(ledger, request(0, share=0.3), (ANN, BEN))
     reserve(ledger, request(1, share=0.2), (BEN, *REST))
-    status = ledger.status(SPEC, DAY + timedelta(days=1), tonight=BUDGET * 0.2)
+    newest = ledger.history()[-1]
+    status = ledger.status(SPEC, DAY + timedelta(days=1), [newest])
     delta = SPEC.privacy.delta
     assert status.mu_squared_period == pytest.approx(BUDGET * 0.5)
     assert status.epsilon_period == pytest.approx(accounting.epsilon_of(BUDGET * 0.5, delta))
@@ -288,15 +289,26 @@ def test_status_is_of_the_person_who_spent_most(ledger: Ledger) -> None:
     assert (status.epsilon_budget, status.delta, status.period_days) == (1.0, 1e-5, 30)
 
 
+def test_tonight_is_what_one_person_spent_at_most(ledger: Ledger) -> None:
+    reserve(ledger, request(0, share=0.3), (ANN, *REST))
+    reserve(ledger, request(0, share=0.2, stage="profiles"), (ANN, *REST))
+    measured = reserve(ledger, request(0, share=0.4, stage="quality"), (BEN,))
+    ledger.complete(measured.row.release_id, "blobs/q", "e" * 64)
+    status = ledger.status(SPEC, DAY, ledger.history())
+    together = accounting.epsilon_of(BUDGET * 0.5, SPEC.privacy.delta)
+    assert status.epsilon_tonight == pytest.approx(together)
+    assert status.epsilon_tonight == status.epsilon_period
+
+
 def test_status_counts_the_retired(ledger: Ledger) -> None:
     reserve(ledger, request(0, share=0.99), (ANN, BEN))
-    status = ledger.status(SPEC, DAY, tonight=0.0)
+    status = ledger.status(SPEC, DAY)
     assert (status.people_retired, status.nights_left, status.epsilon_tonight) == (2, 0, 0.0)
-    assert ledger.status(SPEC, DAY + timedelta(days=30), 0.0).people_retired == 0
+    assert ledger.status(SPEC, DAY + timedelta(days=30)).people_retired == 0
 
 
 def test_status_of_an_empty_ledger(ledger: Ledger) -> None:
-    status = ledger.status(SPEC, DAY, tonight=0.0)
+    status = ledger.status(SPEC, DAY)
     assert (status.epsilon_period, status.epsilon_since_first_seen) == (0.0, 0.0)
     assert status.mu_squared_budget == pytest.approx(BUDGET)
     assert status.nights_left == SPEC.privacy.period_days  # 40 would fit, 30 is the period
@@ -313,7 +325,7 @@ def test_the_plan_runs_for_two_periods_without_leaving_anyone_out(ledger: Ledger
             ledger.complete(made.release_id, "blob:x", "a" * 64)
             assert ledger.night_mechanism(spec, "companion/default", stage, on) == mechanism
     assert ledger.verify() == 24 * 3 * 2
-    assert ledger.status(spec, on, 0.0).epsilon_period < 1.0
+    assert ledger.status(spec, on).epsilon_period < 1.0
 
 
 def test_the_keys_length_is_checked(store: MemoryLedgerStore) -> None:
