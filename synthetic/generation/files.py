@@ -49,10 +49,11 @@ class PartFiles:
     Args:
         folder: made when it does not exist.
         form: of the file.
+        release_id: the private release that its people are drawn from.
     """
 
-    def __init__(self, folder: Path, form: FileFormat) -> None:
-        self._folder, self._form = folder, form
+    def __init__(self, folder: Path, form: FileFormat, release_id: str) -> None:
+        self._folder, self._form, self._release_id = folder, form, release_id
         folder.mkdir(parents=True, exist_ok=True)
 
     def rows(self, number: int) -> int | None:
@@ -68,10 +69,10 @@ class PartFiles:
         """Write a part, then its document: a part without one is not whole.
 
         Raises:
-            ShouldStayInside: a row was made from real people's data.
+            ShouldStayInside: the release did not make a row.
             ShouldFreeDisk: it did not fit.
         """
-        deque(require_generated(row.profile for row in rows), maxlen=0)
+        deque(require_generated((row.profile for row in rows), self._release_id), maxlen=0)
         data = _parquet(rows) if self._form is FileFormat.PARQUET else _json_lines(rows)
         write_atomically(data, self._part(number))
         write(Part(hashlib.sha256(data).hexdigest(), len(rows)), self._note(number))

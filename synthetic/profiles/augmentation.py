@@ -63,11 +63,19 @@ def augment(
     return _rows(spec, layout, everyone, per_person, seed)
 
 
-def require_generated(rows: Iterable[SyntheticProfile]) -> Iterator[SyntheticProfile]:
+def require_generated(
+    rows: Iterable[SyntheticProfile], release_id: str
+) -> Iterator[SyntheticProfile]:
     """The same rows, each checked as it passes: what every way out of the boundary goes through.
 
+    A row that was only relabelled as generated still lacks the release that made the others.
+
+    Args:
+        rows: what is to leave.
+        release_id: the private release that all of them were drawn from.
+
     Raises:
-        ShouldStayInside: at the first row that a private release did not make.
+        ShouldStayInside: at the first row that this release did not make.
     """
     for row in rows:
         if row.source is not ProfileSource.GENERATED or row.release_id in ("", INSIDE):
@@ -75,6 +83,12 @@ def require_generated(rows: Iterable[SyntheticProfile]) -> Iterator[SyntheticPro
                 f"Profile {row.profile_id} of source {row.source.value} was made from real people's "
                 "data.",
                 "Export generated profiles; augmented and real ones serve inside alone.",
+            )
+        if row.release_id != release_id:
+            raise ShouldStayInside(
+                f"Profile {row.profile_id} is said to be of release {row.release_id}, and not of "
+                f"{release_id}, which this file is drawn from.",
+                "Export what was drawn from the release alone.",
             )
         yield row
 

@@ -118,7 +118,8 @@ def _generate(
     statistics = load_statistics(released_file(workspace, spec, job, "profiles"), encoding)
     model = user_model_of(workspace, spec, job)
     generation = Generation(spec, encoding, statistics, model, asked)
-    parts = PartFiles(folder, asked.format)
+    release_id = statistics.facts.release_id
+    parts = PartFiles(folder, asked.format, release_id)
     done = 0
     for number in range(generation.chunks):
         if parts.rows(number) is None:
@@ -126,7 +127,8 @@ def _generate(
             # The table first: a part that is there says that its rows are in the table too.
             for start in range(0, len(rows), _ROWS):
                 some = (row.profile for row in rows[start : start + _ROWS])
-                workspace.profiles.append(require_generated(some), spec.name, job.tenant)
+                checked = require_generated(some, release_id)
+                workspace.profiles.append(checked, spec.name, job.tenant)
             parts.write(number, rows)
         done += generation.size_of(number)
         _advance(workspace, job, worker, done, asked.n, tell)

@@ -111,13 +111,15 @@ def test_no_way_leads_out(place: Place, tmp_path: Path) -> None:
     assert len(inside(place)) == made.rows, "a generation leaves them where they are"
 
     for form in FileFormat:
-        parts = PartFiles(tmp_path / form.value, form)
+        parts = PartFiles(tmp_path / form.value, form, place.made.profiles)
         for row in rows:
             with pytest.raises(ShouldStayInside, match=row.profile_id):
                 parts.write(0, [ExportedProfile(row, False)])
             disguised = replace(row, source=ProfileSource.GENERATED)
-            with pytest.raises(ShouldStayInside, match=row.profile_id):
-                parts.write(0, [ExportedProfile(disguised, False)])
+            for release_id in (row.release_id, "", "f" * 32):
+                renamed = replace(disguised, release_id=release_id)
+                with pytest.raises(ShouldStayInside, match=row.profile_id):
+                    parts.write(0, [ExportedProfile(renamed, False)])
         assert not list((tmp_path / form.value).iterdir())
 
     with pytest.raises(ShouldFixArgument, match="stays inside"):

@@ -53,14 +53,16 @@ def test_holdout_and_comparison_people_are_left_out() -> None:
 
 def test_nothing_real_passes_as_synthetic() -> None:
     generated = list(to_rows(batch(), LAYOUT, SPEC))
-    assert list(require_generated(generated)) == generated
+    release_id = batch().release_id
+    assert list(require_generated(generated, release_id)) == generated
     inside = list(augment(SPEC, LAYOUT, make(2), per_person=1))
     for row in inside:
         with pytest.raises(ShouldStayInside, match=row.profile_id):
-            list(require_generated([*generated, row]))
-        relabelled = dataclasses.replace(row, source=ProfileSource.GENERATED)
-        with pytest.raises(ShouldStayInside):
-            list(require_generated([relabelled]))
+            list(require_generated([*generated, row], release_id))
+        for named in (row.release_id, "", "f" * 32):
+            relabelled = dataclasses.replace(row, source=ProfileSource.GENERATED, release_id=named)
+            with pytest.raises(ShouldStayInside):
+                list(require_generated([relabelled], release_id))
 
 
 def test_bad_input_is_refused() -> None:
