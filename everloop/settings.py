@@ -5,6 +5,7 @@
 ``EVERLOOP_DATABASE_URL``  ``postgresql://user:password@host:port/database``; empty (the default): SQLite
                           in the workspace folder
 ``EVERLOOP_PSEUDONYM_KEY``  at least 32 bytes as hex; people's ids are hashed with it
+``EVERLOOP_PSEUDONYM_KEY_NEXT``  the key that ``everloop keys rotate-pseudonyms`` is to put in its place
 ``EVERLOOP_LEDGER_KEY``   at least 32 bytes as hex; commits the privacy ledger to its people
 ``EVERLOOP_LEDGER_KEY_PREVIOUS``  keys before that one, between commas: rows committed under them verify
 ``EVERLOOP_HEALTH_KEY``   at least 32 bytes as hex; health fields are stored encrypted under it
@@ -39,6 +40,7 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldInitWorkspace, Sh
 HOME_VARIABLE = "EVERLOOP_HOME"
 DATABASE_URL = "EVERLOOP_DATABASE_URL"
 PSEUDONYM_KEY = "EVERLOOP_PSEUDONYM_KEY"
+PSEUDONYM_KEY_NEXT = "EVERLOOP_PSEUDONYM_KEY_NEXT"
 LEDGER_KEY = "EVERLOOP_LEDGER_KEY"
 LEDGER_KEY_PREVIOUS = "EVERLOOP_LEDGER_KEY_PREVIOUS"
 HEALTH_KEY = "EVERLOOP_HEALTH_KEY"
@@ -51,6 +53,7 @@ OIDC_ISSUER = "EVERLOOP_OIDC_ISSUER"
 OIDC_AUDIENCE = "EVERLOOP_OIDC_AUDIENCE"
 OIDC_JWKS_URL = "EVERLOOP_OIDC_JWKS_URL"
 OIDC_TENANT_CLAIM = "EVERLOOP_OIDC_TENANT_CLAIM"
+_RANDOM = f"Give {MIN_KEY_BYTES} or more random bytes in hexadecimal."
 
 _LOST = {
     PSEUDONYM_KEY: "another would make everyone a new person with an unspent budget",
@@ -69,6 +72,13 @@ class Settings:
     health_key: bytes = field(repr=False)
     database_url: str = field(default="", repr=False)
     previous_ledger_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    next_pseudonym_key: bytes | None = field(default=None, repr=False)
+
+    @property
+    def next_pseudonym_fingerprint(self) -> str | None:
+        """Fingerprint of the key that a rotation is to put in the pseudonym key's place, if any."""
+        key = self.next_pseudonym_key
+        return None if key is None else _fingerprint(key)
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -177,21 +187,76 @@ def rotate_ledger_key(home: Path | str | None = None) -> Settings:
         path = found.home / SECRETS_FILE
         stored = _read_secrets(path)
         older = [stored[LEDGER_KEY], *_listed(stored.get(LEDGER_KEY_PREVIOUS, ""))]
-        changed = {
+        changed: dict[str, str | None] = {
             LEDGER_KEY: secrets.token_hex(MIN_KEY_BYTES),
             LEDGER_KEY_PREVIOUS: ",".join(older),
         }
-        kept = [
-            line
-            for line in path.read_text().splitlines()
-            if line.partition("=")[0].strip() not in changed
-        ]
-        lines = [*kept, *(f"{name}={text}" for name, text in changed.items())]
-        documents.write_atomically("".join(f"{line}\n" for line in lines).encode(), path)
+        _change_secrets(path, changed)
         rotated = _settings(found.home, _read_secrets(path))
         documents.write(_fingerprints(rotated), found.home / FINGERPRINT_FILE)
         _sync(found.home)
     return rotated
+
+
+def stage_pseudonym_key(home: Path | str | None = None) -> Settings:
+    """Settings with the next pseudonym key: the environment's, the file's or a new one in the file.
+
+    Nothing uses it yet, and asking again gives the same one, also where ``replace_pseudonym_key`` was
+    cut short.
+
+    Raises:
+        ShouldFixArgument: the key itself is the environment's, and the next one is not.
+        ShouldInitWorkspace, ShouldProvideKey, ShouldFreeDisk: as ``rotate_ledger_key`` does.
+    """
+    folder = Path(home).absolute() if home else default_home()
+    if not folder.is_dir():
+        return read(home)
+    with _exclusive(folder):
+        path = folder / SECRETS_FILE
+        found = _settings(folder, _read_secrets(path))
+        if _known_fingerprints(folder).get(PSEUDONYM_KEY) != found.next_pseudonym_fingerprint:
+            _check_fingerprints(found)
+        if found.next_pseudonym_key is None:
+            if os.environ.get(PSEUDONYM_KEY):
+                raise ShouldFixArgument(
+                    f"{PSEUDONYM_KEY} stands in the environment, not in {SECRETS_FILE}.",
+                    f"Put the new key into {PSEUDONYM_KEY_NEXT} there. {_RANDOM}",
+                )
+            _change_secrets(path, {PSEUDONYM_KEY_NEXT: secrets.token_hex(MIN_KEY_BYTES)})
+            _sync(folder)
+            found = _settings(folder, _read_secrets(path))
+    return found
+
+
+def replace_pseudonym_key(staged: Settings) -> bool:
+    """Put the next pseudonym key in the key's place, once the workspace's rows are of the next one.
+
+    Returns whether the environment holds the old one and has to be changed, too. After a kill within,
+    ``stage_pseudonym_key`` reads what is left, and this function finishes it.
+
+    Raises:
+        ShouldFixArgument: nothing was staged.
+        ShouldFreeDisk: a file did not fit; repeat.
+    """
+    key, fingerprint = staged.next_pseudonym_key, staged.next_pseudonym_fingerprint
+    if key is None or fingerprint is None:
+        raise ShouldFixArgument("There is no next pseudonym key.", "Stage one first.")
+    with _exclusive(staged.home):
+        known = _known_fingerprints(staged.home) | {PSEUDONYM_KEY: fingerprint}
+        documents.write(known, staged.home / FINGERPRINT_FILE)
+        path = staged.home / SECRETS_FILE
+        if not {PSEUDONYM_KEY, PSEUDONYM_KEY_NEXT}.isdisjoint(_read_secrets(path)):
+            _change_secrets(path, {PSEUDONYM_KEY: key.hex(), PSEUDONYM_KEY_NEXT: None})
+        _sync(staged.home)
+    return os.environ.get(PSEUDONYM_KEY, key.hex()).lower() != key.hex()
+
+
+def _change_secrets(path: Path, changed: Mapping[str, str | None]) -> None:
+    """Replace lines of the secrets file in one step; None leaves one out."""
+    before = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in before if line.partition("=")[0].strip() not in changed]
+    lines = [*kept, *(f"{name}={text}" for name, text in changed.items() if text is not None)]
+    documents.write_atomically("".join(f"{line}\n" for line in lines).encode(), path)
 
 
 def _missing_keys(folder: Path, missing: list[str], new: bool, used: bool) -> dict[str, str]:
@@ -214,6 +279,7 @@ def _missing_keys(folder: Path, missing: list[str], new: bool, used: bool) -> di
 
 def _settings(folder: Path, stored: Mapping[str, str]) -> Settings:
     used = _used(folder)
+    following = os.environ.get(PSEUDONYM_KEY_NEXT) or stored.get(PSEUDONYM_KEY_NEXT, "")
     return Settings(
         home=folder,
         pseudonym_key=_key(PSEUDONYM_KEY, stored, used),
@@ -226,6 +292,7 @@ def _settings(folder: Path, stored: Mapping[str, str]) -> Settings:
                 os.environ.get(LEDGER_KEY_PREVIOUS) or stored.get(LEDGER_KEY_PREVIOUS, "")
             )
         ),
+        next_pseudonym_key=_decoded(PSEUDONYM_KEY_NEXT, following, _RANDOM) if following else None,
     )
 
 
@@ -275,12 +342,30 @@ def _known_fingerprints(folder: Path) -> dict[str, str]:
 
 def _check_fingerprints(found: Settings) -> None:
     known = _known_fingerprints(found.home)
+    if (
+        known.get(PSEUDONYM_KEY)
+        not in {
+            None,
+            found.fingerprints[PSEUDONYM_KEY],
+        }
+        and known.get(PSEUDONYM_KEY) == found.next_pseudonym_fingerprint
+    ):
+        raise unfinished_rotation(found.home)
     for name, fingerprint in _fingerprints(found).items():
         if known.get(name, fingerprint) not in {fingerprint, *found.replaced.get(name, ())}:
             raise ShouldProvideKey(
                 f"{name} is not the key that the workspace {found.home} was made with.",
                 f"Restore the old key in {SECRETS_FILE} or in the environment: {_LOST[name]}.",
             )
+
+
+def unfinished_rotation(home: Path) -> ShouldProvideKey:
+    """What a workspace says whose rows have the next pseudonym key already."""
+    return ShouldProvideKey(
+        f"A rotation of the pseudonym key of {home} was cut short.",
+        f"Finish it by `everloop keys rotate-pseudonyms` with --yes. If {PSEUDONYM_KEY} stands in the "
+        f"environment, put there what {PSEUDONYM_KEY_NEXT} holds.",
+    )
 
 
 def _read_secrets(path: Path) -> dict[str, str]:

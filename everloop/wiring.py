@@ -36,6 +36,7 @@ from everloop.privacy.ledger import Ledger
 from everloop.privacy.pseudonyms import Pseudonyms
 from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.local.clock import SystemClock
+from everloop.storage.local.dataset_key import keep_datasets_of
 from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.decisions import SqlDecisionStore
@@ -44,7 +45,7 @@ from everloop.storage.sql.event_log import SqlEventLog
 from everloop.storage.sql.feedback import SqlFeedbackStore
 from everloop.storage.sql.group_commit import GroupCommit
 from everloop.storage.sql.jobs import SqlJobStore
-from everloop.storage.sql.key_marks import check_keys
+from everloop.storage.sql.key_marks import check_keys, key_of
 from everloop.storage.sql.keys import SqlKeyStore
 from everloop.storage.sql.ledger_store import SqlLedgerStore
 from everloop.storage.sql.people import SqlPersonStore
@@ -88,7 +89,14 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
     """Open an existing workspace (see ``everloop.settings.read`` for what it raises)."""
     configured = settings.read(home)
     engine = open_database(configured.database_url, configured.home / DATABASE)
-    check_keys(engine, configured.fingerprints, configured.replaced)
+    pseudonym_key = configured.fingerprints[settings.PSEUDONYM_KEY]
+    following = configured.next_pseudonym_fingerprint
+    if following not in {None, pseudonym_key} and following == key_of(
+        engine, settings.PSEUDONYM_KEY
+    ):
+        raise settings.unfinished_rotation(configured.home)
+    check_keys(engine, configured.fingerprints, configured.replaced, {settings.PSEUDONYM_KEY})
+    keep_datasets_of(configured.home, pseudonym_key)
     clock = SystemClock()
     people = SqlPersonStore(engine, configured.home)
     people.finish()

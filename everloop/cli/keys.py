@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from everloop.cli.operator import operator
-from everloop.cli.output import Home, Json, Tenant, notes, print_json, print_table
+from everloop.cli.output import Home, Json, Tenant, notes, print_json, print_pairs, print_table
 from everloop.contracts.access import ApiKey, Scope
+from everloop.contracts.errors import ShouldFixArgument
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Make, list and revoke API keys; rotate the ledger's.",
+    help="Make, list and revoke API keys; rotate the ledger's and the pseudonyms'.",
 )
 audit = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Read who changed what in the workspace."
@@ -132,6 +134,67 @@ def rotate_ledger(
         return
     typer.echo(f"The ledger has a new key ({fingerprint}); its {rows} rows verify.")
     notes.print(f"Back up {rotated.home / settings.SECRETS_FILE} again.", soft_wrap=True)
+
+
+@app.command("rotate-pseudonyms")
+def rotate_pseudonyms(
+    people: Annotated[
+        Path,
+        typer.Option(
+            help="File of the product's user ids, one a line; sessions as session:ID; another "
+            "tenant's as tenant, tab, id."
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it.")] = False,
+    retire_sessions: Annotated[
+        bool,
+        typer.Option("--retire-sessions", help="Rename sessions that the file lacks, for ever."),
+    ] = False,
+    tenant: Annotated[str, typer.Option(help="Of the lines that name none.")] = "default",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Give pseudonyms a new key and move everything that is kept of people to it, of every tenant.
+
+    Stop the service and its workers first; what still runs writes nothing more. The new key is
+    EVERLOOP_PSEUDONYM_KEY_NEXT or made here. Repeat the command if it was killed.
+    """
+    from everloop.serving.access.pseudonym_rotation import (
+        check_rotation,
+        listed_people,
+        rotate_pseudonyms,
+    )
+    from everloop.wiring import open_workspace
+
+    listed = listed_people(people, tenant)
+    if not yes:
+        count = check_rotation(home, listed, retire_sessions)
+        raise ShouldFixArgument(
+            f"The {count:,} people and sessions of {people} are everyone; each would get a new "
+            "pseudonym, and every dataset would be extracted anew.",
+            "Stop the service, back up the database and secrets.env, and repeat with --yes.",
+        )
+    done = rotate_pseudonyms(home, listed, retire_sessions, operator(), datetime.now(UTC))
+    rows = 0 if done.environment else open_workspace(home).ledger.verify()
+    if as_json:
+        print_json(asdict(done))
+        return
+    typer.echo(f"Pseudonyms have a new key ({done.fingerprint}).")
+    print_pairs({table: f"{count:,} rows" for table, count in done.rows.items() if count})
+    typer.echo(f"  the spending of {done.charged:,} people moved along")
+    if not done.environment:
+        typer.echo(f"  the ledger's {rows} rows verify")
+    if done.unrecognised:
+        notes.print(
+            f"{done.unrecognised:,} events are not known again if they are sent again, since they "
+            "are not stored as they were sent: they are refused."
+        )
+    place = (
+        "Put the new key into EVERLOOP_PSEUDONYM_KEY in the environment"
+        if done.environment
+        else "Back up secrets.env and keys.sha256 again"
+    )
+    notes.print(f"{place}; then start the service.", soft_wrap=True)
 
 
 @audit.command("list")

@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
-from everloop.contracts.episodes import SCHEMA_VERSION, Arm, Episode, Json, RewardSignal
+from everloop.contracts.episodes import (
+    SCHEMA_VERSION,
+    Arm,
+    Episode,
+    Json,
+    RewardSignal,
+    canonical_json,
+)
 from everloop.contracts.feedback import FeedbackInstance, Interaction
+
+_EVERYTHING = "all"
+"""Stands for an absent ``valid_actions`` in the checksum: looking for NaN begins at a null."""
+
+
+def question_sha256(
+    person: str,
+    loop: str,
+    context: Mapping[str, Json],
+    valid_actions: Sequence[str] | None,
+    about: Mapping[str, Json],
+) -> str:
+    """Checksum of a question in its stored form, which tells a repeated question from another one.
+
+    Args:
+        person: pseudonym.
+        context: as it is stored, health fields sealed.
+        valid_actions: as asked, in that order; ``None``: the whole catalogue.
+        about: the action's arguments, people in them by pseudonym.
+
+    Raises:
+        ValueError, TypeError: something is no finite JSON.
+    """
+    valid = _EVERYTHING if valid_actions is None else list(valid_actions)
+    asked = canonical_json([person, loop, dict(context), valid, dict(about)])
+    return hashlib.sha256(asked.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,5 +113,10 @@ class Pseudonyms:
         return self.of(str(value), tenant)
 
 
+def names_people(name: str) -> bool:
+    """Whether what an argument of this name holds are ids of people."""
+    return _plain(name) in NAMING
+
+
 def _plain(name: str) -> str:
     return name.casefold().replace("_", "").replace("-", "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
@@ -14,11 +13,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field, TypeAdapter
 
 from everloop.contracts.access import Caller, Scope
-from everloop.contracts.episodes import canonical_json, canonical_uuid
+from everloop.contracts.episodes import canonical_uuid
 from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput
 from everloop.contracts.ids import event_id
 from everloop.contracts.loop_spec import ActionKind
-from everloop.contracts.serving import Decision, Receipt, Submission
+from everloop.contracts.serving import Decision, Receipt, Submission, question_sha256
 from everloop.serving.batches import Batch
 from everloop.serving.bodies import Body as BodyModel
 from everloop.serving.bodies import Id, Person, Word
@@ -36,9 +35,6 @@ SERVE = "serve"
 _INLINE_BYTES = 32 * 1024
 """Larger bodies are worked on by a thread, so that nobody else's request waits for them; so is what
 needs a model that isn't loaded."""
-
-_EVERYTHING = "all"
-"""Stands for an absent ``valid_actions`` in the checksum: looking for NaN begins at a null."""
 
 
 class DecideBody(BodyModel):
@@ -192,8 +188,7 @@ def _question(service: Service, caller: Caller, body: DecideBody) -> Asked:
     about = service.workspace.pseudonyms.in_arguments(body.action_arguments, caller.tenant)
     try:
         stored = dict(service.vault.seal(spec, caller.tenant, decision_id, body.context))
-        valid = _EVERYTHING if body.valid_actions is None else body.valid_actions
-        asked = canonical_json([person, spec.name, stored, valid, about])
+        asked = question_sha256(person, spec.name, stored, body.valid_actions, about)
     except (ShouldFixInput, ValueError, TypeError) as problem:
         check_context(spec, body.context)  # says which field, where one of them is the reason
         raise ShouldFixArgument(
@@ -204,7 +199,7 @@ def _question(service: Service, caller: Caller, body: DecideBody) -> Asked:
         spec=spec,
         user_id=person,
         context=body.context,
-        request_sha256=hashlib.sha256(asked.encode()).hexdigest(),
+        request_sha256=asked,
         valid_actions=None if body.valid_actions is None else tuple(body.valid_actions),
         action_arguments=about,
     )

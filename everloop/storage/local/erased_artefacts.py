@@ -122,6 +122,12 @@ class ErasedArtefacts:
                     if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
                         self.forget(path.stem)
 
+    def remove_datasets(self) -> int:
+        """Delete every dataset version and what runs made of it; how many versions there were."""
+        versions = self.present().datasets
+        self._delete(HeldFiles(versions))
+        return len(versions)
+
     def _follow(self, note: Path) -> None:
         try:
             held = documents.read(HeldFiles, note)

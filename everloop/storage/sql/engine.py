@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from everloop.contracts.errors import ShouldRetryLater
-from everloop.storage.sql import postgresql_engine, postgresql_errors, sqlite_engine
+from everloop.storage.sql import key_fence, postgresql_engine, postgresql_errors, sqlite_engine
 from everloop.storage.sql.migrate import SCHEMA_HEAD
 from everloop.storage.sql.sqlite_engine import (
     BUSY_SECONDS,
@@ -68,8 +68,11 @@ def open_beside(engine: Engine) -> Engine:
     Its user never waits until others give theirs back. Whoever opens it disposes of it.
     """
     if is_postgresql(engine):
-        return postgresql_engine.open_beside(engine)
-    return sqlite_engine.open_beside(engine)
+        beside = postgresql_engine.open_beside(engine)
+    else:
+        beside = sqlite_engine.open_beside(engine)
+    key_fence.hold_as(beside, engine)
+    return beside
 
 
 def is_postgresql(engine: Engine) -> bool:
@@ -102,7 +105,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
         ShouldFreeDisk: the disk is full; nothing was stored.
         ShouldRetryLater: PostgreSQL went away, another writer took too long or all connections are in
             use. When it went away during the commit, whether that was stored is not known: send the
-            same again.
+            same again. Or the key that ``key_fence.hold`` names was replaced: start the process anew.
         ShouldRestoreArtefact: the database is damaged, or its file was moved away or replaced: what
             was written to it may be lost.
     """
@@ -110,10 +113,12 @@ def writing(engine: Engine) -> Iterator[Connection]:
         if is_postgresql(engine):
             with connection.begin():
                 postgresql_engine.exclude_writers(connection)
+                key_fence.require(connection)
                 yield connection
         else:
             sqlite_engine.prepare_writing(connection)
             with connection.begin():
+                key_fence.require(connection)
                 yield connection
             sqlite_engine.require_file(connection)
 

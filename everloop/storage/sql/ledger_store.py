@@ -43,6 +43,18 @@ class SqlLedgerStore:
             yield SqlLedgerTransaction(connection)
 
 
+class JoinedLedgerStore:
+    """The ledger's tables within a write transaction that somebody else began and ends."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqlLedgerTransaction]:
+        """What is done here holds once the transaction that it is part of commits."""
+        yield SqlLedgerTransaction(self._connection)
+
+
 class SqlLedgerTransaction:
     """``LedgerTransaction`` on a connection whose transaction the store owns."""
 

@@ -110,6 +110,11 @@ def implied_by(connection: Connection, person: str, tenant: str) -> Implied:
 
 def _profiles_of(connection: Connection, person: str, tenant: str) -> tuple[str, ...]:
     """Ids that a person's profiles have if any augmentation of the tenant made them."""
+    return tuple(inside_profile_id(person, one) for one in variations(connection, tenant))
+
+
+def variations(connection: Connection, tenant: str) -> tuple[str, ...]:
+    """What tells one profile of a person from another, of all that augmentations may have made."""
     asked = select(synthetic_jobs.c.parameters).where(
         _of(synthetic_jobs, tenant), synthetic_jobs.c.kind == SyntheticKind.AUGMENT.value
     )
@@ -120,7 +125,7 @@ def _profiles_of(connection: Connection, person: str, tenant: str) -> tuple[str,
     if not copies:
         return ()
     varied = (f"{seed}/{n}" for seed, count in sorted(copies.items()) for n in range(count))
-    return tuple(inside_profile_id(person, one) for one in ("real", *varied))
+    return ("real", *varied)
 
 
 def erasable_rows(person: str, tenant: str, implied: Implied | None = None) -> Iterator[PersonRows]:

@@ -82,7 +82,7 @@ class SqlProfileStore:
         with reading(self._engine) as connection:
             streaming = connection.execution_options(yield_per=_CHUNK)
             for row in streaming.execute(query.order_by(table.profile_id)).mappings():
-                yield _profile(row)
+                yield profile_of(row)
 
     def remove(self, loop: str, sources: Collection[ProfileSource], tenant: str = "default") -> int:
         """Delete a loop's profiles of some sources; how many they were."""
@@ -129,7 +129,8 @@ def _stored(connection: Connection, tenant: str, ids: list[str]) -> dict[str, by
     return {row[0]: row[1] for row in rows}
 
 
-def _profile(row: RowMapping) -> SyntheticProfile:
+def profile_of(row: RowMapping) -> SyntheticProfile:
+    """The record of a row of ``synthetic_profiles``."""
     return SyntheticProfile(
         profile_id=row["profile_id"],
         persona_vector=row["persona_vector"],
