@@ -73,7 +73,9 @@ def gate_evidence(
         evaluation=read(PolicyEvaluation, evaluation.path),
         quality=read(QualityFigures, quality.path).checks,
         anomaly_share=read(RewardFigures, Path(rewards.path) / "figures.json").anomaly_share,
-        budget=max((n.budget for n in notes), key=lambda b: b.mu_squared_period),
+        budget=max(
+            (n.budget for n in notes), key=lambda b: (b.mu_squared_period, b.epsilon_tonight)
+        ),
         explained_share=explained_share_of(explanations.path),
         inputs={name: sha256_of(artefact.path) for name, artefact in artefacts.items()},
     )

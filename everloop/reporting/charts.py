@@ -95,7 +95,9 @@ def budget_gauge(notes: Sequence[ReleaseNote]) -> Markup:
     """Share of the period's mu^2 that is gone; mu^2 adds up exactly over releases, epsilon doesn't."""
     if not notes:
         return Markup("")
-    budget = max((note.budget for note in notes), key=lambda b: b.mu_squared_period)
+    budget = max(
+        (note.budget for note in notes), key=lambda b: (b.mu_squared_period, b.epsilon_tonight)
+    )
     whole = budget.mu_squared_budget
     if not whole > 0:
         return Markup("")
@@ -107,7 +109,7 @@ def budget_gauge(notes: Sequence[ReleaseNote]) -> Markup:
     left = max(0.0, 1.0 - used)
     description = (
         f"Of the person who has spent most: {percent(used)} of the {budget.period_days}-day "
-        f"budget is used, {percent(tonight)} by this run. Measured in μ², which adds up over "
+        f"budget is used, at most {percent(tonight)} by this run. Measured in μ², which adds up over "
         "releases."
     )
     segments = [

@@ -164,7 +164,7 @@ class RunEvidence:
         """The privacy budget after the night's last release."""
         return max(
             (note.budget for _, note in self.releases),
-            key=lambda budget: budget.mu_squared_period,
+            key=lambda budget: (budget.mu_squared_period, budget.epsilon_tonight),
             default=None,
         )
 

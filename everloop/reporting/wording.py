@@ -135,10 +135,24 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+_RELEASE_FIGURES = {
+    "weight_root_mean_square": "a weight's size, root mean square",
+    "noise_deviation_per_weight": "a weight's noise, root mean square deviation",
+    "learning_rate": "step size of the fit",
+    "profiles": "synthetic people drawn",
+    "noise_deviation": "deviation of the noise in each published sum, as a share of people",
+}
+
+
 def release_figure(name: str, value: float) -> tuple[str, str]:
     """(name, value) of a private release's own figure, in words."""
+    if name == "noise_share_of_acceptance":
+        return "how much of what sets made-up decisions' acceptance apart is noise", percent(value)
+    if name == "joint_pairs":
+        paid = "none: so few people pay for each trait by itself"
+        return "pairs of traits measured together", number(value) if value else paid
     if name == "warm_started":
         return "started from", "the release before it" if value else "nothing learned before"
     if name == "precision_in_first_fits":
         return "precision, added up over nights", f"{number(value)} times that of a first fit"
-    return words(name), number(value)
+    return _RELEASE_FIGURES.get(name, words(name)), number(value)

@@ -62,7 +62,7 @@ def exact_copies(near: Closeness) -> Check:
     return Check(
         "exact_copies",
         CheckStatus.FAILED if copied else CheckStatus.PASSED,
-        f"{near.copies} of {near.n} synthetic people equal a real person's context."
+        f"{near.copies:,} of {near.n:,} synthetic people equal a real person's context."
         if near.comparable
         else "Contexts hold no numbers, so that equal ones say nothing about copying.",
         float(near.copies),

@@ -97,6 +97,42 @@ def test_quality_of_held_out_people_is_not_charged_to_those_learned_from(run: Ru
     assert "13.9 % by this run" in shown
 
 
+def test_a_night_that_released_quality_alone_spent_something(run: RunEvidence) -> None:
+    """The other notes were written before, when nothing had been spent that night."""
+    assert run.user_model is not None
+    assert run.quality is not None
+    assert run.quality.release is not None
+    before = replace(run.user_model.budget, epsilon_tonight=0.0)
+    after = replace(before, epsilon_tonight=0.134)
+    model = replace(run.user_model, released=False, reused="Not due.", budget=before)
+    quality = replace(run.quality, release=replace(run.quality.release, budget=after))
+    told = replace(run, user_model=model, profiles=None, quality=quality)
+    assert "ε tonight, the most of any one person 0.134" in section(told, "privacy")
+
+
+def test_words_of_a_release_are_explained(run: RunEvidence) -> None:
+    assert run.user_model is not None
+    metrics = {
+        "noise_deviation_per_weight": 0.456,
+        "noise_share_of_acceptance": 0.056,
+        "joint_pairs": 0.0,
+    }
+    told = replace(run, user_model=replace(run.user_model, metrics=metrics))
+    shown = section(told, "synthetic")
+    assert "a weight's noise, root mean square deviation 0.456" in shown
+    assert "acceptance apart is noise 5.60" in shown
+    assert "none: so few people pay for each trait by itself" in shown
+    assert "sigma the standard deviation of the Gaussian noise" in section(told, "privacy")
+    assert "TSTR: learned from synthetic decisions" in shown
+
+
+def test_a_gap_below_its_noise_is_no_zero(run: RunEvidence) -> None:
+    assert run.quality is not None
+    gap = replace(PUBLISHED, name="marginal_gap", value=0.0, low=0.0, high=0.045)
+    shown = section(replace(run, quality=replace(run.quality, published=(gap,))), "synthetic")
+    assert "marginal gap none above its noise: at most 0.045" in shown
+
+
 def test_privacy_says_what_the_noise_cost(run: RunEvidence) -> None:
     shown = section(run, "privacy")
     assert "accepted from refused decisions 94.0" in shown
