@@ -88,6 +88,11 @@ class FeatureMap:
         return self.signals + self.presences + 2 + len(self.moving)
 
     @property
+    def end(self) -> int:
+        """Position of the journey end's logit."""
+        return self.signals + 1 + self.presences
+
+    @property
     def width(self) -> int:
         """F = A (1 + k') + g' + 1 if there is a history."""
         inner = 1 + len(self.interacting)

@@ -4,7 +4,8 @@ Heads in order: position of each signal within its range; acceptance, a reward o
 ``reward.success_at``; presence of the types whose silence says nothing; journey end, no next decision
 within ``journeys.ends_after_hours``; position of the next context's moving dimensions within [-1, 1].
 What is not known (a signal that is absent, an end that could still come, a next context without a next
-decision) has weight 0. A person's loss is the mean over their episodes of
+decision) has weight 0; a person of few decisions counts less for the end (``samples``). Their loss is the
+mean over their episodes of
 
     sum_h weight_h c_h cross-entropy(target_h, sigmoid(logit_h)),     c_h from ``HEAD_WEIGHT``.
 """

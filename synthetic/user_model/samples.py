@@ -12,6 +12,10 @@ from synthetic.people import PeopleEpisodes
 from synthetic.user_model.features import FeatureMap, Features
 from synthetic.user_model.outcomes import outcomes_of, resting_of
 
+SETTLED_DECISIONS = 5
+"""Decisions from which on a person counts in full for the journey's end. With fewer they count by their
+decisions: who leaves at once has few, and a mean over people would take their leaving for everybody's."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
@@ -42,9 +46,13 @@ def samples_of(spec: LoopSpec, features: FeatureMap, people: PeopleEpisodes) -> 
         len(rows), len(features.moving)
     )
     found = outcomes_of(spec, features, people.episodes, people.following, rows)
+    weight = found.weight * people.share.reshape(-1, 1)
+    decided = (people.rows >= 0).sum(axis=1)
+    counts = np.minimum(decided / SETTLED_DECISIONS, 1.0)
+    weight[:, features.end] *= np.repeat(counts, people.rows.shape[1])
     return Samples(
         people=len(people),
         seen=features.of(context, people.episodes.action[rows], resting),
         target=found.target,
-        weight=found.weight * people.share.reshape(-1, 1),
+        weight=weight,
     )

@@ -37,7 +37,7 @@ __all__ = ["LinearUserModel", "load_user_model", "release_user_model"]
 
 STAGE = "user_model"
 _PRODUCT = {"name", "context", "actions", "signals", "reward", "privacy", "journeys"}
-MECHANISM_VERSION = 2
+MECHANISM_VERSION = 3
 """Rises whenever the same inputs would give another release."""
 
 

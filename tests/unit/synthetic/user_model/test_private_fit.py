@@ -18,6 +18,7 @@ from synthetic.noise import Noise, SealedNoise
 from synthetic.people import gather, people_of
 from synthetic.user_model.features import FeatureMap, feature_map
 from synthetic.user_model.private_fit import private_fit
+from synthetic.user_model.samples import SETTLED_DECISIONS
 from synthetic.user_model.schedule import MOMENTUM, averaged_steps, noise_response
 from synthetic.user_model.weights import (
     Weights,
@@ -84,6 +85,7 @@ def by_hand(
                 following = rows[place + 1] if place + 1 < len(rows) else None
                 target, weight = wanted(episodes, row, following)
                 logits = logits_of(unflatten(FEATURES, weights), seen)
+                weight[FEATURES.end] *= min(1.0, len(rows) / SETTLED_DECISIONS)
                 residual = weight * (1 / (1 + np.exp(-logits)) - target)
                 gradient += gradient_of(FEATURES, seen, residual) / len(rows)
             summed += gradient * min(1.0, mechanism.clip / np.linalg.norm(gradient))
