@@ -85,6 +85,7 @@ class PostgresqlServer:
         self._binaries = binaries
         self._databases = 0
         self._free: list[str] = []
+        self._answered = False
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _user():
@@ -117,12 +118,19 @@ class PostgresqlServer:
         return f"postgresql://{SUPERUSER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it answers.
+
+        The first start leaves a port that somebody has taken since and looks for another one. Whoever
+        connected by it would else use, and lose, another session's server.
+        """
         give_up = time.monotonic() + _START_SECONDS
         while not self._started(give_up):  # what a killed server left is still being cleared away
             if time.monotonic() > give_up:
                 raise RuntimeError((self.folder / "log").read_text())
             time.sleep(0.2)
+            if not self._answered:
+                self.port = _free_port()
+        self._answered = True
 
     def _started(self, give_up: float) -> bool:
         """Start it once; False when it ended at once or didn't answer in time."""
@@ -148,13 +156,19 @@ class PostgresqlServer:
                 **_as_user(),
             )
         while time.monotonic() < give_up and self._process.poll() is None:
-            try:
-                psycopg.connect(self.url("postgres"), connect_timeout=2).close()
-            except psycopg.OperationalError:
-                time.sleep(0.05)
-            else:
+            if self._is_ours():
                 return True
+            time.sleep(0.05)
         return False
+
+    def _is_ours(self) -> bool:
+        """Whether the server at the port answers, and is this one."""
+        try:
+            with psycopg.connect(self.url("postgres"), connect_timeout=2) as connection:
+                found = connection.execute("SHOW data_directory").fetchone()
+        except psycopg.OperationalError:
+            return False
+        return found == (str(self.data),)
 
     def stop(self) -> None:
         """Shut down cleanly, sending every session away."""
@@ -274,12 +288,13 @@ def _memory() -> Path | None:
 
 
 @contextlib.contextmanager
-def running_server(on_disk: bool = False) -> Iterator[PostgresqlServer]:
-    """A started server that is killed and deleted at the end; skips where none is installed.
+def running_server(on_disk: bool = False, started: bool = True) -> Iterator[PostgresqlServer]:
+    """A server that is killed and deleted at the end; skips where none is installed.
 
     Args:
         on_disk: keep the cluster in the temporary folder of the disk, for measurements; otherwise in
             memory where there is room, since what tests kill is the server and not the machine.
+        started: start it; otherwise whoever asks does.
     """
     binaries = find_binaries()
     if binaries is None:
@@ -290,7 +305,8 @@ def running_server(on_disk: bool = False) -> Iterator[PostgresqlServer]:
     try:
         server = PostgresqlServer(folder, binaries)
         try:
-            server.start()
+            if started:
+                server.start()
             yield server
         finally:
             server.kill()
