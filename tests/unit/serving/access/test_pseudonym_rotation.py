@@ -351,15 +351,18 @@ rotation.rotate_pseudonyms(home, listed, False, "cli:test", datetime(2026, 4, 9,
 
 
 @pytest.mark.parametrize(
-    ("step", "at", "opens"),
+    ("home", "step", "at", "opens"),
     [
-        ("staged", 1, True),
-        ("moving", 1, True),
-        ("noting", 1, True),
-        ("committed", 1, False),
-        ("marked", 2, False),
-        ("replaced", 2, True),
+        ("sqlite", "staged", 1, True),
+        ("sqlite", "moving", 1, True),
+        ("sqlite", "noting", 1, True),
+        ("postgresql", "noting", 1, True),
+        ("sqlite", "committed", 1, False),
+        ("postgresql", "committed", 1, False),
+        ("sqlite", "marked", 2, False),
+        ("sqlite", "replaced", 2, True),
     ],
+    indirect=["home"],
 )
 def test_killed_anywhere_the_command_again_ends_it(
     home: Path, step: str, at: int, opens: bool
