@@ -120,7 +120,7 @@ def test_words_of_a_release_are_explained(run: RunEvidence) -> None:
     told = replace(run, user_model=replace(run.user_model, metrics=metrics))
     shown = section(told, "synthetic")
     assert "a weight's noise, root mean square deviation 0.456" in shown
-    assert "acceptance apart is noise 5.60" in shown
+    assert "acceptance apart is noise 5.6" in shown
     assert "none: so few people pay for each trait by itself" in shown
     assert "sigma the standard deviation of the Gaussian noise" in section(told, "privacy")
     assert "TSTR: learned from synthetic decisions" in shown
