@@ -317,7 +317,8 @@ def test_it_can_be_done_again_and_again(home: Path) -> None:
     place = open_workspace(home)
     assert place.ledger.verify() == 3
     assert (
-        place.ledger.statement(place.pseudonyms.of("ben"), asked_release(1).logical_date) is not None
+        place.ledger.statement(place.pseudonyms.of("ben"), asked_release(1).logical_date)
+        is not None
     )
     (outcome,) = receive(place, *records(place.pseudonyms))
     assert outcome.replayed == 4
