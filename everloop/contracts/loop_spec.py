@@ -212,7 +212,7 @@ class PrivacySpec(_Value):
     profiles_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     quality_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     clip: Annotated[float, Field(gt=0)] = 0.5
-    steps: Annotated[int, Field(ge=1, le=1000)] = 4
+    steps: Annotated[int, Field(ge=1, le=1000)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 12.0
     episodes_per_person: Annotated[int, Field(ge=1, le=1000)] = 20
     people_expected: Annotated[int, Field(ge=1)] = 10_000

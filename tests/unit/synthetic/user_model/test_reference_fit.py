@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.loop_spec import PrivacySpec
 from everloop.contracts.privacy import GaussianMechanism
 from synthetic.people import gather, people_of
 from synthetic.user_model.private_fit import private_fit
@@ -54,6 +55,23 @@ def test_many_quiet_steps_of_the_private_fit_tend_to_it() -> None:
     found, _ = loss_and_gradient(FEATURES, samples, fitted.flat)
     cold, _ = loss_and_gradient(FEATURES, samples, COLD.flat)
     assert (found - best) / (cold - best) < 0.02
+
+
+def test_a_cold_first_fit_with_the_shipped_numbers_gets_near_it() -> None:
+    """Steps, rate and clip as the specification has them, and no noise: what is left is theirs."""
+    shipped = PrivacySpec(people_expected=300)
+    spec = SPEC.model_copy(update={"privacy": shipped})
+    mechanism = GaussianMechanism(sigma=1e-6, clip=shipped.clip, steps=shipped.steps)
+
+    def silent(shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        return np.zeros(shape)
+
+    fitted = private_fit(spec, FEATURES, PEOPLE, COLD, mechanism, shipped.learning_rate, silent)
+    samples = samples_of(spec, FEATURES, PEOPLE)
+    best, _ = loss_and_gradient(FEATURES, samples, reference_fit(spec, FEATURES, PEOPLE).flat)
+    found, _ = loss_and_gradient(FEATURES, samples, fitted.flat)
+    cold, _ = loss_and_gradient(FEATURES, samples, COLD.flat)
+    assert (found - best) / (cold - best) < 0.1
 
 
 def test_nobody_is_refused() -> None:
