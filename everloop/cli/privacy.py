@@ -61,7 +61,11 @@ def plan(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a run would spend before it does, for how many people, and how long the rest lasts."""
+    """Show what a run would spend before it does, for how many people, and how long the rest lasts.
+
+    People are counted whom the ledger knows: who was charged before. Whoever was not has a full budget,
+    and how many of them tonight's data will hold is not known before a run.
+    """
     from everloop.loops import load
 
     spec, on = load(loop), _day(day)
@@ -73,15 +77,17 @@ def plan(
         (stage.stage, _what(stage), f"{stage.epsilon:.4g}", f"{stage.mu_squared:.6f}", _whom(stage))
         for stage in found.stages
     ]
-    print_table("", ("stage", "on " + on.isoformat(), "ε", "μ²", "people who can pay"), cells)
+    print_table(
+        "", ("stage", "on " + on.isoformat(), "ε", "μ²", "people in the ledger who can pay"), cells
+    )
     print_pairs(
         {
-            "this date together": f"ε = {found.epsilon:.4g}",
+            "this date, of one person": f"ε = {found.epsilon:.4g} at most, by taking part in every stage",
             "spent in the period": f"ε = {found.budget.epsilon_period:.4g} of "
             f"{found.budget.epsilon_budget:g} at δ = {found.budget.delta:g}",
             "lasts until": f"{found.lasts_until} ({found.budget.nights_left} nights)",
             "another night from": found.free_again or "no date in the coming period",
-            "people without budget": found.budget.people_retired,
+            "people in the ledger without budget": found.budget.people_retired,
         }
     )
 
@@ -97,7 +103,9 @@ def _what(stage: StagePlan) -> str:
 def _whom(stage: StagePlan) -> str:
     if stage.done or stage.serves_until is not None:
         return "-"
-    return f"{stage.affordable:,} of {stage.people:,}, and everyone who is new"
+    if not stage.people:
+        return "nobody was charged yet: all have a full budget"
+    return f"{stage.affordable:,} of {stage.people:,}; whoever is not in it has a full budget"
 
 
 @app.command()

@@ -186,8 +186,9 @@ class StagePlan:
 class BudgetPlan:
     """What a date would spend and how long the budget lasts.
 
-    ``epsilon``: of the stages that are due, together. ``budget``: before them. ``lasts_until``: the last
-    date of a plan of nights that the person who spent most can pay for from here.
+    ``epsilon``: of a person who takes part in every stage that is due, the most that anybody can spend.
+    ``budget``: before them. ``lasts_until``: the last date of a plan of nights that the person who spent
+    most can pay for from here.
     ``free_again``: the first date on which that person can pay for another night; the date itself while
     they can, None when no date in the coming period is.
     """

@@ -64,7 +64,10 @@ def test_the_plan_of_a_first_night(home: Path) -> None:
     assert found["epsilon"] == pytest.approx(accounting.epsilon_of(BUDGET * 0.25, 1e-5))
     assert found["free_again"] == "2026-03-01"
     assert found["lasts_until"] == "2027-02-28"  # 365 nights from the first of March
-    assert "would be released" in run(*words)
+    shown = " ".join(run(*words).split())
+    assert "would be released" in shown
+    assert "nobody was charged yet: all have a full budget" in shown
+    assert "0 of 0" not in shown
 
 
 def test_the_plan_says_what_is_paid_for_what_serves_and_who_can_pay(home: Path) -> None:
@@ -74,11 +77,13 @@ def test_the_plan_says_what_is_paid_for_what_serves_and_who_can_pay(home: Path) 
     same = json.loads(run(*words, "--date", "2026-03-01", "--json"))
     assert all(stage["done"] and stage["epsilon"] == 0.0 for stage in same["stages"])
     assert same["epsilon"] == 0.0
-    shown = run(*words, "--date", "2026-03-02")
-    assert "not due: the last release serves until 2026-05-30" in " ".join(shown.split())
+    shown = " ".join(run(*words, "--date", "2026-03-02").split())
+    assert "not due: the last release serves until 2026-05-30" in shown
     next_day = json.loads(run(*words, "--date", "2026-03-02", "--json"))
     user_model, profiles, quality = next_day["stages"]
     assert (user_model["people"], user_model["affordable"]) == (120, 120)
+    assert "people in the ledger who can pay" in shown
+    assert "120 of 120; whoever is not in it has a full budget" in shown
     assert profiles["serves_until"] == "2026-05-30"
     assert (profiles["mu_squared"], quality["affordable"]) == (0.0, 120)
     later = BUDGET * 0.75 / 365
