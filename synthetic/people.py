@@ -150,7 +150,8 @@ def require_bounded(episodes: EncodedEpisodes) -> None:
 def inputs_sha256(episodes: EncodedEpisodes, followed: Following | None = None) -> str:
     """SHA-256 of the arrays that a release is computed from: the same noise never covers others.
 
-    Signal means count to nine digits, so that a database that sums in another order changes nothing.
+    Signal means and rewards count to nine digits, so that a database that sums in another order changes
+    nothing.
     """
     after: tuple[np.ndarray[Any, Any], ...] = ()
     if followed is not None:
@@ -163,6 +164,7 @@ def inputs_sha256(episodes: EncodedEpisodes, followed: Following | None = None) 
         episodes.context,
         episodes.action,
         np.round(episodes.signals, 9),
+        np.round(episodes.reward, 9) + 0.0,
         episodes.timestamp,
         *after,
     ):

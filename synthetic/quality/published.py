@@ -124,7 +124,6 @@ def release_quality(
         "profiles": hashlib.sha256(np.ascontiguousarray(profiles.context).tobytes()).hexdigest(),
         "averaged_with": before.facts.release_id if before else "",
         "inputs": inputs_sha256(asked),
-        "rewards": hashlib.sha256(np.round(asked.reward, 9).tobytes()).hexdigest(),
         "expected": people_expected(spec),
     }
 

@@ -92,3 +92,12 @@ def test_inputs_are_told_apart_but_not_by_rounding() -> None:
     episodes.signals[2, 0] += 1e-6
     assert inputs_sha256(episodes) != before
     assert inputs_sha256(make(4, seed=2)) != before
+
+
+def test_rewards_are_inputs() -> None:
+    episodes = make(4)
+    before = inputs_sha256(episodes)
+    episodes.reward[3] += 1e-13
+    assert inputs_sha256(episodes) == before
+    episodes.reward[3] = np.nan if np.isfinite(episodes.reward[3]) else 0.5
+    assert inputs_sha256(episodes) != before
