@@ -38,7 +38,8 @@ def status(
     on: date,
     tonight: Sequence[LedgerRow] = (),
 ) -> BudgetStatus:
-    """The budget on a date, of the person who has spent most in the period that ends with it.
+    """The budget on a date, of the person who has spent most in the period that ends with it; later
+    releases do not count.
 
     ``epsilon_tonight`` is the most that any one person spent in ``tonight``'s releases: they may be over
     different people, whose losses do not add up.
@@ -62,7 +63,7 @@ def status(
     start = period_start(on, privacy.period_days)
     released = list({row.release_id: row for row in tonight}.values())
     within = spending(ledger, releases_of(rows, lambda d: start < d <= on), people)
-    total = spending(ledger, releases_of(rows), people)
+    total = spending(ledger, releases_of(rows, lambda d: d <= on), people)
     used = used_shares(within, privacy)
     period = float(used.max(initial=0.0)) * budget
     left = min(privacy.period_days, max(0, math.floor((budget - period) / night + _ROUNDING)))

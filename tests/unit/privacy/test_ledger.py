@@ -300,6 +300,17 @@ def test_tonight_is_what_one_person_spent_at_most(ledger: Ledger) -> None:
     assert status.epsilon_tonight == status.epsilon_period
 
 
+def test_status_on_a_date_knows_nothing_of_later_releases(ledger: Ledger) -> None:
+    reserve(ledger, request(0, share=0.3))
+    reserve(ledger, request(1, share=0.2))
+    delta = SPEC.privacy.delta
+    for days, share in ((-1, 0.0), (0, 0.3), (1, 0.5), (100, 0.5)):
+        status = ledger.status(SPEC, DAY + timedelta(days=days))
+        assert status.epsilon_since_first_seen == pytest.approx(
+            accounting.epsilon_of(BUDGET * share, delta)
+        )
+
+
 def test_status_counts_the_retired(ledger: Ledger) -> None:
     reserve(ledger, request(0, share=0.99), (ANN, BEN))
     status = ledger.status(SPEC, DAY)
