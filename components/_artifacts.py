@@ -79,7 +79,8 @@ class GateVerdict(dsl.Artifact):
 
 
 class Checkpoint(dsl.Artifact):
-    """A folder: ``checkpoint.json`` (``ModelCheckpoint``, as registered) and ``model_card.md``."""
+    """A folder: ``checkpoint.json`` (``ModelCheckpoint``, as registered) and its cards, for operators and
+    for everyone."""
 
     schema_title = "system.EverloopCheckpoint"
     schema_version = "0.0.1"

@@ -14,7 +14,7 @@ from everloop.contracts.figures import QualityFigures
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, ModelType
 from everloop.registry.registration import Candidate, register
-from everloop.trust.model_card import model_card
+from everloop.trust.model_card import AUDIENCES, CARD_FILES, model_card
 from everloop.wiring import Workspace
 from rl.policy_card import PolicyCard
 
@@ -54,25 +54,32 @@ def register_candidate(
     }
     notes = (released_note(user_model.path), released_note(profiles.path))
     provenance = provenance_of(policy.path, notes)
-    text = model_card(
-        spec,
-        version=card.version,
-        provenance=provenance,
-        releases=notes,
-        lineage=lineage,
-        dataset=manifest,
-        evaluation=found,
-        verdict=answer,
-        published=read(QualityFigures, quality.path).published,
-    )
-    card_file = write_atomically(text.encode(), out / "model_card.md")
+    cards = {
+        audience: model_card(
+            spec,
+            version=card.version,
+            provenance=provenance,
+            releases=notes,
+            lineage=lineage,
+            dataset=manifest,
+            evaluation=found,
+            verdict=answer,
+            published=read(QualityFigures, quality.path).published,
+            audience=audience,
+        )
+        for audience in AUDIENCES
+    }
+    card_files = [
+        write_atomically(text.encode(), out / CARD_FILES[audience])
+        for audience, text in cards.items()
+    ]
     names = ("policy.onnx", "policy.safetensors", "policy.json")
     row = register(
         Candidate(
             loop=spec.name,
             tenant=tenant,
             model_type=ModelType.INTERVENTION,
-            files={name: folder / name for name in names} | {card_file.name: card_file},
+            files={name: folder / name for name in names} | {f.name: f for f in card_files},
             served="policy.onnx",
             performance_metrics=_figures(found, card),
             lineage=lineage,

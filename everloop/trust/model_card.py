@@ -14,6 +14,12 @@ from everloop.contracts.privacy import ReleaseNote
 from everloop.trust.explain import in_words
 
 Audience = Literal["operators", "public"]
+AUDIENCES: tuple[Audience, ...] = ("operators", "public")
+CARD_FILES: Mapping[Audience, str] = {
+    "operators": "model_card.md",
+    "public": "model_card_public.md",
+}
+"""The file of each card among a checkpoint's."""
 _INSIDE = (
     "Figures that are computed from logged decisions stay inside the trust boundary and are shown to "
     "operators only."

@@ -52,6 +52,7 @@ def test_the_example_goes_all_the_way_to_a_started_rollout(example: OpenedRun, h
     assert registry.alias("companion", "candidate")[0] == example.checkpoint.checkpoint_id
     assert example.checkpoint.provenance is Provenance.PRIVATE_RELEASE
     assert example.checkpoint.lineage["dataset"] == example.manifest.dataset_id
+    assert {"model_card.md", "model_card_public.md"} <= set(example.checkpoint.files)
 
 
 def test_the_example_learned_what_its_truth_rewards(example: OpenedRun) -> None:
