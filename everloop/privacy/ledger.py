@@ -119,7 +119,7 @@ class Ledger:
         """
         offered = tuple(sorted(set(people)))
         with self._store.transaction() as ledger:
-            rows = sound_rows(ledger)
+            rows = self._sound(ledger)
             before = [row for row in rows if _same_slot(row, request)]
             if before:
                 return self._again(ledger, request, before, offered)
@@ -144,7 +144,7 @@ class Ledger:
             ShouldRepairLedger: the ledger does not verify.
         """
         with self._store.transaction() as ledger:
-            rows = sound_rows(ledger)
+            rows = self._sound(ledger)
             of_release = [row for row in rows if row.release_id == release_id]
             if not of_release:
                 raise ShouldFixArgument(
@@ -191,7 +191,7 @@ class Ledger:
             ShouldRepairLedger: the ledger does not verify.
         """
         with self._store.transaction() as ledger:
-            return outlook.planned(ledger, sound_rows(ledger), spec, pipeline, on)
+            return outlook.planned(ledger, self._sound(ledger), spec, pipeline, on)
 
     def rename(self, pseudonyms: Mapping[str, str]) -> int:
         """Move everyone's spending to pseudonyms (old -> new) of another key; how many they are.
@@ -205,7 +205,7 @@ class Ledger:
         if len(set(pseudonyms.values())) != len(pseudonyms):
             raise ShouldFixArgument("Two people would have one pseudonym.")
         with self._store.transaction() as ledger:
-            check_people(ledger, sound_rows(ledger), self._keys.commits)
+            self._sound(ledger)
             people = ledger.people()
             missing = sum(person not in pseudonyms for person in people)
             if missing:
@@ -234,9 +234,14 @@ class Ledger:
             ShouldRepairLedger: naming the first bad row, or what does not belong to any.
         """
         with self._store.transaction() as ledger:
-            rows = sound_rows(ledger)
-            check_people(ledger, rows, self._keys.commits)
-            return len(rows)
+            return len(self._sound(ledger))
+
+    def _sound(self, ledger: LedgerTransaction) -> tuple[LedgerRow, ...]:
+        """Every row, after every check that there is: budget is judged by who was charged, so that they
+        are checked against the commitments before anything is charged, completed or planned."""
+        rows = sound_rows(ledger)
+        check_people(ledger, rows, self._keys.commits)
+        return rows
 
     def _charge(
         self,

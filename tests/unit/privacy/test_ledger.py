@@ -455,6 +455,34 @@ def test_a_broken_chain_stops_everything(
         ledger.complete(unfinished, "blob:2", "a" * 64)
 
 
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        (
+            f"UPDATE privacy_charges SET people = {as_sql([4, 5, 6])} WHERE release = 4",
+            "row 6 .* is charged to other people",
+        ),
+        (TAMPERED["a forgotten total"][0], "Person 0{12} was charged"),
+    ],
+    ids=["others were charged", "a forgotten total"],
+)
+def test_who_was_charged_is_checked_before_anybody_is_charged_again(
+    damaged: tuple[Ledger, Callable[[str], None]], statement: str, said: str
+) -> None:
+    ledger, damage = damaged
+    unfinished = ledger.history()[-1].release_id
+    reserve(ledger, request(3, share=0.1), PEOPLE[:3])
+    damage(statement)
+    rows = ledger.history()
+    with pytest.raises(ShouldRepairLedger, match=said):
+        reserve(ledger, request(4, share=0.1))
+    with pytest.raises(ShouldRepairLedger, match=said):
+        ledger.complete(unfinished, "blob:2", "a" * 64)
+    with pytest.raises(ShouldRepairLedger, match=said):
+        ledger.plan(SPEC, "companion/default", DAY + timedelta(days=4))
+    assert ledger.history() == rows
+
+
 def test_a_lost_seed_stops_the_resumption(
     damaged: tuple[Ledger, Callable[[str], None]],
 ) -> None:
@@ -469,7 +497,7 @@ def test_another_key_cannot_open_seeds_or_commitments(
 ) -> None:
     ledger, _ = damaged
     stranger = Ledger(ledger._store, KEY[::-1], Clock())
-    with pytest.raises(ShouldProvideKey, match=r"row 5 .* which is not here"):
+    with pytest.raises(ShouldProvideKey, match=r"row 1 .* which is not here"):
         reserve(stranger, request(2, share=0.1))
     with pytest.raises(ShouldProvideKey, match="EVERLOOP_LEDGER_KEY_PREVIOUS"):
         stranger.verify()
