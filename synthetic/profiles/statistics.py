@@ -11,7 +11,7 @@ post-processing, as is the mixture that is fitted to them.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +198,25 @@ def averaged(
     older = previous.facts.precision * kept
     total = older + mu_squared
     return (previous.vector * older + tonight * mu_squared) / total, total
+
+
+def restated(statistics: ProfileStatistics, people_expected: int) -> ProfileStatistics:
+    """The same release as shares of another number of expected people; its counts stay as they are."""
+    facts = statistics.facts
+    factor = facts.people_expected / people_expected
+    return replace(
+        statistics,
+        sums=statistics.sums * factor,
+        pairs=statistics.pairs * factor,
+        moments=statistics.moments * factor,
+        facts=replace(
+            facts,
+            people_expected=people_expected,
+            deviation=facts.deviation * factor,
+            pair_deviation=facts.pair_deviation * factor,
+            persona_deviation=facts.persona_deviation * factor,
+        ),
+    )
 
 
 def save_statistics(path: Path | str, statistics: ProfileStatistics) -> Path:

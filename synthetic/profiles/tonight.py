@@ -29,6 +29,7 @@ from synthetic.profiles.statistics import (
     averaged,
     load_statistics,
     noisy_sums,
+    restated,
     save_statistics,
     statistics_of,
 )
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 STAGE = "profiles"
-MECHANISM_VERSION = 3
+MECHANISM_VERSION = 4
 _PROFILES_FILE = "people.safetensors"
 _LARGEST = 10_000_000
 
@@ -236,7 +237,8 @@ def _statistics_before(
 ) -> tuple[ProfileStatistics | None, float]:
     """(the release before, what is kept of its weight: it fades by 1 / period_days a day).
 
-    None of another encoding, plan or persona space: their entries mean something else.
+    None of another encoding, plan or persona space: their entries mean something else. One that was
+    divided by another number of expected people is restated for the present one.
     """
     found = night.previous()
     if found is None:
@@ -256,4 +258,5 @@ def _statistics_before(
     if not same or facts.persona_space != version:
         return None, 1.0
     days = (night.logical_date - row.logical_date).days
-    return before, float((1.0 - 1.0 / night.spec.privacy.period_days) ** days)
+    restating = restated(before, night.spec.privacy.people_expected)
+    return restating, float((1.0 - 1.0 / night.spec.privacy.period_days) ** days)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -204,7 +204,22 @@ def _before(night: Night, layout: EncodingLayout) -> PublishedQuality | None:
         published = load_published(found[1])
     except EverloopError:  # of another format: start anew
         return None
-    return published if published.facts.encoder == layout.encoder else None
+    if published.facts.encoder != layout.encoder:
+        return None
+    return restated(published, people_expected(night.spec))
+
+
+def restated(published: PublishedQuality, expected: float) -> PublishedQuality:
+    """The same release divided by another number of expected people; its counts stay as they are."""
+    factor = published.facts.people_expected / expected
+    return PublishedQuality(
+        replace(published.sums, sums=published.sums.sums * factor),
+        replace(
+            published.facts,
+            deviation=published.facts.deviation * factor,
+            people_expected=expected,
+        ),
+    )
 
 
 def _averaged(

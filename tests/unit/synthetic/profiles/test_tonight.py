@@ -43,6 +43,7 @@ from synthetic.profiles.statistics import (
     averaged,
     load_statistics,
     noisy_sums,
+    restated,
     save_statistics,
     shares_alone,
 )
@@ -264,6 +265,31 @@ def test_nights_add_precision(place: Place) -> None:
     _, second = night(place, episodes, days=90)
     kept = (1 - 1 / 365) ** 90
     assert second.metrics["precision_in_first_fits"] == pytest.approx(kept + LATER_IN_FIRST_FITS)
+
+
+def test_other_expected_people_leave_the_counts_as_they_were(place: Place) -> None:
+    """Two nights of 200 people: their number is told within its noise, whatever N divides."""
+    episodes = make(200)
+    for days, expected in ((0, 200), (90, 4000)):
+        spec = spec_with("privacy", people_expected=expected, min_people=50)
+        path, _ = night(place, episodes, days, spec)
+    statistics = load_statistics(path.parent / "profiles.safetensors", LAYOUT)
+    facts = statistics.facts
+    scale = facts.people_expected * facts.scale
+    told = np.array([statistics.sums[v.part].sum() * scale for v in variables(LAYOUT)])
+    bins = np.array([v.bins for v in variables(LAYOUT)])
+    assert facts.people_expected == 4000
+    assert facts.averaged_with
+    assert (np.abs(told - 200) <= 4.5 * facts.deviation * scale * np.sqrt(bins)).all()
+
+
+def test_a_restated_release_has_the_same_counts_and_noise(place: Place) -> None:
+    path, _ = night(place, make(100))
+    found = load_statistics(path.parent / "profiles.safetensors", LAYOUT)
+    other = restated(found, 6000)
+    np.testing.assert_allclose(other.vector * 6000, found.vector * 600)
+    for name in ("deviation", "pair_deviation", "persona_deviation"):
+        assert getattr(other.facts, name) * 6000 == pytest.approx(getattr(found.facts, name) * 600)
 
 
 def test_a_dull_first_night_after_a_new_encoding_starts_anew(place: Place) -> None:

@@ -203,6 +203,22 @@ def test_more_nights_make_figures_more_certain(tmp_path: Path) -> None:
     assert nights[2] < nights[1] < nights[0]
 
 
+def test_other_expected_people_leave_counts_as_they_were(tmp_path: Path) -> None:
+    """300 held-out people on both nights: their number is told within its noise, whatever divides."""
+    place = Place.at(tmp_path)
+    many = SPEC.model_copy(
+        update={"privacy": SPEC.privacy.model_copy(update={"people_expected": 6000})}
+    )
+    released(place)
+    second, _ = released(place, DAY + timedelta(days=1), spec=many)
+    facts, plain = second.facts, second.sums.sums / second.sums.weights
+    told = plain[: 2 * CLASSES].sum() * facts.people_expected
+    noise = facts.deviation * facts.people_expected / second.sums.weights[0]
+    assert facts.averaged_with
+    assert facts.people_expected == people_expected(many)
+    assert abs(told - 300) <= 4.5 * noise * np.sqrt(2 * CLASSES)
+
+
 def test_a_spent_budget_reuses_the_last_release_and_says_so(tmp_path: Path) -> None:
     place = Place.at(tmp_path)
     tiny = {"period_days": 2, "first_fit_share": 0.9}
