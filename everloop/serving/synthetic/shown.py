@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from pydantic import BaseModel
 
+from everloop.contracts.models import ProfileSource
 from everloop.contracts.serving import JobState
 from everloop.contracts.synthetic_jobs import FileFormat, SyntheticJob, SyntheticKind
 from everloop.sdk.synthetic.stats import SyntheticStats
@@ -14,6 +15,9 @@ from everloop.sdk.synthetic.stats import SyntheticStats
 NOT_WORKING = (
     "This service was started with --no-train: the job waits for one that works in this workspace."
 )
+
+_MADE_UP = {ProfileSource.GENERATED.value}
+"""Sources whose profiles follow from private releases alone, so that their number tells of nobody."""
 
 
 class SyntheticParameters(BaseModel):
@@ -59,10 +63,10 @@ class SyntheticJobState(BaseModel):
     parameters: SyntheticParameters
     releases: list[SyntheticRelease]
     """What it is drawn from, the same whenever it is continued."""
-    done: int
-    """Profiles that are made and stored."""
-    total: int
-    """Profiles in all; 0 while unknown."""
+    done: int | None
+    """Profiles that are made and stored; null for an augmentation, where it would count real people."""
+    total: int | None
+    """Profiles in all, 0 while unknown; null for an augmentation."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -84,7 +88,7 @@ class SyntheticJobStates(BaseModel):
 
 
 class SyntheticCount(BaseModel):
-    """Stored profiles of one source from one release."""
+    """Stored profiles of one source from one release; sources that hold real people are not listed."""
 
     source: str
     release_id: str
@@ -127,8 +131,9 @@ class SyntheticStatsShown(BaseModel):
     """Synthetic people of one loop: counts, releases, budget and published quality."""
 
     loop: str
-    profiles: dict[str, int]
-    """Source (generated, augmented, real) -> stored profiles."""
+    profiles: dict[str, int | None]
+    """Source (generated, augmented, real) -> stored profiles; null where it would count real people,
+    who are counted exactly only inside the trust boundary: everloop synth stats."""
     by_release: list[SyntheticCount]
     releases: list[SyntheticRelease]
     budget: SyntheticBudget
@@ -148,6 +153,7 @@ def job_shown(job: SyntheticJob, works: bool) -> SyntheticJobState:
         works: whether this service works on jobs.
     """
     asked = job.parameters
+    tells = job.kind is SyntheticKind.GENERATE
     names = set(SyntheticParameters.model_fields)
     return SyntheticJobState(
         job_id=job.job_id,
@@ -164,8 +170,8 @@ def job_shown(job: SyntheticJob, works: bool) -> SyntheticJobState:
             )
             for used in job.releases
         ],
-        done=job.done,
-        total=job.total,
+        done=job.done if tells else None,
+        total=job.total if tells else None,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
@@ -187,14 +193,18 @@ def job_shown(job: SyntheticJob, works: bool) -> SyntheticJobState:
 
 
 def stats_shown(stats: SyntheticStats) -> SyntheticStatsShown:
-    """Statistics."""
+    """Statistics without the exact counts of real people that they hold."""
     budget = stats.budget
     return SyntheticStatsShown(
         loop=stats.loop,
-        profiles=dict(stats.profiles),
+        profiles={
+            source: profiles if source in _MADE_UP else None
+            for source, profiles in stats.profiles.items()
+        },
         by_release=[
             SyntheticCount(source=c.source, release_id=c.release_id, profiles=c.profiles)
             for c in stats.by_release
+            if c.source in _MADE_UP
         ],
         releases=[
             SyntheticRelease(

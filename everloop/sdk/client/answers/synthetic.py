@@ -49,7 +49,8 @@ class SyntheticJob:
     Attributes:
         kind: ``generate`` or ``augment``.
         state: ``queued``, ``running``, ``succeeded`` or ``failed``.
-        done, total: profiles; ``total`` is 0 while it is not known.
+        done, total: profiles; ``total`` is 0 while it is not known. ``None`` for an augmentation, whose
+            profiles count real people.
         files: of a generation that has succeeded; an augmentation stays inside the service.
         error: why the last attempt failed; empty when none did.
         note: what whoever asked should know.
@@ -62,8 +63,8 @@ class SyntheticJob:
     requested_by: str
     parameters: SyntheticParameters
     releases: tuple[SyntheticRelease, ...]
-    done: int
-    total: int
+    done: int | None
+    total: int | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -132,10 +133,15 @@ class SyntheticPattern:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticStats:
-    """What there is of synthetic people; ``profiles`` is by source: generated, augmented, real."""
+    """What there is of synthetic people.
+
+    Attributes:
+        profiles: by source; ``None`` for augmented and real ones, whose number would count real people.
+        by_release: of generated ones.
+    """
 
     loop: str
-    profiles: Mapping[str, int]
+    profiles: Mapping[str, int | None]
     by_release: tuple[SyntheticCount, ...]
     releases: tuple[SyntheticRelease, ...]
     budget: SyntheticBudget

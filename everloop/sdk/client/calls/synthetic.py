@@ -103,8 +103,8 @@ def waited(
             return job
         if clock() + poll > give_up:
             raise ShouldRetryLater(
-                f"Synthetic job {job_id} is {job.state} after {timeout:g} s, "
-                f"{job.done} of {job.total or '?'} profiles done. {job.note}".strip(),
+                f"Synthetic job {job_id} is {job.state} after {timeout:g} s{_so_far(job)}. "
+                f"{job.note}".strip(),
                 "Wait for it again.",
             )
         yield Pause(poll)
@@ -142,3 +142,7 @@ def downloaded(delivery: Delivery, job_id: str, path: Path) -> Steps[Path]:
 def _sha256_of(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _so_far(job: SyntheticJob) -> str:
+    return "" if job.done is None else f", {job.done} of {job.total or '?'} profiles done"

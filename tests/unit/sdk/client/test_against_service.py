@@ -249,6 +249,11 @@ def test_synthetic_people_are_asked_for_waited_for_and_fetched(
         client.download_people(name, tmp_path / "none")
     inside = client.augment_people(per_person=2, seed=5)
     assert (inside.kind, inside.files) == ("augment", ())
+    assert (inside.done, inside.total) == (None, None)
+    with pytest.raises(ShouldRetryLater, match=r"queued after 0\.05 s\."):
+        client.wait_for_people(inside.job_id, timeout=0.05, poll=0.02)
+    counted = client.synthetic_stats("coach").profiles
+    assert (counted["augmented"], counted["real"]) == (None, None)
     with pytest.raises(ShouldFixArgument, match="augment"):
         client.download_people(inside.job_id, tmp_path / "none")
     with pytest.raises(ShouldAskForScope):
