@@ -10,6 +10,7 @@ not covered by the mechanism, so reasons stay with operators.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -199,7 +200,7 @@ def _not_due(night: Night, usable: Usable) -> Released | None:
     if due is None:
         return None
     found = night.ledger.latest_release(night.pipeline, night.stage, night.logical_date)
-    if found is None:  # what was paid for was never finished
+    if found is None:
         return None
     row, url, sha256 = found
     stored = night.blobs.fetch(url, sha256)
@@ -243,9 +244,10 @@ def note_of(
     ``people`` counts who took part; like the budget's figures it stays inside the trust boundary.
     """
     spec, row = night.spec, released.row
+    history = night.ledger.history(night.pipeline)
     tonight = [
         other
-        for other in night.ledger.history(night.pipeline)
+        for other in history
         if other.status is ReleaseStatus.RESERVED and other.logical_date == night.logical_date
     ]
     alone = night.ledger.status(spec, night.logical_date, [row])
@@ -262,8 +264,28 @@ def note_of(
         parameters=parameters,
         budget=night.ledger.status(spec, night.logical_date, tonight),
         metrics=dict(metrics),
-        warnings=_warnings(spec, row),
+        warnings=(*_lost(night, history), *_warnings(spec, row)),
         due=released.due,
+    )
+
+
+def _lost(night: Night, history: Sequence[LedgerRow]) -> tuple[str, ...]:
+    """What earlier dates of the period paid for and never finished."""
+    completed = {row.release_id for row in history if row.status is ReleaseStatus.SPENT}
+    lost = [
+        row
+        for row in history
+        if row.stage == night.stage
+        and row.release_id not in completed
+        and 0 < (night.logical_date - row.logical_date).days < night.spec.privacy.period_days
+    ]
+    if not lost:
+        return ()
+    dates = ", ".join(sorted(row.logical_date.isoformat() for row in lost))
+    return (
+        f"The {night.stage} release of {dates} was reserved and never finished: mu^2 "
+        f"{math.fsum(row.mu_squared for row in lost):.3g} is spent without a release. Rerun the date "
+        "with the data that it had to have one.",
     )
 
 

@@ -8,6 +8,10 @@ over the days that it serves: one for the user model and quality, ``profiles_ref
 With a release every R days and k = ceil(period / R) of them in a period at most, a later one gets
 min((1 - first) R / period, (1 - first) / (k - 1), 1 / k), so that a period costs at most the stage's
 share, whether it holds the first release (first + (k - 1) later <= 1) or not (k later <= 1).
+
+That counts releases that were completed. A reservation that never was is spent without a release: the
+stage's next one is as large and as soon as if it had not been, and the filter refuses whatever the
+budget then cannot pay.
 """
 
 from __future__ import annotations
@@ -18,7 +22,13 @@ from datetime import date, timedelta
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec, PrivacySpec
-from everloop.contracts.privacy import BudgetStatus, GaussianMechanism, LedgerRow, Mechanism
+from everloop.contracts.privacy import (
+    BudgetStatus,
+    GaussianMechanism,
+    LedgerRow,
+    Mechanism,
+    ReleaseStatus,
+)
 from everloop.privacy import accounting, mechanisms, renyi
 
 USER_MODEL = "user_model"
@@ -95,27 +105,29 @@ def planned_mechanism(
     """The mechanism of a date, given a pipeline's ledger rows.
 
     A date that has a row keeps that row's mechanism, whatever came later: a rerun asks for what was
-    paid. Otherwise it is the first fit exactly when the stage has no row at all.
+    paid. Otherwise it is the first fit exactly when no release of the stage was ever completed.
     """
     rows = [row for row in history if row.stage == stage]
     for row in rows:
         if row.logical_date == on:
             return mechanisms.from_json(row.mechanism)
-    return night_mechanism(spec, stage, first=not rows)
+    first = not any(row.status is ReleaseStatus.SPENT for row in rows)
+    return night_mechanism(spec, stage, first=first)
 
 
 def served_by(
     privacy: PrivacySpec, stage: str, on: date, history: Sequence[LedgerRow]
 ) -> LedgerRow | None:
-    """The release that makes a new one not due on a date; ``None`` where one is due.
+    """The completed release that makes a new one not due on a date; ``None`` where one is due.
 
     A date's own release, finished or not, is always due: its rerun returns or resumes it.
     """
     rows = [row for row in history if row.stage == stage and row.logical_date <= on]
-    last = max(rows, key=lambda row: (row.logical_date, row.sequence), default=None)
-    if last is None or last.logical_date == on:
+    if any(row.logical_date == on for row in rows):
         return None
-    return last if on < due_after(privacy, last) else None
+    completed = [row for row in rows if row.status is ReleaseStatus.SPENT]
+    last = max(completed, key=lambda row: (row.logical_date, row.sequence), default=None)
+    return last if last is not None and on < due_after(privacy, last) else None
 
 
 def due_after(privacy: PrivacySpec, release: LedgerRow) -> date:

@@ -60,7 +60,7 @@ def test_profiles_are_one_release_of_unit_norm() -> None:
     refit=st.integers(1, 200),
     rate=st.sampled_from([1.0, 0.1]),
 )
-def test_a_period_of_nights_fits_the_budget(
+def test_a_period_of_completed_nights_fits_the_budget(
     first: float, period: int, refit: int, rate: float
 ) -> None:
     spec = with_privacy(
@@ -101,6 +101,22 @@ def test_a_stage_is_due_when_its_last_release_has_served_its_days() -> None:
     assert plan.served_by(privacy, "user_model", date(2026, 3, 2), (last,)) is None
 
 
+def test_what_was_never_finished_neither_serves_nor_was_first() -> None:
+    spec = with_privacy()
+    lost = row(date(2026, 5, 30), "profiles", status=ReleaseStatus.RESERVED)
+    whole = row(date(2026, 3, 1), "profiles")
+    tomorrow = date(2026, 5, 31)
+    assert plan.served_by(spec.privacy, "profiles", tomorrow, (whole, lost)) is None
+    assert plan.served_by(spec.privacy, "profiles", tomorrow, (lost,)) is None
+    assert plan.served_by(spec.privacy, "profiles", lost.logical_date, (whole, lost)) is None
+    early = row(date(2026, 4, 1), "profiles", status=ReleaseStatus.RESERVED)
+    assert plan.served_by(spec.privacy, "profiles", date(2026, 4, 2), (whole, early)) == whole
+    first = plan.night_mechanism(spec, "profiles", first=True)
+    later = plan.night_mechanism(spec, "profiles", first=False)
+    assert plan.planned_mechanism(spec, "profiles", tomorrow, (lost,)) == first
+    assert plan.planned_mechanism(spec, "profiles", tomorrow, (whole, lost)) == later
+
+
 def test_a_subsampled_user_model_costs_what_is_planned_at_the_judging_order() -> None:
     spec = with_privacy(sampling_rate=0.05, steps=300)
     planned = plan.night_mu_squared(spec, "user_model", first=False)
@@ -119,7 +135,12 @@ def test_unknown_stages_have_no_budget() -> None:
         plan.night_mechanism(with_privacy(), "training", first=True)
 
 
-def row(on: date, stage: str = "user_model", sigma: float = 9.0) -> LedgerRow:
+def row(
+    on: date,
+    stage: str = "user_model",
+    sigma: float = 9.0,
+    status: ReleaseStatus = ReleaseStatus.SPENT,
+) -> LedgerRow:
     return LedgerRow(
         sequence=1,
         release_id="r",
@@ -133,7 +154,7 @@ def row(on: date, stage: str = "user_model", sigma: float = 9.0) -> LedgerRow:
         delta=1e-5,
         people=1,
         people_commitment="",
-        status=ReleaseStatus.RESERVED,
+        status=status,
         recorded_at=datetime(2026, 1, 1, tzinfo=UTC),
         library="",
         previous_sha256="",

@@ -272,13 +272,52 @@ def test_profiles_that_were_never_finished_are_resumed_or_made_anew(place: Place
     assert release(night(place, stage="profiles"), PEOPLE, {"a": 1}, work).reused == ""
 
 
-def test_nothing_serves_where_the_only_profiles_were_never_finished(place: Place) -> None:
+def kill(night: Night) -> None:
     work = Work()
     work.dies = True
     with pytest.raises(KeyboardInterrupt):
-        release(night(place, stage="profiles"), PEOPLE, {"a": 1}, work)
-    made = release(night(place, 1, stage="profiles"), PEOPLE, {"a": 1}, Work())
+        release(night, PEOPLE, {"a": 1}, work)
+
+
+@pytest.mark.parametrize("stage", plan.STAGES)
+def test_after_a_lost_first_fit_the_next_one_is_the_first(place: Place, stage: str) -> None:
+    kill(night(place, stage=stage))
+    tomorrow = night(place, 1, dataset="e" * 64, stage=stage)
+    made = release(tomorrow, PEOPLE, {"a": 2}, Work())
     assert (made.reused, made.row.logical_date) == ("", DAY + timedelta(days=1))
+    first = plan.night_mu_squared(SPEC, stage, first=True)
+    assert made.row.mu_squared == pytest.approx(first)
+    (warning,) = note_of(tomorrow, made, 1, {}).warnings
+    assert warning.startswith(
+        f"The {stage} release of {DAY} was reserved and never finished: mu^2 {first:.3g} is spent"
+    )
+
+
+def test_a_lost_refit_is_made_the_next_night(place: Place) -> None:
+    every = SPEC.privacy.profiles_refit_days
+    release(night(place, stage="profiles"), PEOPLE, {"a": 1}, Work())
+    kill(night(place, every, stage="profiles"))
+    tomorrow = night(place, every + 1, dataset="e" * 64, stage="profiles")
+    made = release(tomorrow, PEOPLE, {"a": 2}, Work())
+    assert (made.reused, made.row.logical_date) == ("", DAY + timedelta(days=every + 1))
+    assert made.row.mu_squared == pytest.approx(
+        plan.night_mu_squared(SPEC, "profiles", first=False)
+    )
+    served = night(place, every + 2, stage="profiles")
+    reused = release(served, PEOPLE, {"a": 3}, Work())
+    assert reused.due == DAY + timedelta(days=2 * every + 1)
+    for seen, shown in ((tomorrow, made), (served, reused)):
+        assert "never finished" in note_of(seen, shown, 1, {}).warnings[0]
+
+
+def test_losses_never_take_more_than_the_budget(place: Place) -> None:
+    """By hand: a first fit of the user model is .7 * .25 of the budget, so five fit and six do not."""
+    for days in range(5):
+        kill(night(place, days))
+    with pytest.raises(ShouldWaitForBudget, match="0 of 60 people can afford"):
+        release(night(place, 5), PEOPLE, {"a": 2}, Work())
+    budget = place.ledger.status(SPEC, DAY + timedelta(days=5))
+    assert budget.mu_squared_period == pytest.approx(0.875 * budget.mu_squared_budget)
 
 
 def test_every_stage_has_a_first_fit(place: Place) -> None:
