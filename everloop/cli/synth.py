@@ -180,6 +180,8 @@ def stats(loop: Loop, tenant: Tenant = "default", home: Home = None, as_json: Js
     if found.quality:
         rows = [(e.name, _number(e.value), _number(e.low), _number(e.high)) for e in found.quality]
         print_table("Published quality", ("figure", "value", "low", "high"), rows)
+        for method in sorted({figure.method for figure in found.quality}):
+            typer.echo(f"  {method}")
     else:
         typer.echo("  No quality figure was published yet.")
     if found.patterns:

@@ -176,11 +176,12 @@ def _privacy(spec: LoopSpec, releases: Sequence[ReleaseNote], inside: bool) -> s
 def _published(figures: Sequence[Estimate]) -> str:
     if not figures:
         return ""
-    rows = [(figure.name.replace("_", " "), _interval(figure)) for figure in figures]
+    rows = [(figure.name.replace("_", " "), _interval(figure), figure.method) for figure in figures]
     return (
         "## Quality of the simulated people\n\n"
         "Measured on people whom nothing was learned from, through a private release of its own; the "
-        "interval is of the noise that protects them.\n\n" + _table(("figure", "value"), rows)
+        "interval is of the noise that protects them. An average over nights is about the models of all of "
+        "them, older ones counting for less.\n\n" + _table(("figure", "value", "how"), rows)
     )
 
 

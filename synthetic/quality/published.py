@@ -2,14 +2,17 @@
 
 Each person's vector (``published_vectors``) has norm at most 1, the ledger's clip; their sum gets Gaussian
 noise and is divided by a public constant. Everything else is post-processing: nights are averaged with
-their mu^2 as weights, older ones faded, and figures (``published_figures``) are ratios of the released
-sums with the interval that the noise gives them.
+their mu^2 as weights, and figures (``published_figures``) are ratios of the released sums with the interval
+that the noise gives them. Each night asks about its own user model; older nights fade by
+1 / ``MEMORY_NIGHTS`` a day, the memory of the user model itself, and ``PublishedFacts.method`` says how old
+the mean is, since no interval of noise covers that models and people change.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -21,7 +24,7 @@ from safetensors.numpy import save
 
 from everloop.contracts.datasets import EncodedEpisodes, EncodingLayout, Float
 from everloop.contracts.documents import write_atomically
-from everloop.contracts.errors import EverloopError, ShouldRestoreArtefact
+from everloop.contracts.errors import EverloopError, ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.evaluation import Estimate
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import BlobStore, PrivacyLedger, Reservation
@@ -30,12 +33,15 @@ from everloop.contracts.simulation import ProfileBatch, UserModel
 from synthetic.noise import SealedNoise
 from synthetic.people import gather, inputs_sha256, people_of, require_bounded
 from synthetic.quality.published_figures import Sums, figures_of
-from synthetic.quality.published_vectors import noisy_sums, ruler_of
+from synthetic.quality.published_vectors import noisy_sums, ruler_of, shared_columns
 from synthetic.release import Night, mechanism_of, note_of, release
+from synthetic.user_model.nights import MEMORY_NIGHTS
 
 STAGE = "quality"
-MECHANISM_VERSION = 1
-FORMAT = 1
+MECHANISM_VERSION = 2
+FORMAT = 2
+KEPT_PER_DAY = 1.0 - 1.0 / MEMORY_NIGHTS
+"""What a night's weight is multiplied by for every day that it is older than tonight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,8 @@ class PublishedFacts:
 
     ``precision``: mu^2 of every release that went into the average, older ones faded. ``deviation``:
     standard deviation of the noise in each entry of ``Sums.sums``. ``people_expected``: the public
-    constant that sums are divided by.
+    constant that sums are divided by. ``last_date``, ``first_date``: the newest and the oldest night in
+    the average, ISO. ``age_days``: mean age of the nights on ``last_date``, with the average's own weights.
     """
 
     release_id: str
@@ -57,7 +64,32 @@ class PublishedFacts:
     people_expected: float
     sigma: float
     averaged_with: str
+    last_date: str
+    first_date: str
+    age_days: float
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        ordered = date.fromisoformat(self.first_date) <= date.fromisoformat(self.last_date)
+        if not (ordered and 0.0 <= self.age_days < math.inf):
+            raise ShouldFixArgument(
+                f"Published quality: nights from {self.first_date} to {self.last_date}, "
+                f"{self.age_days} days old on average, are in no order."
+            )
+
+    @property
+    def method(self) -> str:
+        """Which nights and models the figures are the mean of, and what their intervals cover."""
+        if self.first_date == self.last_date:
+            return (
+                f"private release about the models of {self.last_date} alone; the interval is of its "
+                "noise, not of change since"
+            )
+        return (
+            f"private release: mean over the models of the nights {self.first_date} to {self.last_date}, "
+            f"{self.age_days:.1f} days old on average; the interval is of the noise, not of change "
+            "between them or since"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +103,7 @@ class PublishedQuality:
     def figures(self) -> tuple[Estimate, ...]:
         """``acceptance_auc``, ``acceptance_accuracy``, ``acceptance_brier``,
         ``expected_reward_absolute_error`` and ``marginal_gap``; NaN where the noise hides a figure."""
-        return figures_of(self.sums, self.facts.deviation, self.facts.release_id)
+        return figures_of(self.sums, self.facts.deviation, self.facts.release_id, self.facts.method)
 
 
 def release_quality(
@@ -113,7 +145,7 @@ def release_quality(
     night = Night(spec, ledger, blobs, pipeline, STAGE, logical_date, dataset_id, Path(workdir))
     asked = episodes.where(episodes.holdout & ~episodes.comparison & np.isfinite(episodes.reward))
     require_bounded(asked)
-    before = _before(night, layout)
+    before, days = _before(night, layout)
     configuration = {
         "version": MECHANISM_VERSION,
         "product": spec.model_dump(
@@ -140,9 +172,7 @@ def release_quality(
             (mechanism.sigma * mechanism.clip, expected),
             SealedNoise(reservation.noise_seed, STAGE),
         )
-        sums, precision = _averaged(
-            tonight, reservation.row.mu_squared, before, 1.0 - 1.0 / spec.privacy.period_days
-        )
+        sums, precision, age = _averaged(tonight, reservation.row.mu_squared, before, days)
         one_night = mechanism.sigma * mechanism.clip / expected
         facts = PublishedFacts(
             release_id=reservation.release_id,
@@ -155,6 +185,9 @@ def release_quality(
             people_expected=expected,
             sigma=mechanism.sigma,
             averaged_with=before.facts.release_id if before else "",
+            last_date=logical_date.isoformat(),
+            first_date=before.facts.first_date if before else logical_date.isoformat(),
+            age_days=age,
         )
         return save_published(path, PublishedQuality(sums, facts))
 
@@ -196,17 +229,21 @@ def load_published(path: Path | str) -> PublishedQuality:
     return found
 
 
-def _before(night: Night, layout: EncodingLayout) -> PublishedQuality | None:
+def _before(night: Night, layout: EncodingLayout) -> tuple[PublishedQuality | None, int]:
+    """(the release before that can be averaged with tonight's, its age in days)."""
     found = night.previous()
     if found is None:
-        return None
+        return None, 0
+    row, path = found
     try:
-        published = load_published(found[1])
+        published = load_published(path)
     except EverloopError:  # of another format: start anew
-        return None
-    if published.facts.encoder != layout.encoder:
-        return None
-    return restated(published, people_expected(night.spec))
+        return None, 0
+    same_marginals = len(published.sums.shares) == len(shared_columns(layout))
+    if published.facts.encoder != layout.encoder or not same_marginals:
+        return None, 0
+    days = (night.logical_date - row.logical_date).days
+    return restated(published, people_expected(night.spec)), days
 
 
 def restated(published: PublishedQuality, expected: float) -> PublishedQuality:
@@ -223,19 +260,17 @@ def restated(published: PublishedQuality, expected: float) -> PublishedQuality:
 
 
 def _averaged(
-    tonight: Sums, mu_squared: float, before: PublishedQuality | None, kept: float
-) -> tuple[Sums, float]:
-    """(sums, precision) of tonight and the nights before, weighted by mu^2, older ones faded."""
-    if before is None or len(before.sums.sums) != len(tonight.sums):
-        return tonight, mu_squared
-    older = before.facts.precision * kept
+    tonight: Sums, mu_squared: float, before: PublishedQuality | None, days: int
+) -> tuple[Sums, float, float]:
+    """(sums, precision, mean age in days) of tonight and the nights before, weighted by mu^2 and faded."""
+    if before is None:
+        return tonight, mu_squared, 0.0
+    older = before.facts.precision * KEPT_PER_DAY**days
     total = older + mu_squared
     mixed: Callable[[Float, Float], Float] = lambda a, b: (a * older + b * mu_squared) / total  # noqa: E731
-    return (
-        Sums(
-            mixed(before.sums.sums, tonight.sums),
-            tonight.weights,
-            mixed(before.sums.shares, tonight.shares),
-        ),
-        total,
+    sums = Sums(
+        mixed(before.sums.sums, tonight.sums),
+        tonight.weights,
+        mixed(before.sums.shares, tonight.shares),
     )
+    return sums, total, (before.facts.age_days + days) * older / total

@@ -21,7 +21,7 @@ NAMES = (
     "marginal_gap",
 )
 _GAP = NAMES[-1]
-METHOD = "private release; the interval is of its noise"
+METHOD = "private release; the interval is of its noise, not of change"
 _DRAWS = 1_000
 _LEAST = 4.0
 """Deviations of its noise that a denominator must be above 0 by; below, the noise hides the figure."""
@@ -53,7 +53,9 @@ class Sums:
             )
 
 
-def figures_of(found: Sums, deviation: float, release_id: str) -> tuple[Estimate, ...]:
+def figures_of(
+    found: Sums, deviation: float, release_id: str, method: str = METHOD
+) -> tuple[Estimate, ...]:
     """The figures with their noise's intervals; ``n`` is 0, since no count of people is published.
 
     The noise's law is public, so an interval is the value +- 1.96 deviations of what the same noise does
@@ -66,6 +68,7 @@ def figures_of(found: Sums, deviation: float, release_id: str) -> tuple[Estimate
         found: the sums.
         deviation: standard deviation of the noise in each entry of ``found.sums``.
         release_id: seeds the repetition of the noise, which is public and spends nothing.
+        method: says which nights the sums are the mean of.
     """
     seed = int(release_id[:8], 16)
     noise = np.random.default_rng([20_260_105, seed]).standard_normal((_DRAWS, len(found.sums)))
@@ -75,11 +78,11 @@ def figures_of(found: Sums, deviation: float, release_id: str) -> tuple[Estimate
     for index, name in enumerate(NAMES):
         value, repeated = float(values[index]), again[np.isfinite(again[:, index]), index]
         if not np.isfinite(value) or len(repeated) < _DRAWS // 2:
-            told.append(nothing(name, "the noise hides it"))
+            told.append(nothing(name, f"the noise hides it; {method}"))
             continue
         spread = TWO_SIDED * float(repeated.std())
         shown, low, high = (_shown(name, end) for end in (value, value - spread, value + spread))
-        told.append(Estimate(name, shown, low, high, CONFIDENCE, 0, 0, METHOD))
+        told.append(Estimate(name, shown, low, high, CONFIDENCE, 0, 0, method))
     return tuple(told)
 
 

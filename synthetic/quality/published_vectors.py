@@ -52,8 +52,7 @@ def ruler_of(layout: EncodingLayout, model: UserModel, profiles: ProfileBatch) -
     action = np.array([v[t % len(v)] for v, t in zip(valid, turn, strict=True)], dtype=np.int64)
     chance = model.acceptance(profiles.context[rows], action)
     edges = np.quantile(chance, np.arange(1, CLASSES) / CLASSES)
-    every = variables(layout)
-    columns = np.unique(np.linspace(0, len(every) - 1, min(MARGINALS, len(every))).astype(np.int64))
+    columns = shared_columns(layout)
     bins = bins_of(layout, profiles.context)
     inside, shares = np.zeros(total_bins(layout)), []
     for column in columns:
@@ -64,6 +63,12 @@ def ruler_of(layout: EncodingLayout, model: UserModel, profiles: ProfileBatch) -
         inside[chosen] = 1.0
         shares.append(held[chosen].sum())
     return Ruler(np.asarray(edges), columns, inside, np.array(shares))
+
+
+def shared_columns(layout: EncodingLayout) -> Int:
+    """(V,) positions of the variables whose marginals are compared: evenly over all, at most four."""
+    every = len(variables(layout))
+    return np.unique(np.linspace(0, every - 1, min(MARGINALS, every)).astype(np.int64))
 
 
 def person_vectors(

@@ -128,16 +128,18 @@ def test_the_public_card_shows_no_figure_that_nobody_paid_for() -> None:
         NOTE, released=False, reused="37 people have episodes to learn from, fewer than 100."
     )
     inside = replace(NOTE, stage="quality", people=4711, metrics={"acceptance_auc": 0.8181})
-    published = (Estimate("acceptance_accuracy", 0.7434, 0.71, 0.77, 0.95, 0, 0, "release"),)
+    published = (
+        Estimate("acceptance_accuracy", 0.7434, 0.71, 0.77, 0.95, 0, 0, "mean over nights"),
+    )
     arguments: dict[str, Any] = {"releases": (reused, inside), "published": published}
     card = _card(audience="public", **arguments)
     for secret in ("37 people", "4711", "4,711", "0.8181", "0.31", "d1"):
         assert secret not in card, secret
-    assert "| acceptance accuracy | 0.7434 [0.71, 0.77] |" in card
+    assert "| acceptance accuracy | 0.7434 [0.71, 0.77] | mean over nights |" in card
     assert "people whom nothing was learned from" in card
     operators = _card(**arguments)
     assert "37 people" in operators
-    assert "| acceptance accuracy | 0.7434 [0.71, 0.77] |" in operators
+    assert "| acceptance accuracy | 0.7434 [0.71, 0.77] | mean over nights |" in operators
     assert "Quality of the simulated people" not in _card(audience="public")
 
 

@@ -34,6 +34,7 @@ from synthetic.quality.published_vectors import (
     person_vectors,
     ruler_of,
 )
+from synthetic.user_model.nights import MEMORY_NIGHTS
 from tests.unit.synthetic.quality.test_quality_check import GOOD, Model
 from tests.unit.synthetic.world import LAYOUT, SPEC, Place, make
 
@@ -185,7 +186,7 @@ def test_nights_are_averaged_by_what_they_cost(tmp_path: Path) -> None:
     second, later = released(place, DAY + timedelta(days=1))
     assert later.released
     assert later.mu_squared < note.mu_squared
-    kept = 1.0 - 1.0 / SPEC.privacy.period_days
+    kept = 1.0 - 1.0 / MEMORY_NIGHTS
     assert second.facts.precision == pytest.approx(kept * note.mu_squared + later.mu_squared)
     assert second.facts.averaged_with == first.facts.release_id
     assert second.facts.deviation < first.facts.deviation * 1.01
@@ -201,6 +202,34 @@ def test_more_nights_make_figures_more_certain(tmp_path: Path) -> None:
         released(place, DAY + timedelta(days=n), spec=spec)[0].facts.deviation for n in range(3)
     ]
     assert nights[2] < nights[1] < nights[0]
+
+
+def test_figures_fade_as_fast_as_the_user_model_and_say_whose_they_are(tmp_path: Path) -> None:
+    """A first night under 60 later days keeps (1 - 1/60)^60 of its weight, as the user model's own does."""
+    place = Place.at(tmp_path)
+    first, note = released(place)
+    later = DAY + timedelta(days=60)
+    second, cost = released(place, later, model=Model(-1.0))
+    older = note.mu_squared * (1.0 - 1.0 / MEMORY_NIGHTS) ** 60
+    facts = second.facts
+    assert facts.precision == pytest.approx(older + cost.mu_squared)
+    assert facts.age_days == pytest.approx(60 * older / facts.precision)
+    assert (facts.first_date, facts.last_date) == (DAY.isoformat(), later.isoformat())
+    assert all(DAY.isoformat() in e.method and "alone" in e.method for e in first.figures)
+    told = [e.method for e in second.figures if np.isfinite(e.value)]
+    assert told
+    for method in told:
+        assert f"nights {DAY} to {later}" in method
+        assert f"{facts.age_days:.1f} days old" in method
+        assert "of the noise, not of change" in method
+
+
+def test_nights_out_of_order_are_no_facts(tmp_path: Path) -> None:
+    facts = released(Place.at(tmp_path))[0].facts
+    with pytest.raises(ShouldFixArgument, match="in no order"):
+        dataclasses.replace(facts, first_date="2026-03-02")
+    with pytest.raises(ShouldFixArgument, match="in no order"):
+        dataclasses.replace(facts, age_days=-1.0)
 
 
 def test_other_expected_people_leave_counts_as_they_were(tmp_path: Path) -> None:
