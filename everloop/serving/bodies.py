@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 
 from everloop.serving.batches import Batch, Errors
 from everloop.serving.problems import MOST_ERRORS
@@ -16,6 +24,18 @@ Person = Annotated[
     str, Field(min_length=1, max_length=256, description="the product's own id; hashed at once")
 ]
 Word = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+def _no_truth(given: Any) -> Any:
+    if isinstance(given, bool):
+        raise ValueError("is true or false, not a number")
+    return given
+
+
+Whole = Annotated[int, BeforeValidator(_no_truth)]
+"""A whole number; true and false, which Python counts as 1 and 0, are none."""
+Number = Annotated[float, BeforeValidator(_no_truth)]
+"""A number; true and false are none."""
 
 
 class Body(BaseModel):
@@ -63,7 +83,7 @@ class RewardBody(Body):
     signal_type: Word
     value: float
     """In the range that the loop declares for the type."""
-    latency: Annotated[int, Field(ge=0, le=2**40)]
+    latency: Annotated[Whole, Field(ge=0, le=2**40)]
     """Seconds from the decision to the signal."""
     confidence: Annotated[float, Field(ge=0, le=1)] = 1.0
 

@@ -19,7 +19,7 @@ from everloop.contracts.feedback import FeedbackType, TargetElement
 from everloop.feedback.capture import SentFeedback
 from everloop.privacy.pseudonyms import Pseudonyms
 from everloop.serving.batches import Batch
-from everloop.serving.bodies import Id
+from everloop.serving.bodies import Id, Whole
 from everloop.serving.client_facts import ClientFacts, facts_of, named
 
 LARGEST_FEEDBACK_BATCH = 1_000
@@ -46,7 +46,7 @@ Moment = Annotated[
 ]
 """RFC 3339 with an offset, as UTC."""
 
-PersonId = Annotated[str, Field(min_length=1, max_length=256)] | int
+PersonId = Annotated[str, Field(min_length=1, max_length=256)] | Whole
 
 Kind = Literal[
     "rating",

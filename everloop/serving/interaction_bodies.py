@@ -15,7 +15,7 @@ from everloop.feedback.capture import LARGEST_SKEW
 from everloop.privacy.location import generalise
 from everloop.privacy.pseudonyms import Pseudonyms
 from everloop.serving.batches import Batch
-from everloop.serving.bodies import Id, Word
+from everloop.serving.bodies import Id, Whole, Word
 from everloop.serving.client_facts import ClientFacts, Kept, facts_of, named
 from everloop.serving.feedback_bodies import Moment, PersonId
 
@@ -23,7 +23,7 @@ LARGEST_INTERACTION_BATCH = 1_000
 MOST_CHARACTERS = 100_000
 """Of what was said, and of what was answered, as JSON."""
 
-Count = Annotated[int, Field(ge=0, le=2**40)]
+Count = Annotated[Whole, Field(ge=0, le=2**40)]
 
 
 class Turn(Kept):
@@ -98,7 +98,7 @@ class InteractionBody(Kept):
     tokens_out: Annotated[
         Count | None, Field(validation_alias=named("tokens_out", "tokensOut"))
     ] = None
-    retries: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    retries: Annotated[Whole, Field(ge=0, le=2**31 - 1)] = 0
     tools: Annotated[tuple[Word, ...], Field(max_length=256)] = ()
     escalated: bool = False
     client: ClientFacts | None = None

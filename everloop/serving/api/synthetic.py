@@ -64,7 +64,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
     }
 }
 Day = date
-Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Seed = Annotated[bodies.Whole, Field(ge=0, le=LARGEST_SEED)]
 JobId = Annotated[
     str,
     Field(
@@ -78,17 +78,17 @@ JobId = Annotated[
 class GenerateBody(bodies.Body):
     """Which people to make."""
 
-    n: Annotated[int, Field(ge=1, le=MOST_PROFILES)]
+    n: Annotated[bodies.Whole, Field(ge=1, le=MOST_PROFILES)]
     """How many."""
     loop: bodies.Word | None = None
     """The loop; may be left out where the service has one."""
     seed: Seed = asking.SEED
     """The same request gives the same file; drawing spends no privacy."""
-    edge_share: Annotated[float, Field(ge=0, le=1)] = asking.EDGE_SHARE
+    edge_share: Annotated[bodies.Number, Field(ge=0, le=1)] = asking.EDGE_SHARE
     """Share of diverse edge cases; the file marks them."""
-    variance: Annotated[float, Field(gt=0, le=LARGEST_VARIANCE)] = asking.VARIANCE
+    variance: Annotated[bodies.Number, Field(gt=0, le=LARGEST_VARIANCE)] = asking.VARIANCE
     """Spread around the released distribution; 1: as released."""
-    days: Annotated[int, Field(ge=1, le=MOST_JOURNEY_DAYS)] = asking.DAYS
+    days: Annotated[bodies.Whole, Field(ge=1, le=MOST_JOURNEY_DAYS)] = asking.DAYS
     """Days of simulated interactions."""
     format: FileFormat = FileFormat.PARQUET
     start: Day | None = None
@@ -101,7 +101,7 @@ class AugmentBody(bodies.Body):
 
     loop: bodies.Word | None = None
     """The loop; may be left out where the service has one."""
-    per_person: Annotated[int, Field(ge=1, le=MOST_COPIES)] = asking.COPIES
+    per_person: Annotated[bodies.Whole, Field(ge=1, le=MOST_COPIES)] = asking.COPIES
     """Variations of each person."""
     seed: Seed = asking.SEED
     date: Day | None = None
