@@ -19,6 +19,8 @@ MOST_COPIES = 100
 MOST_OPEN_JOBS = 20
 """Jobs of one tenant that may be queued or running."""
 MOST_JOURNEY_DAYS = 366
+EARLIEST_DAY, LATEST_DAY = date(1970, 1, 1), date(2999, 12, 31)
+"""Days that synthetic people may live on, with room for calendar arithmetic at both ends."""
 LARGEST_VARIANCE = 4.0
 LARGEST_SEED = 2**53 - 1
 """The largest whole number that every JSON reader keeps."""
@@ -49,7 +51,7 @@ class GenerateParameters:
         variance: spread around the released distribution, in (0, ``LARGEST_VARIANCE``]; 1: as released.
         days: of simulated interactions, 1..``MOST_JOURNEY_DAYS``.
         format: of the file.
-        start: day 0 of the interactions.
+        start: day 0 of the interactions, which end by ``LATEST_DAY``.
     """
 
     n: int
@@ -61,13 +63,19 @@ class GenerateParameters:
     start: date
 
     def __post_init__(self) -> None:
-        _require_within("n", self.n, 1, MOST_PROFILES)
-        _require_within("seed", self.seed, 0, LARGEST_SEED)
+        _require_whole("n", self.n, 1, MOST_PROFILES)
+        _require_whole("seed", self.seed, 0, LARGEST_SEED)
         _require_within("edge_share", self.edge_share, 0.0, 1.0)
         _require_within("variance", self.variance, 0.0, LARGEST_VARIANCE)
         if not self.variance > 0.0:
             raise ShouldFixArgument("variance=0 would make everybody alike.", "Give more than 0.")
-        _require_within("days", self.days, 1, MOST_JOURNEY_DAYS)
+        _require_whole("days", self.days, 1, MOST_JOURNEY_DAYS)
+        _require_day("start", self.start)
+        if (LATEST_DAY - self.start).days < self.days:
+            raise ShouldFixArgument(
+                f"start={self.start} with days={self.days} ends after {LATEST_DAY}.",
+                "Choose an earlier start or fewer days.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,8 @@ class AugmentParameters:
     Attributes:
         per_person: variations of each person, 1..``MOST_COPIES``.
         seed: of the variations.
-        logical_date: the day whose dataset version is read; people who opted out are not in it.
+        logical_date: the day whose dataset version is read, ``EARLIEST_DAY``..``LATEST_DAY``; people who
+            opted out are not in it.
     """
 
     per_person: int
@@ -85,8 +94,22 @@ class AugmentParameters:
     logical_date: date
 
     def __post_init__(self) -> None:
-        _require_within("per_person", self.per_person, 1, MOST_COPIES)
-        _require_within("seed", self.seed, 0, LARGEST_SEED)
+        _require_whole("per_person", self.per_person, 1, MOST_COPIES)
+        _require_whole("seed", self.seed, 0, LARGEST_SEED)
+        _require_day("logical_date", self.logical_date)
+
+
+def _require_day(name: str, day: date) -> None:
+    if not EARLIEST_DAY <= day <= LATEST_DAY:
+        raise ShouldFixArgument(
+            f"{name}={day} is not within {EARLIEST_DAY}..{LATEST_DAY}.", f"Choose another {name}."
+        )
+
+
+def _require_whole(name: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ShouldFixArgument(f"{name}={value!r} is no whole number.", f"Choose another {name}.")
+    _require_within(name, value, low, high)
 
 
 def _require_within(name: str, value: float, low: float, high: float) -> None:

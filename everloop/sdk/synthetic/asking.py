@@ -10,6 +10,7 @@ from everloop.contracts.errors import ShouldCollectMoreData
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.serving import JobState
 from everloop.contracts.synthetic_jobs import (
+    EARLIEST_DAY,
     AugmentParameters,
     FileFormat,
     GenerateParameters,
@@ -64,7 +65,7 @@ def ask_generate(
         variance=variance,
         days=days,
         format=form,
-        start=known or date.min,
+        start=known or EARLIEST_DAY,
     )
     releases = releases_of(workspace, spec, tenant)
     if known is None:
