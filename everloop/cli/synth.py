@@ -22,6 +22,7 @@ from everloop.cli.output import (
 )
 from everloop.cli.progress import ProfileBar
 from everloop.contracts.errors import (
+    EverloopError,
     ShouldFixArgument,
     ShouldFreeDisk,
     ShouldWait,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 BUSY = 4
 """Exit code: another process works on this job."""
+BAD_INPUT = 2
+"""Exit code: it was refused, and would be again."""
 AGAIN = 1
 """Exit code: it failed, and may succeed when it is tried again."""
 
@@ -249,9 +252,10 @@ def work(
     except ShouldWaitForWorker as problem:
         complain(problem)
         sys.exit(BUSY)
-    except (ShouldFreeDisk, ShouldWait) as problem:
+    except EverloopError as problem:
+        typer.echo(str(problem))  # standard output is what the job will say of it
         complain(problem)
-        sys.exit(AGAIN)
+        sys.exit(AGAIN if isinstance(problem, ShouldFreeDisk | ShouldWait) else BAD_INPUT)
 
 
 _GROUPS = 20

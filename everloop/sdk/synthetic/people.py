@@ -219,6 +219,11 @@ def work_on(
             failed = replace(claimed, state=JobState.FAILED, error=str(problem))
             jobs.finish(replace(failed, finished_at=datetime.now(UTC)), name)
             raise
+        except Exception:
+            words = "It failed unexpectedly: the log of the process that worked on it says why."
+            failed = replace(claimed, state=JobState.FAILED, error=words)
+            jobs.finish(replace(failed, finished_at=datetime.now(UTC)), name)
+            raise
         except KeyboardInterrupt:
             back = replace(claimed, state=JobState.QUEUED, attempts=claimed.attempts - 1)
             jobs.finish(back, name)

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
 from threading import Event, Thread
-from typing import Generic, Protocol
+from typing import ClassVar, Generic, Protocol
 
 from everloop.contracts.errors import EverloopError
 from everloop.contracts.ports import Clock
@@ -50,6 +50,9 @@ class JobWorker(ABC, Generic[J]):
         retry_s: pause after a first failed attempt, and twice that after a second; the lease is kept.
     """
 
+    rests_aside: ClassVar[bool] = False
+    """Whether other jobs run during that pause."""
+
     def __init__(
         self,
         name: str,
@@ -69,6 +72,7 @@ class JobWorker(ABC, Generic[J]):
         self._stale_after_s = stale_after_s
         self._closing = closing
         self._retry_s = retry_s
+        self._resting: list[Thread] = []
 
     def work(self) -> bool:
         """Run the next job to its end; False when there is none."""
@@ -82,16 +86,45 @@ class JobWorker(ABC, Generic[J]):
         stop, lost = Event(), Event()
         heart = Thread(target=self._beat, args=(job, stop, lost), name="job-heartbeat")
         heart.start()
+        aside = False
         try:
             ended = self._launched(job, stop)
             if ended.how is How.FAILED and _again(job, ended):
+                if self.rests_aside:
+                    rest = Thread(
+                        target=self._rest, args=(job, ended, stop, lost, heart), name="job-rest"
+                    )
+                    self._resting = [other for other in self._resting if other.is_alive()]
+                    self._resting.append(rest)
+                    rest.start()
+                    aside = True
+                    return True
                 stop.wait(self._retry_s * job.attempts)
         finally:
-            stop.set()
-            heart.join()
+            if not aside:
+                stop.set()
+                heart.join()
         if not lost.is_set():
             self._store(job, ended)
         return True
+
+    def settle(self, timeout_s: float) -> None:
+        """Wait until jobs that rest are given back; once ``closing`` is set they are at once."""
+        for rest in self._resting:
+            rest.join(timeout_s)
+
+    def _rest(self, job: J, ended: Ended, stop: Event, lost: Event, heart: Thread) -> None:
+        """Hold a job that failed until it may be tried again, then give it back."""
+        stop.wait(self._retry_s * job.attempts)
+        stop.set()
+        heart.join()
+        if lost.is_set():
+            return
+        try:
+            self._store(job, ended)
+        except Exception:
+            # without a heartbeat it is taken over
+            _logger.warning("job %s could not be given back", job.job_id, exc_info=True)
 
     def _launched(self, job: J, stop: Event) -> Ended:
         try:

@@ -16,6 +16,7 @@ from threading import Event, Thread
 from everloop.contracts.ports import Clock
 from everloop.contracts.serving import JobState
 from everloop.contracts.synthetic_jobs import SyntheticJob
+from everloop.serving.jobs import process
 from everloop.serving.jobs.process import Ended, How, Launcher, ProcessLauncher
 from everloop.serving.jobs.worker import JobWorker
 from everloop.serving.training.runner import source_of
@@ -49,6 +50,18 @@ class SynthesisLauncher(ProcessLauncher[SyntheticJob]):
         super().__init__(home / LOGS, busy_retry_s, grace_s)
         self._home, self._sources, self._worker = home, sources, worker
 
+    def ended(self, code: int, answer: bytes, log: Path) -> Ended:
+        """See ``ProcessLauncher``; a failure is told in the command's own words, which it answers with.
+
+        What else it said, such as a traceback, stays in the log.
+        """
+        if code == 0:
+            return Ended(How.SUCCEEDED)
+        heard = process.failed(code, log)
+        _logger.error("%s: %s", log, heard.error)
+        told = answer.decode(errors="replace").strip()
+        return Ended(How.FAILED, error=told or unexpected(code, log.stem), hopeless=heard.hopeless)
+
     def command(self, job: SyntheticJob) -> list[str]:
         """See ``ProcessLauncher``; ``ShouldNameKnownId`` for a loop that isn't served here."""
         return [
@@ -60,8 +73,19 @@ class SynthesisLauncher(ProcessLauncher[SyntheticJob]):
         ]
 
 
+def unexpected(code: int, job_id: str) -> str:
+    """What is told of a process that ended without a word of ours."""
+    ending = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+    return (
+        f"It failed unexpectedly ({ending}). Ask the operator of the service to read "
+        f"{LOGS}/{job_id}.log in its workspace."
+    )
+
+
 class SyntheticWorker(JobWorker[SyntheticJob]):
-    """Works on synthetic jobs; see ``JobWorker``."""
+    """Works on synthetic jobs; see ``JobWorker``. One that fails keeps no other tenant's waiting."""
+
+    rests_aside = True
 
     def left(
         self,
@@ -135,6 +159,7 @@ class SyntheticQueue:
         if self._thread is not None:
             self._thread.join(_CLOSE_S)
             self._thread = None
+        self._worker.settle(_CLOSE_S)
 
     def _work(self) -> None:
         while not self._closing.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import date, datetime
 
 from pydantic import BaseModel
@@ -16,6 +17,9 @@ NOT_WORKING = (
     "This service was started with --no-train: the job waits for one that works in this workspace."
 )
 
+_TRACEBACK = "Traceback (most recent call last)"
+_PLACE = re.compile(r"(?<![\w./])/(?:[^\s/'\":,;]+/)+([^\s/'\":,;]*)")
+"""An absolute path; its group is the file's own name."""
 _MADE_UP = {ProfileSource.GENERATED.value}
 """Sources whose profiles follow from private releases alone, so that their number tells of nobody."""
 
@@ -187,7 +191,7 @@ def job_shown(job: SyntheticJob, works: bool) -> SyntheticJobState:
             )
             for made in job.outputs
         ],
-        error=job.error,
+        error=_without_places(job.error),
         note="" if works or job.state is not JobState.QUEUED else NOT_WORKING,
     )
 
@@ -244,6 +248,13 @@ def stats_shown(stats: SyntheticStats) -> SyntheticStatsShown:
         ],
         notes=list(stats.notes),
     )
+
+
+def _without_places(error: str) -> str:
+    """An error in our words: without a traceback, and without the folders of files on this machine."""
+    if _TRACEBACK in error:
+        return "It failed unexpectedly: the operator of the service finds why in its log."
+    return _PLACE.sub(r"\1", error)
 
 
 def _finite(value: float) -> float | None:

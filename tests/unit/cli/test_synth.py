@@ -16,7 +16,12 @@ from everloop import settings
 from everloop.cli import app as cli
 from everloop.cli import main
 from everloop.cli.synth import AGAIN, BUSY
-from everloop.contracts.errors import ShouldCollectMoreData, ShouldFixArgument, ShouldFreeDisk
+from everloop.contracts.errors import (
+    ShouldCollectMoreData,
+    ShouldFixArgument,
+    ShouldFreeDisk,
+    ShouldRestoreArtefact,
+)
 from everloop.contracts.serving import JobState
 from everloop.contracts.synthetic_jobs import SyntheticJob
 from everloop.loops import load
@@ -166,6 +171,18 @@ def test_a_worker_s_job_is_carried_out_once(folder: Path, monkeypatch: pytest.Mo
     run(*asked)
     assert workspace.synthetic_jobs.job(job.job_id).state is JobState.SUCCEEDED
     run(*asked)
+
+
+def test_a_worker_s_refusal_is_told_on_standard_output_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def damaged(*_: object, **__: object) -> None:
+        raise ShouldRestoreArtefact("It is damaged.", "Restore it.")
+
+    job = claimed(folder)
+    monkeypatch.setattr("synthetic.generation.files.PartFiles.write", damaged)
+    assert ended(monkeypatch, "work", job.job_id, "--loop", "coach.yaml", "--worker", "w") == 2
+    assert capsys.readouterr().out == "It is damaged. Restore it.\n"
 
 
 def test_a_full_disk_may_be_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -256,6 +256,42 @@ def test_what_is_out_of_range_is_refused(
     assert field in {error["field"].split(".")[-1] for error in response.json()["errors"]}
 
 
+@pytest.mark.parametrize(
+    ("route", "body", "named"),
+    [
+        ("generate", {"n": 5, "days": 366, "start": "9999-12-31"}, "start=9999-12-31"),
+        ("generate", {"n": 5, "start": "0001-01-01"}, "start=0001-01-01"),
+        ("generate", {"n": 5, "days": 31, "start": "2999-12-01"}, "days=31"),
+        ("augment", {"date": "9999-12-31"}, "logical_date=9999-12-31"),
+    ],
+)
+def test_days_outside_the_calendar_are_refused(
+    client: Asking, route: str, body: dict[str, Any], named: str
+) -> None:
+    response = client.post(f"{HERE}/{route}", json=body)
+    assert response.status_code == 422, response.text
+    assert named in response.json()["detail"]
+
+
+def test_why_a_job_failed_is_told_without_places_of_the_server(
+    service: Service, client: Asking
+) -> None:
+    store = service.workspace.synthetic_jobs
+    for seed, error, told in (
+        (71, "/srv/everloop/blobs/ab/model.npz is damaged.", "model.npz is damaged."),
+        (72, "Traceback (most recent call last)\n File '/srv/x.py'", "It failed unexpectedly"),
+        (73, "n=3 of 1/2 is not within 1..2. Ask again.", "n=3 of 1/2 is not within 1..2."),
+    ):
+        job = asked(client, seed=seed)
+        held = store.claim("w", NOON, 60.0, job_id=job["job_id"])
+        assert held is not None
+        failed = replace(held, state=JobState.FAILED, error=error, finished_at=NOON)
+        assert store.finish(failed, "w")
+        seen = client.get(f"{HERE}/jobs/{job['job_id']}").json()
+        assert seen["error"].startswith(told)
+        assert "/srv" not in seen["error"]
+
+
 def test_ids_that_name_nothing(client: Asking) -> None:
     for name in ("no-uuid", uuid_of(1, "nothing")):
         assert client.get(f"{HERE}/jobs/{name}").status_code == 404

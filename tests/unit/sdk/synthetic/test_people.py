@@ -274,3 +274,16 @@ def test_a_file_that_is_gone_is_named(place: Place) -> None:
     elsewhere = replace(made.job, outputs=())
     with pytest.raises(ShouldFixArgument, match="no file"):
         generated(place.workspace, elsewhere)
+
+
+def test_a_call_that_breaks_leaves_its_job_failed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Stops(monkeypatch, 1, OverflowError("date value out of range"))
+    with pytest.raises(OverflowError):
+        make(place)
+    (job,) = place.workspace.synthetic_jobs.jobs("coach")
+    assert job.state is JobState.FAILED
+    assert job.finished_at is not None
+    assert "failed unexpectedly" in job.error
+    assert "date value" not in job.error

@@ -77,6 +77,61 @@ def test_a_hopeless_job_fails_with_its_last_words(workspace: Workspace) -> None:
     assert found.finished_at is not None
 
 
+def test_a_job_that_failed_keeps_no_other_waiting(workspace: Workspace) -> None:
+    """The pause before it is tried again is half a minute; the next job has long been done by then."""
+    jobs = workspace.synthetic_jobs
+    jobs.request(job(1))
+    jobs.request(job(2, tenant="other"))
+    running = queue(workspace, launcher := Scripted(Ended(How.FAILED, error="no such luck")))
+    running.start()
+    try:
+        until(lambda: len(launcher.jobs) == 2)
+        assert [one.tenant for one in launcher.jobs] == ["default", "other"]
+        assert jobs.job(job(1).job_id).state is JobState.RUNNING, "its lease is kept"
+    finally:
+        running.close()
+    found = jobs.job(job(1).job_id)
+    assert (found.state, found.attempts, found.error) == (JobState.QUEUED, 1, "no such luck")
+    assert jobs.job(job(2).job_id, "other").state is JobState.QUEUED
+
+
+class Says(SynthesisLauncher):
+    """Runs a line of Python instead of the command."""
+
+    line = ""
+
+    def command(self, job: SyntheticJob) -> list[str]:
+        return [sys.executable, "-c", self.line]
+
+
+@pytest.mark.parametrize(
+    ("line", "code_says", "hopeless"),
+    [
+        ("import sys; print('No room. Free some.'); sys.exit(1)", "No room. Free some.", False),
+        ("import sys; print('It has changed.'); sys.exit(2)", "It has changed.", True),
+        ("raise OverflowError('/srv/secret/place.py')", "failed unexpectedly (exit code 1)", False),
+        ("import os; os.kill(os.getpid(), 9)", "failed unexpectedly (killed by signal 9)", False),
+    ],
+)
+def test_a_failure_is_told_in_our_words_and_logged_in_full(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    line: str,
+    code_says: str,
+    hopeless: bool,
+) -> None:
+    launcher = Says(tmp_path, {}, "w")
+    launcher.line = line
+    ended = launcher(job(), Event())
+    assert (ended.how, ended.hopeless) == (How.FAILED, hopeless)
+    assert code_says in ended.error
+    assert "Traceback" not in ended.error
+    assert "/srv" not in ended.error
+    if "Overflow" in line:
+        assert "/srv/secret/place.py" in caplog.text
+        assert "OverflowError" in (tmp_path / "logs/synthetic" / f"{job().job_id}.log").read_text()
+
+
 def test_a_service_that_closes_gives_its_job_back(workspace: Workspace) -> None:
     running = queue(workspace, launcher := Scripted())
     running.start()
