@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from everloop.contracts.datasets import Float
 from synthetic.noise import Noise
 from synthetic.people import PeopleEpisodes
@@ -57,6 +59,29 @@ def fit_clipped_per_row(fit: Fit) -> Fit:
     return run
 
 
+def fit_with_clip(factor: float) -> Callable[[Fit], Fit]:
+    """A person counts ``factor`` times, under the noise that was paid for one."""
+
+    def planted(fit: Fit) -> Fit:
+        def run(
+            spec: Any,
+            features: Any,
+            people: Any,
+            start: Any,
+            mechanism: Any,
+            *others: Any,
+            **more: Any,
+        ) -> Any:
+            wide = dataclasses.replace(
+                mechanism, clip=factor * mechanism.clip, sigma=mechanism.sigma / factor
+            )
+            return fit(spec, features, people, start, wide, *others, **more)
+
+        return run
+
+    return planted
+
+
 def fit_at_rate(rate: float) -> Callable[[Fit], Fit]:
     """People are sampled at another rate than noise and divisor were chosen for."""
 
@@ -103,3 +128,17 @@ def sums_clipped_per_row(sums: Sums) -> Sums:
         )
 
     return run
+
+
+def sums_counted_twice(sums: Sums) -> Sums:
+    """As ``fit_with_clip`` of 2, for statistics: everybody is there a second time under another name."""
+
+    def run(*arguments: Any) -> Any:
+        return sums(*(_twice(a) if isinstance(a, PeopleEpisodes) else a for a in arguments))
+
+    return run
+
+
+def _twice(people: PeopleEpisodes) -> PeopleEpisodes:
+    names = tuple(f"{index:064x}" for index in range(2 * len(people)))
+    return dataclasses.replace(people, people=names, rows=np.concatenate([people.rows] * 2))

@@ -81,6 +81,7 @@ def cases(canaries: int, seed: int) -> Iterator[Case]:
             release(change(shipped), spec, once, seed),
             canaries,
             once.sigma * once.clip,
+            once.clip,
             spec.privacy.epsilon,
             spec.privacy.delta,
             seed,
@@ -98,6 +99,8 @@ def cases(canaries: int, seed: int) -> Iterator[Case]:
     yield Case("user model: noise halved", False, fit(planted.fit_with_noise(0.5), whole))
     yield Case("user model: loss averaging", False, fit(planted.fit_with_noise(1 / each), whole))
     yield Case("user model: clipped per row", False, fit(planted.fit_clipped_per_row, whole))
+    yield Case("user model: clip doubled", False, fit(planted.fit_with_clip(2.0), whole))
+    yield Case("user model, sampled: clip doubled", False, fit(planted.fit_with_clip(2.0), sampled))
     yield Case("user model: wrong q", False, fit(planted.fit_at_rate(ACTUAL_RATE), few))
     for name, release, shipped in SUMS:
         yield Case(
@@ -108,6 +111,9 @@ def cases(canaries: int, seed: int) -> Iterator[Case]:
         )
         yield Case(
             f"{name}: clipped per row", False, sums(release, shipped, planted.sums_clipped_per_row)
+        )
+        yield Case(
+            f"{name}: clip doubled", False, sums(release, shipped, planted.sums_counted_twice)
         )
 
 
@@ -151,15 +157,17 @@ def main() -> None:
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     total = time.process_time()
-    print(f"{'release':<32}{'right':>11}{'eps >=':>8}{'noise':>7}  {'verdict':<8}{'CPU s':>6}")
+    print(
+        f"{'release':<32}{'right':>11}{'eps >=':>8}{'noise':>7}{'shift':>7}  {'verdict':<8}{'CPU s':>6}"
+    )
     for case in cases(200 if options.quick else options.canaries, options.seed):
         found, seconds = run(case, options.seed)
         right = f"{found.correct}/{found.guesses}"
         verdict = "passes" if found.passed else "fails"
         surprise = "" if found.passed == case.ships else "   <- it should not"
         print(
-            f"{case.name:<32}{right:>11}{found.epsilon_lower:>8.2f}{found.noise_ratio:>7.2f}  "
-            f"{verdict:<8}{seconds:>6.1f}{surprise}",
+            f"{case.name:<32}{right:>11}{found.epsilon_lower:>8.2f}{found.noise_ratio:>7.2f}"
+            f"{found.shift.ratio:>7.2f}  {verdict:<8}{seconds:>6.1f}{surprise}",
             flush=True,
         )
         rows.append(
@@ -174,6 +182,8 @@ def main() -> None:
                 "epsilon_lower": found.epsilon_lower,
                 "noise_ratio": found.noise_ratio,
                 "noise_tolerance": found.noise_tolerance,
+                "shift_ratio": found.shift.ratio,
+                "shift_tolerance": found.shift.tolerance,
                 "cpu_s": seconds,
             }
         )

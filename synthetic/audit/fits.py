@@ -4,13 +4,16 @@ Canary i's context is 1 in a dimension that nobody else has and 0 elsewhere, and
 large, so that the person's gradient is clipped and lies in that direction alone: the strongest person
 that the mechanism allows. The weight of that feature moves towards what they answered by
 rate C / N sum_t a_t if they took part, and by noise of deviation rate sigma C / N sqrt(sum_t a_t^2) in
-either case, a_t = ``schedule.noise_response``; with people sampled at rate q, N is q N. Everything else
-is the code that releases: features, gathering, sampling, clipping, optimizer, noise.
+either case, a_t = ``schedule.noise_response``; with people sampled at rate q, N is q N and each step has
+a person with chance q. Everything else is the code that releases: features, gathering, sampling,
+clipping, optimizer, noise. It runs a second time with ``QUIET`` of the noise, which shows what a person
+moves and nothing else.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +21,7 @@ import numpy as np
 from everloop.contracts.datasets import Bool, EncodedEpisodes, Float
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.privacy import Mechanism, SubsampledGaussianMechanism
-from synthetic.audit.verdict import AuditResult, judge
+from synthetic.audit.verdict import AuditResult, Shift, judge, mean_shift
 from synthetic.noise import Noise, SealedNoise
 from synthetic.people import PeopleEpisodes, gather, people_of
 from synthetic.user_model.features import CONTEXT_SCALE, KINDS, FeatureMap, missing_types
@@ -32,6 +35,12 @@ GAIN = 20.0
 LOGIT_NOISE = 0.3
 """Deviation of a canary's logit from the noise; the rate is chosen for it, so that no canary's answer is
 learned so well that its gradient falls below the clip."""
+
+QUIET = 1e-3
+"""Share of the noise under which a person's shift is measured."""
+SHIFT_TOLERANCE = 0.05
+"""Share of a canary's shift that is not the mechanism's: a gradient lies a little in the intercept too, and
+changes with what was learned."""
 
 
 class Fit(Protocol):
@@ -117,19 +126,43 @@ def audit_fit(
     privacy, features = spec.privacy, planted.features
     sampled = mechanism.sampling_rate if isinstance(mechanism, SubsampledGaussianMechanism) else 1.0
     deviation = LOGIT_NOISE / GAIN
-    of_steps = float(np.linalg.norm(noise_response(mechanism.steps)))
-    noise_of_a_rate = mechanism.sigma * mechanism.clip * of_steps
-    fitted = fit(
-        spec,
-        features,
-        gather(planted.episodes, people_of(planted.episodes), privacy.episodes_per_person),
-        unflatten(features, np.zeros(features.parameters)),
-        mechanism,
-        deviation * sampled * privacy.people_expected / noise_of_a_rate,
-        SealedNoise(noise_seed, "audit"),
+    response = noise_response(mechanism.steps)
+    noise_of_a_rate = mechanism.sigma * mechanism.clip * float(np.linalg.norm(response))
+    rate = deviation * sampled * privacy.people_expected / noise_of_a_rate
+    people = gather(planted.episodes, people_of(planted.episodes), privacy.episodes_per_person)
+
+    def scores(terms: Mechanism) -> Float:
+        fitted = fit(
+            spec,
+            features,
+            people,
+            unflatten(features, np.zeros(features.parameters)),
+            terms,
+            rate,
+            SealedNoise(noise_seed, "audit"),
+        )
+        return fitted.shared[1 + ORDINARY : 1 + ORDINARY + len(planted.included)]
+
+    paid = rate * mechanism.clip / privacy.people_expected * float(response.sum())
+    quiet = scores(replace(mechanism, sigma=QUIET * mechanism.sigma))
+    return judge(
+        release,
+        scores(mechanism),
+        planted.included,
+        deviation,
+        Shift(
+            mean_shift(quiet, planted.included) / paid,
+            SHIFT_TOLERANCE + _of_sampling(sampled, response, int(planted.included.sum())),
+        ),
+        privacy.epsilon,
+        privacy.delta,
     )
-    own = fitted.shared[1 + ORDINARY : 1 + ORDINARY + len(planted.included)]
-    return judge(release, own, planted.included, deviation, privacy.epsilon, privacy.delta)
+
+
+def _of_sampling(rate: float, response: Float, taken: int) -> float:
+    """Four standard deviations of the mean shift's ratio, where each step takes a person by chance."""
+    of_one = math.sqrt((1.0 - rate) / rate * float(response @ response)) / float(response.sum())
+    return 4.0 * of_one / math.sqrt(taken)
 
 
 def _signals(spec: LoopSpec, usual: Bool, rng: np.random.Generator) -> Float:

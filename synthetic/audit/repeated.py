@@ -15,9 +15,12 @@ import numpy as np
 
 from everloop.contracts.datasets import Float
 from everloop.contracts.errors import ShouldFixArgument
-from synthetic.audit.verdict import AuditResult, judge
+from synthetic.audit.verdict import AuditResult, Shift, judge
 from synthetic.noise import Noise, SealedNoise
 
+SHIFT_TOLERANCE = 0.25
+"""How far the planted person may be from the longest that there can be: an encoded person need not fill
+every block of the vector."""
 Make = Callable[[bool, Noise], Float]
 """The released numbers with the person (True) or without, under some noise."""
 
@@ -27,6 +30,7 @@ def audit_repeated(
     make: Make,
     runs: int,
     deviation: float,
+    most: float,
     epsilon: float,
     delta: float,
     seed: int,
@@ -39,6 +43,7 @@ def audit_repeated(
         make: the shipped code on the audit's people.
         runs: coins that are thrown.
         deviation: standard deviation that the paid noise gives each released number.
+        most: length that one person may move the released numbers by.
         epsilon, delta: what one release claims to cost.
         seed: of the coins.
         noise_seed: 32 bytes; every run has a stream of its own.
@@ -60,7 +65,8 @@ def audit_repeated(
             for run, coin in enumerate(included)
         ]
     )
-    return judge(release, scores, included, deviation, epsilon, delta)
+    shift = Shift(length / most, SHIFT_TOLERANCE)
+    return judge(release, scores, included, deviation, shift, epsilon, delta)
 
 
 def _silence(shape: tuple[int, ...]) -> Float:

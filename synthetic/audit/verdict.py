@@ -1,8 +1,10 @@
-"""What an audit says of one release: is the loss that it proves allowed, is the noise what was paid?
+"""What an audit says of one release: is the loss that it proves allowed, is the noise what was paid,
+does one person move it by what was paid?
 
-Two questions, since each sees what the other cannot. Guesses prove a loss only where it is large;
+Three questions, since each sees what the others cannot. Guesses prove a loss only where it is large;
 noise that is halved is hard to prove so, yet shows at once in the people who were left out: nothing
-but noise moves what their own direction holds.
+but noise moves what their own direction holds. A person who counts twice under the right noise is seen
+by neither, but where the same code runs with next to no noise they move it by twice their clip.
 """
 
 from __future__ import annotations
@@ -20,6 +22,18 @@ GUESSED_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """How far the people taken in moved the release, over what one clipped person may move it.
+
+    ``ratio``: 1 for the strongest person that the mechanism allows; ``tolerance``: how far it may be from
+    that.
+    """
+
+    ratio: float
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
 class AuditResult:
     """One audited release.
 
@@ -31,6 +45,7 @@ class AuditResult:
         epsilon_lower: 95 % lower bound on its epsilon that the guesses prove.
         noise_ratio: standard deviation of left-out canaries' scores over the one that was paid for.
         noise_tolerance: how far the ratio may be from 1.
+        shift: what a canary moves over what was paid for.
     """
 
     release: str
@@ -42,6 +57,7 @@ class AuditResult:
     epsilon_lower: float
     noise_ratio: float
     noise_tolerance: float
+    shift: Shift
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -55,6 +71,11 @@ class AuditResult:
             found.append(
                 f"the noise is {self.noise_ratio:.2f} of what was paid for, outside "
                 f"1 +- {self.noise_tolerance:.2f}"
+            )
+        if not abs(self.shift.ratio - 1.0) <= self.shift.tolerance:
+            found.append(
+                f"one person moves {self.shift.ratio:.2f} of what was paid for, outside "
+                f"1 +- {self.shift.tolerance:.2f}"
             )
         return tuple(found)
 
@@ -72,8 +93,19 @@ def noise_tolerance(held_out: int) -> float:
     return max(0.1, 3.2 / float(np.sqrt(2.0 * held_out)))
 
 
+def mean_shift(scores: Float, included: Bool) -> float:
+    """How much higher the scores (m,) of those taken in are, on average, than of those left out."""
+    return float(scores[included].mean() - scores[~included].mean())
+
+
 def judge(
-    release: str, scores: Float, included: Bool, deviation: float, epsilon: float, delta: float
+    release: str,
+    scores: Float,
+    included: Bool,
+    deviation: float,
+    shift: Shift,
+    epsilon: float,
+    delta: float,
 ) -> AuditResult:
     """Guess every canary's coin from its score and judge the release.
 
@@ -82,6 +114,7 @@ def judge(
         scores: (m,) how far the output moved in each canary's own direction, towards the canary.
         included: (m,) the coins.
         deviation: standard deviation that the paid noise gives a score.
+        shift: what one person was found to move.
         epsilon, delta: what the release claims.
 
     Raises:
@@ -106,4 +139,5 @@ def judge(
         epsilon_lower=epsilon_lower_bound(len(scores), 2 * half, correct, delta),
         noise_ratio=float(np.sqrt(np.mean(scores[~included] ** 2)) / deviation),
         noise_tolerance=noise_tolerance(held_out),
+        shift=shift,
     )

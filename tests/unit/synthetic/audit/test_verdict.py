@@ -6,14 +6,22 @@ import numpy as np
 import pytest
 
 from everloop.contracts.errors import ShouldFixArgument
-from synthetic.audit.verdict import AuditResult, judge, noise_tolerance
+from synthetic.audit.verdict import AuditResult, Shift, judge, mean_shift, noise_tolerance
+
+PAID = Shift(1.0, 0.1)
 
 
-def judged(shift: float, noise: float = 1.0, canaries: int = 1_000, seed: int = 3) -> AuditResult:
+def judged(
+    shift: float,
+    noise: float = 1.0,
+    canaries: int = 1_000,
+    seed: int = 3,
+    moved: Shift = PAID,
+) -> AuditResult:
     rng = np.random.default_rng(seed)
     included = rng.random(canaries) < 0.5
     scores = noise * rng.standard_normal(canaries) + shift * included
-    return judge("made", scores, included, 1.0, 1.0, 1e-5)
+    return judge("made", scores, included, 1.0, moved, 1.0, 1e-5)
 
 
 def test_a_shift_that_was_paid_for_passes() -> None:
@@ -38,6 +46,19 @@ def test_halved_noise_is_seen_in_those_left_out() -> None:
     assert "of what was paid for" in problem
 
 
+@pytest.mark.parametrize("ratio", [2.0, 1.11, 0.89, float("nan")])
+def test_a_person_who_moves_another_amount_than_was_paid_for_is_seen(ratio: float) -> None:
+    result = judged(0.268, moved=Shift(ratio, 0.1))
+    assert result.epsilon_lower < 1.0
+    (problem,) = result.problems
+    assert f"one person moves {ratio:.2f}" in problem
+
+
+def test_the_mean_shift_is_a_difference_of_means() -> None:
+    included = np.array([True, False, True, False, False])
+    assert mean_shift(np.array([3.0, 1.0, 5.0, 0.0, 2.0]), included) == pytest.approx(3.0)
+
+
 def test_too_much_noise_and_noise_that_is_no_number_fail_too() -> None:
     assert not judged(0.0, noise=1.3).passed
     assert not judged(0.0, noise=float("nan")).passed
@@ -54,4 +75,4 @@ def test_too_few_canaries_are_refused() -> None:
     with pytest.raises(ShouldFixArgument, match="19 canaries"):
         judged(0.0, canaries=19)
     with pytest.raises(ShouldFixArgument, match="0 of them left out"):
-        judge("made", np.ones(40), np.ones(40, dtype=np.bool_), 1.0, 1.0, 1e-5)
+        judge("made", np.ones(40), np.ones(40, dtype=np.bool_), 1.0, PAID, 1.0, 1e-5)
