@@ -1,21 +1,28 @@
-"""The questions that synthetic people must pass, by named thresholds; no evidence is no pass."""
+"""The questions that synthetic people must pass, by named thresholds; no evidence is no pass.
+
+A figure passes where its whole interval (two-sided, 95 %) is on the right side of the threshold and fails
+where it is wholly on the wrong one; between them the evidence is too weak, which does not pass either. The
+two questions about remembered people are asked the other way: they fail where memory is shown, since an
+honest generator lies close to their threshold by its nature.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from everloop.contracts.evaluation import Check, CheckStatus, Estimate, GroupValue
 from synthetic.quality.closeness import Closeness
+from synthetic.quality.clusters import ALIKE
 from synthetic.quality.groups import worst
 from synthetic.quality.transfer import Transfer
 
 
 def distance(found: Estimate, most: float) -> Check:
     """Are contexts distributed as real ones are?"""
-    return _bounded(
+    return _at_most(
         found,
         most,
-        found.value <= most,
         f"Synthetic people are {found.value:.3f} nats from held-out ones on average over their "
         f"context; at most {most:g} is allowed.",
     )
@@ -23,12 +30,14 @@ def distance(found: Estimate, most: float) -> Check:
 
 def diversity(found: Estimate, least: float) -> Check:
     """Do synthetic people differ from one another as real ones do?"""
-    enough = found.value >= least
-    said = "differ enough" if enough else "are too much alike: the generator has collapsed"
-    return _bounded(
+    said = {
+        CheckStatus.PASSED: "differ enough",
+        CheckStatus.FAILED: "are too much alike: the generator has collapsed",
+        CheckStatus.INSUFFICIENT: "may be too much alike",
+    }[_side(least - found.high, least - found.low)]
+    return _at_least(
         found,
         least,
-        enough,
         f"Synthetic people {said}: within the clusters of real people they have {found.value:.2f} of "
         f"the real variance; at least {least:g} is asked for.",
     )
@@ -36,10 +45,9 @@ def diversity(found: Estimate, least: float) -> Check:
 
 def least_diverse(found: Estimate, least: float) -> Check:
     """Is no kind of people played by one synthetic person many times over?"""
-    return _bounded(
+    return _at_least(
         found,
         least,
-        found.value >= least,
         f"In the cluster where they are most alike, synthetic people have {found.value:.2f} of the real "
         f"variance; at least {least:g} is asked for.",
     )
@@ -47,10 +55,9 @@ def least_diverse(found: Estimate, least: float) -> Check:
 
 def two_sample(found: Estimate, most: float) -> Check:
     """Is a classifier kept from telling synthetic people from real ones?"""
-    return _bounded(
+    return _at_most(
         found,
         most,
-        found.value <= most,
         f"A classifier tells synthetic from held-out people with an AUC of {found.value:.3f} (0.5: not "
         f"at all, 1: always); at most {most:g} is allowed.",
     )
@@ -111,15 +118,12 @@ def transfer(found: Transfer, least: float) -> Check:
             "judged by what they teach."
         )
         return Check(name, CheckStatus.INSUFFICIENT, reason, None, least)
-    value = found.share.value
-    return Check(
-        name,
-        CheckStatus.PASSED if value >= least else CheckStatus.FAILED,
-        f"What synthetic decisions teach reaches an AUC of {found.synthetic.value:.3f} on held-out "
-        f"people, {value:.1%} of the {found.real.value:.3f} of real ones; at least {least:.0%} is asked "
-        "for.",
-        value,
+    told = f"{found.share.value:.1%} of the {found.real.value:.3f} of real ones"
+    return _at_least(
+        found.share,
         least,
+        f"What synthetic decisions teach reaches an AUC of {found.synthetic.value:.3f} on held-out "
+        f"people, {told}; at least {least:.0%} is asked for.",
     )
 
 
@@ -141,25 +145,50 @@ def skill(found: Estimate) -> Check:
 
 def groups(found: tuple[GroupValue, ...], most: float) -> tuple[Check, ...]:
     """Is each protected group among the synthetic people as it is? Nothing where none is declared."""
-    farthest = worst(found)
+    farthest = worst(found, most)
     if farthest is None:
         return ()
-    value = farthest.estimate.value
+    estimate = replace(farthest.estimate, name="group_fidelity")
     return (
-        Check(
-            "group_fidelity",
-            CheckStatus.PASSED if value <= most else CheckStatus.FAILED,
-            f"Of all protected groups, {farthest.attribute} {farthest.group} is served worst: its "
-            f"synthetic people are {value:.3f} nats from held-out ones; at most {most:g} is allowed.",
-            value,
+        _at_most(
+            estimate,
             most,
+            f"Of all protected groups, {farthest.attribute} {farthest.group} is served worst: its "
+            f"synthetic people are {estimate.value:.3f} nats from held-out ones; at most {most:g} is "
+            "allowed.",
         ),
     )
 
 
-def _bounded(found: Estimate, threshold: float, holds: bool, reason: str) -> Check:
+def _at_most(found: Estimate, most: float, reason: str) -> Check:
+    return _judged(found, most, _side(found.low - most, found.high - most), reason)
+
+
+def _at_least(found: Estimate, least: float, reason: str) -> Check:
+    if found.method == ALIKE:
+        alike = (
+            "Held-out people of a kind have equal contexts, so that there is no variety that synthetic "
+            "people could lack: the question does not apply. The distance compares how common each "
+            "kind is."
+        )
+        return Check(found.name, CheckStatus.PASSED, alike, None, least)
+    return _judged(found, least, _side(least - found.high, least - found.low), reason)
+
+
+def _side(low: float, high: float) -> CheckStatus:
+    """Of an interval of what is beyond the threshold: passed up to 0; NaN is no evidence."""
+    if high <= 0.0:
+        return CheckStatus.PASSED
+    return CheckStatus.FAILED if low > 0.0 else CheckStatus.INSUFFICIENT
+
+
+def _judged(found: Estimate, threshold: float, status: CheckStatus, reason: str) -> Check:
     if not math.isfinite(found.value):
         reason = f"It could not be measured: {found.method}."
         return Check(found.name, CheckStatus.INSUFFICIENT, reason, None, threshold)
-    status = CheckStatus.PASSED if holds else CheckStatus.FAILED
+    if status is CheckStatus.INSUFFICIENT:
+        reason += (
+            f" The {found.confidence:.0%} interval [{found.low:.3f}, {found.high:.3f}] is on both sides "
+            f"of it: {found.clusters:,} people are too few to tell."
+        )
     return Check(found.name, status, reason, found.value, threshold)

@@ -11,6 +11,8 @@ from everloop.contracts.evaluation import Estimate
 from synthetic.quality.resampling import Resampler, nothing
 
 WHOLE, LEAST = "diversity", "least_diverse_cluster"
+ALIKE = "real people do not differ within clusters"
+"""Why there is no ratio where contexts hold few kinds: each kind is a cluster of equal rows."""
 CLUSTERS = 8
 PEOPLE_PER_CLUSTER = 15
 LEAST_SHARE = 0.05
@@ -19,6 +21,8 @@ _WEIGHTS = 101
 _ROWS = 4_000
 _STEPS = 25
 _CHUNK = 20_000
+_NO_VARIANCE = 1e-12
+"""Variance of contexts in [-1, 1] up to which rows are equal but for rounding."""
 
 
 def kmeans(rows: Float, clusters: int, rng: np.random.Generator) -> Float:
@@ -79,7 +83,8 @@ def diversity(
     without synthetic people has variance 0. The second is the least V_k(synthetic) / V_k(real) over
     clusters that hold at least ``LEAST_SHARE`` of real people: many copies of one synthetic person show
     there. Centres are fitted on half of the real people and variances taken on the others, so that a
-    generator as spread as people are has 1.
+    generator as spread as people are has 1. Without a value and with the method ``ALIKE`` where no cluster
+    (for the second: no large one) has variety of its own.
 
     Args:
         synthetic, weight: (p, d) contexts and (p,) their weights.
@@ -105,17 +110,20 @@ def diversity(
             for share in ((by.share * w[by.owner])[measured] for w in by.weights[:_WEIGHTS])
         ]
     )
-    return (
-        by.estimate(WHOLE, figures[:, 0], measured),
-        by.estimate(LEAST, figures[:, 1], measured),
+    whole, least = (
+        by.estimate(name, figures[:, index], measured)
+        if np.isfinite(figures[0, index])
+        else nothing(name, ALIKE)
+        for index, name in enumerate((WHOLE, LEAST))
     )
+    return whole, least
 
 
 def _ratios(made: Float, mass: Float, real: Float) -> tuple[float, float]:
     """(whole, least) of one resample; NaN where real people do not vary."""
     below = float(mass @ real)
-    if not below > 0.0:
+    if not below > _NO_VARIANCE * mass.sum():
         return math.nan, math.nan
-    large = (mass >= LEAST_SHARE * mass.sum()) & (real > 0.0)
+    large = (mass >= LEAST_SHARE * mass.sum()) & (real > _NO_VARIANCE)
     least = (made[large] / real[large]).min() if large.any() else math.nan
     return float(mass @ made) / below, float(least)

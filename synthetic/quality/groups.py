@@ -98,7 +98,9 @@ def _rarer(share: float, weight: Float, total: Float) -> float:
     return max(0.0, math.log(share) - math.log((weight.sum() + half) / total.sum()))
 
 
-def worst(groups: tuple[GroupValue, ...]) -> GroupValue | None:
-    """The group that synthetic people are farthest from."""
+def worst(groups: tuple[GroupValue, ...], most: float) -> GroupValue | None:
+    """The group that synthetic people are farthest from, if one surely is beyond ``most``; else the one
+    that they may be farthest from, by the upper end of its interval."""
     distances = [g for g in groups if g.estimate.name == DISTANCE]
-    return max(distances, key=lambda g: g.estimate.value, default=None)
+    beyond = [g for g in distances if g.estimate.low > most]
+    return max(beyond or distances, key=lambda g: g.estimate.high, default=None)
