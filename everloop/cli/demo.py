@@ -54,9 +54,12 @@ def demo(
     from everloop.reporting.demo import demo_page
     from everloop.sdk.demo import DemoPlan, play, tour_of
     from everloop.sdk.demo.journal import default_home
+    from everloop.sdk.synthetic.output import put_bytes, require_place
 
     plan = DemoPlan(days, people, seed, tuple(settings or ()))
     place = Path(home).absolute() if home else default_home()
+    if output is not None:
+        require_place(output, overwrite=True)
     notes.print(
         f"demo · {plan.spec.name} · {days} days, {people:,} people, seed {seed} · {place}",
         soft_wrap=True,
@@ -71,8 +74,7 @@ def demo(
         spinner.close()
     tour = tour_of(plan, place)
     page = output or place / "tour.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(demo_page(tour), encoding="utf-8")
+    put_bytes(demo_page(tour).encode(), page)
     if as_json:
         print_json(tour)
     else:

@@ -143,12 +143,13 @@ def export(
 
     It holds no pseudonym; how many people took part in each release is in it.
     """
-    from everloop.contracts.documents import write_atomically
+    from everloop.sdk.synthetic.output import put_bytes, require_place
 
+    require_place(output, overwrite=True)
     ledger = _open(home).ledger
     ledger.verify()
     rows = ledger.history()
-    write_atomically(_export(rows), output)
+    put_bytes(_export(rows), output)
     if as_json:
         print_json({"rows": len(rows), "file": str(output)})
     else:
@@ -238,6 +239,15 @@ def _day(text: str) -> date:
     if not text:
         return datetime.now(UTC).date()
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise ShouldFixArgument(f"{text!r} is no date.", "Give it as YYYY-MM-DD.") from None
+    if not _YEARS[0] <= day.year <= _YEARS[1]:
+        raise ShouldFixArgument(
+            f"--date {day} is not within the years {_YEARS[0]}..{_YEARS[1]}.", "Choose another day."
+        )
+    return day
+
+
+_YEARS = (1970, 2999)
+"""Periods before and after a day of these are dates too."""

@@ -1,4 +1,4 @@
-"""Where a caller wants the file of synthetic people: checked before the work, filled after it."""
+"""Where a caller wants a file: checked before the work, filled after it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from everloop.contracts.documents import is_full_disk
+from everloop.contracts.documents import is_full_disk, write_atomically
 from everloop.contracts.errors import EverloopError, ShouldFixArgument, ShouldFreeDisk
 
 
@@ -16,15 +16,15 @@ def require_place(output: Path, overwrite: bool) -> None:
     Raises:
         ShouldFixArgument: it is a folder, a file that may not be replaced, or nobody may write there.
     """
-    if output.is_dir():
-        raise ShouldFixArgument(f"{output} is a folder.", f"Name a file, such as {output}/people.")
-    if output.exists() and not overwrite:
-        raise ShouldFixArgument(
-            f"{output} exists.", "Name another file, or allow it to be replaced (--overwrite)."
-        )
     try:
+        if output.is_dir():
+            raise ShouldFixArgument(f"{output} is a folder.", "Name a file in it.")
+        if output.exists() and not overwrite:
+            raise ShouldFixArgument(
+                f"{output} exists.", "Name another file, or allow it to be replaced (--overwrite)."
+            )
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=output.parent):
+        with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}."):
             pass
     except OSError as problem:
         raise _refused(output, problem) from problem
@@ -47,6 +47,14 @@ def put(file: Path, output: Path) -> Path:
     finally:
         half.unlink(missing_ok=True)
     return output
+
+
+def put_bytes(data: bytes, output: Path) -> Path:
+    """Write bytes to ``output``, as ``put`` copies a file."""
+    try:
+        return write_atomically(data, output)
+    except OSError as problem:
+        raise _refused(output, problem) from problem
 
 
 def _refused(output: Path, problem: OSError) -> EverloopError:

@@ -32,6 +32,8 @@ def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (("--days", "0"), "days=0 is below 1"),
         (("--people", "20"), "people=20 are too few"),
         (("--seed", "-3"), "seed=-3 is negative"),
+        (("--output", "/"), "/ is a folder"),
+        (("--output", "/proc/nowhere/tour.html"), "/proc/nowhere/tour.html cannot be written"),
         (("--set", "training.iteration=3"), "training.iteration=3"),
     ],
 )

@@ -190,3 +190,40 @@ def test_a_rotated_ledger_key_keeps_totals_and_unfinished_releases(home: Path) -
     assert [entry.action for entry in entries if entry.action.startswith("keys.")] == [
         "keys.rotate"
     ] * 2
+
+
+def test_an_export_names_a_place_that_cannot_be_written(
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for place, why in (
+        (tmp_path, "is a folder"),
+        (Path("/proc/nowhere/ledger.jsonl"), "cannot be written"),
+        (tmp_path / ("x" * 300), "cannot be written"),
+    ):
+        told = fail(
+            capsys, monkeypatch, "privacy", "export", "--output", str(place), "--home", str(home)
+        )
+        assert f"{place} {why}" in told
+        assert "fix:" in told
+    assert not [one for one in tmp_path.iterdir() if one != home]
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
+@pytest.mark.parametrize("command", ["plan", "status"])
+def test_days_outside_the_calendar_are_refused(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    day: str,
+) -> None:
+    words = ("privacy", command, "--loop", "companion", "--home", str(home), "--date", day)
+    assert f"--date {day} is not within the years 1970..2999" in fail(capsys, monkeypatch, *words)
+
+
+def test_a_plan_reaches_the_last_day(home: Path) -> None:
+    words = ("privacy", "plan", "--loop", "companion", "--home", str(home), "--json")
+    assert json.loads(run(*words, "--date", "2999-12-31"))["on"] == "2999-12-31"
