@@ -70,6 +70,55 @@ class DemoPlan:
                 f"fit needs {privacy.min_people} who are not.",
                 f"Give at least {self.fewest_people}, or lower privacy.min_people with --set.",
             )
+        self._require_a_first_fit()
+
+    def _require_a_first_fit(self) -> None:
+        """A tour whose nights all end for want of decisions would show nothing."""
+        needed, wanted = self.days_to_learn, self.spec.thresholds.min_episodes
+        if needed is None:
+            raise ShouldFixArgument(
+                f"people={self.people} are too few: they make about "
+                f"{self._closed_decisions(self.spec.thresholds.window_days):.0f} decisions that have "
+                f"closed in a window of {self.spec.thresholds.window_days} days, and a night learns "
+                f"from {wanted} (thresholds.min_episodes).",
+                f"Give {self._people_to_learn(wanted)}, or lower thresholds.min_episodes "
+                f"with --set.",
+            )
+        if self.days < needed:
+            raise ShouldFixArgument(
+                f"days={self.days} are too few: about {self._closed_decisions(self.days):.0f} decisions "
+                f"of {self.people} people have closed by then, and a night learns from {wanted} "
+                f"(thresholds.min_episodes).",
+                f"Play at least {needed} days, or lower thresholds.min_episodes with --set.",
+            )
+
+    @property
+    def days_to_learn(self) -> int | None:
+        """The first day whose night is expected to have decisions enough; None if no window has them."""
+        wanted, window = self.spec.thresholds.min_episodes, self.spec.thresholds.window_days
+        enough = (d for d in range(1, window + 1) if self._closed_decisions(d) >= wanted)
+        return next(enough, None)
+
+    def _closed_decisions(self, days: int) -> float:
+        """About how many decisions of the window have closed in the night after so many days.
+
+        As many people come as leave, so each of ``people`` decides ``journeys.decisions_per_day`` a day.
+        """
+        return self.people * self._closed_of_one(days)
+
+    def _closed_of_one(self, days: int) -> float:
+        spec = self.spec
+        open_days = spec.reward.closes_after_seconds / 86_400
+        seen = max(0.0, min(days, spec.thresholds.window_days) - open_days)
+        return spec.journeys.decisions_per_day * seen
+
+    def _people_to_learn(self, wanted: int) -> str:
+        each = self._closed_of_one(self.spec.thresholds.window_days)
+        return (
+            f"at least {math.ceil(wanted / each)} people"
+            if each
+            else "a longer thresholds.window_days"
+        )
 
     @cached_property
     def spec(self) -> LoopSpec:

@@ -31,6 +31,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     [
         (("--days", "0"), "days=0 is below 1"),
         (("--people", "20"), "people=20 are too few"),
+        (("--days", "3", "--people", "200"), "days=3 are too few"),
         (("--seed", "-3"), "seed=-3 is negative"),
         (("--output", "/"), "/ is a folder"),
         (("--output", "/proc/nowhere/tour.html"), "/proc/nowhere/tour.html cannot be written"),
@@ -55,9 +56,10 @@ def test_what_cannot_be_played_is_named_with_the_fix(
 def test_days_that_other_code_played_are_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with open_journal(DemoPlan(days=2, people=300), tmp_path) as journal:
+    early = "thresholds.min_episodes=1"
+    with open_journal(DemoPlan(days=2, people=300, settings=(early,)), tmp_path) as journal:
         journal.finish(DAY)
-    arguments = ("--days", "2", "--people", "300", "--home", str(tmp_path))
+    arguments = ("--days", "2", "--people", "300", "--set", early, "--home", str(tmp_path))
     assert ended(monkeypatch, *arguments) == 2
     said = capsys.readouterr().err
     assert "Day 1 of this tour was another one: 61 decisions by rules" in said

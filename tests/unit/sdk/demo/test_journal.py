@@ -16,7 +16,7 @@ from everloop.contracts.evaluation import Estimate
 from everloop.sdk.demo.journal import default_home, open_journal
 from everloop.sdk.demo.plan import DemoPlan
 
-PLAN = DemoPlan(days=3, people=300)
+PLAN = DemoPlan(days=3, people=300, settings=("thresholds.min_episodes=1",))
 WORTH = Estimate("rules", 0.1, 0.05, 0.15, 0.95, 90, 40, "roll-outs")
 DAY = DemoDay(
     number=1,
@@ -72,7 +72,7 @@ def test_the_same_tour_may_grow_longer(tmp_path: Path) -> None:
     [
         replace(PLAN, seed=8),
         replace(PLAN, people=301),
-        replace(PLAN, settings=("training.epochs=1",)),
+        replace(PLAN, settings=(*PLAN.settings, "training.epochs=1")),
     ],
 )
 def test_another_tour_needs_another_folder(tmp_path: Path, other: DemoPlan) -> None:

@@ -31,6 +31,30 @@ def test_enough_people_are_left_to_learn_from() -> None:
     assert DemoPlan(people=40, settings=half).fewest_people == 40
 
 
+def test_a_tour_is_long_enough_for_a_night_to_learn() -> None:
+    """At 0.3 decisions a day, of which the last day's are open, 2 a person have closed after
+    2 / 0.3 + 1 = 7.7 days."""
+    told = (
+        r"days=3 are too few: about 120 decisions of 200 people .* learns from 400 "
+        r".*Play at least 8 days"
+    )
+    with pytest.raises(ShouldFixArgument, match=told):
+        DemoPlan(days=3, people=200)
+    assert DemoPlan(days=8, people=200).days_to_learn == 8
+    fewer = ("thresholds.min_episodes=100",)
+    assert DemoPlan(days=3, people=200, settings=fewer).days_to_learn == 3
+    with pytest.raises(ShouldFixArgument, match="Play at least 3 days"):
+        DemoPlan(days=2, people=200, settings=fewer)
+
+
+def test_a_window_must_hold_decisions_enough() -> None:
+    """(14 - 1) days of 0.3 decisions: 3.9 a person."""
+    with pytest.raises(ShouldFixArgument, match=r"about 780 .* 14 days.*Give at least 257 people"):
+        DemoPlan(people=200, settings=("thresholds.min_episodes=1000",))
+    with pytest.raises(ShouldFixArgument, match=r"Give a longer thresholds\.window_days"):
+        DemoPlan(settings=("thresholds.window_days=1",))
+
+
 def test_a_seed_is_not_negative() -> None:
     with pytest.raises(ShouldFixArgument, match="seed=-1"):
         DemoPlan(seed=-1)
