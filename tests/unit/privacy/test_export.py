@@ -52,7 +52,7 @@ def test_it_adds_up() -> None:
     found = verified(LINES)
     assert (found.rows, found.releases, found.unfinished) == (6, 4, 2)
     budget = plan.budget_mu_squared(SPEC.privacy)
-    nights = budget * 0.8 * (0.25 + 0.75 / 365)
+    nights = budget * (0.7 * (0.25 + 0.75 / 365) + 0.1 * 2 * 0.25)
     assert found.mu_squared == pytest.approx(nights, rel=1e-6)
     assert found.last_row_sha256 == ROWS[-1].row_sha256
     assert verified(exported(())).last_row_sha256 == GENESIS
