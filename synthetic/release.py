@@ -34,7 +34,7 @@ from everloop.contracts.privacy import (
     ReleaseNote,
     ReleaseRequest,
     ReleaseStatus,
-    SubsampledGaussianMechanism,
+    mechanism_from,
 )
 
 
@@ -65,14 +65,7 @@ class Night:
 
     def first_fit_mu_squared(self) -> float:
         """mu^2 that the plan gives this stage's first fit; a public constant of the loop."""
-        privacy = self.spec.privacy
-        share = {
-            "user_model": privacy.user_model_share,
-            "profiles": privacy.profiles_share,
-            "quality": privacy.quality_share,
-        }
-        budget = self.ledger.status(self.spec, self.logical_date).mu_squared_budget
-        return budget * privacy.first_fit_share * share[self.stage]
+        return self.ledger.first_mu_squared(self.spec, self.stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +159,7 @@ def mechanism_of(reservation: Reservation) -> Mechanism:
     Raises:
         ShouldFixArgument: its kind is not known here.
     """
-    terms = reservation.row.mechanism
-    sigma, clip, steps = float(terms["sigma"]), float(terms["clip"]), int(terms["steps"])
-    kind = terms.get("kind", "gaussian")
-    if kind == "gaussian":
-        return GaussianMechanism(sigma, clip, steps)
-    if kind == "subsampled_gaussian":
-        return SubsampledGaussianMechanism(sigma, clip, steps, float(terms["sampling_rate"]))
-    raise ShouldFixArgument(
-        f"This everloop knows no mechanism {kind!r}.", "Install the version that wrote the ledger."
-    )
+    return mechanism_from(reservation.row.mechanism)
 
 
 def gaussian_of(reservation: Reservation) -> GaussianMechanism:

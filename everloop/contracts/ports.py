@@ -262,6 +262,9 @@ class PrivacyLedger(Protocol):
     def night_mechanism(self, spec: LoopSpec, pipeline: str, stage: str, on: date) -> Mechanism:
         """What the plan of the budget gives a stage on a date; the same for ever once reserved."""
 
+    def first_mu_squared(self, spec: LoopSpec, stage: str) -> float:
+        """mu^2 that the plan gives a stage's first release: a constant of the loop, whatever was spent."""
+
     def next_due(self, spec: LoopSpec, pipeline: str, stage: str, on: date) -> date | None:
         """The date of the stage's next release, where the plan has none on this one."""
 

@@ -79,6 +79,26 @@ class SubsampledGaussianMechanism:
 Mechanism = GaussianMechanism | SubsampledGaussianMechanism
 
 
+def mechanism_from(terms: Mapping[str, float | int | str]) -> Mechanism:
+    """The mechanism that a ledger row's terms say.
+
+    Raises:
+        ShouldFixArgument: the kind is unknown, or a number is missing or out of range.
+    """
+    kind = terms.get("kind", "gaussian")
+    try:
+        sigma, clip, steps = float(terms["sigma"]), float(terms["clip"]), int(terms["steps"])
+        if kind == "gaussian":
+            return GaussianMechanism(sigma, clip, steps)
+        if kind == "subsampled_gaussian":
+            return SubsampledGaussianMechanism(sigma, clip, steps, float(terms["sampling_rate"]))
+    except (KeyError, ValueError) as problem:
+        raise ShouldFixArgument(f"The mechanism {dict(terms)} does not read: {problem}.") from None
+    raise ShouldFixArgument(
+        f"This everloop knows no mechanism {kind!r}.", "Install the version that wrote it."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ReleaseRequest:
     """What a stage asks the ledger for, before it draws any noise.

@@ -16,7 +16,7 @@ from datetime import date, datetime
 
 from everloop.contracts.canonical import Json, canonical_json
 from everloop.contracts.errors import ShouldFixArgument, ShouldRepairLedger
-from everloop.contracts.privacy import LedgerRow, ReleaseStatus
+from everloop.contracts.privacy import LedgerRow, ReleaseStatus, mechanism_from
 from everloop.privacy import mechanisms, renyi
 from everloop.privacy.chain import GENESIS, broken, check_chain, content_of
 from everloop.privacy.dp_events import event_of
@@ -98,7 +98,7 @@ def _summary(rows: Sequence[LedgerRow]) -> ExportSummary:
 def _check_price(row: LedgerRow) -> None:
     """A row's loss must be its mechanism's."""
     try:
-        mechanism = mechanisms.from_json(row.mechanism)
+        mechanism = mechanism_from(row.mechanism)
     except ShouldFixArgument as problem:
         raise broken(row, f"has no mechanism that reads: {problem.message}") from None
     if not is_subsampled(row):

@@ -99,6 +99,10 @@ class Ledger:
         """What the plan of the budget gives a stage on a date; see ``plan.planned_mechanism``."""
         return plan.planned_mechanism(spec, stage, on, self.history(pipeline))
 
+    def first_mu_squared(self, spec: LoopSpec, stage: str) -> float:
+        """What the plan of the budget gives a stage's first release; see ``plan.night_mu_squared``."""
+        return plan.night_mu_squared(spec, stage, first=True)
+
     def next_due(self, spec: LoopSpec, pipeline: str, stage: str, on: date) -> date | None:
         """The date of the stage's next release, where the plan has none on this one."""
         serves = plan.served_by(spec.privacy, stage, on, self.history(pipeline))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import lru_cache
 
 from scipy.optimize import brentq
@@ -29,26 +28,6 @@ def as_json(mechanism: Mechanism) -> dict[str, float | int | str]:
         "steps": mechanism.steps,
         "sampling_rate": rate,
     }
-
-
-def from_json(terms: Mapping[str, float | int | str]) -> Mechanism:
-    """The mechanism that ``as_json`` wrote.
-
-    Raises:
-        ShouldFixArgument: the kind is unknown, or a number is missing or out of range.
-    """
-    kind = terms.get("kind", "gaussian")
-    try:
-        sigma, clip, steps = float(terms["sigma"]), float(terms["clip"]), int(terms["steps"])
-        if kind == "gaussian":
-            return GaussianMechanism(sigma, clip, steps)
-        if kind == "subsampled_gaussian":
-            return SubsampledGaussianMechanism(sigma, clip, steps, float(terms["sampling_rate"]))
-    except (KeyError, ValueError) as problem:
-        raise ShouldFixArgument(f"The mechanism {dict(terms)} does not read: {problem}.") from None
-    raise ShouldFixArgument(
-        f"This everloop knows no mechanism {kind!r}.", "Install the version that wrote it."
-    )
 
 
 def divergences(mechanism: Mechanism) -> tuple[float, ...]:

@@ -17,6 +17,7 @@ from everloop.contracts.privacy import (
     LedgerRow,
     Mechanism,
     StagePlan,
+    mechanism_from,
 )
 from everloop.privacy import accounting, mechanisms, plan, renyi
 from everloop.privacy.admission import Price, affordable, period_start
@@ -87,7 +88,7 @@ def _most(spent: Spending, delta: float) -> float:
 
 def epsilon_together(releases: Sequence[LedgerRow], delta: float) -> float:
     """epsilon at ``delta`` of someone who takes part in all of some releases."""
-    kinds = [mechanisms.from_json(row.mechanism) for row in releases]
+    kinds = [mechanism_from(row.mechanism) for row in releases]
     return epsilon_of_price(Price.of(kinds), delta)
 
 

@@ -28,6 +28,7 @@ from everloop.contracts.privacy import (
     LedgerRow,
     Mechanism,
     ReleaseStatus,
+    mechanism_from,
 )
 from everloop.privacy import accounting, mechanisms, renyi
 
@@ -110,7 +111,7 @@ def planned_mechanism(
     rows = [row for row in history if row.stage == stage]
     for row in rows:
         if row.logical_date == on:
-            return mechanisms.from_json(row.mechanism)
+            return mechanism_from(row.mechanism)
     first = not any(row.status is ReleaseStatus.SPENT for row in rows)
     return night_mechanism(spec, stage, first=first)
 

@@ -22,6 +22,7 @@ from everloop.contracts.privacy import (
     GaussianMechanism,
     Mechanism,
     SubsampledGaussianMechanism,
+    mechanism_from,
 )
 from everloop.privacy import accounting, mechanisms, renyi
 from everloop.privacy.dp_events import dumped, event_of, loaded
@@ -63,9 +64,7 @@ def test_events_come_back_from_their_json(event: dp_accounting.DpEvent) -> None:
 
 @given(MECHANISMS)
 def test_mechanisms_come_back_and_tell_their_event(mechanism: Mechanism) -> None:
-    assert mechanisms.from_json(json.loads(canonical_json(mechanisms.as_json(mechanism)))) == (
-        mechanism
-    )
+    assert mechanism_from(json.loads(canonical_json(mechanisms.as_json(mechanism)))) == (mechanism)
     event = loaded(event_of(mechanism))
     assert dumped(event) == event_of(mechanism)
     step = event.event
@@ -100,7 +99,7 @@ def test_what_is_no_event_is_refused(text: dict[str, Any], said: str) -> None:
 )
 def test_what_is_no_mechanism_is_refused(terms: dict[str, Any]) -> None:
     with pytest.raises(ShouldFixArgument):
-        mechanisms.from_json(terms)
+        mechanism_from(terms)
 
 
 @settings(deadline=None, max_examples=40)

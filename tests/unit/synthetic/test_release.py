@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import Reservation
 from everloop.contracts.privacy import GaussianMechanism, ReleaseRequest
 from everloop.privacy import accounting, plan
+from everloop.privacy.ledger import Ledger
 from synthetic.release import Night, Released, gaussian_of, mechanism_of, note_of, release
-from tests.unit.synthetic.world import SPEC, Place
+from tests.unit.synthetic.world import SPEC, Clock, Place
 
 DAY = date(2026, 3, 1)
 PEOPLE = tuple(f"{number:064x}" for number in range(60))
@@ -325,6 +327,22 @@ def test_every_stage_has_a_first_fit(place: Place) -> None:
         assert night(place, stage=stage).first_fit_mu_squared() == pytest.approx(
             plan.night_mu_squared(SPEC, stage, first=True)
         )
+
+
+def test_a_first_fit_is_a_constant_of_the_loop_and_reads_no_ledger(place: Place) -> None:
+    """By hand: .0611055 is what Renyi accounting leaves of epsilon = 1 where people are sampled."""
+    sampled = SPEC.model_copy(
+        update={"privacy": SPEC.privacy.model_copy(update={"sampling_rate": 0.1, "steps": 100})}
+    )
+    unread = Ledger(Unreadable(), b"k" * 32, Clock())  # type: ignore[arg-type]
+    for spec, budget in ((SPEC, 0.0718514), (sampled, 0.0611055)):
+        tonight = replace(night(place, spec=spec), ledger=unread)
+        assert tonight.first_fit_mu_squared() == pytest.approx(budget * 0.25 * 0.7, rel=1e-5)
+
+
+class Unreadable:
+    def transaction(self) -> None:
+        raise AssertionError("a constant of the loop was read from the ledger")
 
 
 def test_a_subsampled_release_is_noted_by_its_own_accounting(place: Place) -> None:
