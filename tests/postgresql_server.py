@@ -37,7 +37,7 @@ from psycopg import sql
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import Pool
 
-from everloop.storage.sql.engine import open_database, open_workspace_database
+from everloop.storage.sql.engine import SCHEMA_HEAD, open_database, open_workspace_database
 
 SUPERUSER = "everloop_test"
 PASSWORD = "throw-away"
@@ -213,7 +213,10 @@ class PostgresqlServer:
         return self._free.pop() if self._free else self.new_database()
 
     def give_back(self, url: str) -> None:
-        """Empty a lent database for the next test: making or dropping one takes a checkpoint."""
+        """Empty a lent database for the next test: making or dropping one takes a checkpoint.
+
+        One whose schema a test has changed is not lent again.
+        """
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -226,7 +229,9 @@ class PostgresqlServer:
                 "AND tablename <> 'alembic_version'"
             ).fetchall():
                 connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
-        self._free.append(url)
+            version = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        if version == (SCHEMA_HEAD,):
+            self._free.append(url)
 
     def _sql(self, statement: str) -> list[tuple[object, ...]]:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,14 @@ from alembic import command
 from alembic.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from everloop.storage import migrations
 from everloop.storage.person_sets import among, packed, unpacked
-from everloop.storage.sql.engine import reading, writing
+from everloop.storage.sql.engine import open_database, reading, writing
 from everloop.storage.sql.ledger_store import SqlLedgerTransaction
-from tests.postgresql_server import OnPostgresql, OnSqlite, SqlSuite
+from tests.postgresql_server import OnSqlite, PostgresqlServer, SqlSuite, close_connections
 
 PEOPLE = tuple(letter * 64 for letter in "abc")
 
@@ -80,5 +81,14 @@ class TestOnSqlite(OnSqlite, ChargesSuite):
     pass
 
 
-class TestOnPostgresql(OnPostgresql, ChargesSuite):
-    pass
+class TestOnPostgresql(ChargesSuite):
+    """On a database of its own: it changes its schema."""
+
+    @pytest.fixture(autouse=True)
+    def take_a_database(self, postgresql: PostgresqlServer) -> Iterator[None]:
+        self._url = postgresql.new_database()
+        yield
+        close_connections()
+
+    def engines(self, folder: Path) -> Callable[[], Engine]:
+        return lambda: open_database(self._url, folder)
