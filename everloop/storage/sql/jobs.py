@@ -90,11 +90,7 @@ class SqlJobStore:
 
     def job(self, job_id: str, tenant: str = "default") -> TrainingJob:
         """See ``JobStore``."""
-        query = select(training_jobs).where(
-            training_jobs.c.tenant == tenant, training_jobs.c.job_id == job_id
-        )
-        with reading(self._engine) as connection:
-            row = connection.execute(query).mappings().first()
+        row = leases.row_of(self._engine, training_jobs, job_id, tenant)
         if row is None:
             raise ShouldNameKnownId(f"There is no training job {job_id!r}.", "List the jobs.")
         return _job(row)
@@ -103,17 +99,8 @@ class SqlJobStore:
         self, loop: str | None = None, limit: int = 50, tenant: str = "default"
     ) -> tuple[TrainingJob, ...]:
         """See ``JobStore``."""
-        table = training_jobs.c
-        query = (
-            select(training_jobs)
-            .where(table.tenant == tenant)
-            .order_by(table.created_at.desc(), table.job_id)
-            .limit(limit)
-        )
-        if loop is not None:
-            query = query.where(table.loop == loop)
-        with reading(self._engine) as connection:
-            return tuple(_job(row) for row in connection.execute(query).mappings())
+        rows = leases.newest_rows(self._engine, training_jobs, loop, limit, tenant)
+        return tuple(_job(row) for row in rows)
 
     def last(self, loop: str, tenant: str = "default") -> TrainingJob | None:
         """See ``JobStore``. By watermark, because it never steps back and a clock does."""

@@ -1,6 +1,6 @@
-"""Leases on jobs: one worker holds a job while its heart beats, whatever kind of job it is.
+"""Jobs of any kind: one worker holds one while its heart beats, and everyone reads them alike.
 
-A table of jobs has ``job_id``, ``loop``, ``state``, ``worker``, ``attempts``, ``created_at``,
+A table of jobs has ``tenant``, ``job_id``, ``loop``, ``state``, ``worker``, ``attempts``, ``created_at``,
 ``started_at`` and ``heartbeat_at``.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, and_, or_, select, update
+from sqlalchemy import Connection, Engine, RowMapping, Select, Table, and_, or_, select, update
 from sqlalchemy.sql import ColumnElement
 
 from everloop.contracts.serving import JobState
@@ -81,6 +81,25 @@ def beat(
 def left_by(state: JobState, worker: str) -> dict[str, Any]:
     """State and holder of a job that a worker leaves; one that is given back is nobody's."""
     return {"state": state.value, "worker": NOBODY if state is JobState.QUEUED else worker}
+
+
+def row_of(engine: Engine, table: Table, job_id: str, tenant: str) -> RowMapping | None:
+    """A job's row; ``None`` when the tenant has none of it."""
+    query = select(table).where(table.c.tenant == tenant, table.c.job_id == job_id)
+    with reading(engine) as connection:
+        return connection.execute(query).mappings().first()
+
+
+def newest_rows(
+    engine: Engine, table: Table, loop: str | None, limit: int, tenant: str
+) -> Sequence[RowMapping]:
+    """Rows of a tenant's jobs (of one loop), newest first."""
+    query = select(table).where(table.c.tenant == tenant)
+    if loop is not None:
+        query = query.where(table.c.loop == loop)
+    query = query.order_by(table.c.created_at.desc(), table.c.job_id).limit(limit)
+    with reading(engine) as connection:
+        return connection.execute(query).mappings().all()
 
 
 def _claimable(

@@ -32,7 +32,7 @@ from everloop.storage.local.clock import SystemClock
 from everloop.storage.service_tables import synthetic_jobs
 from everloop.storage.sql import leases
 from everloop.storage.sql.audit import append_audit
-from everloop.storage.sql.engine import reading, writing
+from everloop.storage.sql.engine import writing
 
 _RETRY_S = 30.0
 _PARAMETERS: Mapping[SyntheticKind, TypeAdapter[Any]] = {
@@ -110,11 +110,7 @@ class SqlSyntheticJobStore:
 
     def job(self, job_id: str, tenant: str = "default") -> SyntheticJob:
         """See ``SyntheticJobStore``."""
-        query = select(synthetic_jobs).where(
-            synthetic_jobs.c.tenant == tenant, synthetic_jobs.c.job_id == job_id
-        )
-        with reading(self._engine) as connection:
-            row = connection.execute(query).mappings().first()
+        row = leases.row_of(self._engine, synthetic_jobs, job_id, tenant)
         if row is None:
             raise ShouldNameKnownId(f"There is no synthetic job {job_id!r}.", "List the jobs.")
         return _job(row)
@@ -123,17 +119,8 @@ class SqlSyntheticJobStore:
         self, loop: str | None = None, limit: int = 50, tenant: str = "default"
     ) -> tuple[SyntheticJob, ...]:
         """See ``SyntheticJobStore``."""
-        table = synthetic_jobs.c
-        query = (
-            select(synthetic_jobs)
-            .where(table.tenant == tenant)
-            .order_by(table.created_at.desc(), table.job_id)
-            .limit(limit)
-        )
-        if loop is not None:
-            query = query.where(table.loop == loop)
-        with reading(self._engine) as connection:
-            return tuple(_job(row) for row in connection.execute(query).mappings())
+        rows = leases.newest_rows(self._engine, synthetic_jobs, loop, limit, tenant)
+        return tuple(_job(row) for row in rows)
 
     def _audit(self, connection: Connection, job: SyntheticJob, action: str, actor: str) -> None:
         detail: dict[str, Json] = {
