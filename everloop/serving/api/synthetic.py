@@ -17,9 +17,7 @@ from pydantic import Field, TypeAdapter
 from everloop.contracts.access import Caller, Scope
 from everloop.contracts.episodes import canonical_uuid
 from everloop.contracts.errors import (
-    ShouldAskForScope,
     ShouldFixArgument,
-    ShouldNameKnownId,
     ShouldResolveConflict,
     ShouldStayInside,
 )
@@ -37,6 +35,7 @@ from everloop.sdk.synthetic import asking
 from everloop.sdk.synthetic.people import generated
 from everloop.sdk.synthetic.stats import stats_of
 from everloop.serving import bodies
+from everloop.serving.jobs.finding import JobFinder
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.reading import read_body
 from everloop.serving.service import Service, service_of
@@ -51,6 +50,12 @@ from everloop.serving.synthetic.shown import (
 router = APIRouter(tags=["synthetic people"])
 
 MOST_JOBS = 500
+_JOBS: JobFinder[SyntheticJob] = JobFinder(
+    "synthetic_job",
+    "synthetic job",
+    "/api/ml/synthetic/jobs",
+    lambda place, known, tenant: place.synthetic_jobs.job(known, tenant),
+)
 _MEDIA = {
     FileFormat.PARQUET: "application/vnd.apache.parquet",
     FileFormat.JSON: "application/x-ndjson",
@@ -179,7 +184,7 @@ async def synthetic_jobs(
 async def synthetic_job(request: Request, job_id: str) -> SyntheticJobState:
     """One synthetic job of the caller's tenant. Scope: read."""
     service, caller = await _admitted(request, Scope.READ)
-    job = await run_in_threadpool(_job, service, job_id, caller.tenant)
+    job = await run_in_threadpool(_JOBS.find, service.workspace, job_id, caller.tenant)
     return job_shown(job, service.config.train)
 
 
@@ -269,33 +274,12 @@ def _own_id(service: Service, caller: Caller, job_id: str | None) -> str | None:
     except ValueError:
         raise ShouldFixArgument(f"job_id={job_id!r} is no UUID.", "Make one once.") from None
     if service.workspace.tenancy.owner("synthetic_job", known) not in (None, caller.tenant):
-        raise _of_another(known)
+        raise _JOBS.of_another(known)
     return known
 
 
-def _job(service: Service, job_id: str, tenant: str) -> SyntheticJob:
-    try:
-        known = canonical_uuid(job_id)
-    except ValueError:
-        raise ShouldNameKnownId(
-            f"There is no synthetic job {job_id[:80]!r}.", "GET /api/ml/synthetic/jobs lists them."
-        ) from None
-    try:
-        return service.workspace.synthetic_jobs.job(known, tenant)
-    except ShouldNameKnownId:
-        if service.workspace.tenancy.owner("synthetic_job", known) is None:
-            raise
-        raise _of_another(known) from None
-
-
-def _of_another(job_id: str) -> ShouldAskForScope:
-    return ShouldAskForScope(
-        f"Synthetic job {job_id} is another tenant's.", "Use a credential of that tenant."
-    )
-
-
 def _file(service: Service, caller: Caller, job_id: str) -> FileResponse:
-    job = _job(service, job_id, caller.tenant)
+    job = _JOBS.find(service.workspace, job_id, caller.tenant)
     if job.kind is SyntheticKind.AUGMENT:
         raise ShouldStayInside(
             f"Synthetic job {job.job_id} is an augmentation: real people's data stays inside.",

@@ -10,10 +10,10 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, TypeAdapter
 
 from everloop.contracts.access import Scope
-from everloop.contracts.episodes import canonical_uuid
-from everloop.contracts.errors import ShouldAskForScope, ShouldFixArgument, ShouldNameKnownId
+from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.serving import JobCause, JobState, TrainingJob
 from everloop.serving import bodies
+from everloop.serving.jobs.finding import JobFinder
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.reading import read_body
 from everloop.serving.service import Service, service_of
@@ -36,6 +36,12 @@ class TrainBody(bodies.Body):
     """The day to learn for, UTC; today when left out: what has happened so far is learned from."""
 
 
+_JOBS: JobFinder[TrainingJob] = JobFinder(
+    "job",
+    "training job",
+    "/api/ml/train",
+    lambda place, known, tenant: place.jobs.job(known, tenant),
+)
 BODIES = (TrainBody,)
 _TRAIN = TypeAdapter(TrainBody)
 
@@ -108,7 +114,7 @@ async def training_job(request: Request, job_id: str) -> Job:
     service = service_of(request)
     caller = await service.access.admit(request, Scope.READ)
     service.limits.admit(caller.tenant)
-    job = await run_in_threadpool(_job, service, job_id, caller.tenant)
+    job = await run_in_threadpool(_JOBS.find, service.workspace, job_id, caller.tenant)
     return await run_in_threadpool(_shown, service, job)
 
 
@@ -130,23 +136,6 @@ async def training_jobs(
     name = None if loop is None else service.loop(loop).name
     found = await run_in_threadpool(_jobs, service, name, limit, caller.tenant)
     return Jobs(jobs=found)
-
-
-def _job(service: Service, job_id: str, tenant: str) -> TrainingJob:
-    try:
-        known = canonical_uuid(job_id)
-    except ValueError:
-        raise ShouldNameKnownId(
-            f"There is no training job {job_id[:80]!r}.", "GET /api/ml/train lists them."
-        ) from None
-    try:
-        return service.workspace.jobs.job(known, tenant)
-    except ShouldNameKnownId:
-        if service.workspace.tenancy.owner("job", known) is None:
-            raise
-        raise ShouldAskForScope(
-            f"Training job {known} is another tenant's.", "Use a credential of that tenant."
-        ) from None
 
 
 def _jobs(service: Service, loop: str | None, limit: int, tenant: str) -> list[Job]:
