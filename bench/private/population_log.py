@@ -9,8 +9,9 @@ from datetime import date
 
 import numpy as np
 
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.datasets import Bool, EncodedEpisodes, Float, Float32, Int
-from everloop.contracts.loop_spec import ActionKind, LoopSpec
+from everloop.contracts.loop_spec import LoopSpec
 from rl.encoders import in_holdout, layout, public_projection
 from rl.encoders.context import encoder_of
 from rl.encoders.fields import PROJECTED_SCALE

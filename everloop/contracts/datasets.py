@@ -181,6 +181,8 @@ class EncodedEpisodes:
         comparison: (n,) True where a policy outside the loop decided.
         timestamp: (n,) seconds since the epoch, UTC.
         encoder: version of the encoder, part of every model that reads ``context``.
+        slate: (n, Z) float32, mean descriptors of the people whom a pairing suggested, 0 for other
+            actions and where they were not logged; ``None`` where the loop describes no candidates.
     """
 
     episode_id: NDArray[np.str_]
@@ -197,6 +199,7 @@ class EncodedEpisodes:
     comparison: Bool
     timestamp: Float
     encoder: str
+    slate: Float32 | None = None
 
     def __post_init__(self) -> None:
         n = len(self.episode_id)
@@ -215,6 +218,12 @@ class EncodedEpisodes:
             rows = len(getattr(self, name))
             if rows != n:
                 raise ShouldFixArgument(f"EncodedEpisodes.{name} has {rows} rows, not {n}.")
+        if self.slate is not None and (
+            len(self.slate) != n or not (np.abs(self.slate) <= 1.0).all()
+        ):
+            raise ShouldFixArgument(
+                f"EncodedEpisodes.slate of shape {self.slate.shape} is not ({n}, Z) within [-1, 1]."
+            )
         if not np.isfinite(self.context).all():
             raise ShouldFixArgument("EncodedEpisodes.context holds NaN or infinity.")
         if n and not self.mask[np.arange(n), self.action].all():
@@ -240,6 +249,7 @@ class EncodedEpisodes:
             comparison=self.comparison[rows],
             timestamp=self.timestamp[rows],
             encoder=self.encoder,
+            slate=None if self.slate is None else self.slate[rows],
         )
 
     @property

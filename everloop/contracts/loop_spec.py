@@ -15,6 +15,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from everloop.contracts.actions import ActionKind, CandidateSpec
+from everloop.contracts.constraint_spec import ConstraintSpec
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_\-]{0,62}$")]
 """Lower-case names: they become file names, column names and pipeline parameters."""
 
@@ -85,20 +88,12 @@ class ContextField(_Value):
         return self
 
 
-class ActionKind(StrEnum):
-    """The four kinds of decision of the product specification."""
-
-    SUGGEST_PAIRING = "suggest_pairing"
-    RECOMMEND_HIVE = "recommend_hive"
-    INTERVENTION = "intervention"
-    NO_ACTION = "no_action"
-
-
 class ActionSpec(_Value):
     """One action of the catalogue.
 
     ``people`` is the slate size of a pairing; ``event_id`` the event (or item) of a recommendation;
-    ``tone`` and ``message`` belong to an intervention. ``features`` describe an action to models.
+    ``tone`` and ``message`` belong to an intervention. ``features`` (within [-1, 1], public, 0 where a
+    feature does not apply) describe the action to models, so that one never seen before can be scored.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_:\-]{0,62}$")]
@@ -108,7 +103,7 @@ class ActionSpec(_Value):
     tone: Name | None = None
     message: str | None = None
     safety_critical: bool = False
-    features: tuple[float, ...] = ()
+    features: tuple[Annotated[float, Field(ge=-1, le=1)], ...] = ()
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
@@ -265,8 +260,19 @@ class PersonaSpec(_Value):
     components: Annotated[int, Field(ge=2, le=64)] = 16
 
 
+Alternative = Literal["greedy", "lin_ts", "lin_ucb", "raw_dr"]
+"""Learners beside PPO: the user model's best single decision, linear bandits on synthetic journeys, and a
+doubly robust policy on the raw log, which is reported and never shipped."""
+
+
 class TrainingSpec(_Value):
-    """Policy training: the specification's PPO settings, and the size of a night's simulation."""
+    """Policy training: the specification's PPO settings, and the size of a night's simulation.
+
+    ``entropy`` falls linearly to ``entropy_end``. ``ensemble``: how many models that the release's noise
+    and sampling leave possible answer in the simulator (0: the released one alone). ``pessimism``: standard
+    errors of the expected reward that are taken off a simulated reward. ``alternatives``: what is
+    learned and compared beside PPO.
+    """
 
     iterations: Annotated[int, Field(ge=1)] = 30
     environments: Annotated[int, Field(ge=1)] = 64
@@ -278,9 +284,16 @@ class TrainingSpec(_Value):
     gae_lambda: Annotated[float, Field(ge=0, le=1)] = 0.95
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
     entropy: Annotated[float, Field(ge=0)] = 0.01
+    entropy_end: Annotated[float, Field(ge=0)] = 0.0
+    value_clip: Annotated[float, Field(gt=0)] = 1.0
+    kl_stop: Annotated[float, Field(gt=0)] = 0.03
+    gradient_norm: Annotated[float, Field(gt=0)] = 0.5
     hidden: Annotated[int, Field(ge=4, le=4096)] = 64
     journey_length: Annotated[int, Field(ge=1, le=1000)] = 10
     profiles: Annotated[int, Field(ge=10)] = 1000
+    ensemble: Annotated[int, Field(ge=0, le=100)] = 8
+    pessimism: Annotated[float, Field(ge=0, le=10)] = 0.5
+    alternatives: tuple[Alternative, ...] = ("greedy", "lin_ts", "raw_dr")
     seed: Annotated[int, Field(ge=0)] = 7
 
 
@@ -374,6 +387,11 @@ class LoopSpec(_Value):
     actions: Annotated[tuple[ActionSpec, ...], Field(min_length=2)]
     signals: Annotated[tuple[SignalSpec, ...], Field(min_length=1)]
     reward: RewardSpec
+    action_features: tuple[Name, ...] = ()
+    """Names of the numbers in every action's ``features``."""
+    candidates: CandidateSpec | None = None
+    """How people who may be suggested are described; None: the product picks whom to suggest."""
+    constraints: ConstraintSpec = ConstraintSpec()
     protected: tuple[str, ...] = ()
     """Context fields of kind category whose groups the fairness check compares."""
     exploration: ExplorationSpec = ExplorationSpec()
@@ -413,6 +431,8 @@ class LoopSpec(_Value):
             if signal is not None and signal not in {s.name for s in self.signals}:
                 raise ValueError(f"feedback becomes signal {signal!r}, which is not declared")
         self._require_persona_field()
+        self._require_named_features()
+        self._require_known_constraints()
         for metric in self.success_metrics:
             if metric.signal is not None and metric.signal not in known:
                 raise ValueError(f"success metric {metric.name!r} reads unknown {metric.signal!r}")
@@ -434,6 +454,37 @@ class LoopSpec(_Value):
             raise ValueError(
                 f"persona.field {name!r} is not a context field of kind vector and width {PERSONA_WIDTH}"
             )
+
+    def _require_named_features(self) -> None:
+        width = len(self.actions[0].features)
+        if self.action_features and len(self.action_features) != width:
+            raise ValueError(
+                f"action_features names {len(self.action_features)} numbers, but actions have {width}"
+            )
+        if len(set(self.action_features)) != len(self.action_features):
+            raise ValueError("action_features names a number twice")
+
+    def _require_known_constraints(self) -> None:
+        ids = {action.id for action in self.actions}
+        declared = {field.name: field for field in self.context}
+        for flag in self.constraints.flags:
+            unknown = sorted(set(flag.never) - ids)
+            if unknown:
+                raise ValueError(f"constraints: {unknown[0]!r} is not in the catalogue")
+            found = declared.get(flag.field)
+            if found is None:
+                raise ValueError(f"constraints: there is no context field {flag.field!r}")
+            wanted = FieldKind.CATEGORY if flag.choices else FieldKind.NUMBER
+            if found.kind is not wanted:
+                raise ValueError(f"constraints: field {flag.field!r} is no {wanted}")
+            strange = sorted(set(flag.choices) - set(found.choices))
+            if strange:
+                raise ValueError(f"constraints: {flag.field!r} has no choice {strange[0]!r}")
+            if ids <= set(flag.never):
+                raise ValueError(f"constraints: where {flag.field!r} is flagged, nothing is left")
+        limited = {kind for limit in self.constraints.limits for kind in limit.kinds}
+        if limited and all(action.kind in limited for action in self.actions):
+            raise ValueError("constraints: limits cover every action, so nothing may be left")
 
     @cached_property
     def action_ids(self) -> tuple[str, ...]:

@@ -59,7 +59,8 @@ class UserModel(Protocol):
     """The learned simulator of how people respond.
 
     Constraints: every method is deterministic in its arguments (randomness comes from ``rng``) and
-    reads nothing but the released parameters.
+    reads nothing but the released parameters. ``slate`` (n, Z) holds the mean descriptors of the people
+    whom a pairing suggests; ``None``: average people, whose descriptors are 0.
     """
 
     @property
@@ -70,13 +71,15 @@ class UserModel(Protocol):
     def parameters(self) -> int:
         """Number of released parameters."""
 
-    def expected_signals(self, context: Float32, action: Int) -> Float:
+    def expected_signals(
+        self, context: Float32, action: Int, slate: Float32 | None = None
+    ) -> Float:
         """(n, S) expected mean of each signal type in [-1, 1] for (n, d) contexts, (n,) actions."""
 
-    def expected_reward(self, context: Float32, action: Int) -> Float:
+    def expected_reward(self, context: Float32, action: Int, slate: Float32 | None = None) -> Float:
         """(n,) expected reward in [-1, 1]."""
 
-    def acceptance(self, context: Float32, action: Int) -> Float:
+    def acceptance(self, context: Float32, action: Int, slate: Float32 | None = None) -> Float:
         """(n,) probability that a decision is accepted: its reward reaches ``reward.success_at``."""
 
     def end_chance(self, context: Float32, action: Int) -> Float:

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.datasets import Float, Int
 from everloop.contracts.episodes import Json
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import TrainingExplanation
-from everloop.contracts.loop_spec import ActionKind, ActionSpec, LoopSpec
+from everloop.contracts.loop_spec import ActionSpec, LoopSpec
 from everloop.trust.context import summarise
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.datasets import Bool, Float
 from everloop.contracts.errors import ShouldFixEpisode
-from everloop.contracts.loop_spec import ActionKind, ContextField, FieldKind
+from everloop.contracts.loop_spec import ContextField, FieldKind
 from rl.encoders.projection import public_projection
 
 Refuse = Callable[[int, Any, str], ShouldFixEpisode]

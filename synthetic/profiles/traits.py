@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.datasets import EncodingLayout, Float32
 from everloop.contracts.episodes import Json
-from everloop.contracts.loop_spec import ActionKind, ContextField, FieldKind, LoopSpec
+from everloop.contracts.loop_spec import ContextField, FieldKind, LoopSpec
 from synthetic.profiles.marginals import Variable, bins_of, history_parts, variables
 
 _HISTORY = (

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.datasets import Bool, EncodingLayout, Float, Float32, Int
 from everloop.contracts.errors import ShouldFixArgument, ShouldFixLoopSpec
-from everloop.contracts.loop_spec import ActionKind, FieldKind, LoopSpec, Silence
+from everloop.contracts.loop_spec import FieldKind, LoopSpec, Silence
 
 INTERCEPT_SCALE = 0.17
 CONTEXT_SCALE = 0.14

@@ -246,8 +246,7 @@ def test_http_alone_carries_a_whole_turn(tmp_path: Path) -> None:
         until(lambda: decided(client, "dull", 1)[0]["model_version"] == version, 60)
         bright, dull = decided(client, "bright", 200), decided(client, "dull", 200)
         assert {one["model_version"] for one in (*bright, *dull)} == {version}
-        assert share_of_walks(bright) > 0.6
-        assert share_of_walks(dull) < 0.4
+        assert share_of_walks(bright) > share_of_walks(dull) + 0.2
 
         told = got(client, f"/api/ml/metrics/{checkpoint_id}")
         assert told["active"]

@@ -13,10 +13,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field, TypeAdapter
 
 from everloop.contracts.access import Caller, Scope
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.episodes import canonical_uuid
 from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput
 from everloop.contracts.ids import event_id
-from everloop.contracts.loop_spec import ActionKind
 from everloop.contracts.serving import Decision, Receipt, Submission, question_sha256
 from everloop.serving.batches import Batch
 from everloop.serving.bodies import Body as BodyModel

@@ -8,10 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.datasets import Bool
 from everloop.contracts.episodes import Json, canonical_json, canonical_uuid
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.contracts.loop_spec import ActionKind, LoopSpec
+from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import States
 from everloop.intake.conformity import context_nonconformities, did_you_mean
 from rl.encoders.context import encoder_of

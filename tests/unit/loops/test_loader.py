@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.errors import ShouldFixLoopSpec
-from everloop.contracts.loop_spec import ActionKind, FieldKind, LoopSpec
+from everloop.contracts.loop_spec import FieldKind, LoopSpec
 from everloop.loops import SHIPPED, load, shipped_path
 from everloop.loops.loader import parse
 from everloop.loops.sections import assemble, override, split
@@ -57,7 +58,7 @@ def test_open_bandit_has_80_items_and_clicks() -> None:
         ("half_life_seconds: 86400", "half_life_seconds: -1", "half_life_seconds", "greater than 0"),
         ("period: 24", "period: 0", "name: hour", "greater than 0"),
         ("kind: intervention, tone: cheerful", "kind: intervention", "intervene-cheerful", "needs tone"),
-        ("kind: no_action}", "kind: no_action, people: 2}", "id: no_action", "does not take people"),
+        ("kind: no_action,", "kind: no_action, people: 2,", "id: no_action", "does not take people"),
         ("id: pair-three", "id: pair-one", "actions:", "pair-one is declared more than once"),
         ("attainable_low: -0.7", "attainable_low: 2", "attainable_low", "less than or equal to 1"),
     ],

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.datasets import Float
 from everloop.contracts.errors import ShouldRestoreArtefact
-from everloop.contracts.loop_spec import ActionKind, LoopSpec
+from everloop.contracts.loop_spec import LoopSpec
 from rl.encoders import encode_context
 from rl.encoders import layout as layout_of
 from synthetic.profiles import draw_profiles

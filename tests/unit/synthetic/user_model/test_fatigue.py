@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.datasets import Bool, Float, Float32, Int
-from everloop.contracts.loop_spec import ActionKind, JourneySpec
+from everloop.contracts.loop_spec import JourneySpec
 from everloop.contracts.simulation import ProfileBatch
 from everloop.loops import load
 from rl.encoders import layout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from everloop.contracts.loop_spec import ActionKind
+from everloop.contracts.actions import ActionKind
 from synthetic.user_model.responses import remembered
 
 KINDS = len(ActionKind)
