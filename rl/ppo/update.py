@@ -203,13 +203,21 @@ def update(
 
 
 def gradient_step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, rule: UpdateRule
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    rule: UpdateRule,
+    together: Callable[[], None] | None = None,
 ) -> Callable[[Tensor], None]:
-    """The default ``step``: clip the gradient's norm, then let the optimizer act."""
+    """The default ``step``: clip the gradient's norm, then let the optimizer act.
+
+    ``together`` is called between the two passes: learners that share a minibatch add their gradients.
+    """
 
     def step(total: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
+        if together is not None:
+            together()
         nn.utils.clip_grad_norm_(network.parameters(), rule.gradient_norm)
         optimizer.step()
 
