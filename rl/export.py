@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from everloop.contracts.documents import write_atomically
 from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import States
+from everloop.contracts.models import Provenance, States
 from rl.encoders.context import layout
 from rl.module import PolicyNetwork
 from rl.runtime import (
@@ -23,8 +23,10 @@ from rl.runtime import (
     ENCODER_KEY,
     INPUTS,
     INVALID_LOGIT,
+    LEARNER_KEY,
     LOOP_KEY,
     OUTPUTS,
+    PROVENANCE_KEY,
     VERSION_KEY,
     load_policy,
 )
@@ -57,16 +59,33 @@ class ServedPolicy(nn.Module):
 
 
 def export_policy(network: PolicyNetwork, spec: LoopSpec, version: str, path: Path) -> float:
-    """Write the policy as ONNX; returns the largest difference to the network on 1,000 states.
+    """Write PPO's policy as ONNX, see ``export_served``."""
+    return export_served(ServedPolicy(network), network.width, spec, version, path)
 
-    The file carries the loop, the encoder, the catalogue and ``version``, and nothing of the machine
-    that wrote it.
+
+def export_served(
+    served: nn.Module,
+    width: int,
+    spec: LoopSpec,
+    version: str,
+    path: Path,
+    learner: str = "ppo",
+    provenance: Provenance = Provenance.PRIVATE_RELEASE,
+) -> float:
+    """Write a policy as ONNX; returns the largest difference to ``served`` on 1,000 states.
+
+    The file carries the loop, the encoder, the catalogue, ``version``, who learned it and from what,
+    and nothing of the machine that wrote it.
+
+    Args:
+        served: ``forward(context (N, width), mask (N, A) bool, epsilon (1,))`` -> logits (N, A),
+            propensity (N, A), value (N,), all float32.
 
     Raises:
         ShouldRestoreArtefact: the exported form differs by more than 1e-5; nothing is written.
     """
-    served = ServedPolicy(network).eval()
-    model = _export(served, network.width, network.actions)
+    served, actions = served.eval(), len(spec.actions)
+    model = _export(served, width, actions)
     onnx.helper.set_model_props(
         model,
         {
@@ -74,12 +93,14 @@ def export_policy(network: PolicyNetwork, spec: LoopSpec, version: str, path: Pa
             ENCODER_KEY: layout(spec).encoder,
             ACTIONS_KEY: json.dumps(spec.action_ids),
             VERSION_KEY: version,
+            LEARNER_KEY: learner,
+            PROVENANCE_KEY: provenance.value,
         },
     )
     data = model.SerializeToString(deterministic=True)
     trial = write_atomically(data, path.with_name(f".{path.name}.unverified"))
     try:
-        error = difference(served, trial, network.width, network.actions)
+        error = difference(served, trial, width, actions)
         if not error <= TOLERANCE:
             raise ShouldRestoreArtefact(
                 f"The exported policy differs from its network by {error:g}, more than {TOLERANCE:g}.",
@@ -91,7 +112,7 @@ def export_policy(network: PolicyNetwork, spec: LoopSpec, version: str, path: Pa
     return error
 
 
-def difference(served: ServedPolicy, path: Path, width: int, actions: int) -> float:
+def difference(served: nn.Module, path: Path, width: int, actions: int) -> float:
     """Largest difference between network and file on 1,000 random states, with and without epsilon."""
     rng = np.random.default_rng(20)
     context = rng.uniform(-1.0, 1.0, size=(_STATES, width)).astype(np.float32)
@@ -115,7 +136,7 @@ def difference(served: ServedPolicy, path: Path, width: int, actions: int) -> fl
     return worst
 
 
-def _export(served: ServedPolicy, width: int, actions: int) -> onnx.ModelProto:
+def _export(served: nn.Module, width: int, actions: int) -> onnx.ModelProto:
     rows = {0: torch.export.Dim.DYNAMIC}
     # torchvision's operators are none of ours
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from everloop.contracts.models import Provenance
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyCard:
@@ -20,6 +22,8 @@ class PolicyCard:
         propensity_error: largest |logged - recomputed| propensity of the whole training.
         export_error: largest difference between the network and the exported form.
         torch_version: what trained and exported it.
+        learner: name of the learner, see ``PolicyLearner``.
+        provenance: what it was learned from; only private releases may be deployed.
     """
 
     version: str
@@ -42,4 +46,6 @@ class PolicyCard:
     propensity_error: float
     export_error: float
     torch_version: str
+    learner: str = "ppo"
+    provenance: Provenance = Provenance.PRIVATE_RELEASE
     schema_version: int = 1

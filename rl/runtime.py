@@ -16,13 +16,15 @@ import onnxruntime as ort
 from everloop.contracts.datasets import Bool, Float32
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import PolicyOutput, States
+from everloop.contracts.models import PolicyOutput, Provenance, States
 from rl.encoders.context import layout
 
 LOOP_KEY = "everloop.loop"
 ENCODER_KEY = "everloop.encoder"
 ACTIONS_KEY = "everloop.actions"
 VERSION_KEY = "everloop.version"
+LEARNER_KEY = "everloop.learner"
+PROVENANCE_KEY = "everloop.provenance"
 
 INPUTS = ("context", "mask", "epsilon")
 OUTPUTS = ("logits", "propensity", "value")
@@ -40,6 +42,9 @@ class OnnxPolicy:
         loop: name of the loop it decides for.
         actions: ids of its catalogue, in the order of ``PolicyOutput``'s columns.
         width: d, dimensions of a state.
+        learner: what learned it; "ppo" for a file that does not say.
+        provenance: what it was learned from; private releases for a file that does not say, since
+            only PPO on private releases wrote such files.
     """
 
     def __init__(self, session: ort.InferenceSession, name: str) -> None:
@@ -49,6 +54,8 @@ class OnnxPolicy:
             self._encoder = str(meta[ENCODER_KEY])
             self.loop = str(meta[LOOP_KEY])
             self.actions: tuple[str, ...] = tuple(json.loads(meta[ACTIONS_KEY]))
+            self.learner = str(meta.get(LEARNER_KEY, "ppo"))
+            self.provenance = Provenance(meta.get(PROVENANCE_KEY, Provenance.PRIVATE_RELEASE))
             shapes = {tensor.name: tensor.shape for tensor in session.get_inputs()}
             self.width = int(shapes["context"][1])
         except (KeyError, ValueError, TypeError) as problem:
