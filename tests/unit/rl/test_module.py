@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rl.module import PolicyNetwork, log_behaviour
+from everloop.contracts.errors import ShouldFixArgument
+from rl.module import FREE_SHARE, PolicyNetwork, log_behaviour
 
 
 def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone() -> None:
@@ -33,6 +34,65 @@ def test_a_fresh_policy_is_nearly_uniform_over_valid_actions() -> None:
     )
     assert torch.softmax(logits, 1)[0, 1] == 0.0
     assert value.shape == (1,)
+
+
+FEATURES = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, -0.5]], dtype=np.float32)
+
+
+def test_scores_from_features_and_free_rows_by_hand() -> None:
+    network = PolicyNetwork(4, 3, 8, 1, FEATURES)
+    assert network.taste is not None
+    context = torch.tensor([[0.5, -0.5, 1.0, 0.0]])
+    parts = [layer.weight.detach().double().numpy() for layer in network.policy[::2]]
+    hidden = np.tanh(parts[1] @ np.tanh(parts[0] @ context[0].double().numpy()))
+    likes = network.taste.weight.detach().double().numpy() @ [*hidden, 0.5, -0.5, 1.0, 0.0]
+    wanted = FEATURES.astype(np.float64) @ likes + FREE_SHARE * (parts[2] @ hidden)
+    found, tastes = network.scores(context)
+    np.testing.assert_allclose(found[0].detach().numpy(), wanted, atol=1e-6)
+    assert tastes is not None
+    np.testing.assert_allclose(tastes[0].detach().numpy(), likes, atol=1e-6)
+
+
+def test_an_action_without_a_row_is_scored_by_its_features() -> None:
+    network = PolicyNetwork(4, 3, 8, 1, FEATURES)
+    torch.nn.init.zeros_(network.policy[-1].weight)
+    context = torch.rand(5, 4, generator=torch.Generator().manual_seed(1)) - 0.5
+    known, _ = network.scores(context)
+    found = network.score(context, torch.from_numpy(FEATURES))
+    np.testing.assert_allclose(found.detach().numpy(), known.detach().numpy(), atol=1e-7)
+    between = network.score(context, torch.tensor([[0.5, 0.5]]))
+    np.testing.assert_allclose(
+        between[:, 0].detach().numpy(), known[:, :2].mean(dim=1).detach().numpy(), atol=1e-7
+    )
+
+
+@given(order=st.permutations(range(3)))
+def test_permuted_candidates_get_permuted_scores(order: list[int]) -> None:
+    network = PolicyNetwork(4, 3, 8, 1, FEATURES)
+    context = torch.rand(2, 4, generator=torch.Generator().manual_seed(2))
+    features = torch.from_numpy(FEATURES)
+    np.testing.assert_allclose(
+        network.score(context, features[order]).detach().numpy(),
+        network.score(context, features)[:, order].detach().numpy(),
+        atol=1e-7,
+    )
+
+
+def test_features_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ShouldFixArgument, match=r"shape \(3, 2\) do not describe 4 actions"):
+        PolicyNetwork(4, 4, 8, 1, FEATURES)
+    context = torch.zeros(1, 4)
+    with pytest.raises(ShouldFixArgument, match="reads 2 an action"):
+        PolicyNetwork(4, 3, 8, 1, FEATURES).score(context, torch.zeros(1, 3))
+    with pytest.raises(ShouldFixArgument, match="reads 0 an action"):
+        PolicyNetwork(4, 3, 8, 1).score(context, torch.zeros(1, 2))
+
+
+def test_features_are_no_weights() -> None:
+    plain, described = PolicyNetwork(4, 3, 8, 1), PolicyNetwork(4, 3, 8, 1, FEATURES)
+    assert "features" not in described.state_dict()
+    for name, values in plain.state_dict().items():
+        assert torch.equal(values, described.state_dict()[name]), name
 
 
 def test_propensities_by_hand() -> None:
