@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -36,3 +37,26 @@ class CandidateSpec(BaseModel):
         if len(set(self.descriptors)) != len(self.descriptors):
             raise ValueError("candidate descriptors are named twice")
         return self
+
+    def numbers(self, given: object) -> tuple[float, ...]:
+        """One person's descriptors: a list of one number within [-1, 1] for each name, in their order.
+
+        Raises:
+            ValueError: a clause that shows the value and says what is wrong with it.
+        """
+        width = len(self.descriptors)
+        if not isinstance(given, list | tuple) or len(given) != width:
+            raise ValueError(
+                f"{_shown(given)} is not a list of {width} numbers ({', '.join(self.descriptors)})"
+            )
+        for name, value in zip(self.descriptors, given, strict=True):
+            if type(value) not in (int, float) or not math.isfinite(value):
+                raise ValueError(f"{name}={_shown(value)} is not a finite number")
+            if not -1 <= value <= 1:
+                raise ValueError(f"{name}={_shown(value)} is outside [-1, 1]")
+        return tuple(float(value) for value in given)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
