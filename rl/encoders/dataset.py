@@ -23,6 +23,7 @@ from everloop.contracts.errors import (
 )
 from everloop.contracts.loop_spec import LoopSpec
 from rl.encoders.context import ContextEncoder, encoder_of
+from rl.encoders.slates import slates
 
 _BATCH = 8192
 _COLUMNS = (
@@ -35,6 +36,7 @@ _COLUMNS = (
     "context",
     "arm",
 )
+_ARGUMENTS = "action_arguments"
 
 
 def in_holdout(pseudonym: str, holdout_share: float) -> bool:
@@ -68,8 +70,9 @@ def encode(
             "Pass the specification that it was extracted under.",
         )
     encoder = encoder_of(spec)
-    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in (*_COLUMNS, "mask")}
-    for batch in _batches(dataset.episodes_path, _COLUMNS):
+    read = _COLUMNS if spec.candidates is None else (*_COLUMNS, _ARGUMENTS)
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in (*_COLUMNS, "mask", "slate")}
+    for batch in _batches(dataset.episodes_path, read):
         _append(spec, encoder, contexts, batch, columns)
     joined = {name: _join(name, parts, spec, encoder) for name, parts in columns.items()}
     people, person = np.unique(joined["person"], return_inverse=True)
@@ -92,6 +95,7 @@ def encode(
         comparison=joined["arm"],
         timestamp=joined["timestamp"],
         encoder=encoder.layout.encoder,
+        slate=None if spec.candidates is None else joined["slate"],
     )
 
 
@@ -141,6 +145,10 @@ def _append(
     columns["arm"].append(
         np.array([arm == Arm.COMPARISON for arm in batch["arm"].to_pylist()], dtype=np.bool_)
     )
+    if spec.candidates is not None:
+        columns["slate"].append(
+            slates(spec.actions, spec.candidates, batch[_ARGUMENTS], action, name)
+        )
 
 
 def _join(
@@ -155,8 +163,13 @@ def _join(
         "arm": np.zeros(0, dtype=np.bool_),
         "episode_id": np.zeros(0, dtype="U36"),
         "person": np.zeros(0, dtype="U64"),
+        "slate": np.zeros((0, _descriptors(spec)), dtype=np.float32),
     }
     return empty.get(name, np.zeros(0))
+
+
+def _descriptors(spec: LoopSpec) -> int:
+    return 0 if spec.candidates is None else len(spec.candidates.descriptors)
 
 
 def _floats(column: pa.Array) -> Float:

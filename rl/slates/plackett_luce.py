@@ -95,7 +95,7 @@ def log_propensity(scores: Float, picked: Sequence[int], epsilon: float) -> floa
 def mixed_log_share(log_share: Float, left: int, epsilon: float) -> Float:
     """ln[(1 - epsilon) exp(log_share) + epsilon / left], elementwise."""
     greedy = math.log1p(-epsilon) if epsilon < 1.0 else -math.inf
-    spread = math.log(epsilon / left) if epsilon > 0.0 else -math.inf
+    spread = math.log(epsilon) - math.log(left) if epsilon > 0.0 else -math.inf
     mixed: Float = np.logaddexp(greedy + log_share, spread)
     return mixed
 

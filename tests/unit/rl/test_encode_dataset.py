@@ -229,3 +229,96 @@ def test_missing_and_broken_files_are_named(spec: LoopSpec, write: Write) -> Non
 def test_a_dataset_of_another_loop_is_refused(spec: LoopSpec, write: Write) -> None:
     with pytest.raises(ShouldFixArgument, match="belongs to loop 'other'"):
         encode(spec, *write([episode(1)], loop="other"))
+
+
+def paired(i: int, people: Any, action: str = "pair-three", **more: Any) -> dict[str, Any]:
+    said = {"user_ids": ["never", "read"], "descriptors": people} | more
+    return episode(
+        i,
+        action=action,
+        valid_actions=["no_action", "pair-one", "pair-three"],
+        action_arguments=json.dumps(said),
+    )
+
+
+def test_a_slate_is_the_mean_of_the_suggested_peoples_descriptors(
+    spec: LoopSpec, write: Write
+) -> None:
+    rows = [
+        paired(1, [[1, -1], [0.5, 0], [0, 0.25]]),
+        paired(2, [[-0.25, 1.0]], "pair-one"),
+        paired(3, [[1, 1]], "no_action"),  # suggested nobody
+        paired(4, []),
+        paired(5, None),
+        episode(6, action="pair-one"),  # the product picked, and says nothing of whom
+    ]
+    slate = encode(spec, *write(rows)).slate
+    assert slate is not None
+    assert slate.dtype == np.float32
+    expected = [[0.5, -0.25], [-0.25, 1.0]] + [[0.0, 0.0]] * 4
+    np.testing.assert_allclose(slate, expected, atol=1e-7)
+
+
+def test_who_was_suggested_and_in_which_order_changes_no_slate(
+    spec: LoopSpec, write: Write
+) -> None:
+    people = [[0.1, -0.7], [0.3, 0.9], [-1, 1]]
+    named = encode(spec, *write([paired(1, people)])).slate
+    others = encode(spec, *write([paired(1, people[::-1], user_ids=["a", 5, None])])).slate
+    assert named is not None
+    assert others is not None
+    np.testing.assert_allclose(named, others, atol=1e-7)
+
+
+def test_a_loop_that_declares_no_candidates_has_no_slates(spec: LoopSpec, write: Write) -> None:
+    plain = spec.model_copy(update={"candidates": None})
+    assert encode(plain, *write([paired(1, "nonsense")])).slate is None
+    empty = encode(spec, *write([])).slate
+    assert empty is not None
+    assert empty.shape == (0, 2)
+
+
+def test_slates_are_kept_in_the_encoded_file(spec: LoopSpec, write: Write, tmp_path: Path) -> None:
+    encoded = encode(spec, *write([paired(1, [[0.5, -0.5]])]))
+    loaded = load_encoded(save_encoded(encoded, tmp_path / "encoded.safetensors"))
+    assert loaded.slate is not None
+    np.testing.assert_array_equal(loaded.slate, encoded.slate)
+
+
+@pytest.mark.parametrize(
+    ("people", "problem"),
+    [
+        ([[0.5, 0.5], [0.5]], r"\[0\.5\] is not a list of 2 numbers \(sociability, novelty\)"),
+        ([[0.5, 0.5, 0.5]], "is not a list of 2 numbers"),
+        ([0.5, 0.5], "0.5 is not a list of 2 numbers"),
+        ([[0.5, 1.01]], "novelty=1.01 is outside"),
+        ([[-1.5, 0.5]], "sociability=-1.5 is outside"),
+        ([[0.5, "high"]], "novelty='high' is not a finite number"),
+        ([[True, 0.5]], "sociability=True is not a finite number"),
+        ([[None, 0.5]], "sociability=None is not a finite number"),
+        ([None], "None is not a list"),
+        ({"ann": [0.5, 0.5]}, "is not a list"),
+        ("0.5", "is not a list"),
+    ],
+)
+def test_descriptors_that_do_not_fit_are_refused_by_their_episode(
+    spec: LoopSpec, write: Write, people: Any, problem: str
+) -> None:
+    with pytest.raises(ShouldFixEpisode, match=problem) as refused:
+        encode(spec, *write([paired(1, [[0, 0]]), paired(4, people)]))
+    assert "00000000-0000-4000-8000-000000000004" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "is not JSON"),
+        ("[1]", "is not an object"),
+        ('{"descriptors": [[NaN, 0]]}', "not JSON"),
+    ],
+)
+def test_arguments_that_are_no_object_are_refused(
+    spec: LoopSpec, write: Write, text: str, problem: str
+) -> None:
+    with pytest.raises(ShouldFixEpisode, match=problem):
+        encode(spec, *write([paired(1, []) | {"action_arguments": text}]))

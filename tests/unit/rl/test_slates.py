@@ -19,7 +19,7 @@ from everloop.loops import load
 from rl.slates import SlateEvidence, draw_slate, enough_people, evidence_of, log_propensity
 
 SCORES = st.floats(-30, 30)
-EPSILON = st.floats(0, 1)
+EPSILON = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 5e-324, 0.1, 1.0]))
 
 
 def reference(scores: Sequence[float], picked: Sequence[int], epsilon: float) -> float:
