@@ -1,0 +1,152 @@
+"""Limits per person: so many decisions of some kinds in a UTC day, and a cool-down between two of them.
+
+Times are whole microseconds since the epoch, UTC; a day is ``time // DAY``. A decision that is dated after
+``now``, by a clock that runs ahead, counts as one of today and as one of this moment. So whatever clocks
+say, the decisions that are dated within a day are never more than ``per_day`` and two of them are never
+dated closer than the cool-down, as long as each was decided with the ones before it known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from everloop.contracts.datasets import Bool, Int
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.loop_spec import LoopSpec
+
+SECOND = 1_000_000
+"""Microseconds."""
+HOUR = 3600 * SECOND
+DAY = 24 * HOUR
+NEVER = -(2**62)
+"""When a decision was made that never was."""
+_NO_LIMIT = 2**62
+_NO_ACTION_YET = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recent:
+    """Recent decisions of n people, at most K of each, in any order.
+
+    Attributes:
+        at: (n, K) when they were made, microseconds UTC.
+        action: (n, K) indices into the catalogue; -1 where there is none.
+    """
+
+    at: Int
+    action: Int
+
+    def __post_init__(self) -> None:
+        if self.at.shape != self.action.shape or self.at.ndim != 2:
+            raise ShouldFixArgument(
+                f"Recent decisions have times {self.at.shape} and actions {self.action.shape}.",
+                "Give both as one row per person.",
+            )
+
+    @classmethod
+    def of(cls, people: Sequence[Sequence[tuple[int, int]]]) -> Recent:
+        """From each person's (time, action) pairs."""
+        most = max((len(made) for made in people), default=0)
+        at = np.full((len(people), most), NEVER, dtype=np.int64)
+        action = np.full((len(people), most), _NO_ACTION_YET, dtype=np.int64)
+        for row, made in enumerate(people):
+            for place, (when, what) in enumerate(made):
+                at[row, place], action[row, place] = when, what
+        return cls(at, action)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LimitUse:
+    """How far n people have used up L limits; all (n, L) int64.
+
+    Attributes:
+        day: the last day with a decision that the limit covers.
+        count: how many such decisions that day had.
+        last: when the last one was made; ``NEVER``.
+    """
+
+    day: Int
+    count: Int
+    last: Int
+
+
+class Limits:
+    """The limits of a loop.
+
+    Attributes:
+        covers: (L, A) which actions each limit counts and, once used up, takes away.
+    """
+
+    def __init__(self, spec: LoopSpec) -> None:
+        declared = spec.constraints.limits
+        kinds = [action.kind for action in spec.actions]
+        self.covers: Bool = np.array(
+            [[kind in limit.kinds for kind in kinds] for limit in declared], dtype=np.bool_
+        ).reshape(len(declared), len(kinds))
+        self.covers.flags.writeable = False
+        self._counted = np.ascontiguousarray(self.covers.T)
+        self._per_day = np.array(
+            [_NO_LIMIT if limit.per_day is None else limit.per_day for limit in declared],
+            dtype=np.int64,
+        )
+        self._cooldown = np.array(
+            [
+                NEVER if limit.cooldown_hours is None else math.ceil(limit.cooldown_hours * HOUR)
+                for limit in declared
+            ],
+            dtype=np.int64,
+        )
+
+    def __len__(self) -> int:
+        return len(self.covers)
+
+    @property
+    def limited(self) -> Bool:
+        """(A,) actions that some limit covers."""
+        return np.asarray(self.covers.any(axis=0))
+
+    def matters_since(self, now: int) -> int:
+        """Decisions made before this time change nothing at ``now``."""
+        since = now
+        if (self._per_day < _NO_LIMIT).any():
+            since = now // DAY * DAY
+        longest = int(self._cooldown.max(initial=NEVER))
+        return since if longest == NEVER else min(since, now - longest)
+
+    def unused(self, people: int) -> LimitUse:
+        """Nobody has met anything yet."""
+        size = (people, len(self))
+        return LimitUse(np.full(size, NEVER), np.zeros(size, dtype=np.int64), np.full(size, NEVER))
+
+    def used(self, recent: Recent, now: Int) -> LimitUse:
+        """What recent decisions used up, as seen at ``now`` (n,)."""
+        today = now // DAY
+        covered = self._counted[recent.action] & (recent.action >= 0)[:, :, None]
+        of_today = covered & (recent.at >= (today * DAY)[:, None])[:, :, None]
+        made = np.where(covered, recent.at[:, :, None], NEVER)
+        return LimitUse(
+            day=np.repeat(today[:, None], len(self), axis=1),
+            count=of_today.sum(axis=1, dtype=np.int64),
+            last=made.max(axis=1, initial=NEVER),
+        )
+
+    def after(self, use: LimitUse, action: Int, now: Int) -> LimitUse:
+        """The use after a decision of each person: (n,) actions, (n,) times that never step back."""
+        covered = self._counted[action]
+        today = (now // DAY)[:, None]
+        before = np.where(use.day == today, use.count, 0)
+        return LimitUse(
+            day=np.where(covered, today, use.day),
+            count=np.where(covered, before + 1, use.count),
+            last=np.where(covered, now[:, None], use.last),
+        )
+
+    def exhausted(self, use: LimitUse, now: Int) -> Bool:
+        """(n, A) actions that a limit takes away at ``now`` (n,)."""
+        of_today = np.where(use.day >= (now // DAY)[:, None], use.count, 0)
+        reached = (of_today >= self._per_day) | (now[:, None] - use.last < self._cooldown)
+        return np.asarray(reached @ self.covers)
