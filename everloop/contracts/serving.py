@@ -28,6 +28,7 @@ def question_sha256(
     context: Mapping[str, Json],
     valid_actions: Sequence[str] | None,
     about: Mapping[str, Json],
+    candidates: Sequence[Json] | None = None,
 ) -> str:
     """Checksum of a question in its stored form, which tells a repeated question from another one.
 
@@ -36,12 +37,14 @@ def question_sha256(
         context: as it is stored, health fields sealed.
         valid_actions: as asked, in that order; ``None``: the whole catalogue.
         about: the action's arguments, people in them by pseudonym.
+        candidates: pairs of pseudonym and descriptors, as asked; ``None``: none were named.
 
     Raises:
         ValueError, TypeError: something is no finite JSON.
     """
     valid = _EVERYTHING if valid_actions is None else list(valid_actions)
-    asked = canonical_json([person, loop, dict(context), valid, dict(about)])
+    named = [] if candidates is None else [list(candidates)]
+    asked = canonical_json([person, loop, dict(context), valid, dict(about), *named])
     return hashlib.sha256(asked.encode()).hexdigest()
 
 

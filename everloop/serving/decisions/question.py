@@ -15,6 +15,7 @@ from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import States
 from everloop.intake.conformity import context_nonconformities, did_you_mean
+from everloop.serving.decisions.candidates import Candidates, fillable
 from rl.encoders.context import encoder_of
 
 
@@ -30,6 +31,7 @@ class Question:
         request_sha256: checksum of what was asked.
         valid_actions: what could be done now; ``None``: the whole catalogue.
         action_arguments: whom or what the action would be about.
+        candidates: whom a pairing may suggest; ``None``: the product picks.
 
     Raises:
         ShouldFixArgument: the id is no UUID, or the arguments are no finite JSON.
@@ -42,6 +44,7 @@ class Question:
     request_sha256: str
     valid_actions: tuple[str, ...] | None = None
     action_arguments: Mapping[str, Json] = field(default_factory=dict)
+    candidates: Candidates | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -143,6 +146,8 @@ def states_of(
         try:
             check_context(catalogue.spec, question.context)
             mask[row] = catalogue.mask(question.valid_actions)
+            if question.candidates is not None:
+                mask[row] = fillable(catalogue.spec, mask[row], question.candidates)
         except ShouldFixArgument as problem:
             raise ShouldFixArgument(f"{named(row)}{problem.message}", problem.remedy) from None
     encoder = encoder_of(catalogue.spec)
