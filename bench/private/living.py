@@ -18,11 +18,12 @@ from everloop.contracts.datasets import Bool, EncodedEpisodes, Int
 from everloop.contracts.loop_spec import LoopSpec
 from rl.encoders import layout
 from rl.encoders.context import encoder_of
-from synthetic.population.archetypes import ARCHETYPE_OF, arriving_partners
+from synthetic.population.archetypes import ARCHETYPE_OF
 from synthetic.population.behaviour import logging_policy
 from synthetic.population.cohort import arrive
 from synthetic.population.decisions import Chance, Standing, decide, parts_and_seconds
 from synthetic.population.dynamics import MoodDraws
+from synthetic.population.mix import SHIPPED
 from synthetic.population.play import PopulationSpec
 
 DAY_SECONDS = 86_400.0
@@ -116,7 +117,7 @@ class LivingWorld:
         if not len(rows):
             return
         part, second = parts_and_seconds(ARCHETYPE_OF[self._persons.kind[rows]], rng)
-        mix = arriving_partners()
+        mix = SHIPPED.partners()
         made, after = decide(
             self._law.responses(self.loop, self.today),
             self._persons.where(rows),

@@ -16,8 +16,7 @@ from rl.encoders import in_holdout, layout, public_projection
 from rl.encoders.context import encoder_of
 from rl.encoders.fields import PROJECTED_SCALE
 from synthetic.population import Policy, PopulationSpec, Truth, WideContexts, logging_policy
-from synthetic.population.archetypes import ARCHETYPE_OF, CONNECTED_OF, SENSITIVE_OF
-from synthetic.population.catalogue import ACTIONS
+from synthetic.population.archetypes import ARCHETYPE_OF, CONNECTED_OF, PLANE, SENSITIVE_OF
 from synthetic.population.emission import MIXING
 from synthetic.population.journeys import play_journeys
 from synthetic.population.state import Hidden
@@ -84,6 +83,14 @@ def encoded_policy(loop: LoopSpec, propensities: Callable[[Float32, Bool], Float
     return policy
 
 
+def shown_slate(partners: Int, met: Int) -> Float:
+    """(n, 2) mean of what the first ``met`` (n,) of the partners (n, 3) show of themselves; 0 where
+    nobody is met."""
+    there = np.arange(partners.shape[1]) < met[:, None]
+    total = (PLANE[partners] * there[:, :, None]).sum(axis=1)
+    return np.asarray(total / np.maximum(met, 1)[:, None])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class World:
     """P people times E decisions and what is true of them; n = P E rows, ordered by person chunk, step.
@@ -137,7 +144,7 @@ def make_world(
     """Make a log of ``people`` times ``decisions`` episodes decided by ``policy``.
 
     Args:
-        spec: drift, group gap and disturbance; its counts are not read.
+        spec: domain, mix, turn, drift, group gap and disturbance; its counts are not read.
         day: whose tastes hold throughout; None: ``spec.start``.
         holdout_share: of people; None: the loop's.
     """
@@ -148,11 +155,12 @@ def make_world(
     names = np.array([hashlib.sha256(f"{seed}/{i}".encode()).hexdigest() for i in range(people)])
     order = np.argsort(names)
     place = np.argsort(order)
-    n, actions, encoder = people * decisions, len(ACTIONS), encoder_of(loop)
+    n, actions, encoder = people * decisions, len(spec.domain), encoder_of(loop)
     context = np.empty((n, encoder.layout.width), dtype=np.float32)
     expected = np.empty((n, actions), dtype=np.float32)
     mask = np.empty((n, actions), dtype=np.bool_)
     signals, mood = np.empty((n, 3)), np.empty((n, 4), dtype=np.int64)
+    slate = np.zeros((n, PLANE.shape[1]), dtype=np.float32)
     tired = np.empty((n, 3), dtype=np.bool_)
     propensity, reward, timestamp = np.empty(n), np.empty(n), np.empty(n)
     person, action, kind, part = np.empty((4, n), dtype=np.int64)
@@ -169,6 +177,7 @@ def make_world(
         expected[rows], mask[rows], signals[rows] = made.expected_reward, made.valid, made.signals
         propensity[rows], reward[rows] = made.propensity, made.reward
         timestamp[rows], action[rows], ended[rows] = made.timestamp, made.action, made.ended
+        slate[rows] = shown_slate(made.partners, spec.domain.partners[made.action])
         mood[rows], tired[rows] = made.hidden.mood, made.hidden.tired
         kind[rows], part[rows] = made.hidden.kind, made.hidden.part
         person[rows] = place[step.person]
@@ -200,5 +209,6 @@ def make_world(
         comparison=np.zeros(n, dtype=np.bool_),
         timestamp=timestamp,
         encoder=encoder.layout.encoder,
+        slate=None if loop.candidates is None else slate,
     )
     return World(episodes, truth, Hidden(kind, mood, tired, part), ended, expected, traits)

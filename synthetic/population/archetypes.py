@@ -77,18 +77,3 @@ def type_of(archetype: Int, sensitive: Bool, connected: Bool, burdened: Bool) ->
     return np.asarray(
         archetype * 4 + 2 * sensitive + connected + UNBURDENED * burdened, dtype=np.int64
     )
-
-
-def type_shares(burdened_share: float) -> Float:
-    """(48,) share of each type among the people who arrive; sums to 1."""
-    archetype = SHARES[ARCHETYPE_OF]
-    sensitive = np.where(SENSITIVE_OF == 1, SENSITIVE[ARCHETYPE_OF], 1 - SENSITIVE[ARCHETYPE_OF])
-    connected = np.where(CONNECTED_OF, CONNECTED[ARCHETYPE_OF], 1 - CONNECTED[ARCHETYPE_OF])
-    group = np.where(BURDENED_OF, burdened_share, 1 - burdened_share)
-    return np.asarray(archetype * sensitive * connected * group, dtype=np.float64)
-
-
-def arriving_partners() -> Float:
-    """(6,) archetypes of arriving people who have connections: whom a pairing meets at first."""
-    weight = SHARES * CONNECTED
-    return np.asarray(weight / weight.sum(), dtype=np.float64)

@@ -7,7 +7,8 @@ from typing import Final, Protocol
 import numpy as np
 
 from everloop.contracts.datasets import Bool, Float
-from synthetic.population.catalogue import ACTIONS, NOTHING, PAIRINGS
+from synthetic.population.catalogue import NOTHING
+from synthetic.population.domain import COMPANION, Domain
 from synthetic.population.emission import WideContexts
 
 
@@ -22,18 +23,24 @@ UNIFORM_SHARE: Final = 0.4
 """Exploration of the logging policy: every valid action has at least 0.4 / |valid| >= 0.05."""
 
 
-def logging_policy(contexts: WideContexts, valid: Bool, rng: np.random.Generator) -> Float:
-    """Mediocre rules: 0.6 of a softmax that leans to no_action, to pairing in the evening, to a walk
-    by day and to calm at a high pulse; 0.4 uniform. Both over valid actions only."""
-    scores = np.zeros(valid.shape)
-    scores[:, NOTHING] = 1.4
-    scores[:, list(PAIRINGS)] += 0.5 * (contexts.hour >= 18)[:, None]
-    scores[:, ACTIONS.index("hive-walk")] += 0.5 * ((contexts.hour >= 8) & (contexts.hour < 18))
-    scores[:, ACTIONS.index("intervene-calm")] += 0.8 * (contexts.heart_rate > 80)
-    weights = np.where(valid, np.exp(scores), 0.0)
-    rules = weights / weights.sum(axis=1, keepdims=True)
-    uniform = uniform_policy(contexts, valid, rng)
-    return np.asarray((1 - UNIFORM_SHARE) * rules + UNIFORM_SHARE * uniform)
+def rules_of(domain: Domain) -> Policy:
+    """Mediocre rules: 0.6 of a softmax that leans to no_action, to pairing in the evening, to the first
+    event by day and to the first intervention at a high pulse; 0.4 uniform. Over valid actions only."""
+    pairings = list(domain.pairings)
+    event, message = domain.first_of("recommend_hive"), domain.first_of("intervention")
+
+    def policy(contexts: WideContexts, valid: Bool, rng: np.random.Generator) -> Float:
+        scores = np.zeros(valid.shape)
+        scores[:, NOTHING] = 1.4
+        scores[:, pairings] += 0.5 * (contexts.hour >= 18)[:, None]
+        scores[:, event] += 0.5 * ((contexts.hour >= 8) & (contexts.hour < 18))
+        scores[:, message] += 0.8 * (contexts.heart_rate > 80)
+        weights = np.where(valid, np.exp(scores), 0.0)
+        rules = weights / weights.sum(axis=1, keepdims=True)
+        uniform = uniform_policy(contexts, valid, rng)
+        return np.asarray((1 - UNIFORM_SHARE) * rules + UNIFORM_SHARE * uniform)
+
+    return policy
 
 
 def uniform_policy(_contexts: WideContexts, valid: Bool, _rng: np.random.Generator) -> Float:
@@ -44,3 +51,7 @@ def uniform_policy(_contexts: WideContexts, valid: Bool, _rng: np.random.Generat
 def doing_nothing(_contexts: WideContexts, valid: Bool, _rng: np.random.Generator) -> Float:
     """no_action always."""
     return np.asarray(np.eye(valid.shape[1])[np.full(len(valid), NOTHING)])
+
+
+logging_policy: Final = rules_of(COMPANION)
+"""What decided in the companion product before: a walk by day, calm at a high pulse."""

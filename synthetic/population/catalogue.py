@@ -1,4 +1,4 @@
-"""The loop that the population speaks: its actions, signals and context, and no other's."""
+"""The loop that the population speaks: signals and context, and the companion's actions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from everloop.contracts.datasets import Bool, Float, Int
-from everloop.contracts.errors import ShouldFixArgument
-from everloop.contracts.loop_spec import ContextField, FieldKind, LoopSpec, Silence
+from everloop.contracts.datasets import Float, Int
+from everloop.contracts.loop_spec import FieldKind, LoopSpec, Silence
 from synthetic.population.archetypes import AGE_GROUPS
 
 ACTIONS: Final = (
@@ -33,12 +32,12 @@ SIGNALS: Final = ("engagement", "resonance", "explicit_feedback")
 HISTORY: Final = 10
 EMOTION_WIDTH: Final = 128
 
-_SIGNAL_FORMS = (
+SIGNAL_FORMS: Final = (
     (0.0, 1.0, False, Silence.ZERO),
     (0.0, 1.0, True, Silence.MISSING),
     (0.0, 1.0, True, Silence.MISSING),
 )
-_CONTEXT = (
+CONTEXT: Final = (
     ("emotion", FieldKind.VECTOR, EMOTION_WIDTH, (-1.0, 1.0)),
     ("recent_interactions", FieldKind.HISTORY, HISTORY, None),
     ("heart_rate", FieldKind.NUMBER, 1, (40.0, 180.0)),
@@ -52,43 +51,6 @@ _CONTEXT = (
 )
 
 
-def require_companion(loop: LoopSpec) -> None:
-    """Refuse a loop that these people do not speak.
-
-    Raises:
-        ShouldFixArgument: naming the loop and what of it differs.
-    """
-    forms = tuple((s.low, s.high, s.two_sided, s.silence) for s in loop.signals)
-    context = tuple((f.name, f.kind, f.width, _bounds(f)) for f in loop.context)
-    for name, given, wanted in (
-        ("actions", loop.action_ids, ACTIONS),
-        ("signals", loop.signal_names, SIGNALS),
-        ("forms of signals", forms, _SIGNAL_FORMS),
-        ("context", context, _CONTEXT),
-    ):
-        if given != wanted:
-            raise ShouldFixArgument(
-                f"The population does not speak loop {loop.name!r}: its {name} are {given!s:.200}, "
-                f"not {wanted!s:.200}.",
-                "Play it with the shipped companion loop.",
-            )
-
-
-def _bounds(field: ContextField) -> object:
-    if field.kind is FieldKind.CATEGORY:
-        return field.choices
-    if field.kind is FieldKind.CYCLE:
-        return field.period
-    return None if field.kind is FieldKind.HISTORY else (field.low, field.high)
-
-
 def weights_of(loop: LoopSpec) -> Float:
     """(3,) the signals' weights in the reward."""
     return np.array([signal.weight for signal in loop.signals])
-
-
-def valid_actions(connected: Bool) -> Bool:
-    """(n, A) everything, but no pairing for people without connections."""
-    valid = np.ones((len(connected), len(ACTIONS)), dtype=np.bool_)
-    valid[:, list(PAIRINGS)] = connected[:, None]
-    return valid

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-from synthetic.population.catalogue import ACTIONS, SIGNALS
+import numpy as np
+
+from everloop.contracts.datasets import Float
+from synthetic.population.archetypes import PLANE
+from synthetic.population.catalogue import SIGNALS
 from synthetic.population.decisions import Decisions
 from synthetic.population.responses import Responses
 
@@ -33,6 +37,7 @@ class DayOfDecisions:
         date: the day, UTC.
         decision_ids: n UUIDs. user_ids: n product ids of the people, such as "person-000123".
         partner_ids: per decision, the product ids of those whom its pairing brought together.
+        slate_chance: (n,) probability of exactly these people in this order, given the pairing.
         decisions: contexts, actions, propensities, evidence, and the truth beside them.
         responses: the law of the day: the truth of any action at these states.
         present: people present in the morning. arrived, left: how many came new, and left.
@@ -42,6 +47,7 @@ class DayOfDecisions:
     decision_ids: tuple[str, ...]
     user_ids: tuple[str, ...]
     partner_ids: tuple[tuple[str, ...], ...]
+    slate_chance: Float
     decisions: Decisions
     responses: Responses
     present: int
@@ -53,11 +59,24 @@ class DayOfDecisions:
 
     def valid_actions(self, row: int) -> tuple[str, ...]:
         valid = self.decisions.valid[row]
-        return tuple(name for name, allowed in zip(ACTIONS, valid, strict=True) if allowed)
+        return tuple(
+            name
+            for name, allowed in zip(self.responses.domain.actions, valid, strict=True)
+            if allowed
+        )
 
     def action_arguments(self, row: int) -> dict[str, Any]:
-        """Whom the action brought together; empty for other actions."""
-        return {"user_ids": list(self.partner_ids[row])} if self.partner_ids[row] else {}
+        """Whom the action brought together, what they show of themselves and how likely they were;
+        empty for other actions."""
+        people = self.partner_ids[row]
+        if not people:
+            return {}
+        shown = PLANE[self.decisions.partners[row, : len(people)]]
+        return {
+            "user_ids": list(people),
+            "descriptors": np.round(shown, 4).tolist(),
+            "slate_propensity": float(self.slate_chance[row]),
+        }
 
     def signals(self) -> list[Mapping[str, Any]]:
         """Every signal as the product sends it: signal_id, decision_id, signal_type, value, latency,

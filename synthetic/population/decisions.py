@@ -13,7 +13,7 @@ from everloop.contracts.errors import ShouldFixArgument
 from synthetic.population import evidence as signals
 from synthetic.population.archetypes import COMES, HOURS_PER_PART
 from synthetic.population.behaviour import Policy
-from synthetic.population.catalogue import ACTIONS, HISTORY
+from synthetic.population.catalogue import HISTORY
 from synthetic.population.dynamics import MoodDraws, end_chance, move, rest
 from synthetic.population.emission import Persons, WideContexts, emit
 from synthetic.population.evidence import Evidence
@@ -149,13 +149,21 @@ def decide(
     require_policy(propensities, valid)
     action = choose(propensities, spot)
     chances = responses.chances_with(hidden, action, partners)
-    evidence = signals.draw(chances, action, closes, responses.disturbance, chance.answer)
+    evidence = signals.draw(
+        chances,
+        action,
+        closes,
+        responses.disturbance,
+        chance.answer,
+        responses.domain.present,
+    )
     means = signals.signal_means(loop, len(action), evidence)
     reward = signals.realised_reward(loop, means)
     expected = responses.expected_reward(hidden)
     leaving = end_chance(expected[np.arange(len(action)), action])
     ended = chance.change.random(len(action)) < leaving
-    mood, tired = move(hidden, action, partners, MoodDraws.of(len(action), chance.change))
+    draws = MoodDraws.of(len(action), chance.change)
+    mood, tired = move(hidden, action, partners, draws, responses.domain)
     decisions = Decisions(
         timestamp=timestamp,
         contexts=contexts,
@@ -191,7 +199,7 @@ def require_policy(propensities: Float, valid: Bool) -> None:
     if propensities.shape != valid.shape:
         raise ShouldFixArgument(
             f"The policy gave propensities of shape {propensities.shape}, not {valid.shape}.",
-            f"Give one probability for each of the {len(ACTIONS)} actions of every decision.",
+            f"Give one probability for each of the {valid.shape[1]} actions of every decision.",
         )
     wrong = np.abs(propensities.sum(axis=1) - 1) > 1e-5
     wrong |= (propensities < 0).any(axis=1) | ~np.isfinite(propensities).all(axis=1)

@@ -49,7 +49,12 @@ class Disturbance:
 
     @property
     def in_time(self) -> Float:
-        """(A, 3) probability that a signal of each type is present when the episode closes."""
+        """``in_time_of`` the companion's actions."""
+        return self.in_time_of(PRESENT)
+
+    def in_time_of(self, present: Float) -> Float:
+        """(A, 3) probability that a signal of each type is present when the episode closes, of what is
+        sent at all with probabilities (A, 3)."""
         share = np.full(len(SIGNALS), 1.0 - self.late)
         share[0] += self.late * self.twice * (1.0 - self.late)
-        return np.asarray(PRESENT * share)
+        return np.asarray(present * share)

@@ -1,9 +1,10 @@
 """What a decision does to a person: moods move, kinds of action wear out, and some people leave.
 
-After action a every mood takes one step in the direction of ``EFFECT`` with that probability, and
-then, with probability ``RESETTLES`` of the temperament, is drawn anew from the person's resting law.
-A pairing eases loneliness with a probability that grows with the compatibility of the two. A kind of
-action tires with probability ``TIRES`` when it is taken and recovers with ``RECOVERS`` when it is not.
+After action a every mood takes one step in the direction of the domain's ``effect`` with that
+probability, and then, with probability ``RESETTLES`` of the temperament, is drawn anew from the
+person's resting law. A pairing eases loneliness with a probability that grows with the
+compatibility of the two. A kind of action tires with probability ``TIRES`` when it is taken and
+recovers with ``RECOVERS`` when it is not.
 A person leaves for good after the decision with the chance
 
     LEAVES + LEAVES_MORE sigmoid(-STEEP (r - EVEN)),
@@ -26,25 +27,10 @@ from synthetic.population.archetypes import (
     SENSITIVE_OF,
     TYPES,
 )
-from synthetic.population.catalogue import ACTIONS, KIND_OF, KINDS, MOST_PARTNERS, PARTNERS
+from synthetic.population.catalogue import KINDS, MOST_PARTNERS
+from synthetic.population.domain import COMPANION, Domain
 from synthetic.population.state import CARRIED, LEVELS, MOODS, Hidden, tired_states
 
-EFFECT: Final[Float] = np.array(
-    [
-        # tension loneliness energy overload
-        [-0.05, 0.15, 0.1, -0.5],
-        [-0.1, -0.45, -0.15, 0.2],
-        [0.1, -0.4, -0.3, 0.4],
-        [-0.35, 0.0, -0.25, -0.1],
-        [-0.25, 0.0, 0.15, 0.15],
-        [-0.6, 0.0, -0.05, 0.1],
-        [-0.1, -0.2, 0.3, 0.25],
-        [-0.15, 0.05, -0.1, -0.45],
-    ]
-)
-"""(A, 4) sign: direction of one step; size: its probability."""
-CLOSER: Final[Float] = np.array([0.0, 0.35, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0])
-"""(A,) how much compatibility adds to the chance that loneliness eases."""
 LONELINESS: Final = MOODS.index("loneliness")
 
 RESETTLES: Final[Float] = np.array([0.25, 0.45])
@@ -86,26 +72,26 @@ def end_chance(expected_reward: Float) -> Float:
     return np.asarray(LEAVES + LEAVES_MORE * expit(-STEEP * (expected_reward - EVEN)))
 
 
-def steps_of(kind: Int, action: Int, partners: Int) -> Float:
+def steps_of(kind: Int, action: Int, partners: Int, domain: Domain = COMPANION) -> Float:
     """(n, 4) signed step probabilities after the action taken with the partners drawn, (n, 3)."""
-    effect = EFFECT[action].copy()
-    meets = np.arange(MOST_PARTNERS) < PARTNERS[action][:, None]
+    effect, met = domain.effect[action].copy(), domain.partners[action]
+    meets = np.arange(MOST_PARTNERS) < met[:, None]
     affinity = np.where(meets, COMPATIBILITY[ARCHETYPE_OF[kind][:, None], partners], 0.0)
-    effect[:, LONELINESS] -= CLOSER[action] * affinity.sum(axis=1) / np.maximum(PARTNERS[action], 1)
+    effect[:, LONELINESS] -= domain.closer[action] * affinity.sum(axis=1) / np.maximum(met, 1)
     return effect
 
 
-def mean_steps(partner_mix: Float) -> Float:
+def mean_steps(partner_mix: Float, domain: Domain = COMPANION) -> Float:
     """(48, A, 4) signed step probabilities, the mean over partners."""
     met = COMPATIBILITY[ARCHETYPE_OF] @ partner_mix
-    effect = np.broadcast_to(EFFECT, (TYPES, *EFFECT.shape)).copy()
-    effect[:, :, LONELINESS] -= met[:, None] * CLOSER
+    effect = np.broadcast_to(domain.effect, (TYPES, *domain.effect.shape)).copy()
+    effect[:, :, LONELINESS] -= met[:, None] * domain.closer
     return effect
 
 
-def mood_kernels(partner_mix: Float) -> Float:
+def mood_kernels(partner_mix: Float, domain: Domain = COMPANION) -> Float:
     """(48, A, 4, 3, 3) chance of each next level of each mood from each level."""
-    steps = mean_steps(partner_mix)
+    steps = mean_steps(partner_mix, domain)
     size, up = np.abs(steps), steps > 0
     kernel = np.zeros((*steps.shape, LEVELS, LEVELS))
     for start in range(LEVELS):
@@ -117,11 +103,11 @@ def mood_kernels(partner_mix: Float) -> Float:
     return np.asarray((1 - again) * kernel + again * RESTING[:, None, :, None, :])
 
 
-def tired_kernels() -> Float:
+def tired_kernels(domain: Domain = COMPANION) -> Float:
     """(A, 8, 8) chance of each next tiredness; the same for everybody."""
     before, after = tired_states()[:, None, :], tired_states()[None, :, :]
-    kernels = np.ones((len(ACTIONS), len(before), len(before)))
-    for action, taken in enumerate(KIND_OF):
+    kernels = np.ones((len(domain), len(before), len(before)))
+    for action, taken in enumerate(domain.kind_of):
         for kind in range(len(KINDS)):
             was, will = before[:, :, kind], after[:, :, kind]
             stays = 1.0 if kind == taken else 1 - RECOVERS
@@ -131,11 +117,11 @@ def tired_kernels() -> Float:
     return kernels
 
 
-def carried_kernels(kind: int, partner_mix: Float) -> Float:
+def carried_kernels(kind: int, partner_mix: Float, domain: Domain = COMPANION) -> Float:
     """(A, 648, 648) chance of the next z from each z, of one type of people that stay."""
-    moods, tired = mood_kernels(partner_mix)[kind], tired_kernels()
+    moods, tired = mood_kernels(partner_mix, domain)[kind], tired_kernels(domain)
     kernels = []
-    for action in range(len(ACTIONS)):
+    for action in range(len(domain)):
         kernel = np.ones((1, 1))
         for mood in range(len(MOODS)):
             kernel = np.kron(kernel, moods[action, mood])
@@ -154,9 +140,9 @@ def start_law(kind: int) -> Float:
     return np.asarray(np.kron(law, fresh), dtype=np.float64)
 
 
-def next_feeling(partner_mix: Float) -> Float:
+def next_feeling(partner_mix: Float, domain: Domain = COMPANION) -> Float:
     """(48, 3, A, 4) mean next mood, in -1..1, from each level of that mood."""
-    mean = mood_kernels(partner_mix) @ (np.arange(LEVELS) - 1.0)
+    mean = mood_kernels(partner_mix, domain) @ (np.arange(LEVELS) - 1.0)
     return np.asarray(np.moveaxis(mean, 3, 1))
 
 
@@ -185,14 +171,16 @@ def rest(kind: Int, uniform: Float) -> Int:
     return np.asarray((uniform[:, :, None] >= RESTING[kind].cumsum(axis=2)[:, :, :-1]).sum(axis=2))
 
 
-def move(hidden: Hidden, action: Int, partners: Int, draws: MoodDraws) -> tuple[Int, Bool]:
+def move(
+    hidden: Hidden, action: Int, partners: Int, draws: MoodDraws, domain: Domain = COMPANION
+) -> tuple[Int, Bool]:
     """((n, 4), (n, 3)) moods and tiredness after the action."""
-    steps = steps_of(hidden.kind, action, partners)
+    steps = steps_of(hidden.kind, action, partners, domain)
     moved = hidden.mood + np.where(draws.step < np.abs(steps), np.sign(steps), 0).astype(np.int64)
     moved = np.clip(moved, 0, LEVELS - 1)
     anew = draws.resettle < RESETTLES[SENSITIVE_OF[hidden.kind]][:, None]
     mood = np.where(anew, rest(hidden.kind, draws.rest), moved)
-    taken = KIND_OF[action][:, None] == np.arange(len(KINDS))
+    taken = domain.kind_of[action][:, None] == np.arange(len(KINDS))
     stays = np.where(taken, 1.0, 1 - RECOVERS)
     tired = draws.tired < np.where(hidden.tired, stays, np.where(taken, TIRES, 0.0))
     return mood, tired

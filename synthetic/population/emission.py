@@ -109,15 +109,15 @@ class WideContexts:
     def where(self, rows: Bool | Int | slice) -> WideContexts:
         return WideContexts(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
-    def snapshots(self) -> list[dict[str, Any]]:
-        """The context of every decision as the product logs it."""
+    def snapshots(self, actions: tuple[str, ...] = ACTIONS) -> list[dict[str, Any]]:
+        """The context of every decision as the product logs it; ``actions`` are the catalogue's ids."""
         emotion = self.emotion.tolist()
         past_action, past_reward = self.past_action.tolist(), self.past_reward.tolist()
         return [
             {
                 "emotion": emotion[row],
                 "recent_interactions": [
-                    {"action": ACTIONS[action], "reward": None if math.isnan(reward) else reward}
+                    {"action": actions[action], "reward": None if math.isnan(reward) else reward}
                     for action, reward in zip(past_action[row], past_reward[row], strict=True)
                     if action >= 0
                 ],

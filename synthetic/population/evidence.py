@@ -45,10 +45,12 @@ def draw(
     closes_after: int,
     disturbance: Disturbance,
     rng: np.random.Generator,
+    present: Float = PRESENT,
 ) -> Evidence:
-    """Draw the evidence of n decisions from the chances (n, 3) of the actions taken (n,)."""
+    """Draw the evidence of n decisions from the chances (n, 3) of the actions taken (n,); ``present``
+    (A, 3) is how often each signal is sent."""
     n = len(action)
-    sent = rng.random((n, len(SIGNALS))) < PRESENT[action]
+    sent = rng.random((n, len(SIGNALS))) < present[action]
     noisy = rng.random((n, len(SIGNALS))) < disturbance.noise
     graded = np.where(
         noisy[:, :2], rng.integers(0, GRADES, (n, 2)), rng.binomial(GRADES - 1, chances[:, :2])

@@ -86,7 +86,7 @@ def play_journeys(
     for index, first in enumerate(range(0, people, chunk)):
         n = min(chunk, people - first)
         rng = np.random.default_rng([seed, _PEOPLE, index])
-        persons = arrive(n, burdened_group, rng)
+        persons = arrive(n, burdened_group, rng, responses.mix)
         standing = Standing.new(persons.kind, MoodDraws.of(n, rng))
         day = rng.integers(0, _FIRST_DAYS, n)
         for step in range(decisions):

@@ -14,15 +14,15 @@ from synthetic.population.archetypes import (
     ARCHETYPE_OF,
     ARCHETYPES,
     CONNECTED_OF,
-    arriving_partners,
 )
 from synthetic.population.behaviour import Policy
-from synthetic.population.catalogue import MOST_PARTNERS, PARTNERS, require_companion
 from synthetic.population.cohort import arrive
 from synthetic.population.day import DayOfDecisions, decision_id, user_id
 from synthetic.population.decisions import Chance, Standing, decide, parts_and_seconds
+from synthetic.population.domain import require_domain
 from synthetic.population.dynamics import MoodDraws
 from synthetic.population.emission import Persons
+from synthetic.population.meeting import meet
 from synthetic.population.responses import Responses
 from synthetic.population.spec import PopulationSpec
 from synthetic.population.truth import Truth
@@ -38,7 +38,7 @@ class Population:
     made before.
 
     Args:
-        loop: the companion loop.
+        loop: the loop of the population's domain: the companion's by default.
         people: present at the start.
         seed: of everything, >= 0.
         spec: all other parameters; its ``people`` gives way to the argument.
@@ -54,15 +54,15 @@ class Population:
         seed: int = 7,
         spec: PopulationSpec | None = None,
     ) -> None:
-        require_companion(loop)
         if seed < 0:
             raise ShouldFixArgument(f"Population: seed={seed} is below 0.", "Raise it.")
         self.spec = replace(spec or PopulationSpec(), people=people)
+        require_domain(loop, self.spec.domain)
         self.loop = loop
         self.seed = seed
         self.spec.visits(loop)
         rng = np.random.default_rng([seed, _ARRIVALS])
-        self._persons = arrive(people, self.spec.burdened_group, rng)
+        self._persons = arrive(people, self.spec.burdened_group, rng, self.spec.mix)
         self._standing = Standing.new(self._persons.kind, MoodDraws.of(people, rng))
         self._number = np.arange(people)
         self._arrived = people
@@ -88,7 +88,7 @@ class Population:
         """(6,) archetypes of the people present who have connections; of arriving ones if none has."""
         met = ARCHETYPE_OF[self._persons.kind[CONNECTED_OF[self._persons.kind]]]
         if not len(met):
-            return arriving_partners()
+            return self.spec.mix.partners()
         return np.asarray(np.bincount(met, minlength=len(ARCHETYPES)) / len(met))
 
     def responses(self, day: date) -> Responses:
@@ -119,7 +119,12 @@ class Population:
         part, second = parts_and_seconds(ARCHETYPE_OF[self._persons.kind[rows]], rng)
         order = np.lexsort((rows, second))
         rows, part, second = rows[order], part[order], second[order]
-        met = self._met(rows, np.random.default_rng([self.seed, _PARTNERS, number]))
+        meetings = meet(
+            rows,
+            np.flatnonzero(CONNECTED_OF[self._persons.kind]),
+            np.random.default_rng([self.seed, _PARTNERS, number]),
+        )
+        met = meetings.met
         midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
         decisions, after = decide(
             responses,
@@ -133,7 +138,7 @@ class Population:
         )
         self._last = day
         users = tuple(user_id(n) for n in self._number[rows].tolist())
-        partners = PARTNERS[decisions.action]
+        partners = self.spec.domain.partners[decisions.action]
         played = DayOfDecisions(
             date=day,
             decision_ids=tuple(decision_id(self.seed, user, day) for user in users),
@@ -142,6 +147,7 @@ class Population:
                 tuple(user_id(n) for n in self._number[met[row, :count]].tolist())
                 for row, count in enumerate(partners)
             ),
+            slate_chance=meetings.chance[np.arange(len(rows)), np.maximum(partners, 1) - 1],
             decisions=decisions,
             responses=responses,
             present=present,
@@ -156,28 +162,13 @@ class Population:
         if self._last is None:
             return 0
         count = int(rng.poisson(self.spec.arrivals(self.loop)))
-        new = arrive(count, self.spec.burdened_group, rng)
+        new = arrive(count, self.spec.burdened_group, rng, self.spec.mix)
         standing = Standing.new(new.kind, MoodDraws.of(count, rng))
         self._persons = self._persons.joined(new)
         self._standing = _stacked(self._standing, standing)
         self._number = np.concatenate([self._number, self._arrived + np.arange(count)])
         self._arrived += count
         return count
-
-    def _met(self, rows: Int, rng: np.random.Generator) -> Int:
-        """(n, 3) people whom a pairing would bring: distinct draws from those present who have
-        connections, never oneself; oneself only where there is nobody else."""
-        pool = np.flatnonzero(CONNECTED_OF[self._persons.kind])
-        if not len(pool):
-            return np.repeat(rows[:, None], MOST_PARTNERS, axis=1)
-        spot = rng.integers(0, len(pool), len(rows))
-        met = np.empty((len(rows), MOST_PARTNERS), dtype=np.int64)
-        for place in range(MOST_PARTNERS):
-            own = pool[spot % len(pool)] == rows
-            spot = spot + own
-            met[:, place] = pool[spot % len(pool)]
-            spot = spot + rng.integers(1, max(2, len(pool) // (MOST_PARTNERS + 1)), len(rows))
-        return met
 
     def _carry_on(self, rows: Int, after: Standing, ended: Bool) -> None:
         standing = self._standing

@@ -33,30 +33,12 @@ from synthetic.population.archetypes import (
     CONNECTED_OF,
     PLANE,
 )
-from synthetic.population.catalogue import (
-    ACTIONS,
-    KIND_OF,
-    MOST_PARTNERS,
-    NOTHING,
-    PAIRINGS,
-    PARTNERS,
-    require_companion,
-    valid_actions,
-    weights_of,
-)
+from synthetic.population.catalogue import MOST_PARTNERS, NOTHING, weights_of
 from synthetic.population.disturbance import Disturbance
+from synthetic.population.domain import COMPANION, Domain, require_domain
+from synthetic.population.mix import SHIPPED, Mix
 from synthetic.population.state import Hidden
-from synthetic.population.tastes import (
-    AFFINITY,
-    DAILY,
-    MOOD,
-    OFFSET,
-    QUIET,
-    SLOPE,
-    TASTE,
-    THRESHOLD,
-    TIRED,
-)
+from synthetic.population.tastes import AFFINITY, QUIET, SLOPE, THRESHOLD, TIRED
 
 GRADES: Final = 5
 LOWEST: Final = 0.1
@@ -76,6 +58,8 @@ class Responses:
         turn: radians by which tastes are turned against the traits that people show.
         group_gap: how much less any action suits burdened people.
         disturbance: of signals.
+        domain: the catalogue and what its actions do; the loop must be its own.
+        mix: who arrives.
     """
 
     loop: LoopSpec
@@ -83,9 +67,11 @@ class Responses:
     turn: float = 0.0
     group_gap: float = 0.0
     disturbance: Disturbance = field(default_factory=Disturbance)
+    domain: Domain = COMPANION
+    mix: Mix = SHIPPED
 
     def __post_init__(self) -> None:
-        require_companion(self.loop)
+        require_domain(self.loop, self.domain)
         mix = self.partner_mix
         if mix.shape != (len(ARCHETYPES),) or (mix < 0).any() or abs(mix.sum() - 1) > 1e-9:
             raise ShouldFixArgument(
@@ -95,17 +81,17 @@ class Responses:
 
     def valid(self, hidden: Hidden) -> Bool:
         """(n, A) valid actions."""
-        return valid_actions(CONNECTED_OF[hidden.kind])
+        return self.domain.valid(CONNECTED_OF[hidden.kind])
 
     def suits(self, hidden: Hidden) -> Float:
         """(n, A) s of the module's formula without the partner's part."""
         cos, sin = np.cos(self.turn), np.sin(self.turn)
         traits = PLANE @ np.array([[cos, sin], [-sin, cos]])
-        fit = hidden.feeling @ MOOD.T
-        fit += (traits @ TASTE.T)[ARCHETYPE_OF[hidden.kind]]
-        fit += OFFSET + DAILY.T[hidden.part]
+        fit = hidden.feeling @ self.domain.mood.T
+        fit += (traits @ self.domain.taste.T)[ARCHETYPE_OF[hidden.kind]]
+        fit += self.domain.offset + self.domain.daily.T[hidden.part]
         tired = np.concatenate([hidden.tired, np.zeros((len(hidden), 1), dtype=np.bool_)], axis=1)
-        fit -= TIRED * tired[:, KIND_OF]
+        fit -= TIRED * tired[:, self.domain.kind_of]
         return np.asarray(fit - self.group_gap * BURDENED_OF[hidden.kind][:, None])
 
     def chances(self, hidden: Hidden) -> Float:
@@ -113,7 +99,7 @@ class Responses:
         fit = self.suits(hidden)
         chances = _chances(fit)
         own = COMPATIBILITY[ARCHETYPE_OF[hidden.kind]]
-        for pairing in PAIRINGS:
+        for pairing in self.domain.pairings:
             chances[:, pairing] = sum(
                 share * _chances(fit[:, pairing] + AFFINITY * own[:, partner])
                 for partner, share in enumerate(self.partner_mix)
@@ -124,11 +110,12 @@ class Responses:
     def chances_with(self, hidden: Hidden, action: Int, partners: Int) -> Float:
         """(n, 3) chances of the action taken with the partners drawn, (n, 3) archetypes."""
         fit = self.suits(hidden)[np.arange(len(hidden)), action]
-        meets = np.arange(MOST_PARTNERS) < PARTNERS[action][:, None]
+        met = self.domain.partners[action]
+        meets = np.arange(MOST_PARTNERS) < met[:, None]
         affinity = AFFINITY * COMPATIBILITY[ARCHETYPE_OF[hidden.kind][:, None], partners]
         each = _chances(fit[:, None] + np.where(meets, affinity, 0.0))
         weight = np.where(meets, 1.0, 0.0)
-        weight[PARTNERS[action] == 0, 0] = 1.0
+        weight[met == 0, 0] = 1.0
         weight /= weight.sum(axis=1, keepdims=True)
         chances = (each * weight[:, :, None]).sum(axis=1)
         chances[action == NOTHING] = QUIET
@@ -147,7 +134,7 @@ class Responses:
 
     def presence(self) -> Float:
         """(A, 3) probability that a signal is present in time; it depends on the action alone."""
-        return self.disturbance.in_time
+        return self.disturbance.in_time_of(self.domain.present)
 
     def expected_reward(self, hidden: Hidden) -> Float:
         """(n, A) expected reward in [-1, 1] of every action, valid or not."""
@@ -183,15 +170,15 @@ class Responses:
         fit = self.suits(hidden)
         single = _chances(fit)
         single[:, NOTHING] = QUIET
-        accepted = self.acceptance_of(single, np.arange(len(ACTIONS)))
+        accepted = self.acceptance_of(single, np.arange(len(self.domain)))
         own = COMPATIBILITY[ARCHETYPE_OF[hidden.kind]]
-        for pairing in PAIRINGS:
+        for pairing in self.domain.pairings:
             each = [
                 _chances(fit[:, pairing] + AFFINITY * own[:, partner])
                 for partner in range(len(ARCHETYPES))
             ]
             accepted[:, pairing] = 0.0
-            for share, members in _draws(self.partner_mix, int(PARTNERS[pairing])):
+            for share, members in _draws(self.partner_mix, int(self.domain.partners[pairing])):
                 mean = np.mean([each[member] for member in members], axis=0)
                 accepted[:, pairing] += share * self.acceptance_of(mean, np.array(pairing))
         return accepted

@@ -105,7 +105,7 @@ def roll_out(
     if people < 2:
         raise ShouldFixArgument(f"roll_out: people={people} gives no interval.", "Take 2 or more.")
     rng = np.random.default_rng([seed, _PEOPLE])
-    persons = arrive(people, burdened_group, rng)
+    persons = arrive(people, burdened_group, rng, responses.mix)
     standing = Standing.new(persons.kind, MoodDraws.of(people, rng))
     day = np.full(people, _FIRST)
     there = np.ones(people)

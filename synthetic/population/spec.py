@@ -10,8 +10,10 @@ from typing import Final
 from everloop.contracts.datasets import Float
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
-from synthetic.population.archetypes import AGE_GROUPS, AGE_SHARES, arriving_partners
+from synthetic.population.archetypes import AGE_GROUPS
 from synthetic.population.disturbance import Disturbance
+from synthetic.population.domain import COMPANION, Domain
+from synthetic.population.mix import SHIPPED, Mix
 from synthetic.population.responses import Responses
 
 YEAR: Final = 365.0
@@ -34,6 +36,9 @@ class PopulationSpec:
         gap_group: one of ``AGE_GROUPS``.
         disturbance: noise, lateness and duplicates of signals.
         start: the day on which tastes have not drifted yet.
+        domain: the catalogue and what its actions do.
+        mix: who arrives.
+        turned: radians by which tastes are turned from the start, the drift aside.
     """
 
     people: int = 3_000
@@ -44,6 +49,9 @@ class PopulationSpec:
     gap_group: str = "over_64"
     disturbance: Disturbance = field(default_factory=Disturbance)
     start: date = date(2026, 1, 1)
+    domain: Domain = COMPANION
+    mix: Mix = SHIPPED
+    turned: float = 0.0
 
     def __post_init__(self) -> None:
         def refuse(name: str, problem: str) -> ShouldFixArgument:
@@ -57,7 +65,7 @@ class PopulationSpec:
             raise refuse("arrivals_per_day", "is no count >= 0")
         if self.visits_per_day is not None and not 0 < self.visits_per_day <= 1:
             raise refuse("visits_per_day", "is outside (0, 1]: people come at most once a day")
-        for name in ("drift", "group_gap"):
+        for name in ("drift", "group_gap", "turned"):
             if not math.isfinite(getattr(self, name)):
                 raise refuse(name, "is not finite")
         if self.gap_group not in AGE_GROUPS:
@@ -65,7 +73,7 @@ class PopulationSpec:
 
     def turn(self, day: date) -> float:
         """Radians by which tastes have turned by a day."""
-        return self.drift * (day - self.start).days / YEAR
+        return self.turned + self.drift * (day - self.start).days / YEAR
 
     @property
     def burdened_group(self) -> int:
@@ -74,7 +82,7 @@ class PopulationSpec:
     @property
     def burdened_share(self) -> float:
         """Share of the people who arrive that belong to ``gap_group``."""
-        return float(AGE_SHARES[self.burdened_group])
+        return float(self.mix.ages[self.burdened_group])
 
     def visits(self, loop: LoopSpec) -> float:
         """Chance that a person comes on a day."""
@@ -99,8 +107,10 @@ class PopulationSpec:
         arrive)."""
         return Responses(
             loop,
-            arriving_partners() if partner_mix is None else partner_mix,
+            self.mix.partners() if partner_mix is None else partner_mix,
             self.turn(day),
             self.group_gap,
             self.disturbance,
+            self.domain,
+            self.mix,
         )

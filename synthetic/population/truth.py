@@ -15,14 +15,12 @@ import numpy as np
 
 from everloop.contracts.datasets import Bool, Float
 from synthetic.population.archetypes import (
-    AGE_SHARES,
     ARCHETYPE_OF,
     COMES,
     CONNECTED_OF,
     PLANE,
     TYPES,
     UNBURDENED,
-    type_shares,
 )
 from synthetic.population.catalogue import ACTIONS, NOTHING
 from synthetic.population.dynamics import (
@@ -32,12 +30,13 @@ from synthetic.population.dynamics import (
     start_law,
 )
 from synthetic.population.emission import FEELING
+from synthetic.population.mix import SHIPPED
 from synthetic.population.responses import Responses
 from synthetic.population.solve import DecisionProcess
 from synthetic.population.state import MOODS, SHAPE, Hidden, all_states
 
 POLICY_SHAPE: Final = (*SHAPE, len(ACTIONS))
-"""(48, 648, 4, A): a policy on hidden states."""
+"""(48, 648, 4, A): a policy on hidden states, in the companion's domain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +67,17 @@ class Truth:
 
     responses: Responses
     discount: float
-    burdened_share: float = float(AGE_SHARES[3])
+    burdened_share: float = float(SHIPPED.ages[3])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(48, 648, 4, A) of a policy on hidden states."""
+        return (*SHAPE, len(self.responses.domain))
 
     @cached_property
     def type_shares(self) -> Float:
         """(48,) of arriving people."""
-        return type_shares(self.burdened_share)
+        return self.responses.mix.type_shares(self.burdened_share)
 
     def expected_reward(self, hidden: Hidden) -> Float:
         """(n, A) true expected reward of every action at these states, valid or not."""
@@ -104,7 +108,7 @@ class Truth:
 
     def next_feeling(self, hidden: Hidden) -> Float:
         """(n, A, 4) true mean of the next moods in -1..1, of those who stay."""
-        table = next_feeling(self.responses.partner_mix)
+        table = next_feeling(self.responses.partner_mix, self.responses.domain)
         mood = np.arange(len(MOODS))
         found: Float = table[hidden.kind[:, None], hidden.mood, :, mood]
         return found.transpose(0, 2, 1)
@@ -121,7 +125,7 @@ class Truth:
 
     def process(self, kind: int) -> DecisionProcess:
         """The decision process of one hidden type."""
-        return self._process(kind, carried_kernels(kind, self.responses.partner_mix))
+        return self._process(kind, self._kernels(kind))
 
     def _process(self, kind: int, kernels: Float) -> DecisionProcess:
         row = kind % len(self._rewards)
@@ -134,17 +138,20 @@ class Truth:
             start=start_law(kind),
         )
 
+    def _kernels(self, kind: int) -> Float:
+        return carried_kernels(kind, self.responses.partner_mix, self.responses.domain)
+
     @cached_property
     def _rewards(self) -> Float:
         """(24 or 48, 648, 4, A) expected rewards; burdened types have their own with a group gap."""
         kinds = np.arange(TYPES if self.responses.group_gap else UNBURDENED)
         rewards = self.responses.expected_reward(all_states(kinds))
-        return rewards.reshape(len(kinds), *POLICY_SHAPE[1:])
+        return rewards.reshape(len(kinds), *self.shape[1:])
 
     @cached_property
     def _valid(self) -> Bool:
         """(48, 648, 4, A)."""
-        return self.responses.valid(all_states(np.arange(TYPES))).reshape(POLICY_SHAPE)
+        return self.responses.valid(all_states(np.arange(TYPES))).reshape(self.shape)
 
     def _of_types(self) -> Iterator[tuple[int, float, DecisionProcess]]:
         """(type, its share, its process); burdened types are counted with the others unless they
@@ -155,12 +162,12 @@ class Truth:
         kernels = np.empty(0)
         for kind, share in enumerate(shares):
             if not CONNECTED_OF[kind]:  # the connected type beside it moves alike
-                kernels = carried_kernels(kind, self.responses.partner_mix)
+                kernels = self._kernels(kind)
             yield kind, float(share), self._process(kind, kernels)
 
     def best_policy(self) -> Float:
         """(48, 648, 4, A) the policy of the highest discounted journey value in every state."""
-        best = np.zeros(POLICY_SHAPE)
+        best = np.zeros(self.shape)
         for kind, _, process in self._of_types():
             best[kind] = process.best_policy(self.discount)
         if not self.responses.group_gap:
@@ -188,13 +195,13 @@ class Truth:
     def always(self, action: int) -> Float:
         """(48, 648, 4, A) one action wherever it is valid, else no_action."""
         chosen = np.where(self._valid[..., action], action, NOTHING)
-        return np.asarray(np.eye(len(ACTIONS))[chosen])
+        return np.asarray(np.eye(self.shape[3])[chosen])
 
     def greedy(self) -> Float:
         """(48, 648, 4, A) the action of the highest expected reward, whatever comes after."""
-        rewards = np.resize(self._rewards, POLICY_SHAPE)
+        rewards = np.resize(self._rewards, self.shape)
         chosen = np.where(self._valid, rewards, -np.inf).argmax(axis=3)
-        return np.asarray(np.eye(len(ACTIONS))[chosen])
+        return np.asarray(np.eye(self.shape[3])[chosen])
 
 
 def at(policy: Float, hidden: Hidden) -> Float:

@@ -9,19 +9,18 @@ from datetime import UTC, date, datetime, timedelta
 from everloop.contracts.episodes import Episode, RewardSignal
 from everloop.sdk.demo.door import TENANT, Door
 from synthetic.population import DayOfDecisions
-from synthetic.population.catalogue import ACTIONS
 
 
 def episodes_of(played: DayOfDecisions, decided_by: str, door: Door) -> Iterator[Episode]:
     """The day's decisions as episodes under pseudonyms, with the propensities that decided."""
-    made = played.decisions
-    for row, context in enumerate(made.contexts.snapshots()):
+    made, actions = played.decisions, played.responses.domain.actions
+    for row, context in enumerate(made.contexts.snapshots(actions)):
         yield Episode(
             episode_id=played.decision_ids[row],
             user_id=door.person(played.user_ids[row]),
             loop=door.spec.name,
             context_snapshot=context,
-            action_taken=ACTIONS[made.action[row]],
+            action_taken=actions[made.action[row]],
             timestamp=datetime.fromtimestamp(int(made.timestamp[row]), UTC),
             model_version=decided_by,
             propensity=min(1.0, float(made.propensity[row])),

@@ -49,8 +49,11 @@ def test_decisions_are_stored_once_sealed_and_under_pseudonyms(workspace: Worksp
     assert SEALED in stored.context_snapshot
     row = next(row for row, met in enumerate(day.partner_ids) if met)
     (pairing,) = workspace.log.episodes_of(workspace.pseudonyms.of(day.user_ids[row], TENANT))
+    told = day.action_arguments(row)
     assert pairing.action_arguments == {
-        "user_ids": [workspace.pseudonyms.of(name, TENANT) for name in day.partner_ids[row]]
+        "user_ids": [workspace.pseudonyms.of(name, TENANT) for name in day.partner_ids[row]],
+        "descriptors": told["descriptors"],
+        "slate_propensity": told["slate_propensity"],
     }
 
 

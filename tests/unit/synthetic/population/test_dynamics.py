@@ -6,8 +6,6 @@ import pytest
 from synthetic.population.archetypes import ARCHETYPES, CONNECTED_OF, TYPES, UNBURDENED
 from synthetic.population.catalogue import ACTIONS, KIND_OF
 from synthetic.population.dynamics import (
-    CLOSER,
-    EFFECT,
     LONELINESS,
     RESTING,
     MoodDraws,
@@ -21,6 +19,7 @@ from synthetic.population.dynamics import (
     tired_kernels,
 )
 from synthetic.population.state import CARRIED, Hidden, all_states, mood_states, tired_states
+from synthetic.population.tastes import CLOSER, EFFECT
 from tests.unit.synthetic.population.truths import RESPONSES, TRUTH, only, states
 
 MIX = RESPONSES.partner_mix

@@ -18,7 +18,7 @@ from synthetic.population import (
     logging_policy,
     uniform_policy,
 )
-from synthetic.population.archetypes import AGE_GROUPS, BURDENED_OF, CONNECTED_OF
+from synthetic.population.archetypes import AGE_GROUPS, BURDENED_OF, CONNECTED_OF, PLANE
 from synthetic.population.catalogue import ACTIONS, PAIRINGS, PARTNERS
 from tests.unit.synthetic.population.truths import LOOP
 
@@ -123,7 +123,15 @@ def test_partners_are_present_have_connections_and_are_never_oneself() -> None:
             assert day.user_ids[row] not in partners
             # People who arrived this morning are present too.
             assert all(before.get(p, True) for p in partners)
-            assert day.action_arguments(row) == ({"user_ids": list(partners)} if partners else {})
+            told = day.action_arguments(row)
+            assert list(told) == (
+                ["user_ids", "descriptors", "slate_propensity"] if partners else []
+            )
+            if partners:
+                assert told["user_ids"] == list(partners)
+                shown = PLANE[day.decisions.partners[row, : len(partners)]]
+                np.testing.assert_allclose(told["descriptors"], shown, atol=5e-5)
+                assert 0 < told["slate_propensity"] <= 1
             assert ACTIONS[action] in day.valid_actions(row)
         unconnected = day.decisions.contexts.connections == 0
         assert not day.decisions.valid[np.ix_(unconnected, PAIRINGS)].any()

@@ -10,13 +10,13 @@ from synthetic.population.archetypes import (
     ARCHETYPE_OF,
     ARCHETYPES,
     UNBURDENED,
-    type_shares,
 )
 from synthetic.population.behaviour import doing_nothing, logging_policy, uniform_policy
 from synthetic.population.catalogue import ACTIONS
-from synthetic.population.cohort import arrive, trait_distribution
+from synthetic.population.cohort import arrive
 from synthetic.population.decisions import parts_and_seconds
 from synthetic.population.dynamics import MoodDraws, end_chance, move, rest
+from synthetic.population.mix import SHIPPED
 from synthetic.population.rollouts import Estimate, roll_out
 from synthetic.population.state import Hidden
 from synthetic.population.truth import POLICY_SHAPE, PolicyValue, Truth, at
@@ -144,7 +144,7 @@ def test_a_policy_that_pairs_lonely_people_without_connections_is_refused() -> N
 
 
 def test_the_trait_distribution_is_that_of_those_who_arrive() -> None:
-    true = trait_distribution()
+    true = SHIPPED.traits()
     assert true.sum() == pytest.approx(1.0)
     n = 50_000
     people = arrive(n, SPEC.burdened_group, np.random.default_rng(2))
@@ -152,7 +152,7 @@ def test_the_trait_distribution_is_that_of_those_who_arrive() -> None:
     cell = np.ravel_multi_index((kind // 4, kind // 2 % 2, kind % 2, people.age_group), true.shape)
     counts = np.bincount(cell, minlength=true.size).reshape(true.shape)
     assert (np.abs(counts - n * true) <= 5 * np.sqrt(n * true) + 1).all()
-    of_types = type_shares(SPEC.burdened_share)
+    of_types = SHIPPED.type_shares(SPEC.burdened_share)
     np.testing.assert_allclose(
         true.sum(axis=3).ravel(), of_types[:UNBURDENED] + of_types[UNBURDENED:], atol=1e-12
     )
