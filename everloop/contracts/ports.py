@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop.contracts.datasets import DatasetVersion
+from everloop.contracts.datasets import DatasetVersion, Float, Float32
 from everloop.contracts.episodes import Consent, Dispute, Episode, RewardSignal
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import (
@@ -316,6 +316,24 @@ class Policy(Protocol):
 
     def act(self, states: States, epsilon: float) -> PolicyOutput:
         """Propensities under epsilon-greedy exploration over valid actions."""
+
+
+class CandidateScorer(Protocol):
+    """A pairing model: how well people would suit a person, from their descriptors alone.
+
+    Constraints: deterministic; permuting the candidates permutes the scores; a candidate that was never
+    seen before is scored like any other.
+    """
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def encoder(self) -> str:
+        """Version of the encoder whose states it reads."""
+
+    def scores(self, context: Float32, descriptors: Float) -> Float:
+        """(K,) finite scores of (K, Z) descriptors for one (d,) state; higher suits better."""
 
 
 class Clock(Protocol):

@@ -11,7 +11,9 @@ from everloop.contracts.models import ModelCheckpoint
 from everloop.contracts.ports import BlobStore, Registry
 
 ACTIVE = "active"
-"""The alias of the model that serves."""
+"""The alias of the policy that serves."""
+ACTIVE_PAIRING = "active-pairing"
+"""The alias of the pairing model that scores candidates beside it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from everloop.serving.decisions.question import Question
 from everloop.serving.decisions.randomness import Uniform
 from everloop.serving.decisions.safe import cold_start, standstill
 from everloop.serving.decisions.serving import Serving
+from everloop.serving.decisions.slates import SlateMaker
 from everloop.serving.decisions.stats import DecisionStats
 
 Warn = Callable[[str], None]
@@ -67,6 +68,13 @@ class Batch:
         self._uniform = uniform
         self._stats = stats
         self._warn = warn
+        self._slates = SlateMaker(
+            serving.pairing,
+            serving.deployed.pairing is not None,
+            uniform,
+            lambda version: stats.breaker_opened(serving.catalogue.spec.name, version),
+            warn,
+        )
         self._decided: list[Decision | None] = [None] * len(questions)
         self._reasons: list[tuple[str, ...]] = [()] * len(questions)
 
@@ -180,6 +188,12 @@ class Batch:
         question, spec = self._questions[row], self._serving.catalogue.spec
         shares: list[float] = propensity.tolist()
         index = draw(shares, self._uniform.random())
+        arguments = question.action_arguments
+        if question.candidates is not None:
+            suggested = self._slates.arguments(
+                spec.actions[index], question.candidates, self._states.context[row], epsilon
+            )
+            arguments = {**arguments, **suggested}
         reasons = "; ".join(self._reasons[row])
         self._decided[row] = Decision(
             decision_id=question.decision_id,
@@ -194,7 +208,7 @@ class Batch:
             arm=arm,
             epsilon=epsilon,
             request_sha256=question.request_sha256,
-            action_arguments=question.action_arguments,
+            action_arguments=arguments,
             fallback=f"{fallback}: {reasons}" if fallback else "",
             tenant=self._serving.tenant,
         )

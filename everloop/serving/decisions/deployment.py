@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from everloop.contracts.models import RolloutRecord
 from everloop.contracts.ports import Registry, RolloutStore
-from everloop.registry.loading import ACTIVE
+from everloop.registry.loading import ACTIVE, ACTIVE_PAIRING
 from everloop.rollout.end import CANDIDATE
 
 
@@ -20,24 +20,38 @@ class Deployed:
         generation: the alias's; 0 before the first deployment.
         predecessors: checkpoints that served before it and were never withdrawn, newest first.
         rollout: the trial of a candidate.
+        pairing: checkpoint that the alias ``active-pairing`` points at, for loops with candidates.
+        pairing_generation: the alias's.
     """
 
     active: str | None = None
     generation: int = 0
     predecessors: tuple[str, ...] = ()
     rollout: RolloutRecord | None = None
+    pairing: str | None = None
+    pairing_generation: int = 0
 
 
 def read_deployed(
-    loop: str, tenant: str, registry: Registry, rollouts: RolloutStore, known: Deployed
+    loop: str,
+    tenant: str,
+    registry: Registry,
+    rollouts: RolloutStore,
+    known: Deployed,
+    pairs: bool = False,
 ) -> Deployed:
-    """Read it; the deployment log only where the alias moved since ``known`` was read."""
+    """Read it; the deployment log only where the alias moved since ``known`` was read.
+
+    ``pairs``: whether the loop declares candidates, so that a pairing model may score them.
+    """
     active, generation = registry.alias(loop, ACTIVE, tenant)
     if (active, generation) == (known.active, known.generation):
         before = known.predecessors
     else:
         before = predecessors(registry.deployment_log(loop, tenant), generation)
-    return Deployed(active, generation, before, _trial(loop, tenant, registry, rollouts, active))
+    trial = _trial(loop, tenant, registry, rollouts, active)
+    pairing = registry.alias(loop, ACTIVE_PAIRING, tenant) if pairs else (None, 0)
+    return Deployed(active, generation, before, trial, *pairing)
 
 
 def predecessors(

@@ -18,10 +18,14 @@ from everloop.serving.decisions.models import (
     ModelSource,
     PatientModels,
     RegisteredModels,
+    ServedModel,
+    Source,
     brief,
 )
+from everloop.serving.decisions.pairing import RegisteredPairings, ServedPairing
 from everloop.serving.decisions.question import Catalogue, Question, states_of
 from everloop.serving.decisions.randomness import OperatingSystem, Uniform
+from everloop.serving.decisions.scorers import read_scorer
 from everloop.serving.decisions.serving import EngineState, Serving, next_serving, state_of
 from everloop.serving.decisions.stats import DecisionCounts, DecisionStats, label_of
 from everloop.wiring import Workspace
@@ -41,12 +45,18 @@ class _Slot:
     """One loop of one tenant: what serves it, and how to find out what should."""
 
     def __init__(
-        self, serving: Serving, models: PatientModels, workspace: Workspace, pinned: bool
+        self,
+        serving: Serving,
+        models: PatientModels[ServedModel],
+        pairings: PatientModels[ServedPairing],
+        workspace: Workspace,
+        pinned: bool,
     ) -> None:
         self.serving = serving
         self.used_at = 0.0
         self.pinned = pinned
         self._models = models
+        self._pairings = pairings
         self._workspace = workspace
         self._refreshing = threading.Lock()
 
@@ -58,6 +68,7 @@ class _Slot:
                 self.serving = next_serving(
                     self.serving,
                     self._models,
+                    self._pairings,
                     workspace.registry,
                     workspace.rollouts,
                     workspace.jobs,
@@ -82,6 +93,7 @@ class DecisionEngine:
         poll_s: seconds between looks at what is deployed; longer where looking takes long.
         rng: draws actions; the operating system's numbers by default.
         models: loads models; the workspace's by default.
+        pairings: loads pairing models; the workspace's by default.
         monotonic: seconds that never step back, for breakers, retries and idle loops.
         most: how many pairs of loop and tenant are held loaded.
         idle_s: after how long without a question one is let go of.
@@ -95,6 +107,7 @@ class DecisionEngine:
         poll_s: float = 1.0,
         rng: Uniform | None = None,
         models: ModelSource | None = None,
+        pairings: Source[ServedPairing] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         most: int = MOST_SLOTS,
         idle_s: float = IDLE_S,
@@ -107,6 +120,12 @@ class DecisionEngine:
         self._now = monotonic
         self._models = models or RegisteredModels(
             workspace.registry, workspace.blobs, lambda: CircuitBreaker(monotonic=monotonic)
+        )
+        self._pairings = pairings or RegisteredPairings(
+            workspace.registry,
+            workspace.blobs,
+            read_scorer,
+            lambda: CircuitBreaker(monotonic=monotonic),
         )
         self._most = most
         self._idle_s = idle_s
@@ -220,9 +239,11 @@ class DecisionEngine:
                 self._stats.load_failed(loop, checkpoint_id)
                 _LOG.warning("Checkpoint %s of %s can't serve: %s", checkpoint_id, loop, reason)
 
-            models = PatientModels(self._models, tenant, catalogue.spec, self._now, failed)
-            serving = Serving(tenant, catalogue, catalogue.spec.exploration.start, unread=True)
-            slot = _Slot(serving, models, self._workspace, pinned)
+            spec = catalogue.spec
+            models = PatientModels(self._models, tenant, spec, self._now, failed)
+            pairings = PatientModels(self._pairings, tenant, spec, self._now, failed)
+            serving = Serving(tenant, catalogue, spec.exploration.start, unread=True)
+            slot = _Slot(serving, models, pairings, self._workspace, pinned)
             slot.refresh()
             slot.used_at = self._now()
             self._make_room()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
 from everloop.contracts.datasets import Float
 from everloop.contracts.errors import EverloopError, ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import ModelType, Provenance, States
+from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance, States
 from everloop.contracts.ports import BlobStore, Policy, Registry
 from everloop.registry.loading import load
 from everloop.serving.decisions.breaker import CircuitBreaker
@@ -61,10 +61,17 @@ class ServedModel:
         )
 
 
-class ModelSource(Protocol):
+M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
+
+
+class Source(Protocol[M_co]):
     """Loads a checkpoint for a tenant's loop, or raises an ``EverloopError`` that says why not."""
 
-    def __call__(self, checkpoint_id: str, tenant: str, spec: LoopSpec) -> ServedModel: ...
+    def __call__(self, checkpoint_id: str, tenant: str, spec: LoopSpec) -> M_co: ...
+
+
+ModelSource = Source[ServedModel]
 
 
 class RegisteredModels:
@@ -95,26 +102,33 @@ class RegisteredModels:
         """
         verified = load(checkpoint_id, self._registry, self._blobs)
         found = verified.checkpoint
-        if (found.tenant, found.loop, found.model_type) != (
-            tenant,
-            spec.name,
-            ModelType.INTERVENTION,
-        ):
-            raise ShouldFixArgument(
-                f"Checkpoint {checkpoint_id} is a {found.model_type} model of another loop or tenant "
-                f"than {spec.name!r} of {tenant!r}.",
-                "Deploy a policy of this loop.",
-            )
-        if found.provenance is not Provenance.PRIVATE_RELEASE:
-            raise ShouldFixArgument(
-                f"Checkpoint {checkpoint_id} has provenance {found.provenance.value!r}: it may not "
-                "leave the trust boundary.",
-                "Deploy one that private releases alone made.",
-            )
+        require_servable(found, ModelType.INTERVENTION, tenant, spec)
         policy = load_policy(verified.weights, found.weights_sha256, spec)
         model = ServedModel(checkpoint_id, policy, self._make_breaker())
         rehearse(model, spec)
         return model
+
+
+def require_servable(
+    found: ModelCheckpoint, wanted: ModelType, tenant: str, spec: LoopSpec
+) -> None:
+    """Refuse another kind of model, another owner's, and what may not leave the trust boundary.
+
+    Raises:
+        ShouldFixArgument: saying which of them.
+    """
+    if (found.tenant, found.loop, found.model_type) != (tenant, spec.name, wanted):
+        raise ShouldFixArgument(
+            f"Checkpoint {found.checkpoint_id} is a {found.model_type} model of loop {found.loop!r}, "
+            f"where a {wanted} model of {spec.name!r} of tenant {tenant!r} is wanted.",
+            "Deploy one of this loop and kind.",
+        )
+    if found.provenance is not Provenance.PRIVATE_RELEASE:
+        raise ShouldFixArgument(
+            f"Checkpoint {found.checkpoint_id} has provenance {found.provenance.value!r}: it may not "
+            "leave the trust boundary.",
+            "Deploy one that private releases alone made.",
+        )
 
 
 def rehearse(model: ServedModel, spec: LoopSpec) -> None:
@@ -131,7 +145,7 @@ def rehearse(model: ServedModel, spec: LoopSpec) -> None:
         ) from problem
 
 
-class PatientModels:
+class PatientModels(Generic[M]):
     """Loaded models of one loop and tenant, and when to try again those that did not load.
 
     Args:
@@ -143,7 +157,7 @@ class PatientModels:
 
     def __init__(
         self,
-        source: ModelSource,
+        source: Source[M],
         tenant: str,
         spec: LoopSpec,
         monotonic: Callable[[], float],
@@ -154,10 +168,10 @@ class PatientModels:
         self._spec = spec
         self._now = monotonic
         self._tell = failed
-        self._loaded: dict[str, ServedModel] = {}
+        self._loaded: dict[str, M] = {}
         self._failed: dict[str, _Failure] = {}
 
-    def get(self, checkpoint_id: str) -> tuple[ServedModel | None, str]:
+    def get(self, checkpoint_id: str) -> tuple[M | None, str]:
         """The model, or ``None`` and why; a failed load is repeated after a doubling pause."""
         known = self._loaded.get(checkpoint_id)
         if known is not None:

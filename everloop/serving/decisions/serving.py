@@ -12,7 +12,8 @@ from everloop.contracts.service_ports import JobStore
 from everloop.serving.decisions.breaker import BreakerState
 from everloop.serving.decisions.deployment import Deployed, read_deployed
 from everloop.serving.decisions.exploration import enough_episodes
-from everloop.serving.decisions.models import PatientModels, ServedModel
+from everloop.serving.decisions.models import M, PatientModels, ServedModel
+from everloop.serving.decisions.pairing import ServedPairing
 from everloop.serving.decisions.question import Catalogue
 
 _RECOUNT_SHARE = 0.01
@@ -37,8 +38,9 @@ class Serving:
         active: the model of the alias ``active``; ``None`` where none is deployed or it did not load.
         standby: the newest predecessor that loads; stands in when ``active`` can't answer.
         candidate: the model on trial; ``None`` without a trial or where it did not load.
+        pairing: the pairing model; ``None`` where none is deployed or it did not load.
         epsilon: exploration share of models' decisions.
-        active_problem, candidate_problem: why a model that should serve did not load.
+        active_problem, candidate_problem, pairing_problem: why a model that should serve did not load.
         problem: why the deployments could not be read; what was known before goes on serving.
         unread: the deployments were never read, so nobody knows whether there is a model.
     """
@@ -51,8 +53,10 @@ class Serving:
     active: ServedModel | None = None
     standby: ServedModel | None = None
     candidate: ServedModel | None = None
+    pairing: ServedPairing | None = None
     active_problem: str = ""
     candidate_problem: str = ""
+    pairing_problem: str = ""
     problem: str = ""
     unread: bool = False
 
@@ -67,7 +71,8 @@ class EngineState:
 
     Attributes:
         active, candidate, standby: versions of the models that can answer; ``None``: there is none.
-        active_checkpoint, candidate_checkpoint: checkpoints that *should* serve.
+        pairing: version of the pairing model that scores candidates; ``None``: slates are uniform.
+        active_checkpoint, candidate_checkpoint, pairing_checkpoint: checkpoints that *should* serve.
         generation: of the alias ``active``.
         rollout_id: the trial; ``None`` without one.
         traffic_percent: share of people who meet the candidate.
@@ -91,18 +96,23 @@ class EngineState:
     episodes: int
     open_breakers: tuple[str, ...] = ()
     degraded: str = ""
+    pairing: str | None = None
+    pairing_checkpoint: str | None = None
 
 
 def state_of(serving: Serving) -> EngineState:
     """A serving value as others may see it."""
-    models = [m for m in (serving.active, serving.candidate, serving.standby) if m is not None]
+    models = (serving.active, serving.candidate, serving.standby, serving.pairing)
     left_alone = tuple(
-        model.version for model in models if model.breaker.state is not BreakerState.CLOSED
+        model.version
+        for model in models
+        if model is not None and model.breaker.state is not BreakerState.CLOSED
     )
     wrong = [
         serving.problem,
         serving.active_problem and f"active: {serving.active_problem}",
         serving.candidate_problem and f"candidate: {serving.candidate_problem}",
+        serving.pairing_problem and f"pairing: {serving.pairing_problem}",
         *(f"{version} keeps failing and is left alone for a while." for version in left_alone),
     ]
     rollout = serving.rollout
@@ -121,12 +131,15 @@ def state_of(serving: Serving) -> EngineState:
         episodes=serving.counted.episodes,
         open_breakers=left_alone,
         degraded=" ".join(reason for reason in wrong if reason),
+        pairing=_version(serving.pairing),
+        pairing_checkpoint=serving.deployed.pairing,
     )
 
 
 def next_serving(
     known: Serving,
-    models: PatientModels,
+    models: PatientModels[ServedModel],
+    pairings: PatientModels[ServedPairing],
     registry: Registry,
     rollouts: RolloutStore,
     jobs: JobStore,
@@ -136,9 +149,18 @@ def next_serving(
     A model that does not load is never part of it. Raises what the stores raise.
     """
     spec = known.catalogue.spec
-    deployed = read_deployed(spec.name, known.tenant, registry, rollouts, known.deployed)
+    deployed = read_deployed(
+        spec.name,
+        known.tenant,
+        registry,
+        rollouts,
+        known.deployed,
+        pairs=spec.candidates is not None,
+    )
     if deployed.generation != known.deployed.generation:
         models.forget_failures()
+    if deployed.pairing_generation != known.deployed.pairing_generation:
+        pairings.forget_failures()
     active, active_problem = _loaded(deployed.active, models.get)
     standby = next(
         (
@@ -150,6 +172,8 @@ def next_serving(
     )
     trial = deployed.rollout
     candidate, candidate_problem = _loaded(trial.candidate if trial else None, models.get)
+    pairing, pairing_problem = _loaded(deployed.pairing, pairings.get)
+    pairings.keep({deployed.pairing} if deployed.pairing else set())
     wanted = {deployed.active, trial.candidate if trial else None}
     models.keep({w for w in wanted if w} | set(deployed.predecessors[:_MOST_PREDECESSORS]))
     counted = count_episodes(known.counted, jobs, spec, known.tenant)
@@ -162,8 +186,10 @@ def next_serving(
         active=active,
         standby=standby,
         candidate=candidate,
+        pairing=pairing,
         active_problem=active_problem,
         candidate_problem=candidate_problem,
+        pairing_problem=pairing_problem,
     )
 
 
@@ -179,10 +205,10 @@ def count_episodes(known: Counted, jobs: JobStore, spec: LoopSpec, tenant: str) 
 
 
 def _loaded(
-    checkpoint_id: str | None, get: Callable[[str], tuple[ServedModel | None, str]]
-) -> tuple[ServedModel | None, str]:
+    checkpoint_id: str | None, get: Callable[[str], tuple[M | None, str]]
+) -> tuple[M | None, str]:
     return (None, "") if checkpoint_id is None else get(checkpoint_id)
 
 
-def _version(model: ServedModel | None) -> str | None:
+def _version(model: ServedModel | ServedPairing | None) -> str | None:
     return None if model is None else model.version
