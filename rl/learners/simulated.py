@@ -1,0 +1,146 @@
+"""What learners see of synthetic people: decisions sampled in journeys, and expected rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from everloop.contracts.datasets import Bool, Float, Float32, Int
+from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
+from everloop.contracts.policy_learning import LearningTask
+from rl.encoders.context import layout
+from rl.environment.journeys import JourneyBatch, JourneySource
+
+JOURNEYS = 512
+"""Journeys that are played side by side."""
+_ROWS = 8192
+_ROUNDING = 1e-5
+
+Chooser = Callable[[Float32, Bool], Float]
+"""Contexts (N, d) and masks (N, A) -> probabilities (N, A)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """n simulated decisions: ``context`` (n, d), ``mask`` (n, A), ``action`` (n,), ``reward`` (n,)."""
+
+    context: Float32
+    mask: Bool
+    action: Int
+    reward: Float
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+
+def source_of(task: LearningTask) -> JourneySource:
+    """The task's people and their responses, once it is known that they belong to its loop.
+
+    Raises:
+        ShouldFixArgument: profiles of another encoder, catalogue or width, or a negative seed.
+    """
+    own, profiles = layout(task.spec), task.profiles
+    if task.seed < 0:
+        raise ShouldFixArgument(f"seed={task.seed} is negative.", "Give a whole number >= 0.")
+    if profiles.encoder != own.encoder:
+        raise ShouldFixArgument(
+            f"The profiles' encoder is {profiles.encoder}, but loop {task.spec.name!r} has "
+            f"{own.encoder}.",
+            "Generate profiles under this specification.",
+        )
+    source = JourneySource(task.model, profiles, task.spec.training.journey_length)
+    if (source.width, source.actions) != (own.width, len(task.spec.actions)):
+        raise ShouldFixArgument(
+            f"Profiles have {source.width} dimensions and {source.actions} actions; the loop has "
+            f"{own.width} and {len(task.spec.actions)}.",
+            "Generate profiles for this loop.",
+        )
+    return source
+
+
+def uniform(context: Float32, mask: Bool) -> Float:  # noqa: ARG001  a Chooser's
+    """Every valid action alike."""
+    return np.asarray(mask / mask.sum(axis=1, keepdims=True))
+
+
+def play(source: JourneySource, choose: Chooser, count: int, seed: int) -> Decisions:
+    """At least ``count`` decisions of a policy in journeys of synthetic people, seeded.
+
+    Raises:
+        ShouldRestoreArtefact: the user model answered NaN or a value out of range.
+    """
+    rng = np.random.default_rng([seed, count])
+    batch, width = JourneyBatch(source, JOURNEYS), source.width
+    observation = batch.reset(rng)
+    played: list[tuple[Float32, Bool, Int, Float]] = []
+    for _ in range(-(-count // JOURNEYS)):
+        context, mask = observation[:, :width], observation[:, width:] > 0.5
+        action = drawn(choose(context, mask), rng)
+        played.append((context, mask, action, batch.step(action).reward))
+        observation = batch.observation
+    context, mask, action, reward = (np.concatenate([step[i] for step in played]) for i in range(4))
+    return Decisions(context, mask, action, reward)
+
+
+def drawn(probability: Float, rng: np.random.Generator) -> Int:
+    """(N,) actions drawn from rows that sum to 1; one of probability 0 is never drawn."""
+    cumulative = np.cumsum(probability, axis=1)
+    threshold = rng.random(len(probability)) * cumulative[:, -1]
+    return np.asarray((cumulative <= threshold[:, None]).sum(axis=1), dtype=np.int64)
+
+
+def expected_rewards(task: LearningTask, context: Float32) -> Float:
+    """(n, A) expected one-step reward of every action, less the loop's pessimism.
+
+    ``training.pessimism`` standard errors of the expectation are taken off where the user model knows
+    them (``UncertainUserModel``).
+
+    Raises:
+        ShouldRestoreArtefact: the user model answered NaN or left [-1, 1].
+    """
+    actions = len(task.spec.actions)
+    return np.stack(
+        [cautious(task, context, np.full(len(context), a, dtype=np.int64)) for a in range(actions)],
+        axis=1,
+    )
+
+
+def cautious(task: LearningTask, context: Float32, action: Int) -> Float:
+    """(n,) expected reward of one action each, less the loop's pessimism."""
+    parts = []
+    for start in range(0, len(context), _ROWS):
+        rows = slice(start, start + _ROWS)
+        parts.append(np.asarray(task.model.expected_reward(context[rows], action[rows])))
+    expected = np.concatenate([np.zeros(0), *parts])
+    if not (np.abs(expected) <= 1.0 + _ROUNDING).all():
+        raise ShouldRestoreArtefact(
+            f"User model {task.model.release_id} expects a reward that is not a number within "
+            "[-1, 1].",
+            "Fit the user model again.",
+        )
+    return expected - doubt(task, context, action)
+
+
+def doubt(task: LearningTask, context: Float32, action: Int) -> Float:
+    """(n,) what ``training.pessimism`` takes off a reward; 0 for a user model without doubts.
+
+    Raises:
+        ShouldRestoreArtefact: the user model answered NaN or a negative standard error.
+    """
+    error = getattr(task.model, "reward_standard_error", None)
+    pessimism = task.spec.training.pessimism
+    if error is None or pessimism == 0.0:
+        return np.zeros(len(action))
+    parts = [
+        np.asarray(error(context[start : start + _ROWS], action[start : start + _ROWS]))
+        for start in range(0, len(context), _ROWS)
+    ]
+    errors = np.concatenate([np.zeros(0), *parts])
+    if not (np.isfinite(errors) & (errors >= 0.0)).all():
+        raise ShouldRestoreArtefact(
+            f"User model {task.model.release_id} answered a standard error that is no number >= 0.",
+            "Fit the user model again.",
+        )
+    return pessimism * errors
