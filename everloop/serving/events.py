@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from everloop.contracts.access import Caller
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.episodes import Arm, Episode, Outcome, RewardSignal, canonical_uuid
 from everloop.contracts.errors import ShouldFixEpisode
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.serving import Decision
 from everloop.intake.conformity import conform_signal, context_nonconformities, did_you_mean
+from everloop.intake.slates import slate_nonconformities
 from everloop.serving.bodies import ConfirmedDecision, EpisodeBody, RewardBody
 from everloop.serving.service import Service
 
@@ -24,6 +26,9 @@ def logged_episode(service: Service, caller: Caller, body: EpisodeBody) -> Episo
     _check_actions(spec, body, valid)
     for wrong in context_nonconformities(spec, body.context_snapshot, "context_snapshot"):
         raise ShouldFixEpisode(f"Episode {body.episode_id}: {wrong}", wrong.fix)
+    if spec.actions[spec.action_index[body.action_taken]].kind is ActionKind.SUGGEST_PAIRING:
+        for wrong in slate_nonconformities(spec, body.action_arguments):
+            raise ShouldFixEpisode(f"Episode {body.episode_id}: {wrong}", wrong.fix)
     episode_id = _canonical(body.episode_id)
     return Episode(
         episode_id=episode_id,

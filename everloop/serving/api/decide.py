@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import orjson
@@ -18,9 +18,12 @@ from everloop.contracts.episodes import canonical_uuid
 from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput
 from everloop.contracts.ids import event_id
 from everloop.contracts.serving import Decision, Receipt, Submission, question_sha256
+from everloop.intake.slates import slate_nonconformities
+from everloop.serving.api.candidates import CandidateBodies, Named, SlateAnswer, answered, named
 from everloop.serving.batches import Batch
 from everloop.serving.bodies import Body as BodyModel
 from everloop.serving.bodies import Id, Person, Word
+from everloop.serving.consents import SERVE
 from everloop.serving.decisions.question import Question, check_context
 from everloop.serving.fast_lane import Body
 from everloop.serving.openapi import body_of, problems
@@ -30,8 +33,6 @@ from everloop.serving.service import Service, service_of
 router = APIRouter(tags=["decisions"])
 
 LARGEST_BATCH = 1000
-SERVE = "serve"
-"""The purpose that a person must not have withdrawn from."""
 _INLINE_BYTES = 32 * 1024
 """Larger bodies are worked on by a thread, so that nobody else's request waits for them; so is what
 needs a model that isn't loaded."""
@@ -51,6 +52,9 @@ class DecideBody(BodyModel):
     """Asking again under the same id gives the same answer; made by the service when left out."""
     action_arguments: dict[str, Any] = Field(default_factory=dict)
     """Whom or what the action would be about; comes back with the answer."""
+    candidates: CandidateBodies | None = None
+    """Whom a pairing may suggest, where the loop declares candidates; left out, the product picks. Those
+    suggested are drawn from them, and pairings of more people than there are candidates are not valid."""
 
 
 class DecideManyBody(BodyModel):
@@ -88,6 +92,8 @@ class DecisionAnswer(BaseModel):
     """Exploration share that the propensity holds."""
     fallback: str
     """Why neither assigned model decided, in a word; empty when it did. The record has the details."""
+    slate: SlateAnswer | None = None
+    """Whom the pairing suggests, where the question named candidates."""
 
 
 class DecisionAnswers(BaseModel):
@@ -126,10 +132,10 @@ async def answer_decide(service: Service, request: Request, read: Body) -> bytes
     loop = service.loop(body.loop).name
     if not service.decisions.is_ready(caller.tenant, loop):
         await run_in_threadpool(service.decisions.prepare, caller.tenant, loop)
-    question = _question(service, caller, body)
-    decision = service.decisions.decide(caller.tenant, question[0])
-    stored = await _stored(service, caller, (_recorded(decision, question),))
-    return orjson.dumps(_answer(service, stored[0]))
+    asked = _question(service, caller, body)
+    decision = service.decisions.decide(caller.tenant, asked.question)
+    stored = await _stored(service, caller, (_recorded(decision, asked),))
+    return orjson.dumps(_answer(service, stored[0], asked))
 
 
 FAST = {"/api/ml/decide": (200, answer_decide)}
@@ -149,33 +155,41 @@ async def decide_many(request: Request) -> Response:
     raw = await body_within(request.receive, LARGEST_BODY)
     loaded = all(service.decisions.is_ready(caller.tenant, loop) for loop in service.loops)
     if len(raw) > _INLINE_BYTES or not loaded:
-        decisions = await run_in_threadpool(_decided, service, caller, raw)
+        asked, decisions = await run_in_threadpool(_decided, service, caller, raw)
     else:
-        decisions = _decided(service, caller, raw)
+        asked, decisions = _decided(service, caller, raw)
     stored = await _stored(service, caller, decisions)
-    return _json({"decisions": [_answer(service, decision) for decision in stored]})
+    answers = [_answer(service, *both) for both in zip(stored, asked, strict=True)]
+    return _json({"decisions": answers})
 
 
-Asked = tuple[Question, dict[str, Any]]
-"""A question, and its context as it is stored."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question, its context as it is stored, and whom it lets us suggest."""
+
+    question: Question
+    context: dict[str, Any]
+    named: Named
 
 
-def _decided(service: Service, caller: Caller, raw: bytes) -> tuple[Decision, ...]:
+def _decided(
+    service: Service, caller: Caller, raw: bytes
+) -> tuple[list[_Asked], tuple[Decision, ...]]:
     bodies = MANY.read(raw)
     service.limits.admit(caller.tenant, len(bodies))
     asked = [_named(service, caller, body, place) for place, body in enumerate(bodies)]
-    decisions = service.decisions.decide_many(caller.tenant, [question for question, _ in asked])
-    return tuple(map(_recorded, decisions, asked))
+    decisions = service.decisions.decide_many(caller.tenant, [each.question for each in asked])
+    return asked, tuple(map(_recorded, decisions, asked))
 
 
-def _named(service: Service, caller: Caller, body: DecideBody, place: int) -> Asked:
+def _named(service: Service, caller: Caller, body: DecideBody, place: int) -> _Asked:
     try:
         return _question(service, caller, body)
     except (ShouldFixArgument, ShouldFixInput) as problem:
         raise type(problem)(f"decisions[{place}]: {problem.message}", problem.remedy) from None
 
 
-def _question(service: Service, caller: Caller, body: DecideBody) -> Asked:
+def _question(service: Service, caller: Caller, body: DecideBody) -> _Asked:
     """The checked question; what it stores knows people and health by keyed forms alone.
 
     The checksum is taken of the stored form: a plain one would let whoever reads the table test
@@ -185,10 +199,13 @@ def _question(service: Service, caller: Caller, body: DecideBody) -> Asked:
     person = service.workspace.pseudonyms.of(body.user_id, caller.tenant)
     service.consents.require(caller.tenant, person, SERVE)
     decision_id = _decision_id(body)
+    for wrong in slate_nonconformities(spec, body.action_arguments):
+        raise ShouldFixArgument(str(wrong), wrong.fix)
     about = service.workspace.pseudonyms.in_arguments(body.action_arguments, caller.tenant)
+    people = named(service, caller, spec, person, body.candidates, body.action_arguments)
     try:
         stored = dict(service.vault.seal(spec, caller.tenant, decision_id, body.context))
-        asked = question_sha256(person, spec.name, stored, body.valid_actions, about)
+        asked = question_sha256(person, spec.name, stored, body.valid_actions, about, people.asked)
     except (ShouldFixInput, ValueError, TypeError) as problem:
         check_context(spec, body.context)  # says which field, where one of them is the reason
         raise ShouldFixArgument(
@@ -202,8 +219,9 @@ def _question(service: Service, caller: Caller, body: DecideBody) -> Asked:
         request_sha256=asked,
         valid_actions=None if body.valid_actions is None else tuple(body.valid_actions),
         action_arguments=about,
+        candidates=people.willing,
     )
-    return question, stored
+    return _Asked(question, stored, people)
 
 
 def _decision_id(body: DecideBody) -> str:
@@ -218,8 +236,8 @@ def _decision_id(body: DecideBody) -> str:
         ) from None
 
 
-def _recorded(decision: Decision, asked: Asked) -> Decision:
-    return replace(decision, context_snapshot=asked[1])
+def _recorded(decision: Decision, asked: _Asked) -> Decision:
+    return replace(decision, context_snapshot=asked.context)
 
 
 async def _stored(
@@ -245,10 +263,11 @@ def _made(decision: Decision) -> tuple[object, ...]:
     return decision.timestamp, decision.action_taken, decision.propensity, decision.model_version
 
 
-def _answer(service: Service, decision: Decision) -> dict[str, Any]:
+def _answer(service: Service, decision: Decision, asked: _Asked) -> dict[str, Any]:
     spec = service.loops.get(decision.loop)
     index = None if spec is None else spec.action_index.get(decision.action_taken)
     action = None if spec is None or index is None else spec.actions[index]
+    arguments, slate = answered(decision, asked.named.ids)
     return {
         "decision_id": decision.decision_id,
         "loop": decision.loop,
@@ -258,7 +277,7 @@ def _answer(service: Service, decision: Decision) -> dict[str, Any]:
         "event_id": action and action.event_id,
         "tone": action and action.tone,
         "message": action and action.message,
-        "arguments": dict(decision.action_arguments),
+        "arguments": arguments,
         "propensity": decision.propensity,
         "valid_actions": decision.valid_actions,
         "model_version": decision.model_version,
@@ -266,6 +285,7 @@ def _answer(service: Service, decision: Decision) -> dict[str, Any]:
         "epsilon": decision.epsilon,
         # The details name places of ours; they are in the record.
         "fallback": decision.fallback.partition(":")[0],
+        "slate": slate,
     }
 
 
