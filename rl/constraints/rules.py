@@ -24,10 +24,20 @@ class Constraints:
 
     def __init__(self, spec: LoopSpec) -> None:
         own = layout(spec)
-        self._loop, self._ids = spec.name, spec.action_ids
+        self._loop, self._ids, self._width = spec.name, spec.action_ids, own.width
         self._flags = tuple(flag_of(spec, own, flag) for flag in spec.constraints.flags)
         self.limits = Limits(spec)
         self._remembers = len(self.limits) > 0
+
+    @property
+    def width(self) -> int:
+        """d, dimensions of the contexts."""
+        return self._width
+
+    @property
+    def actions(self) -> int:
+        """A, size of the catalogue."""
+        return len(self._ids)
 
     @property
     def remembers(self) -> bool:

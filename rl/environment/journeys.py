@@ -1,21 +1,34 @@
-"""Batched journeys: N synthetic people at a time, each answering decision after decision."""
+"""Batched journeys: N synthetic people at a time, each answering decision after decision.
+
+A decision's reward is the loop's reward of that decision: the weighted mean of the signals that belong to
+it, however late they come within the feedback window, as in the logs. So signals' latencies ask nothing
+of credit assignment; what a decision does to later ones, through the context that follows it, is what
+advantages carry back.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from everloop.contracts.datasets import Bool, Float, Float32, Int
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
+from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import ProfileBatch, Responses, UserModel
+from rl.constraints.rules import Constraints, constraints_of
+from rl.environment.clock import Arrivals
+from rl.environment.guard import Guard
 
 _ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class JourneySource:
-    """Who journeys are about, how they respond, and for how many decisions at most.
+    """Who journeys are about, how they respond, for how many decisions at most, and what is never done.
+
+    ``rules``: constraints that masks obey beside the profiles' own; ``None``: there are none.
+    ``arrivals``: when decisions come, for limits by day and cool-downs.
 
     Raises:
         ShouldFixArgument: profiles that nobody could be sampled from or decided for.
@@ -24,6 +37,19 @@ class JourneySource:
     model: UserModel
     profiles: ProfileBatch
     length: int
+    rules: Constraints | None = None
+    arrivals: Arrivals = field(default_factory=Arrivals)
+
+    @classmethod
+    def of(cls, spec: LoopSpec, model: UserModel, profiles: ProfileBatch) -> JourneySource:
+        """Journeys under a loop's constraints, at its public pace."""
+        return cls(
+            model,
+            profiles,
+            spec.training.journey_length,
+            constraints_of(spec),
+            Arrivals.of(spec.journeys),
+        )
 
     def __post_init__(self) -> None:
         people, rows = self.profiles, len(self.profiles)
@@ -43,12 +69,29 @@ class JourneySource:
                 f"Profile {int(np.argmax(undecidable))} of {people.release_id} has no valid action.",
                 "Keep an action such as no_action valid for everyone.",
             )
+        self._require_harmless_actions()
         weight = people.weight
         if not (np.isfinite(weight).all() and (weight >= 0.0).all() and weight.sum() > 0.0):
             raise ShouldFixArgument(
                 f"Profiles {people.release_id}: sampling weights must be finite, at least 0, and "
                 "not all 0."
             )
+
+    def _require_harmless_actions(self) -> None:
+        """Whatever a person met, something must be left where they rest."""
+        if self.rules is None or not self.rules.any:
+            return
+        people, own = self.profiles, (self.width, self.actions)
+        if own != (self.rules.width, self.rules.actions):
+            raise ShouldFixArgument(
+                f"Profiles {people.release_id} have {own[0]} dimensions and {own[1]} actions; the "
+                f"constraints are on {self.rules.width} and {self.rules.actions}.",
+                "Generate profiles for this loop.",
+            )
+        left = self.rules.allowed(people.mask, people.context).any(axis=1)
+        if not left.all():
+            row = int(np.argmin(left))
+            raise self.rules.nothing_left(f"Profile {row} of {people.release_id}", people.mask[row])
 
     @property
     def width(self) -> int:
@@ -66,7 +109,7 @@ class Step:
     """What one decision led to, for each of N journeys.
 
     Attributes:
-        reward: (N,) in [-1, 1].
+        reward: (N,) in [-1, 1], the loop's reward of the decision; see the module.
         terminated: (N,) the person ended the journey; nothing follows.
         truncated: (N,) the length limit cut it; its value goes on.
         following: (N, d + A) observation that followed the decision, before any reset.
@@ -85,7 +128,8 @@ class Step:
 class JourneyBatch:
     """N concurrent journeys. A journey that is done starts anew with another person at once.
 
-    Deterministic: people and responses are drawn from the generator given to ``reset``.
+    Deterministic: people, responses and, where the loop limits anything, times are drawn from the generator
+    given to ``reset``; asking for observations or masks draws nothing.
 
     Args:
         source: people and their responses.
@@ -104,6 +148,11 @@ class JourneyBatch:
         self._person: Int = np.zeros(size, dtype=np.int64)
         self._age: Int = np.zeros(size, dtype=np.int64)
         self._observation: Float32 = np.zeros((size, source.width + source.actions), np.float32)
+        self._valid: Bool = np.zeros((size, source.actions), dtype=np.bool_)
+        rules = source.rules
+        self._guard: Guard | None = None
+        if rules is not None and rules.any:
+            self._guard = Guard(rules, source.arrivals, size, source.profiles.release_id)
 
     def reset(self, rng: np.random.Generator) -> Float32:
         """Start N journeys; their first observations (N, d + A)."""
@@ -115,6 +164,20 @@ class JourneyBatch:
     def observation(self) -> Float32:
         """(N, d + A) what the next decisions are made on: context within [-1, 1], mask of 0 and 1."""
         return self._observation.copy()
+
+    @property
+    def _context(self) -> Float32:
+        return self._observation[:, : self.source.width]
+
+    @property
+    def mask(self) -> Bool:
+        """(N, A) actions that are valid now: the profile's, less what constraints take away."""
+        return self._observation[:, self.source.width :] > 0.5
+
+    @property
+    def now(self) -> Int | None:
+        """(N,) when the next decisions are made, microseconds UTC; ``None`` where nothing depends on it."""
+        return None if self._guard is None else self._guard.time()
 
     @property
     def person(self) -> Int:
@@ -130,18 +193,20 @@ class JourneyBatch:
         """
         if self._rng is None:
             raise ShouldFixArgument("Journeys have not started.", "Call reset first.")
-        width = self.source.width
         self._require_valid(action)
         responses = self.source.model.respond(
             self.source.profiles.context[self._person],
-            self._observation[:, :width].copy(),
+            self._context.copy(),
             action,
             self._rng,
         )
         self._check(responses)
-        self._observation[:, :width] = np.clip(responses.context, -1.0, 1.0)
+        np.clip(responses.context, -1.0, 1.0, out=self._context)
         self._age += 1
-        terminated = np.asarray(responses.ended, dtype=np.bool_)
+        if self._guard is not None:
+            self._guard.decided(action, self._rng)
+            self._constrain(self._guard, slice(None))
+        terminated = responses.ended
         step = Step(
             reward=np.asarray(responses.reward, dtype=np.float64),
             terminated=terminated,
@@ -162,29 +227,51 @@ class JourneyBatch:
         profiles, width = self.source.profiles, self.source.width
         self._observation[which, :width] = profiles.context[person]
         self._observation[which, width:] = profiles.mask[person]
+        if self._guard is not None:
+            self._valid[which] = profiles.mask[person]
+            self._guard.begin(which, rng)
+            self._constrain(self._guard, np.flatnonzero(which))
+
+    def _constrain(self, guard: Guard, rows: Int | slice) -> None:
+        left = guard.mask(self._valid[rows], self._context[rows], self._person[rows], rows)
+        self._observation[rows, self.source.width :] = left
 
     def _require_valid(self, action: Int) -> None:
-        inside = (action >= 0) & (action < self.source.actions)
-        valid = inside & (
-            self._observation[self._rows, self.source.width + np.where(inside, action, 0)] > 0.5
+        actions, place = self.source.actions, self.source.width + action
+        if action.min() >= 0 and action.max() < actions:
+            valid = self._observation[self._rows, place] > 0.5
+            if valid.all():
+                return
+        else:
+            valid = (action >= 0) & (action < actions)
+        row = int(np.argmin(valid))
+        raise ShouldFixArgument(
+            f"Action {int(action[row])} is not valid for person {int(self._person[row])}.",
+            "Choose among the actions that the mask allows.",
         )
-        if not valid.all():
-            row = int(np.argmin(valid))
-            raise ShouldFixArgument(
-                f"Action {int(action[row])} is not valid for person {int(self._person[row])}.",
-                "Choose among the actions that the mask allows.",
-            )
 
     def _check(self, responses: Responses) -> None:
-        for name in ("reward", "context"):
-            if not _bounded(getattr(responses, name)):
-                raise ShouldRestoreArtefact(
-                    f"User model {self.source.model.release_id} answered a {name} that is not a "
-                    "number within [-1, 1].",
-                    "Fit the user model again.",
-                )
+        reward, context, ended = responses.reward, responses.context, responses.ended
+        if not (len(reward) == len(ended) == self.size and context.shape == self._context.shape):
+            raise self._broken(
+                f"{len(reward)} rewards, {len(ended)} ends and contexts {context.shape} for "
+                f"{self.size} people"
+            )
+        if not _bounded(reward):
+            raise self._broken("a reward that is not a number within [-1, 1]")
+        if not _bounded(context):
+            raise self._broken("a context that is not a number within [-1, 1]")
+        if ended.dtype != np.bool_:
+            raise self._broken("an end that is neither true nor false")
+
+    def _broken(self, answer: str) -> ShouldRestoreArtefact:
+        return ShouldRestoreArtefact(
+            f"User model {self.source.model.release_id} answered {answer}.",
+            "Fit the user model again.",
+        )
 
 
 def _bounded(values: Float | Float32) -> bool:
     """Whether all lie within [-1, 1]; a comparison with NaN is false."""
-    return bool((np.abs(values) <= 1.0 + _ROUNDING).all())
+    within = 1.0 + _ROUNDING
+    return not values.size or bool(values.max() <= within and values.min() >= -within)

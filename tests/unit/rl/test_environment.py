@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
-from gymnasium.vector import AutoresetMode
 
 from everloop.contracts.datasets import Float32, Int
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.simulation import Responses
-from rl.environment import JourneyBatch, JourneyEnv, JourneySource, JourneyVectorEnv
+from rl.environment import JourneyBatch, JourneySource
+from rl.ppo.advantage import generalised_advantages
 from tests.learning.worlds import Answer, World, delayed, identity, loop_of, never, people
 
 SPEC = loop_of(fields=2, actions=3)
@@ -154,37 +153,62 @@ def test_profiles_that_cannot_be_played_are_refused(changes: dict[str, Any], pro
         source_of(**changes)
 
 
-# no mask is passed to the checker's random actions, so every action is valid here; it warns that the
-# environment is not registered under a name
-@pytest.mark.filterwarnings("ignore:.*spec.*:UserWarning")
-def test_the_gymnasium_view_passes_its_checker() -> None:
-    check_env(JourneyEnv(source_of()), skip_render_check=True)
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"ended": np.zeros(3)}, "an end that is neither true nor false"),
+        ({"ended": np.zeros(2, dtype=np.bool_)}, "3 rewards, 2 ends"),
+        ({"reward": np.zeros(1)}, "1 rewards, 3 ends"),
+        ({"context": np.zeros((3, 3), np.float32)}, r"contexts \(3, 3\) for 3 people"),
+    ],
+)
+def test_a_user_model_that_answers_for_others_is_named(
+    changes: dict[str, Any], problem: str
+) -> None:
+    class Broken(World):
+        def respond(
+            self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator
+        ) -> Responses:
+            return replace(World.respond(self, resting, context, action, rng), **changes)
+
+    journeys = JourneyBatch(JourneySource(Broken(identity), people(SPEC), 4), 3)
+    journeys.reset(np.random.default_rng(0))
+    with pytest.raises(ShouldRestoreArtefact, match=problem):
+        journeys.step(np.zeros(3, dtype=np.int64))
 
 
-def test_the_gymnasium_view_plays_one_journey() -> None:
-    env = JourneyEnv(source_of(length=2))
-    first, _ = env.reset(seed=5)
-    assert env.observation_space.contains(first)
-    right = np.int64(first[0] > 0)
-    _, reward, terminated, truncated, _ = env.step(right)
-    assert (reward, terminated, truncated) == (1.0, False, False)
-    following, _, _, truncated, _ = env.step(np.int64(0))
-    assert truncated
-    assert env.observation_space.contains(following)
-    assert np.array_equal(env.reset(seed=5)[0], first)
+def test_asking_for_what_is_seen_changes_nothing() -> None:
+    def play(asks: int) -> np.ndarray:
+        journeys = JourneyBatch(source_of(), 8)
+        journeys.reset(np.random.default_rng(3))
+        for _ in range(9):
+            for _ in range(asks):
+                assert len(journeys.mask) == len(journeys.person) == len(journeys.observation)
+            journeys.observation[:] = 0.0
+            journeys.step(np.zeros(8, dtype=np.int64))
+        return journeys.observation
+
+    np.testing.assert_array_equal(play(0), play(3))
 
 
-def test_the_vector_view_resets_in_the_same_step() -> None:
-    env = JourneyVectorEnv(source_of(length=2), 3)
-    assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
-    first, _ = env.reset(seed=1)
-    assert env.observation_space.contains(first)
-    _, _, _, _, infos = env.step(np.zeros(3, dtype=np.int64))
-    assert infos == {}
-    state, reward, terminated, truncated, infos = env.step(np.zeros(3, dtype=np.int64))
-    assert truncated.all()
-    assert not terminated.any()
-    assert reward.shape == (3,)
-    assert infos["_final_obs"].all()
-    np.testing.assert_array_equal(state, env.journeys.observation)
-    assert not np.array_equal(infos["final_obs"], state)
+def test_a_reward_that_comes_later_reaches_the_decision_that_earned_it() -> None:
+    """Three decisions, the first one paid after the third; advantages by hand."""
+    start = np.tile(np.array([[-1.0, 0, -1.0, 0]], dtype=np.float32), (40, 1))
+    journeys = JourneyBatch(source_of(delayed, length=9, context=start), 2)
+    journeys.reset(np.random.default_rng(0))
+    steps = [journeys.step(np.array([1, 0]))]
+    steps += [journeys.step(np.zeros(2, dtype=np.int64)) for _ in range(2)]
+    reward = np.stack([step.reward for step in steps])
+    np.testing.assert_array_equal(reward, [[0, 0], [0, 0], [1, 0]])
+    terminated = np.stack([step.terminated for step in steps])
+    assert terminated.tolist() == [[False, False], [False, False], [True, True]]
+    value = np.full((3, 2), 0.25)
+    advantage, target = generalised_advantages(
+        reward, value, value, terminated, terminated, discount=0.9, gae_lambda=0.5
+    )
+    ahead = 0.9 * 0.25 - 0.25
+    last = np.array([0.75, -0.25])
+    first = ahead + 0.45 * (ahead + 0.45 * last)
+    np.testing.assert_allclose(advantage[0], first, atol=1e-12)
+    np.testing.assert_allclose(target[0], first + 0.25, atol=1e-12)
+    assert advantage[0, 0] - advantage[0, 1] == pytest.approx(0.45**2)
