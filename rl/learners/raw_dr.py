@@ -5,13 +5,15 @@ With cross-fitted q (fitted on other people) and logged propensity p, every acti
     G_i(a) = q(x_i, a) + 1{a = a_i} (r_i - q(x_i, a_i)) / p_i
 
 without bias (Dudik, Langford, Li 2011, "Doubly robust policy evaluation and learning"). The policy is a
-softmax of a linear form that maximises (1/n) sum_i sum_a pi(a | x_i) G_i(a) - penalty |theta|^2 / 2, with
-the penalty that does best on the other half of the training people.
+softmax of the bandits' linear form (``design``), theta_a = phi_a B, that maximises
+(1/n) sum_i sum_a pi(a | x_i) G_i(a) - penalty |B|^2 / 2, with the penalty that does best on the other half
+of the training people.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
@@ -21,16 +23,17 @@ from everloop.contracts.datasets import Bool, EncodedEpisodes, Float
 from everloop.contracts.errors import ShouldCollectMoreData, ShouldFixArgument
 from everloop.contracts.models import Provenance
 from everloop.contracts.policy_learning import LearnedPolicy, LearningTask
+from rl.learners.design import design_of
 from rl.learners.served import SoftScores
 from rl.learners.simulated import source_of
 from rl.learners.writing import write_policy
 from rl.off_policy import regression
 
-PENALTIES = (1.0, 0.1, 0.01, 0.001)
+PENALTIES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """Tried from the most cautious on; a tie keeps the more cautious."""
 MOST_ROWS = 50_000
 """Decisions of whole people that are used: more would cost time and change little."""
-_ITERATIONS = 60
+_ITERATIONS = 100
 
 
 class RawLogLearner:
@@ -49,13 +52,30 @@ class RawLogLearner:
         started = time.process_time()
         source = source_of(task)
         episodes = _usable(task)
-        u = np.hstack([np.ones((len(episodes), 1)), episodes.context.astype(np.float64)])
-        half = _halves(episodes)
-        reward = task.spec.reward
+        design = design_of(task.spec)
+        reward, half = task.spec.reward, _halves(episodes)
         worth = _worth(episodes, half, reward.attainable_low, reward.attainable_high)
-        theta = optimise(u, episodes.mask, worth, _best_penalty(u, episodes.mask, worth, half))
-        served = SoftScores(theta, np.arange(source.width), 1.0)
+        log = LogView(design.of(episodes.context), design.phi, episodes.mask, worth)
+        theta = optimise(log, _best_penalty(log, half))
+        served = SoftScores(theta, design.dimensions, 1.0)
         return write_policy(task, source, self.name, self.provenance, served, 0, started)
+
+
+@dataclass(frozen=True, slots=True)
+class LogView:
+    """``u`` (n, q), ``phi`` (A, m), ``mask`` (n, A) and ``worth`` (n, A), which is G."""
+
+    u: Float
+    phi: Float
+    mask: Bool
+    worth: Float
+
+    def where(self, rows: Bool) -> LogView:
+        return LogView(self.u[rows], self.phi, self.mask[rows], self.worth[rows])
+
+    def chance(self, theta: Float) -> Float:
+        """(n, A) the softmax of u . theta_a over valid actions."""
+        return np.asarray(softmax(np.where(self.mask, self.u @ theta.T, -np.inf), axis=1))
 
 
 def _usable(task: LearningTask) -> EncodedEpisodes:
@@ -100,42 +120,32 @@ def _worth(episodes: EncodedEpisodes, half: Bool, low: float, high: float) -> Fl
     return worth
 
 
-def _best_penalty(u: Float, mask: Bool, worth: Float, half: Bool) -> float:
+def _best_penalty(log: LogView, half: Bool) -> float:
     """The penalty whose policy, learned on either half, is worth most on the other."""
 
     def elsewhere(penalty: float) -> float:
         total = 0.0
         for rows in (half, ~half):
-            theta = optimise(u[~rows], mask[~rows], worth[~rows], penalty)
-            total += float((_chance(u[rows], mask[rows], theta) * worth[rows]).sum())
+            theta = optimise(log.where(~rows), penalty)
+            judged = log.where(rows)
+            total += float((judged.chance(theta) * judged.worth).sum())
         return total
 
     return max(PENALTIES, key=elsewhere)
 
 
-def optimise(u: Float, mask: Bool, worth: Float, penalty: float) -> Float:
-    """(A, q) coefficients of the softmax that maximise the penalised objective, from uniform on.
-
-    Args:
-        u: (n, q) what scores are linear in.
-        mask: (n, A) valid actions.
-        worth: (n, A) G.
-        penalty: of |theta|^2 / 2, > 0.
-    """
-    rows, shape = len(u), (mask.shape[1], u.shape[1])
+def optimise(log: LogView, penalty: float) -> Float:
+    """(A, q) theta of the softmax that maximises the penalised objective, from uniform on."""
+    rows, shape = len(log.u), (log.phi.shape[1], log.u.shape[1])
 
     def loss(flat: Float) -> tuple[float, Float]:
-        theta = flat.reshape(shape)
-        chance = _chance(u, mask, theta)
-        earned = (chance * worth).sum(axis=1, keepdims=True)
-        slope = (chance * (worth - earned)).T @ u / rows - penalty * theta
-        return -float(earned.mean() - penalty * (theta**2).sum() / 2), -slope.ravel()
+        free = flat.reshape(shape)
+        chance = log.chance(log.phi @ free)
+        earned = (chance * log.worth).sum(axis=1, keepdims=True)
+        slope = log.phi.T @ ((chance * (log.worth - earned)).T @ log.u) / rows - penalty * free
+        return -float(earned.mean() - penalty * (free**2).sum() / 2), -slope.ravel()
 
     found = minimize(
         loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _ITERATIONS}
     )
-    return np.asarray(found.x.reshape(shape))
-
-
-def _chance(u: Float, mask: Bool, theta: Float) -> Float:
-    return np.asarray(softmax(np.where(mask, u @ theta.T, -np.inf), axis=1))
+    return np.asarray(log.phi @ found.x.reshape(shape))
