@@ -119,8 +119,8 @@ def require_servable(
     """
     if (found.tenant, found.loop, found.model_type) != (tenant, spec.name, wanted):
         raise ShouldFixArgument(
-            f"Checkpoint {found.checkpoint_id} is a {found.model_type} model of loop {found.loop!r}, "
-            f"where a {wanted} model of {spec.name!r} of tenant {tenant!r} is wanted.",
+            f"Checkpoint {found.checkpoint_id} is of kind {found.model_type} and loop {found.loop!r}, "
+            f"where kind {wanted} of loop {spec.name!r} and tenant {tenant!r} is wanted.",
             "Deploy one of this loop and kind.",
         )
     if found.provenance is not Provenance.PRIVATE_RELEASE:
