@@ -50,7 +50,7 @@ def source_of(task: LearningTask) -> JourneySource:
             f"{own.encoder}.",
             "Generate profiles under this specification.",
         )
-    source = JourneySource(task.model, profiles, task.spec.training.journey_length)
+    source = JourneySource.of(task.spec, task.model, profiles)
     if (source.width, source.actions) != (own.width, len(task.spec.actions)):
         raise ShouldFixArgument(
             f"Profiles have {source.width} dimensions and {source.actions} actions; the loop has "
