@@ -19,7 +19,13 @@ from everloop.contracts.privacy import (
     ErasureMark,
     ErasureRecord,
 )
-from everloop.contracts.serving import Decision, Receipt, Submission, TrainingJob
+from everloop.contracts.serving import (
+    Decision,
+    Receipt,
+    RecentDecision,
+    Submission,
+    TrainingJob,
+)
 
 
 class IngestQueue(Protocol):
@@ -59,6 +65,20 @@ class DecisionStore(Protocol):
         tenant: str = "default",
     ) -> int:
         """How many stored decisions since a moment carry a model's version, counted to ``at_most``."""
+
+    def recent(
+        self,
+        loop: str,
+        people: Sequence[str],
+        actions: Sequence[str],
+        since: datetime,
+        tenant: str = "default",
+    ) -> Mapping[str, tuple[RecentDecision, ...]]:
+        """Person -> their decisions of some actions dated ``since`` or later, by us or by the product.
+
+        Decisions that were answered and episodes that were logged, each decision once; a person
+        without any is absent. Constraints: reads a person's few rows, however often they were asked about.
+        """
 
     def forget_unconfirmed(self, before: datetime, tenant: str | None = None) -> int:
         """Delete decisions older than ``before``; how many. Episodes made from them stay."""

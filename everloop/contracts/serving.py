@@ -82,6 +82,15 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class RecentDecision:
+    """What a person met, whether the product confirmed it or not."""
+
+    decision_id: str
+    timestamp: datetime
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """What one request wants stored: all of it, or none.
 

@@ -50,10 +50,11 @@ decisions = Table(
     Column("context_snapshot", CanonicalJson, nullable=False),
     PrimaryKeyConstraint("tenant", "decision_id"),
     CheckConstraint("propensity > 0 AND propensity <= 1", name="propensity"),
-    Index(None, "tenant", "user_id"),
+    Index("ix_decisions_recent", "tenant", "user_id", "action_taken", "timestamp"),
     Index(None, "timestamp"),
 )
-"""``payload_sha256`` is the checksum of what was asked."""
+"""``payload_sha256`` is the checksum of what was asked. Limits ask for a person's few decisions of some
+actions, however often they were asked about: that is what the index is for."""
 
 interactions = Table(
     "interactions",

@@ -16,12 +16,13 @@ from everloop.contracts.episodes import Arm
 from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.ports import EventLog
 from everloop.contracts.service_ports import DecisionStore
+from everloop.contracts.serving import RecentDecision
 from everloop.storage.service_tables import decisions
 from everloop.storage.sql.decisions import SqlDecisionStore
 from everloop.storage.sql.engine import open_database, reading
 from everloop.storage.sql.event_log import SqlEventLog
 from tests.feedback_records import decision, put
-from tests.log_records import ANN, NOON, SetClock, episode, uuid_of
+from tests.log_records import ANN, BEN, NOON, SetClock, episode, uuid_of
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,43 @@ class DecisionStoreSuite(ABC):
         assert store.decisions.served("walk", "v1", NOON, 2) == 2
         assert store.decisions.served("walk", "v1", NOON, 99, "acme") == 1
         assert store.decisions.served("walk", "v3", NOON, 99) == 0
+
+    def test_what_a_person_met_is_found_by_action_and_time(self, store: Opened) -> None:
+        late, moment = NOON + timedelta(hours=1), timedelta(microseconds=1)
+        put(store.engine, decision(1, NOON), decision(2, NOON - moment), decision(3, late))
+        put(store.engine, decision(4, late, action_taken="right"))
+        put(store.engine, decision(5, late, user_id=BEN), decision(6, late, loop="run"))
+        put(store.engine, decision(7, late, tenant="acme"))
+        ann = {
+            RecentDecision(uuid_of(1), NOON, "left"),
+            RecentDecision(uuid_of(3), late, "left"),
+        }
+        found = store.decisions.recent("walk", [ANN, BEN, ANN, "0" * 64], ["left"], NOON)
+        assert {who: set(made) for who, made in found.items()} == {
+            ANN: ann,
+            BEN: {RecentDecision(uuid_of(5), late, "left")},
+        }
+        assert set(store.decisions.recent("walk", [ANN], ["left", "right"], NOON)[ANN]) == ann | {
+            RecentDecision(uuid_of(4), late, "right")
+        }
+        assert store.decisions.recent("walk", [ANN], ["rest"], NOON) == {}
+        assert store.decisions.recent("walk", [], ["left"], NOON) == {}
+        assert len(store.decisions.recent("run", [ANN], ["left"], NOON)[ANN]) == 1
+        assert len(store.decisions.recent("walk", [ANN], ["left"], NOON, "acme")[ANN]) == 1
+
+    def test_what_was_confirmed_or_logged_without_us_counts_once(self, store: Opened) -> None:
+        put(store.engine, decision(1, NOON))
+        put(store.engine, episode(1, at=NOON), episode(2, at=NOON))
+        expected = {RecentDecision(uuid_of(n), NOON, "left") for n in (1, 2)}
+        assert set(store.decisions.recent("walk", [ANN], ["left"], NOON)[ANN]) == expected
+        store.decisions.forget_unconfirmed(NOON + timedelta(days=1))
+        assert set(store.decisions.recent("walk", [ANN], ["left"], NOON)[ANN]) == expected
+
+    def test_many_people_are_read_at_once(self, store: Opened) -> None:
+        people = [f"{n:064x}" for n in range(1200)]
+        put(store.engine, *(decision(n, user_id=person) for n, person in enumerate(people)))
+        found = store.decisions.recent("walk", people, ["left"], NOON)
+        assert {who: len(made) for who, made in found.items()} == dict.fromkeys(people, 1)
 
     def test_old_ones_are_forgotten_and_their_episodes_stay(self, store: Opened) -> None:
         moment = timedelta(microseconds=1)

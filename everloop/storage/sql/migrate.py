@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect
 
 from everloop.contracts.errors import ShouldInitWorkspace
 
-SCHEMA_HEAD = "0005_synthetic_jobs"
+SCHEMA_HEAD = "0006_recent_decisions"
 """Newest revision of ``everloop/storage/migrations``."""
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
