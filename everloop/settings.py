@@ -13,6 +13,8 @@
 ``EVERLOOP_OIDC_AUDIENCE``  ``aud`` of those tokens
 ``EVERLOOP_OIDC_JWKS_URL``  where the provider's keys are
 ``EVERLOOP_OIDC_TENANT_CLAIM``  the claim that names the caller's tenant (default ``tenant``)
+``RAY_AUTH_MODE``         Ray's own: ``token`` where a training cluster asks for one
+``RAY_AUTH_TOKEN_PATH``   Ray's own: file with that token (or ``RAY_AUTH_TOKEN``, the token itself)
 ========================  =====================================================================
 
 On a laptop ``everloop init`` writes the keys to ``secrets.env`` in the workspace, readable by its owner
@@ -53,6 +55,9 @@ OIDC_ISSUER = "EVERLOOP_OIDC_ISSUER"
 OIDC_AUDIENCE = "EVERLOOP_OIDC_AUDIENCE"
 OIDC_JWKS_URL = "EVERLOOP_OIDC_JWKS_URL"
 OIDC_TENANT_CLAIM = "EVERLOOP_OIDC_TENANT_CLAIM"
+RAY_AUTH_MODE = "RAY_AUTH_MODE"
+RAY_AUTH_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 — a name
+RAY_AUTH_TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 — a name
 _RANDOM = f"Give {MIN_KEY_BYTES} or more random bytes in hexadecimal."
 
 _LOST = {
@@ -115,6 +120,35 @@ def oidc() -> OidcConfig | None:
     issuer, audience, jwks_url = given
     claim = os.environ.get(OIDC_TENANT_CLAIM) or "tenant"
     return OidcConfig(issuer, audience, jwks_url, claim)
+
+
+def check_ray_token() -> None:
+    """See that the token which the environment promises to Ray is there, before Ray looks for it.
+
+    Raises:
+        ShouldFixArgument: ``RAY_AUTH_MODE`` is neither ``token`` nor ``disabled``.
+        ShouldProvideKey: it is ``token``, and the file named for the token can't be read or is empty.
+    """
+    mode = os.environ.get(RAY_AUTH_MODE, "")
+    if mode.lower() not in {"", "token", "disabled"}:
+        raise ShouldFixArgument(
+            f"{RAY_AUTH_MODE}={mode!r} is no mode of Ray's.", "Set it to token or to disabled."
+        )
+    named = os.environ.get(RAY_AUTH_TOKEN_PATH, "")
+    if mode.lower() != "token" or os.environ.get(RAY_AUTH_TOKEN) or not named:
+        return
+    try:
+        token = Path(named).read_text().strip()
+    except OSError as problem:
+        raise ShouldProvideKey(
+            f"{RAY_AUTH_TOKEN_PATH} names {named}, which cannot be read ({problem.strerror}).",
+            "Copy the cluster's token there, or name the file that holds it.",
+        ) from None
+    if not token:
+        raise ShouldProvideKey(
+            f"{RAY_AUTH_TOKEN_PATH} names {named}, which is empty.",
+            "Copy the cluster's token there.",
+        )
 
 
 def read(home: Path | str | None = None) -> Settings:

@@ -5,8 +5,8 @@ The pure parts (``advantage``, ``rollout``, ``update``, ``schedule``) know nothi
 directly in one process or the algorithm on a cluster.
 """
 
+from rl.ppo.cluster import Cluster
 from rl.ppo.result import TrainingResult
-from rl.ppo.session import Cluster
 from rl.ppo.training import train
 
 __all__ = ["Cluster", "TrainingResult", "train"]

@@ -12,11 +12,14 @@ of failed runners stay RLlib's own.
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
-from typing import Any, cast
+from typing import Any, Never, TypeVar, cast
 
 import numpy as np
+import ray
 import torch
 from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -39,9 +42,10 @@ from ray.rllib.utils.metrics import (
 )
 
 from everloop.contracts.datasets import Int
-from everloop.contracts.errors import ShouldCollectMoreData
+from everloop.contracts.errors import ShouldRestoreArtefact, ShouldRetryLater
 from rl.environment.views import JourneyEnv, JourneyVectorEnv
 from rl.module import PolicyNetwork
+from rl.ppo.peers import SharedNetwork, add_gradients, together
 from rl.ppo.plan import Plan
 from rl.ppo.rollout import RewardSummary, Rollout, collect, concatenate
 from rl.ppo.schedule import stream
@@ -51,8 +55,13 @@ ITERATION = "everloop_iteration"
 _LEARNER_STREAM = 2**31
 """Permutations are drawn from streams above every runner's index."""
 
+RESTORED_WITHIN_S = 120.0
+"""A runner starts in ten seconds; one that is not back by then has no node to start on."""
+
 _NOISY_LOGGERS = ("ray.rllib", "ray._common.deprecation")
 """They warn of RLlib's own new defaults and of RLlib's own use of what it deprecated."""
+
+T = TypeVar("T")
 
 Sample = tuple[int, Rollout, RewardSummary]
 """(worker index, decisions, what they earned)"""
@@ -67,7 +76,11 @@ class PolicyModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
         """Build the network from ``model_config``, to which RLlib adds keys of its own."""
         given = cast("dict[str, Any]", self.model_config)
         self.network = PolicyNetwork(
-            given["width"], given["actions"], given["hidden"], given["seed"]
+            given["width"],
+            given["actions"],
+            given["hidden"],
+            given["seed"],
+            given.get("features"),
         )
 
     def get_non_inference_attributes(self) -> list[str]:
@@ -120,6 +133,15 @@ class JourneyLearner(PPOTorchLearner):
 
     summary: UpdateSummary
 
+    def build(self) -> None:
+        """As RLlib's; in a process of its own sums have one order."""
+        super().build()
+        if self.config.num_learners:
+            torch.set_num_threads(1)
+
+    def _make_modules_ddp_if_necessary(self) -> None:
+        """Nothing: ``rl.ppo.peers`` adds gradients up, so that one rule serves one and several."""
+
     def configure_optimizers_for_module(
         self, module_id: str, config: AlgorithmConfig | None = None
     ) -> None:
@@ -142,6 +164,8 @@ class JourneyLearner(PPOTorchLearner):
     ) -> dict[str, Any]:
         """One update; ``timesteps`` holds the iteration and the steps sampled before its update.
 
+        Every learner gets the whole rollout, draws the same minibatches and computes its part of each.
+
         Raises:
             ShouldFixArgument: the loss is not finite.
             ShouldRestoreArtefact: the rollouts came from other weights.
@@ -163,11 +187,17 @@ class JourneyLearner(PPOTorchLearner):
             rng = stream(plan.seed, iteration, _LEARNER_STREAM, epoch)
             return rng.permutation(size)
 
+        rule, several = plan.rule_at(iteration), together()
         self.summary = update(
-            network,
-            gradient_step(network, optimizer, plan.rule),
+            cast("PolicyNetwork", SharedNetwork(network)) if several else network,
+            gradient_step(
+                network,
+                optimizer,
+                rule,
+                partial(add_gradients, network) if several else None,
+            ),
             rollout,
-            plan.rule,
+            rule,
             plan.epsilon(iteration),
             permutation,
         )
@@ -197,31 +227,67 @@ class JourneyPpo(PPO):
         iteration = int(self.iteration)
         plan = _plan(self.config)
         runners = cast("EnvRunnerGroup", self.env_runner_group)
-        local = runners.num_remote_env_runners() == 0
-        samples: list[Sample] = [
-            sample
-            for part in runners.foreach_env_runner(
-                partial(_sample, iteration=iteration), local_env_runner=local
-            )
-            for sample in part
-        ]
-        if not samples:
-            raise ShouldCollectMoreData(
-                "No runner returned a rollout.", "Check that the cluster's runners are alive."
-            )
-        samples.sort(key=lambda sample: sample[0])
+        samples = self._sample_all(runners, iteration)
         rollout = concatenate([rollout for _, rollout, _ in samples])
         self.rewards = RewardSummary.together([rewards for _, _, rewards in samples])
-        results = self.learner_group.update(
-            batch=as_batch(rollout), timesteps=clock(plan, iteration)
-        )
-        answers: Any = self.learner_group.foreach_learner(_summary)
-        (self.summary,) = (a.get() if hasattr(a, "get") else a for a in answers)
+        batch: Any = as_batch(rollout)
+        if plan.learners:
+            batch = ray.put(batch)
+        learned = self._on_learners(partial(_learn, batch=batch, timesteps=clock(plan, iteration)))
+        self.summary = learned[0][1]
+        if any(repr(summary) != repr(self.summary) for _, summary in learned):
+            raise ShouldRestoreArtefact(
+                f"Learners came to different results: {[summary for _, summary in learned]!s:.400}.",
+                "Run them on machines of one kind.",
+            )
+        local = runners.num_remote_env_runners() == 0
         self.metrics.aggregate(
             runners.foreach_env_runner(_metrics, local_env_runner=local), key=ENV_RUNNER_RESULTS
         )
-        self.metrics.aggregate(results, key=LEARNER_RESULTS)
-        runners.sync_weights(
+        self.metrics.aggregate([results for results, _ in learned], key=LEARNER_RESULTS)
+        self._hand_over()
+
+    def _sample_all(self, runners: EnvRunnerGroup, iteration: int) -> list[Sample]:
+        """Every runner's rollout, by worker index.
+
+        What a runner samples depends on seed, iteration, index and weights alone. A runner that was lost
+        is started anew by Ray; its part alone is sampled again and is what it would have been.
+        """
+        count = runners.num_remote_env_runners()
+        ask = partial(_sample, iteration=iteration)
+        if not count:
+            return [part[0] for part in runners.foreach_env_runner(ask)]
+        found: dict[int, Sample] = {}
+        give_up = time.monotonic() + RESTORED_WITHIN_S
+        while True:
+            missing = [worker for worker in range(1, count + 1) if worker not in found]
+            parts = runners.foreach_env_runner(
+                ask, local_env_runner=False, remote_worker_ids=missing
+            )
+            found |= {sample[0]: sample for part in parts for sample in part}
+            if len(found) == count:
+                return [found[worker] for worker in sorted(found)]
+            if time.monotonic() > give_up:
+                raise ShouldRetryLater(
+                    f"Runners {sorted(set(missing) - set(found))} were lost and did not come back "
+                    f"within {RESTORED_WITHIN_S:g} s.",
+                    "See that the cluster has nodes for them, and repeat the command: it continues.",
+                )
+            if self.restore_env_runners(runners):
+                self._hand_over()
+
+    def _on_learners(self, function: Callable[[Learner], T]) -> list[T]:
+        """What a function answers on each learner, the first learner's first.
+
+        Raises:
+            RayError, RuntimeError: a learner was lost, or its connection to the others.
+        """
+        answers: Any = self.learner_group.foreach_learner(function)
+        return [answer.get() if answer.ok else _raised(answer.get()) for answer in answers]
+
+    def _hand_over(self) -> None:
+        """Give every runner the learners' weights."""
+        self.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.learner_group,
             policies=[DEFAULT_MODULE_ID],
             inference_only=True,
@@ -231,11 +297,7 @@ class JourneyPpo(PPO):
     def resume(self, learner_state: dict[str, Any], iteration: int) -> None:
         """Continue after ``iteration`` finished iterations with a learner's state."""
         self.learner_group.set_state({"learner": learner_state})
-        self.env_runner_group.sync_weights(
-            from_worker_or_learner_group=self.learner_group,
-            inference_only=True,
-            timeout_seconds=None,
-        )
+        self._hand_over()
         self._iteration = iteration
 
 
@@ -270,7 +332,12 @@ def configure(plan: Plan) -> JourneyPpoConfig:
         num_envs_per_env_runner=plan.journeys_per_runner,
         rollout_fragment_length=training.rollout_length,
     )
-    config.learners(num_learners=0)
+    config.learners(num_learners=plan.learners, num_cpus_per_learner=1)
+    config.fault_tolerance(
+        restart_failed_env_runners=True,
+        env_runner_health_probe_timeout_s=RESTORED_WITHIN_S / 2.0,
+        env_runner_restore_timeout_s=RESTORED_WITHIN_S,
+    )
     config.debugging(log_level="ERROR")
     for name in _NOISY_LOGGERS:
         logging.getLogger(name).setLevel(config.log_level)
@@ -280,6 +347,7 @@ def configure(plan: Plan) -> JourneyPpoConfig:
             "actions": plan.source.actions,
             "hidden": training.hidden,
             "seed": plan.seed,
+            "features": plan.features,
         }
     )
     config.training(
@@ -326,5 +394,13 @@ def _metrics(runner: EnvRunner) -> dict[str, Any]:
     return cast("dict[str, Any]", runner.get_metrics())
 
 
-def _summary(learner: Learner, *_: Any, **__: Any) -> UpdateSummary:
-    return cast("JourneyLearner", learner).summary
+def _learn(
+    learner: Learner, batch: MultiAgentBatch | ray.ObjectRef, timesteps: dict[str, int]
+) -> tuple[dict[str, Any], UpdateSummary]:
+    given = ray.get(batch) if isinstance(batch, ray.ObjectRef) else batch
+    ours = cast("JourneyLearner", learner)
+    return ours.update(given, timesteps=timesteps), ours.summary
+
+
+def _raised(problem: Exception) -> Never:
+    raise problem

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from everloop.contracts.datasets import Float32
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import ExplorationSpec, TrainingSpec
 from rl.environment.journeys import JourneySource
-from rl.ppo.schedule import cosine_pieces, epsilon_at
+from rl.module import PolicyNetwork
+from rl.ppo.schedule import cosine_pieces, epsilon_at, linear
 from rl.ppo.update import UpdateRule
 
 
@@ -23,6 +25,8 @@ class Plan:
         exploration: epsilon over the training.
         seed: equal plans give equal weights, bit for bit, on one platform.
         runners: remote runners that share the environments; 0 samples in this process.
+        learners: remote learners that share every minibatch; 0 learns in this process.
+        features: (A, F) ``ActionCatalogue.features`` for the policy to read; ``None``: a plain network.
     """
 
     source: JourneySource
@@ -30,6 +34,8 @@ class Plan:
     exploration: ExplorationSpec
     seed: int
     runners: int = 0
+    learners: int = 0
+    features: Float32 | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -37,6 +43,10 @@ class Plan:
         if not 0 <= self.runners <= self.training.environments:
             raise ShouldFixArgument(
                 f"runners={self.runners} cannot share {self.training.environments} environments."
+            )
+        if not 0 <= self.learners <= self.training.minibatch:
+            raise ShouldFixArgument(
+                f"learners={self.learners} cannot share minibatches of {self.training.minibatch}."
             )
 
     @property
@@ -62,7 +72,20 @@ class Plan:
 
     @property
     def rule(self) -> UpdateRule:
+        """The update's settings in the first iteration."""
         return UpdateRule.of(self.training)
+
+    def rule_at(self, iteration: int) -> UpdateRule:
+        """The update's settings in an iteration, counted from 0: the entropy bonus changes."""
+        training = self.training
+        entropy = linear(training.entropy, training.entropy_end, iteration, training.iterations)
+        return replace(self.rule, entropy=entropy)
+
+    def network(self) -> PolicyNetwork:
+        """The network that the training starts from."""
+        return PolicyNetwork(
+            self.source.width, self.source.actions, self.training.hidden, self.seed, self.features
+        )
 
     def epsilon(self, iteration: int) -> float:
         """Exploration in an iteration, counted from 0."""

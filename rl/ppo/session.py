@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
 from typing import Any, Protocol, cast
 
 import numpy as np
-import ray
+from ray.exceptions import RayError
 from ray.rllib.core import COMPONENT_OPTIMIZER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.utils.metrics import WEIGHTS_SEQ_NO
 
-from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.errors import EverloopError, ShouldRetryLater
 from rl.ppo.algorithm import (
     JourneyLearner,
     JourneyPpo,
@@ -22,29 +23,12 @@ from rl.ppo.algorithm import (
     configure,
 )
 from rl.ppo.checkpoint import TrainerState
+from rl.ppo.cluster import Cluster, connected
 from rl.ppo.plan import Plan
 from rl.ppo.rollout import RewardSummary
 from rl.ppo.update import UpdateSummary
 
 _NETWORK = "network."
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Where to train with Ray instead of in this process.
-
-    Attributes:
-        address: of a running Ray cluster; ``None`` starts one on this machine and stops it after.
-            A cluster asks for token authentication: every process needs Ray's token settings.
-        runners: remote runners that share the environments; 0 samples in the driver.
-    """
-
-    address: str | None = None
-    runners: int = 2
-
-    def __post_init__(self) -> None:
-        if self.runners < 0:
-            raise ShouldFixArgument(f"runners={self.runners} is negative.")
 
 
 class Session(Protocol):
@@ -98,34 +82,77 @@ class InProcess:
         self._runner.set_state({COMPONENT_RL_MODULE: state[COMPONENT_RL_MODULE]})
 
 
+REBUILDS = 3
+"""Times that a training begins an iteration anew on new learners before it gives up."""
+
+
 class OnCluster:
-    """RLlib's algorithm with the same runner and learner."""
+    """RLlib's algorithm with the same runner and learner.
+
+    A runner that is lost is replaced within the iteration. When a learner is lost, all are started anew
+    with the state from before the iteration, and it is repeated. Weights come out the same either way.
+    """
 
     def __init__(self, plan: Plan, cluster: Cluster) -> None:
-        self._started = not ray.is_initialized()
-        if self._started:
-            ray.init(
-                address=cluster.address,
-                include_dashboard=None if cluster.address else False,
-                log_to_driver=False,
-            )
-        self._algorithm = cast("JourneyPpo", configure(plan).build_algo())
+        self._plan = plan
+        self._room = ExitStack()
+        self._room.enter_context(connected(cluster.address, cluster.cpus))
+        self._kept: TrainerState | None = None
+        try:
+            self._build()
+        except BaseException:
+            self._room.close()
+            raise
 
-    def iterate(self, iteration: int) -> tuple[RewardSummary, UpdateSummary]:  # noqa: ARG002
-        self._algorithm.train()
-        return self._algorithm.rewards, self._algorithm.summary
+    def iterate(self, iteration: int) -> tuple[RewardSummary, UpdateSummary]:
+        for attempt in range(REBUILDS + 1):
+            try:
+                if attempt:
+                    self._rebuild(iteration)
+                self._algorithm.train()
+                if self._plan.learners:
+                    self._kept = self.state()
+                return self._algorithm.rewards, self._algorithm.summary
+            except (RayError, RuntimeError) as problem:
+                ours = getattr(problem, "cause", None)
+                if isinstance(ours, EverloopError):
+                    raise ours from problem
+                if not self._plan.learners or attempt == REBUILDS:
+                    raise _lost(iteration, problem) from problem
+        raise AssertionError  # the last attempt returned or raised
 
     def state(self) -> TrainerState:
-        return _to_trainer(self._algorithm.learner_group.get_state()["learner"])
+        return _to_trainer(self._learner_state())
 
     def resume(self, state: TrainerState, iterations: int) -> None:
-        current = self._algorithm.learner_group.get_state()["learner"]
-        self._algorithm.resume(_to_learner(state, current), iterations)
+        self._algorithm.resume(_to_learner(state, self._learner_state()), iterations)
+        self._kept = state
 
     def close(self) -> None:
+        try:
+            self._algorithm.stop()
+        finally:
+            self._room.close()
+
+    def _build(self) -> None:
+        self._algorithm = cast("JourneyPpo", configure(self._plan).build_algo())
+
+    def _rebuild(self, iteration: int) -> None:
         self._algorithm.stop()
-        if self._started:
-            ray.shutdown()
+        self._build()
+        if self._kept is not None:
+            self.resume(self._kept, iteration)
+
+    def _learner_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self._algorithm.learner_group.get_state()["learner"]
+        return state
+
+
+def _lost(iteration: int, problem: Exception) -> ShouldRetryLater:
+    return ShouldRetryLater(
+        f"Iteration {iteration + 1} failed on the cluster ({type(problem).__name__}: {problem!s:.300}).",
+        "See to the cluster, and repeat the command: it continues from the last checkpoint.",
+    )
 
 
 def _to_trainer(learner: dict[str, Any]) -> TrainerState:
@@ -153,6 +180,8 @@ def _to_learner(state: TrainerState, current: dict[str, Any]) -> dict[str, Any]:
         buffers.setdefault(int(index), {})[buffer] = values
     groups = [group | {"lr": state.learning_rate} for group in entry["state"]["param_groups"]]
     return {
+        # runners take weights of a higher number alone
+        WEIGHTS_SEQ_NO: current[WEIGHTS_SEQ_NO] + 1,
         COMPONENT_RL_MODULE: {
             DEFAULT_MODULE_ID: {_NETWORK + key: values for key, values in state.weights.items()}
         },

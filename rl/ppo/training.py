@@ -24,10 +24,11 @@ from rl.module import PolicyNetwork
 from rl.policy_card import PolicyCard
 from rl.ppo import checkpoint
 from rl.ppo.checkpoint import Array, TrainerState
+from rl.ppo.cluster import Cluster
 from rl.ppo.plan import Plan
 from rl.ppo.result import TrainingResult
 from rl.ppo.rollout import RewardSummary
-from rl.ppo.session import Cluster, InProcess, OnCluster, Session
+from rl.ppo.session import InProcess, OnCluster, Session
 from rl.ppo.update import UpdateSummary
 
 WEIGHTS_FILE = "policy.safetensors"
@@ -35,7 +36,7 @@ ONNX_FILE = "policy.onnx"
 CARD_FILE = "policy.json"
 
 _CODE = Path(__file__).parents[1]
-_TRAINED_BY = ("module.py", "environment/*.py", "ppo/*.py")
+_TRAINED_BY = ("module.py", "constraints/*.py", "environment/*.py", "ppo/*.py")
 """Another version of these does not continue what this one began."""
 
 CHECKPOINT_EVERY = 5
@@ -75,8 +76,8 @@ def train(
         ShouldRestoreArtefact: the user model answered NaN or left its range.
     """
     source = _source(spec, model, profiles, encoder)
-    runners = cluster.runners if cluster else 0
-    plan = Plan(source, spec.training, spec.exploration, seed, runners)
+    runners, learners = (cluster.runners, cluster.learners) if cluster else (0, 0)
+    plan = Plan(source, spec.training, spec.exploration, seed, runners, learners)
     fingerprint = _fingerprint(spec, plan)
     with _single_thread():
         session: Session = OnCluster(plan, cluster) if cluster else InProcess(plan)
@@ -117,7 +118,7 @@ def _source(
                 f"{what} is {version}, but loop {spec.name!r} has {own.encoder}.",
                 "Encode, fit and generate again under this specification.",
             )
-    source = JourneySource(model, profiles, spec.training.journey_length)
+    source = JourneySource.of(spec, model, profiles)
     if (source.width, source.actions) != (own.width, len(spec.actions)):
         raise ShouldFixArgument(
             f"Profiles have {source.width} dimensions and {source.actions} actions; the loop has "
@@ -140,6 +141,7 @@ def _fingerprint(spec: LoopSpec, plan: Plan) -> str:
         profiles.release_id,
         plan.seed,
         plan.runners,
+        plan.learners,
         torch.__version__,
     ):
         total.update(f"{part}\n".encode())

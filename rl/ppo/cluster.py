@@ -1,0 +1,122 @@
+"""A Ray cluster to train on: where it is, what is asked of it, and how one is reached or started."""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import ray
+from ray.exceptions import AuthenticationError
+
+from everloop import settings
+from everloop.contracts.errors import ShouldFixArgument, ShouldProvideKey, ShouldRetryLater
+
+ANSWERS_WITHIN_S = 5.0
+"""A cluster whose head takes longer to accept a connection is not there; Ray itself waits for minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where to train with Ray instead of in this process.
+
+    Attributes:
+        address: ``host:port`` of a running cluster's head; ``None`` starts one on this machine for the
+            training and stops it after. A cluster that asks for a token gets Ray's own
+            (``RAY_AUTH_MODE=token`` with ``RAY_AUTH_TOKEN_PATH`` or ``RAY_AUTH_TOKEN``).
+        runners: remote runners that share the environments; 0 samples in the driver.
+        learners: remote learners that share every minibatch; 0 learns in the driver.
+    """
+
+    address: str | None = None
+    runners: int = 2
+    learners: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("runners", "learners"):
+            if getattr(self, name) < 0:
+                raise ShouldFixArgument(
+                    f"{name}={getattr(self, name)} is negative.", "Give a whole number >= 0."
+                )
+        if self.address is not None:
+            _host_and_port(self.address)
+
+    @property
+    def cpus(self) -> int:
+        """CPU shares that runners and learners occupy, at least one."""
+        return max(1, self.runners + self.learners)
+
+
+@contextmanager
+def connected(address: str | None, cpus: int) -> Iterator[None]:
+    """Ray, connected to a cluster with room for so many CPU shares; a process's own Ray is used as it is.
+
+    Raises:
+        ShouldRetryLater: nothing answers at the address.
+        ShouldProvideKey: the cluster's token is missing or wrong.
+        ShouldFixArgument: the cluster has fewer CPUs.
+    """
+    if ray.is_initialized():
+        _require_room(cpus, "the running Ray")
+        yield
+        return
+    settings.check_ray_token()
+    if address is None:
+        # logical shares: processes of one machine may well outnumber its cores
+        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+    else:
+        _require_listening(address)
+        _join(address)
+    try:
+        _require_room(cpus, f"the cluster at {address or 'this machine'}")
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _join(address: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False)
+    except AuthenticationError as problem:
+        raise ShouldProvideKey(
+            f"The cluster at {address} refused the token ({problem.message:.200}).",
+            "Set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file with the cluster's token.",
+        ) from problem
+    except (ConnectionError, RuntimeError) as problem:
+        raise ShouldProvideKey(
+            f"The Ray cluster at {address} did not let this process in ({problem!s:.200}).",
+            "If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file that "
+            "holds it; else see that the address is that of a head of this Ray and Python version.",
+        ) from problem
+
+
+def _require_listening(address: str) -> None:
+    host, port = _host_and_port(address)
+    try:
+        socket.create_connection((host, port), timeout=ANSWERS_WITHIN_S).close()
+    except OSError as problem:
+        raise ShouldRetryLater(
+            f"Nothing answers at {address} ({problem}).",
+            "Start the cluster (ray start --head --port=…), or correct --address.",
+        ) from problem
+
+
+def _require_room(cpus: int, what: str) -> None:
+    has = int(ray.cluster_resources().get("CPU", 0))
+    if has < cpus:
+        raise ShouldFixArgument(
+            f"{what[0].upper()}{what[1:]} has {has} CPUs, but runners and learners need {cpus}.",
+            "Ask for fewer runners or learners, or add nodes.",
+        )
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536 or "/" in host:
+        raise ShouldFixArgument(
+            f"{address!r} is no address of a Ray cluster.", "Give host:port, as in 10.0.0.5:6379."
+        )
+    return host, int(port)
