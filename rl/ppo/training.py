@@ -95,7 +95,7 @@ def train(
                 started = time.perf_counter()
                 rewards, summary = session.iterate(iteration)
                 elapsed = time.perf_counter() - started
-                curve = (*curve, _point(plan, iteration, rewards, summary, elapsed))
+                curve = (*curve, point_of(plan, iteration, rewards, summary, elapsed))
                 error = max(error, summary.propensity_error)
                 done = iteration + 1
                 if done % CHECKPOINT_EVERY == 0 or done == plan.training.iterations:
@@ -105,7 +105,7 @@ def train(
             state = session.state()
         finally:
             session.close()
-        return _finish(spec, plan, state, curve, error, workdir, resumed_from)
+        return finish(spec, plan, state, curve, error, workdir, resumed_from)
 
 
 def _source(
@@ -152,9 +152,10 @@ def _fingerprint(spec: LoopSpec, plan: Plan) -> str:
     return total.hexdigest()
 
 
-def _point(
+def point_of(
     plan: Plan, iteration: int, rewards: RewardSummary, summary: UpdateSummary, elapsed: float
 ) -> TrainingPoint:
+    """An iteration's point of the learning curve; ``elapsed`` in seconds, ``iteration`` from 0."""
     return TrainingPoint(
         iteration=iteration + 1,
         steps=(iteration + 1) * plan.steps_per_iteration,
@@ -171,7 +172,7 @@ def _point(
     )
 
 
-def _finish(
+def finish(
     spec: LoopSpec,
     plan: Plan,
     state: TrainerState,
@@ -180,6 +181,7 @@ def _finish(
     workdir: Path,
     resumed_from: int,
 ) -> TrainingResult:
+    """Write and export the policy of a trained state: weights, ONNX and card in ``workdir``."""
     weights = documents.write_atomically(_bytes(state.weights), workdir / WEIGHTS_FILE)
     digest = documents.sha256_of(weights)
     version = f"{spec.name}-{digest[:16]}"
