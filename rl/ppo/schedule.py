@@ -13,8 +13,13 @@ _PIECES = 32
 
 def epsilon_at(exploration: ExplorationSpec, iteration: int, iterations: int) -> float:
     """Exploration in iteration 0..iterations-1: linear from ``start`` to ``training_floor``."""
+    return linear(exploration.start, exploration.training_floor, iteration, iterations)
+
+
+def linear(first: float, last: float, iteration: int, iterations: int) -> float:
+    """``first`` in iteration 0, ``last`` in iteration iterations-1, linear between."""
     share = iteration / max(1, iterations - 1)
-    return exploration.start + (exploration.training_floor - exploration.start) * min(1.0, share)
+    return first + (last - first) * min(1.0, share)
 
 
 def cosine_pieces(learning_rate: float, steps: int) -> list[tuple[int, float]]:

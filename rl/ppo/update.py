@@ -15,7 +15,8 @@ from everloop.contracts.loop_spec import TrainingSpec
 from rl.module import PolicyNetwork, log_behaviour
 from rl.ppo.rollout import Rollout
 
-PROPENSITY_TOLERANCE = 1e-4
+PROPENSITY_TOLERANCE = 1e-5
+"""Largest |logged - recomputed| propensity; float32 leaves 1e-6, other weights far more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,9 @@ class UpdateRule:
             minibatch=training.minibatch,
             clip=training.clip,
             entropy=training.entropy,
+            value_clip=training.value_clip,
+            gradient_norm=training.gradient_norm,
+            kl_stop=training.kl_stop,
         )
 
 
@@ -140,7 +144,7 @@ def propensity_error(network: PolicyNetwork, rollout: Rollout, epsilon: float) -
     """Largest |b_logged - b_recomputed| over the rollout's decisions.
 
     Raises:
-        ShouldRestoreArtefact: it passes 1e-4, so the decisions came from other weights.
+        ShouldRestoreArtefact: it passes 1e-5, so the decisions came from other weights.
     """
     with torch.inference_mode():
         observation = torch.from_numpy(rollout.observation)
