@@ -24,8 +24,11 @@ HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 NEVER = -(2**62)
 """When a decision was made that never was."""
+NOTHING = -1
+"""Stands for no decision where a person has fewer than others."""
+UNDECIDED = -2
+"""Stands for a decision whose action isn't known yet: it counts against every limit."""
 _NO_LIMIT = 2**62
-_NO_ACTION_YET = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +37,7 @@ class Recent:
 
     Attributes:
         at: (n, K) when they were made, microseconds UTC.
-        action: (n, K) indices into the catalogue; -1 where there is none.
+        action: (n, K) indices into the catalogue, ``UNDECIDED`` or ``NOTHING``.
     """
 
     at: Int
@@ -52,7 +55,7 @@ class Recent:
         """From each person's (time, action) pairs."""
         most = max((len(made) for made in people), default=0)
         at = np.full((len(people), most), NEVER, dtype=np.int64)
-        action = np.full((len(people), most), _NO_ACTION_YET, dtype=np.int64)
+        action = np.full((len(people), most), NOTHING, dtype=np.int64)
         for row, made in enumerate(people):
             for place, (when, what) in enumerate(made):
                 at[row, place], action[row, place] = when, what
@@ -125,7 +128,9 @@ class Limits:
     def used(self, recent: Recent, now: Int) -> LimitUse:
         """What recent decisions used up, as seen at ``now`` (n,)."""
         today = now // DAY
-        covered = self._counted[recent.action] & (recent.action >= 0)[:, :, None]
+        known = np.maximum(recent.action, 0)
+        covered = self._counted[known] & (recent.action >= 0)[:, :, None]
+        covered |= (recent.action == UNDECIDED)[:, :, None]
         of_today = covered & (recent.at >= (today * DAY)[:, None])[:, :, None]
         made = np.where(covered, recent.at[:, :, None], NEVER)
         return LimitUse(

@@ -47,7 +47,7 @@ class DecideBody(BodyModel):
     loop: Word | None = None
     """The loop; may be left out where the service has one."""
     valid_actions: list[Word] | None = None
-    """What could be done now; by default the whole catalogue."""
+    """What could be done now; by default the whole catalogue. The loop's constraints take from it."""
     decision_id: Id | None = None
     """Asking again under the same id gives the same answer; made by the service when left out."""
     action_arguments: dict[str, Any] = Field(default_factory=dict)
@@ -133,7 +133,10 @@ async def answer_decide(service: Service, request: Request, read: Body) -> bytes
     if not service.decisions.is_ready(caller.tenant, loop):
         await run_in_threadpool(service.decisions.prepare, caller.tenant, loop)
     asked = _question(service, caller, body)
-    decision = service.decisions.decide(caller.tenant, asked.question)
+    if service.decisions.waits(loop):
+        decision = await run_in_threadpool(service.decisions.decide, caller.tenant, asked.question)
+    else:
+        decision = service.decisions.decide(caller.tenant, asked.question)
     stored = await _stored(service, caller, (_recorded(decision, asked),))
     return orjson.dumps(_answer(service, stored[0], asked))
 
@@ -154,7 +157,8 @@ async def decide_many(request: Request) -> Response:
     caller = await service.access.admit(request, Scope.DECIDE)
     raw = await body_within(request.receive, LARGEST_BODY)
     loaded = all(service.decisions.is_ready(caller.tenant, loop) for loop in service.loops)
-    if len(raw) > _INLINE_BYTES or not loaded:
+    waits = any(map(service.decisions.waits, service.loops))
+    if len(raw) > _INLINE_BYTES or waits or not loaded:
         asked, decisions = await run_in_threadpool(_decided, service, caller, raw)
     else:
         asked, decisions = _decided(service, caller, raw)
@@ -244,7 +248,8 @@ async def _stored(
     service: Service, caller: Caller, decisions: Sequence[Decision]
 ) -> tuple[Decision, ...]:
     submission = Submission(caller.tenant, caller.actor, decisions=tuple(decisions))
-    receipt = await service.door.store(submission)
+    with service.decisions.storing(decisions):
+        receipt = await service.door.store(submission)
     service.decisions.stored(_new(decisions, receipt))
     return receipt.decisions
 

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 from everloop.contracts.errors import ShouldNameKnownId
@@ -14,6 +15,7 @@ from everloop.contracts.ports import Clock
 from everloop.contracts.serving import Decision
 from everloop.serving.decisions.answering import Batch
 from everloop.serving.decisions.breaker import CircuitBreaker
+from everloop.serving.decisions.constraining import Asked, Constraining
 from everloop.serving.decisions.models import (
     ModelSource,
     PatientModels,
@@ -81,7 +83,7 @@ class _Slot:
 
 
 class DecisionEngine:
-    """Decides for every loop and tenant. Thread-safe; a decision waits for no lock and no swap.
+    """Decides for every loop and tenant. Thread-safe; a decision waits for no other one and no swap.
 
     Loops of other tenants than ``default`` are loaded with their first question, so ``prepare`` should
     be called off the event loop where ``is_ready`` says no.
@@ -130,6 +132,7 @@ class DecisionEngine:
         self._most = most
         self._idle_s = idle_s
         self._stats = DecisionStats()
+        self._constraining = Constraining(lambda: workspace.decisions, monotonic, _LOG.warning)
         self._slots: dict[tuple[str, str], _Slot] = {}
         self._opening = threading.Lock()
         self._stop = threading.Event()
@@ -165,9 +168,11 @@ class DecisionEngine:
         """What to do, with the probability of having chosen it; nothing is written down yet.
 
         Raises:
-            ShouldFixArgument: the context or the valid actions do not fit the loop.
+            ShouldFixArgument: the context or the valid actions do not fit the loop, or its constraints
+                leave none of them.
             ShouldNameKnownId: there is no such loop.
-            ShouldRetryLater: no model decides, and only safety-critical actions are valid.
+            ShouldRetryLater: no model decides, and only safety-critical actions are valid; or what the
+                person met can't be read, and only limited ones are.
         """
         slot = self._slot(tenant, question.spec.name)
         return self._decided(slot, (question,), lambda _: "")[0]
@@ -184,6 +189,17 @@ class DecisionEngine:
             named = [f"decisions[{place}]: " for place in rows].__getitem__
             found.update(zip(rows, self._decided(slot, asked, named), strict=True))
         return [found[place] for place in range(len(questions))]
+
+    def storing(self, decisions: Sequence[Decision]) -> AbstractContextManager[None]:
+        """The context in which these decisions are given to the database: until it has them, they count
+        in the limits of their people."""
+        return self._constraining.storing(self._catalogues.__getitem__, decisions)
+
+    def waits(self, loop: str) -> bool:
+        """Whether a decision of the loop waits for a database server, so that it had better not be asked
+        for on the event loop."""
+        remote = self._workspace.engine.dialect.name != "sqlite"
+        return remote and self._catalogues[loop].rules.remembers
 
     def stored(self, decisions: Iterable[Decision]) -> None:
         """Count decisions that were written down now; what was only asked again is not one."""
@@ -215,8 +231,12 @@ class DecisionEngine:
     ) -> list[Decision]:
         serving = slot.serving  # once: a swap must not change it half-way
         states = states_of(serving.catalogue, questions, named)
-        batch = Batch(serving, questions, states, self._uniform, self._stats, _LOG.warning)
-        return batch.decide(self._clock.now())
+        asked = Asked(serving.tenant, serving.catalogue, questions, self._clock.now(), named)
+        with self._constraining.within(asked, states) as (allowed, tell):
+            batch = Batch(serving, questions, allowed, self._uniform, self._stats, _LOG.warning)
+            decisions = batch.decide(asked.now)
+            tell(decisions)
+        return decisions
 
     def _slot(self, tenant: str, loop: str) -> _Slot:
         slot = self._slots.get((tenant, loop)) or self._open(tenant, loop)

@@ -16,6 +16,7 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import States
 from everloop.intake.conformity import context_nonconformities, did_you_mean
 from everloop.serving.decisions.candidates import Candidates, fillable
+from rl.constraints import constraints_of
 from rl.encoders.context import encoder_of
 
 
@@ -70,10 +71,12 @@ class Catalogue:
         spec: the loop.
         everything: (A,) all True.
         critical: (A,) True for safety-critical actions.
+        rules: what is never done.
     """
 
     def __init__(self, spec: LoopSpec) -> None:
         self.spec = spec
+        self.rules = constraints_of(spec)
         self.everything: Bool = np.ones(len(spec.actions), dtype=np.bool_)
         self.critical: Bool = np.array([a.safety_critical for a in spec.actions], dtype=np.bool_)
         for mask in (self.everything, self.critical):

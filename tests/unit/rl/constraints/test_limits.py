@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from rl.constraints import Constraints, Recent
-from rl.constraints.limits import NEVER, Limits
+from rl.constraints.limits import NEVER, UNDECIDED, Limits
 from tests.unit.rl.constraints.worlds import DAY, HOUR, KINDS, constrained, limit, raw_limited
 
 NOON = 20_000 * DAY + 12 * HOUR
@@ -65,6 +65,15 @@ def test_none_a_day_is_none_ever() -> None:
 def test_a_decision_dated_ahead_counts_now(ahead: int) -> None:
     assert taken_away(COOLING, [(NOON + ahead, "cheer")], NOON) == STEPPING_IN
     assert taken_away(BUDGET, [(NOON + ahead, "cheer")] * 2, NOON) == STEPPING_IN
+
+
+def test_a_decision_that_is_not_known_yet_counts_against_every_limit() -> None:
+    spec = constrained([limit("intervention", per_day=1), limit("recommend_hive", per_day=2)])
+    rules, clock = Limits(spec), np.array([NOON])
+    for count, expected in ((1, STEPPING_IN), (2, STEPPING_IN | {"walk", "music"})):
+        use = rules.used(Recent.of([[(NOON, UNDECIDED)] * count]), clock)
+        row = rules.exhausted(use, clock)[0]
+        assert {spec.action_ids[i] for i in np.flatnonzero(row)} == expected
 
 
 def test_only_what_matters_is_asked_for() -> None:

@@ -1,0 +1,189 @@
+"""Constraints on questions: the masks that are decided on, and logged, are what the loop's rules leave.
+
+What a person met is read from the database, which all workers share, and completed by what this process
+answered and hasn't stored. Where it can't be read, every limited action is taken away. Two workers that
+are asked about one person within the same few milliseconds may each not see the other's decision: so
+many workers, so often at most may a limit be passed by such questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from everloop.contracts.datasets import Bool, Int
+from everloop.contracts.errors import EverloopError, ShouldNameKnownId, ShouldRetryLater
+from everloop.contracts.models import States
+from everloop.contracts.service_ports import DecisionStore
+from everloop.contracts.serving import Decision
+from everloop.serving.decisions.models import brief
+from everloop.serving.decisions.pending import PendingDecisions
+from everloop.serving.decisions.question import Catalogue, Question
+from everloop.storage.column_types import microseconds, moment_of
+from rl.constraints import LimitUse, Recent
+
+_RETRY_S = 5.0
+Named = Callable[[int], str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """n questions of one loop of a tenant, at one moment; ``named`` says how an error calls one."""
+
+    tenant: str
+    catalogue: Catalogue
+    questions: Sequence[Question]
+    now: datetime
+    named: Named
+
+
+class Constraining:
+    """Applies constraints. Thread-safe; a question waits for no other.
+
+    Args:
+        store: the workspace's decisions; asked for only where a loop has limits.
+        monotonic: seconds that never step back.
+        warn: told when the database can't be read.
+    """
+
+    def __init__(
+        self,
+        store: Callable[[], DecisionStore],
+        monotonic: Callable[[], float],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._warn = warn
+        self.pending = PendingDecisions(monotonic)
+
+    @contextmanager
+    def within(
+        self, asked: Asked, states: States
+    ) -> Iterator[tuple[States, Callable[[Iterable[Decision]], None]]]:
+        """The states with the masks that constraints leave, and what to tell of the decisions made on
+        them before the context ends.
+
+        Raises:
+            ShouldFixArgument: constraints leave a question no action.
+            ShouldRetryLater: they do because the database can't be read.
+        """
+        rules = asked.catalogue.rules
+        if not rules.any:
+            yield states, _nothing
+            return
+        if not rules.remembers:
+            yield States(states.context, self._left(asked, states, None)), _nothing
+            return
+        at = microseconds(asked.now)
+        spec = asked.catalogue.spec
+        people = [
+            ((asked.tenant, spec.name, question.user_id), question.decision_id)
+            for question in asked.questions
+        ]
+        places, before = self.pending.take(people, at)
+        told = False
+
+        def decided(decisions: Iterable[Decision]) -> None:
+            nonlocal told
+            for place, decision in zip(places, decisions, strict=True):
+                place.action = spec.action_index[decision.action_taken]
+            told = True
+
+        try:
+            use = self._use(asked, before, at)
+            yield States(states.context, self._left(asked, states, use)), decided
+        finally:
+            if not told:
+                self.pending.leave(places)
+
+    @contextmanager
+    def storing(
+        self, catalogues: Callable[[str], Catalogue], decisions: Sequence[Decision]
+    ) -> Iterator[None]:
+        """While the database is given these decisions. Whoever stops waiting for it leaves them pending."""
+        try:
+            yield
+        except EverloopError:
+            self._settle(catalogues, decisions)
+            raise
+        self._settle(catalogues, decisions)
+
+    def _settle(
+        self, catalogues: Callable[[str], Catalogue], decisions: Sequence[Decision]
+    ) -> None:
+        for decision in decisions:
+            catalogue = catalogues(decision.loop)
+            if catalogue.rules.remembers:
+                self.pending.settle(
+                    (decision.tenant, decision.loop, decision.user_id),
+                    decision.decision_id,
+                    microseconds(decision.timestamp),
+                    catalogue.spec.action_index[decision.action_taken],
+                )
+
+    def _use(
+        self, asked: Asked, before: Sequence[Sequence[tuple[str, int, int]]], at: int
+    ) -> LimitUse | None:
+        """What everybody met, a question's own decision left out; ``None``: the database can't say."""
+        limits, spec = asked.catalogue.rules.limits, asked.catalogue.spec
+        limited = asked.catalogue.ids(limits.limited)
+        since = moment_of(limits.matters_since(at))
+        people = [question.user_id for question in asked.questions]
+        try:
+            stored = self._store().recent(spec.name, people, limited, since, asked.tenant)
+        except Exception as problem:  # whatever fails, nobody is to meet more than they may
+            self._warn(f"Recent decisions can't be read, so limited actions rest: {brief(problem)}")
+            return None
+        met: list[list[tuple[int, int]]] = []
+        for question, others in zip(asked.questions, before, strict=True):
+            known = {
+                (made.decision_id, spec.action_index[made.action]): microseconds(made.timestamp)
+                for made in stored.get(question.user_id, ())
+            }
+            known.update({(decision_id, action): when for decision_id, when, action in others})
+            own = question.decision_id
+            met.append([(when, what) for (who, what), when in known.items() if who != own])
+        return limits.used(Recent.of(met), _clock(asked, at))
+
+    def _left(self, asked: Asked, states: States, use: LimitUse | None) -> Bool:
+        rules = asked.catalogue.rules
+        now = _clock(asked, microseconds(asked.now))
+        left = rules.allowed(states.mask, states.context, use, now)
+        for row in np.flatnonzero(~left.any(axis=1)).tolist():
+            known = self._made_before(asked, asked.questions[row])
+            if known is not None:
+                left[row, known] = True
+            elif rules.remembers and use is None:
+                raise ShouldRetryLater(
+                    f"{asked.named(row)}What the person recently met can't be read, and only limited "
+                    "actions are valid.",
+                    "Keep an action such as no_action valid, or ask again.",
+                    retry_after=_RETRY_S,
+                )
+            else:
+                raise rules.nothing_left(f"{asked.named(row)}The person", states.mask[row])
+        return left
+
+    def _made_before(self, asked: Asked, question: Question) -> int | None:
+        """The action of the decision that the question's id already has: asking again is no new one."""
+        try:
+            found = self._store().decision(question.decision_id, asked.tenant)
+        except ShouldNameKnownId:
+            return None
+        except Exception as problem:
+            raise ShouldRetryLater(
+                f"Decisions can't be read ({brief(problem)}).", "Ask again.", retry_after=_RETRY_S
+            ) from problem
+        return asked.catalogue.spec.action_index.get(found.action_taken)
+
+
+def _clock(asked: Asked, at: int) -> Int:
+    return np.full(len(asked.questions), at, dtype=np.int64)
+
+
+def _nothing(_: Iterable[Decision]) -> None:
+    """Nobody needs to know."""
