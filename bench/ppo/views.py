@@ -1,0 +1,91 @@
+"""The same journeys as each peer's own kind of environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.utils.seeding import np_random
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+
+from everloop.contracts.datasets import Bool, Float32, Int
+from rl.environment.journeys import JourneyBatch, JourneySource
+from rl.environment.views import JourneyVectorEnv
+
+
+class JourneyVecEnv(VecEnv):
+    """N journeys as stable-baselines3 plays them.
+
+    Args:
+        source: people and their responses.
+        size: N.
+        folded: an action that is not valid counts as action 0, for a policy that knows no mask.
+    """
+
+    def __init__(self, source: JourneySource, size: int, folded: bool = False) -> None:
+        spaces = JourneyVectorEnv(source, 1)
+        super().__init__(size, spaces.single_observation_space, spaces.single_action_space)
+        self._journeys = JourneyBatch(source, size)
+        self._width = source.width
+        self._folded = folded
+        self._rows = np.arange(size)
+        self._action: Int = np.zeros(size, dtype=np.int64)
+        self._observation: Float32 = self._journeys.observation
+        self._rng, _ = np_random()
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Whom journeys are about, from the next reset on."""
+        self._rng, _ = np_random(seed)
+        return [seed] * self.num_envs
+
+    def reset(self) -> Float32:
+        self._observation = self._journeys.reset(self._rng)
+        return self._observation
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        self._action = np.asarray(actions, dtype=np.int64)
+
+    def step_wait(self) -> tuple[Float32, NDArray[np.float32], Bool, list[dict[str, Any]]]:
+        action = self._action
+        if self._folded:
+            action = np.where(self.action_masks()[self._rows, action], action, 0)
+        step = self._journeys.step(action)
+        self._observation = self._journeys.observation
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for row in np.flatnonzero(step.done):
+            infos[row] = {
+                "terminal_observation": step.following[row],
+                "TimeLimit.truncated": bool(step.truncated[row]),
+            }
+        return self._observation, step.reward.astype(np.float32), step.done, infos
+
+    def action_masks(self) -> Bool:
+        """(N, A) valid actions."""
+        return self._observation[:, self._width :] > 0.5
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Only ``action_masks`` is there to be called."""
+        if method_name != "action_masks":
+            raise AttributeError(method_name)
+        return list(self.action_masks())
+
+    def has_attr(self, attr_name: str) -> bool:
+        return attr_name == "action_masks"
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        if attr_name == "render_mode":
+            return [None] * self.num_envs
+        raise AttributeError(attr_name)
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise AttributeError(attr_name)
+
+    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
+        return [False] * self.num_envs
+
+    def close(self) -> None:
+        """Nothing was opened."""
