@@ -115,7 +115,7 @@ class JourneyRunner(SingleAgentEnvRunner):
         plan = _plan(self.config)
         worker = int(self.worker_index or 0)
         rollout, rewards = collect(
-            _network(self.module),
+            network_of(self.module),
             self.env.journeys,
             stream(plan.seed, iteration, worker, 0),
             plan.training.rollout_length,
@@ -180,7 +180,7 @@ class JourneyLearner(PPOTorchLearner):
         rollout = Rollout(
             **{f.name: np.require(columns[f.name], requirements="W") for f in fields(Rollout)}
         )
-        network = _network(self.module[DEFAULT_MODULE_ID])
+        network = network_of(self.module[DEFAULT_MODULE_ID])
         (optimizer,) = (o for _, o in self.get_optimizers_for_module(DEFAULT_MODULE_ID))
 
         def permutation(epoch: int, size: int) -> Int:
@@ -382,7 +382,8 @@ def _plan(config: AlgorithmConfig | None) -> Plan:
     return cast("Plan", cast("AlgorithmConfig", config).env_config["plan"])
 
 
-def _network(module: RLModule | None) -> PolicyNetwork:
+def network_of(module: RLModule | None) -> PolicyNetwork:
+    """The network within a module of ours."""
     return cast("PolicyModule", cast("RLModule", module).unwrapped()).network
 
 

@@ -14,6 +14,7 @@ from ray.rllib.core import COMPONENT_OPTIMIZER, COMPONENT_RL_MODULE, DEFAULT_MOD
 from ray.rllib.utils.metrics import WEIGHTS_SEQ_NO
 
 from everloop.contracts.errors import EverloopError, ShouldRetryLater
+from rl.module import PolicyNetwork
 from rl.ppo.algorithm import (
     JourneyLearner,
     JourneyPpo,
@@ -21,6 +22,7 @@ from rl.ppo.algorithm import (
     as_batch,
     clock,
     configure,
+    network_of,
 )
 from rl.ppo.checkpoint import TrainerState
 from rl.ppo.cluster import Cluster, connected
@@ -72,6 +74,11 @@ class InProcess:
     def resume(self, state: TrainerState, iterations: int) -> None:  # noqa: ARG002
         self._learner.set_state(_to_learner(state, self._learner.get_state()))
         self._hand_over()
+
+    @property
+    def network(self) -> PolicyNetwork:
+        """The policy as it is now."""
+        return network_of(self._learner.module[DEFAULT_MODULE_ID])
 
     def close(self) -> None:
         self._runner.stop()

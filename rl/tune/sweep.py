@@ -1,0 +1,315 @@
+"""Many trials: Ray Tune with ASHA or population-based training, continued where it was killed."""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from ray import tune
+from ray.tune import Result
+from ray.tune.callback import Callback
+from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining
+from ray.tune.search.basic_variant import BasicVariantGenerator
+
+from everloop.contracts import documents
+from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
+from everloop.contracts.evaluation import Estimate
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.simulation import ProfileBatch, UserModel
+from rl.ppo.cluster import connected
+from rl.ppo.result import TrainingResult
+from rl.ppo.training import finish
+from rl.tune.space import SHAPES, Dimension, SearchSpace, Value
+from rl.tune.trial import RETURN, PolicyTrial, Task, estimate_of, read_trial
+
+Scheduler = Literal["asha", "pbt"]
+STATE = "tune"
+TABLE_FILE = "trials.json"
+BEST_FOLDER = "best"
+_CODE = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """What is searched, and how.
+
+    Attributes:
+        space: what varies.
+        trials: how many settings are tried.
+        scheduler: ``asha`` ends the worse two thirds early, again and again (Li et al. 2020);
+            ``pbt`` lets the worst quarter go on from the best quarter's weights with settings nearby
+            (Jaderberg et al. 2017).
+        cpus: trials that run side by side, one CPU each.
+        seed: of the settings that are tried, of every trial and of the evaluation.
+    """
+
+    space: SearchSpace
+    trials: int
+    scheduler: Scheduler = "asha"
+    cpus: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("trials", 1), ("cpus", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ShouldFixArgument(
+                    f"{name}={getattr(self, name)} is below {least}.", f"Give at least {least}."
+                )
+        if self.scheduler not in {"asha", "pbt"}:
+            raise ShouldFixArgument(
+                f"There is no scheduler {self.scheduler!r}.", "Use asha or pbt."
+            )
+        if self.scheduler == "pbt":
+            if self.trials < 4:
+                raise ShouldFixArgument(
+                    f"A population of {self.trials} has no best and worst quarter.",
+                    "Give pbt at least 4 trials.",
+                )
+            fixed = sorted({d.setting for d in self.space.dimensions} & set(SHAPES))
+            if fixed:
+                raise ShouldFixArgument(
+                    f"pbt changes settings half-way, and {fixed[0]} is a network's shape.",
+                    "Leave it out, or use asha.",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """One trial: its last settings, how far it came, and what its policy earned when last judged.
+
+    ``ended`` is "finished", "stopped early" or the error that ended it; ``value`` is None where it was
+    never judged.
+    """
+
+    trial: str
+    settings: Mapping[str, Value]
+    iterations: int
+    steps: int
+    value: Estimate | None
+    ended: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepTable:
+    """Every trial, the best first, and what they were trained on."""
+
+    trials: tuple[TrialRow, ...]
+    best: str
+    scheduler: str
+    user_model_release: str
+    profiles_release: str
+    schema_version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """A finished sweep: its table, the file it is in, and the best trial's exported policy."""
+
+    table: SweepTable
+    path: Path
+    best: TrainingResult
+    continued: bool
+
+
+Progress = Callable[[TrialRow], None]
+
+
+def sweep(
+    spec: LoopSpec,
+    model: UserModel,
+    profiles: ProfileBatch,
+    plan: SweepPlan,
+    folder: Path,
+    address: str | None = None,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> SweepResult:
+    """Try settings and export the policy of the best trial.
+
+    A trial is worth the simulated return of its policy with held-out synthetic people; the real
+    holdout is never looked at, so any number of trials costs the gate nothing. A sweep that was killed
+    goes on from its trials' last checkpoints; one with other arguments starts anew.
+
+    Args:
+        spec: the loop.
+        model: the private user model.
+        profiles: the private synthetic people.
+        plan: what is searched.
+        folder: receives the sweep's state, ``trials.json`` and the best policy in ``best/``.
+        address: of a Ray cluster whose nodes share ``folder``; by default Ray is started here.
+        fresh: begin anew even if this sweep was begun before.
+        progress: hears of every report of a trial.
+
+    Raises:
+        ShouldFixArgument: arguments that do not fit, or no trial came to a result.
+        ShouldRetryLater, ShouldProvideKey: the cluster is not there, or does not let us in.
+    """
+    fingerprint = _fingerprint(spec, model, profiles, plan)
+    task = Task(spec, model, profiles, plan.seed, fingerprint)
+    task.judge()
+    state = folder / STATE / fingerprint[:16]
+    if fresh:
+        shutil.rmtree(state, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with connected(address, plan.cpus):
+        trainable = tune.with_resources(tune.with_parameters(PolicyTrial, task=task), {"cpu": 1})
+        continued = bool(tune.Tuner.can_restore(str(state)))
+        tuner = (
+            tune.Tuner.restore(str(state), trainable, resume_unfinished=True, resume_errored=True)
+            if continued
+            else _tuner(trainable, task, plan, state)
+        )
+        token = _LISTENER.set(progress)
+        try:
+            grid = tuner.fit()
+        finally:
+            _LISTENER.reset(token)
+    rows = sorted(((_row(result), result) for result in grid), key=lambda pair: -_worth(pair[0]))
+    if not rows or rows[0][0].value is None:
+        raise ShouldFixArgument(
+            f"No trial came to a result: {rows[0][0].ended if rows else 'none was started'}.",
+            "Try one setting with everloop train policy.",
+        )
+    best_row, best_result = rows[0]
+    table = SweepTable(
+        trials=tuple(row for row, _ in rows),
+        best=best_row.trial,
+        scheduler=plan.scheduler,
+        user_model_release=model.release_id,
+        profiles_release=profiles.release_id,
+    )
+    path = documents.write(table, folder / TABLE_FILE)
+    return SweepResult(table, path, _export(task, best_result, folder / BEST_FOLDER), continued)
+
+
+def _tuner(trainable: Any, task: Task, plan: SweepPlan, state: Path) -> tune.Tuner:
+    return tune.Tuner(
+        trainable,
+        param_space=_points(plan),
+        tune_config=tune.TuneConfig(
+            metric=RETURN,
+            mode="max",
+            num_samples=plan.trials,
+            max_concurrent_trials=plan.cpus,
+            scheduler=_scheduler(task, plan),
+            search_alg=BasicVariantGenerator(random_state=plan.seed),
+            reuse_actors=False,
+        ),
+        run_config=tune.RunConfig(
+            name=state.name,
+            storage_path=str(state.parent.absolute()),
+            checkpoint_config=tune.CheckpointConfig(
+                num_to_keep=2, checkpoint_frequency=1, checkpoint_at_end=True
+            ),
+            failure_config=tune.FailureConfig(max_failures=2),
+            verbose=0,
+            callbacks=[_Telling()],
+        ),
+    )
+
+
+def _points(plan: SweepPlan) -> dict[str, Any]:
+    """Tune's form of the space: setting -> domain."""
+    return {dimension.setting: _domain(dimension) for dimension in plan.space.dimensions}
+
+
+def _domain(dimension: Dimension) -> Any:
+    if dimension.kind == "choice":
+        return tune.choice(list(dimension.values))
+    low, high = dimension.values
+    if dimension.kind == "randint":
+        return tune.randint(int(low), int(high) + 1)
+    kind = tune.uniform if dimension.kind == "uniform" else tune.loguniform
+    return kind(float(low), float(high))
+
+
+def _scheduler(task: Task, plan: SweepPlan) -> ASHAScheduler | PopulationBasedTraining:
+    if plan.scheduler == "asha":
+        reports = -(-task.spec.training.iterations // task.every)
+        return ASHAScheduler(
+            time_attr="training_iteration", max_t=reports, grace_period=1, reduction_factor=3
+        )
+    return PopulationBasedTraining(
+        time_attr="training_iteration",
+        perturbation_interval=2,
+        hyperparam_mutations=_points(plan),
+        custom_explore_fn=plan.space.nearest,  # perturbation alone would leave the space
+    )
+
+
+class _Telling(Callback):  # type: ignore[misc]
+    """Tells the listener of this process; Tune stores its callbacks, and a listener can't be stored."""
+
+    def on_trial_result(self, *_: Any, trial: Any, result: dict[str, Any], **__: Any) -> None:
+        listener = _LISTENER.get()
+        if listener is not None:
+            listener(_reported(trial.trial_id, trial.config, result, "running"))
+
+
+_LISTENER: ContextVar[Progress | None] = ContextVar("listener", default=None)
+
+
+def _row(result: Result) -> TrialRow:
+    metrics, config = dict(result.metrics or {}), dict(result.config or {})
+    ended = "finished" if metrics.get("done") else "stopped early"
+    if result.error is not None:
+        ended = str(getattr(result.error, "cause", None) or result.error).strip()[-300:]
+    return _reported(str(metrics.get("trial_id", Path(result.path).name)), config, metrics, ended)
+
+
+def _reported(
+    trial: str, config: Mapping[str, Value], metrics: Mapping[str, Any], ended: str
+) -> TrialRow:
+    return TrialRow(
+        trial=trial,
+        settings=dict(config),
+        iterations=int(metrics.get("iterations", 0)),
+        steps=int(metrics.get("steps", 0)),
+        value=estimate_of(metrics) if RETURN in metrics else None,
+        ended=ended,
+    )
+
+
+def _worth(row: TrialRow) -> float:
+    return -math.inf if row.value is None else row.value.value
+
+
+def _export(task: Task, result: Result, folder: Path) -> TrainingResult:
+    """The best trial's policy, from its last checkpoint."""
+    if result.checkpoint is None:
+        raise ShouldRestoreArtefact(
+            f"The best trial left no checkpoint in {result.path}.", "Run the sweep with --fresh."
+        )
+    with result.checkpoint.as_directory() as place:
+        record, state = read_trial(Path(place), task.fingerprint)
+    spec, plan = task.plan(dict(result.config or {}))
+    folder.mkdir(parents=True, exist_ok=True)
+    return finish(spec, plan, state, record.curve, record.propensity_error, folder, resumed_from=0)
+
+
+def _fingerprint(spec: LoopSpec, model: UserModel, profiles: ProfileBatch, plan: SweepPlan) -> str:
+    """SHA-256 of all that a sweep's result depends on, but for how many trials run side by side."""
+    total = hashlib.sha256()
+    for pattern in ("*.py", "constraints/*.py", "environment/*.py", "ppo/*.py", "tune/*.py"):
+        for source in sorted(_CODE.glob(pattern)):
+            total.update(source.read_bytes())
+    parts = (spec.checksum, model.release_id, profiles.release_id, plan.trials, plan.scheduler)
+    dimensions = sorted(map(str, plan.space.dimensions))
+    for part in (*parts, plan.seed, *dimensions, torch.__version__):
+        total.update(f"{part}\n".encode())
+    for array in (profiles.context, profiles.mask, profiles.weight):
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
