@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import Engine
 
 from everloop.contracts.episodes import Json
 from everloop.contracts.loop_spec import LoopSpec
@@ -22,6 +23,7 @@ from everloop.rollout.end import CANDIDATE
 from everloop.serving.decisions.engine import DecisionEngine
 from everloop.serving.decisions.question import Question
 from everloop.storage.local.blobs import LocalBlobStore
+from everloop.storage.sql.decisions import SqlDecisionStore
 from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.registry import SqlRegistry
 from everloop.storage.sql.rollouts import SqlRolloutStore
@@ -112,6 +114,8 @@ class World:
     rollouts: SqlRolloutStore
     jobs: Jobs
     clock: Clock
+    database: Engine
+    decisions: SqlDecisionStore
     engines: list[DecisionEngine] = field(default_factory=list)
 
     def checkpoint(
@@ -222,6 +226,8 @@ def world(tmp_path: Path, migrated: Path) -> Iterator[World]:
         SqlRolloutStore(database),
         Jobs(),
         Clock(),
+        database,
+        SqlDecisionStore(database),
     )
     yield made
     for engine in made.engines:
