@@ -9,12 +9,11 @@ import numpy as np
 
 from everloop.contracts.datasets import EncodedEpisodes, Float, Int
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.ports import Policy
 from rl.off_policy import regression
 from rl.off_policy.difference import Known, Terms, lower_bound, overshoot, plan, terms
 from rl.off_policy.estimators import WeightedDecisions
 from rl.off_policy.regression import RewardRegression
-from rl.off_policy.scoring import first_decisions, judged_rows, score
+from rl.off_policy.scoring import first_decisions, judged_rows
 
 METHOD = "doubly robust; bounds by betting over people, error {alpha:g} on each side"
 KEPT_SHARE = 0.95
@@ -113,15 +112,6 @@ class Sides:
     baseline: WeightedDecisions | None
     reward: Float
     person: Int
-
-
-def sides(
-    setting: Judgement, episodes: EncodedEpisodes, candidate: Policy, active: Policy | None
-) -> Sides:
-    """Ask both policies about the same decisions."""
-    own = score(candidate, episodes, setting.model, setting.epsilon).decisions
-    rival = score(active, episodes, setting.model, setting.epsilon).decisions if active else None
-    return Sides(own, rival, episodes.reward, episodes.person)
 
 
 def bounds_of_difference(setting: Judgement, pilot: Sides, judged: Sides) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""One policy judged on held-out people: estimates, the gate's bounds, overlap and groups."""
+"""Policies judged on held-out people: estimates, the gate's bounds, overlap and groups."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from everloop.contracts.evaluation import Estimate, OverlapDiagnostics, PolicyEv
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import Policy
 from rl.off_policy import estimators, overlap
-from rl.off_policy.bounds import METHOD, Judgement, Sides, bounds_of_difference, prepare, sides
+from rl.off_policy.bounds import METHOD, Judgement, Sides, bounds_of_difference, prepare
 from rl.off_policy.estimators import WeightedDecisions
 from rl.off_policy.groups import group_values
 from rl.off_policy.intervals import clustered_mean
-from rl.off_policy.scoring import judged_rows, require_encoder, score, training_rows
+from rl.off_policy.scoring import Scored, judged_rows, require_encoder, score, training_rows
 
 LOGGING_POLICY = "logging policy"
 _INTERVAL = "t interval over people"
@@ -37,16 +37,29 @@ def evaluate(
     groups: Mapping[str, NDArray[np.str_]] | None = None,
     exploration_floor: float | None = None,
 ) -> PolicyEvaluation:
-    """Estimate what a candidate would earn per decision at the held-out people's logged states.
+    """One candidate on the held-out people; see ``HeldOut``, whose arguments these are."""
+    judging = HeldOut(
+        spec,
+        episodes,
+        active,
+        candidates=candidates,
+        groups=groups,
+        exploration_floor=exploration_floor,
+    )
+    return judging.evaluate(candidate)
 
-    The candidate acts with the exploration that it would serve with. The reward model is fitted on
-    ``episodes.training``, everything else is taken on ``episodes.evaluation``. Too little data is an
-    answer, not an error: figures are NaN and ``overlap.problems`` says why.
+
+class HeldOut:
+    """What candidates would earn per decision at the held-out people's logged states.
+
+    Candidates act with the exploration that they would serve with. The reward model is fitted once on
+    ``episodes.training``, everything else is taken on ``episodes.evaluation``; a policy is asked once,
+    however often it is compared. Too little data is an answer, not an error: figures are NaN and
+    ``overlap.problems`` says why.
 
     Args:
         spec: the loop.
         episodes: every encoded episode of the dataset version.
-        candidate: the policy on trial.
         active: the serving policy; None: the baseline is the logging policy's mean reward.
         candidates: how many candidates were or will be judged on these held-out people; the error
             probability is split over them.
@@ -56,69 +69,129 @@ def evaluate(
             logged propensity contradicts it, the bounds do without it and are wider.
 
     Raises:
-        ShouldFixArgument: the candidate reads another encoding, a person is on both sides of the split,
-            ``groups`` do not fit, or ``candidates`` or ``exploration_floor`` is out of range.
+        ShouldFixArgument: a person is on both sides of the split, ``groups`` do not fit, or ``candidates``
+            or ``exploration_floor`` is out of range.
     """
-    floor = spec.exploration.serving_floor if exploration_floor is None else exploration_floor
-    _check(episodes, candidate, candidates, floor, groups or {})
-    name = active.version if active else LOGGING_POLICY
-    confidence = 1 - spec.thresholds.alpha
-    problem = _unusable(spec, episodes, active)
-    if problem:
-        return _nothing(spec, episodes, candidate.version, name, problem, candidates)
 
-    setting = prepare(spec, episodes, floor, candidates)
-    judged = setting.judged
-    own = score(candidate, judged, setting.model, setting.epsilon)
-    rival = score(active, judged, setting.model, setting.epsilon) if active else None
-    worth = estimators.dr(own.decisions)
-    baseline = estimators.dr(rival.decisions) if rival else judged.reward
+    def __init__(
+        self,
+        spec: LoopSpec,
+        episodes: EncodedEpisodes,
+        active: Policy | None,
+        *,
+        candidates: int = 1,
+        groups: Mapping[str, NDArray[np.str_]] | None = None,
+        exploration_floor: float | None = None,
+    ) -> None:
+        floor = spec.exploration.serving_floor if exploration_floor is None else exploration_floor
+        _check(episodes, candidates, floor, groups or {})
+        self._spec, self._episodes, self._active = spec, episodes, active
+        self._candidates, self._groups = candidates, groups or {}
+        self._problem = _unusable(spec, episodes, active)
+        self._setting = None if self._problem else prepare(spec, episodes, floor, candidates)
+        self._asked: dict[int, tuple[Policy, Scored, WeightedDecisions]] = {}
 
-    diagnostics = overlap.diagnose(own, judged, spec.thresholds)
-    difference, problems = _difference(
-        setting,
-        sides(setting, setting.pilot, candidate, active),
-        Sides(own.decisions, rival.decisions if rival else None, judged.reward, judged.person),
-        worth - baseline,
-    )
-    if rival:
-        problems += tuple(
-            f"For the active policy: {text}"
-            for text in overlap.diagnose(rival, judged, spec.thresholds).problems
+    def evaluate(self, candidate: Policy) -> PolicyEvaluation:
+        """The candidate's values, its difference to the baseline with bounds, overlap and groups.
+
+        Raises:
+            ShouldFixArgument: the candidate reads another encoding.
+        """
+        require_encoder(candidate, self._episodes)
+        spec, setting, active = self._spec, self._setting, self._active
+        name = active.version if active else LOGGING_POLICY
+        if setting is None:
+            return _nothing(
+                spec, self._episodes, candidate.version, name, self._problem, self._candidates
+            )
+        judged, confidence = setting.judged, 1 - spec.thresholds.alpha
+        own, rival = self._scored(candidate), self._scored(active) if active else None
+        worth = estimators.dr(own.decisions)
+        baseline = estimators.dr(rival.decisions) if rival else judged.reward
+        difference, problems = self._difference("difference", candidate, active)
+        if rival:
+            problems += tuple(
+                f"For the active policy: {text}"
+                for text in overlap.diagnose(rival, judged, spec.thresholds).problems
+            )
+        diagnostics = overlap.diagnose(own, judged, spec.thresholds)
+        labels = {name: values[setting.rows] for name, values in self._groups.items()}
+        by_group = partial(group_values, spec, judged, labels)
+        return PolicyEvaluation(
+            policy=candidate.version,
+            baseline_name=name,
+            estimates=_estimates(own.decisions, judged.person, confidence),
+            baseline=clustered_mean(
+                "baseline",
+                baseline,
+                judged.person,
+                confidence,
+                f"{'doubly robust' if rival else 'mean logged reward'}; {_INTERVAL}",
+            ),
+            difference=difference,
+            overlap=replace(diagnostics, problems=diagnostics.problems + problems),
+            groups=by_group(worth),
+            baseline_groups=by_group(baseline),
+            action_share=dict(zip(spec.action_ids, own.share.tolist(), strict=True)),
+            comparison=_comparison(self._episodes, confidence),
+            positive_rewards=int((judged.reward > 0).sum()),
+            held_out=int(judged_rows(self._episodes).sum()),
+            candidates=self._candidates,
         )
-    labels = {name: values[setting.rows] for name, values in (groups or {}).items()}
-    by_group = partial(group_values, spec, judged, labels)
-    return PolicyEvaluation(
-        policy=candidate.version,
-        baseline_name=name,
-        estimates=_estimates(own.decisions, judged.person, confidence),
-        baseline=clustered_mean(
-            "baseline",
-            baseline,
-            judged.person,
-            confidence,
-            f"{'doubly robust' if rival else 'mean logged reward'}; {_INTERVAL}",
-        ),
-        difference=difference,
-        overlap=replace(diagnostics, problems=diagnostics.problems + problems),
-        groups=by_group(worth),
-        baseline_groups=by_group(baseline),
-        action_share=dict(zip(spec.action_ids, own.share.tolist(), strict=True)),
-        comparison=_comparison(episodes, confidence),
-        positive_rewards=int((judged.reward > 0).sum()),
-        held_out=int(judged_rows(episodes).sum()),
-        candidates=candidates,
-    )
+
+    def between(self, name: str, first: Policy, second: Policy) -> Estimate:
+        """V(first) - V(second) with the bounds that a difference to the baseline has.
+
+        The same people are asked about both, so it is known far better than either value.
+        """
+        require_encoder(first, self._episodes)
+        require_encoder(second, self._episodes)
+        if self._setting is None:
+            return _empty(name, 1 - self._spec.thresholds.alpha)
+        return self._difference(name, first, second)[0]
+
+    def _difference(
+        self, name: str, first: Policy, second: Policy | None
+    ) -> tuple[Estimate, tuple[str, ...]]:
+        setting = self._setting
+        if setting is None:
+            return _empty(name, 1 - self._spec.thresholds.alpha), (self._problem,)
+        judged, pilot = setting.judged, setting.pilot
+        plus, minus = self._scored(first), self._scored(second) if second else None
+        before = self._piloted(first), self._piloted(second) if second else None
+        worth = estimators.dr(plus.decisions)
+        against = estimators.dr(minus.decisions) if minus else judged.reward
+        return _bounded(
+            name,
+            setting,
+            Sides(*before, pilot.reward, pilot.person),
+            Sides(plus.decisions, minus.decisions if minus else None, judged.reward, judged.person),
+            worth - against,
+        )
+
+    def _scored(self, policy: Policy) -> Scored:
+        return self._ask(policy)[1]
+
+    def _piloted(self, policy: Policy) -> WeightedDecisions:
+        return self._ask(policy)[2]
+
+    def _ask(self, policy: Policy) -> tuple[Policy, Scored, WeightedDecisions]:
+        setting = self._setting
+        if setting is None:
+            raise ShouldFixArgument(self._problem, "Collect decisions that can be judged.")
+        if id(policy) not in self._asked:
+            judged = score(policy, setting.judged, setting.model, setting.epsilon)
+            pilot = score(policy, setting.pilot, setting.model, setting.epsilon)
+            self._asked[id(policy)] = policy, judged, pilot.decisions
+        return self._asked[id(policy)]
 
 
 def _check(
     episodes: EncodedEpisodes,
-    candidate: Policy,
     candidates: int,
     floor: float,
     groups: Mapping[str, NDArray[np.str_]],
 ) -> None:
-    require_encoder(candidate, episodes)
     if candidates < 1:
         raise ShouldFixArgument(f"candidates={candidates} is below 1.", "Count this one too.")
     if not 0 < floor <= 1:
@@ -175,12 +248,12 @@ def _unusable(spec: LoopSpec, episodes: EncodedEpisodes, active: Policy | None) 
     return ""
 
 
-def _difference(
-    setting: Judgement, pilot: Sides, judged: Sides, rows: Float
+def _bounded(
+    name: str, setting: Judgement, pilot: Sides, judged: Sides, rows: Float
 ) -> tuple[Estimate, tuple[str, ...]]:
     method = METHOD.format(alpha=setting.alpha)
     confidence = 1 - 2 * setting.alpha
-    point = clustered_mean("difference", rows, judged.person, confidence, method)
+    point = clustered_mean(name, rows, judged.person, confidence, method)
     try:
         low, high = bounds_of_difference(setting, pilot, judged)
     except ShouldFixArgument as contradiction:
@@ -248,11 +321,7 @@ def _nothing(
     candidates: int,
 ) -> PolicyEvaluation:
     confidence = 1 - spec.thresholds.alpha
-    nan = math.nan
-
-    def empty(name: str) -> Estimate:
-        return Estimate(name, nan, nan, nan, confidence, 0, 0, "no estimate")
-
+    nan, empty = math.nan, partial(_empty, confidence=confidence)
     diagnostics = OverlapDiagnostics(0, 0.0, nan, nan, nan, nan, nan, nan, (problem,))
     return PolicyEvaluation(
         policy=policy,
@@ -266,3 +335,7 @@ def _nothing(
         held_out=int(judged_rows(episodes).sum()),
         candidates=candidates,
     )
+
+
+def _empty(name: str, confidence: float) -> Estimate:
+    return Estimate(name, math.nan, math.nan, math.nan, confidence, 0, 0, "no estimate")
