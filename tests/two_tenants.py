@@ -39,7 +39,7 @@ CANARY = "canary-of-bolt"
 LOOP = """\
 name: coach
 version: 1
-description: Two fields, three actions.
+description: Two fields, four actions.
 source: A test.
 context:
   - {name: x, kind: number, low: -1, high: 1, description: a number}
@@ -48,6 +48,8 @@ actions:
   - {id: wait, kind: no_action}
   - {id: walk, kind: recommend_hive, event_id: w1}
   - {id: music, kind: recommend_hive, event_id: m1}
+  - {id: meet, kind: suggest_pairing, people: 2}
+candidates: {descriptors: [sociability, novelty]}
 signals:
   - {name: engagement, low: 0, high: 1, weight: 0.5, silence: zero, description: use}
   - {name: opinion, low: 0, high: 1, two_sided: true, weight: 0.5, silence: missing,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from everloop.sdk.client import (
         AsyncClient,
         Buffer,
+        Candidate,
         Client,
         Confirmation,
         Decision,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         Receipt,
         Retries,
         RewardRecord,
+        Slate,
     )
     from everloop.sdk.daily import DailyPlan, run_daily, run_range
     from everloop.sdk.opened import OpenedRun, open_run, runs
@@ -46,6 +48,7 @@ __all__ = [
     "AsyncClient",
     "AugmentedPeople",
     "Buffer",
+    "Candidate",
     "Client",
     "Confirmation",
     "DailyPlan",
@@ -60,6 +63,7 @@ __all__ = [
     "Receipt",
     "Retries",
     "RewardRecord",
+    "Slate",
     "augment_people",
     "event_id",
     "generate_profiles",

@@ -1,10 +1,11 @@
 """The client of the HTTP service: typed, patient, and able to wait without losing what people did."""
 
 from everloop.sdk.client.answers.feedback import FeedbackReceipt
-from everloop.sdk.client.answers.learning import Decision, Receipt
+from everloop.sdk.client.answers.learning import Decision, Receipt, Slate
 from everloop.sdk.client.asynchronous import AsyncClient
 from everloop.sdk.client.buffer import Buffer
 from everloop.sdk.client.records import (
+    Candidate,
     Confirmation,
     EpisodeRecord,
     FeedbackRecord,
@@ -18,6 +19,7 @@ from everloop.sdk.client.sync import Client
 __all__ = [
     "AsyncClient",
     "Buffer",
+    "Candidate",
     "Client",
     "Confirmation",
     "Decision",
@@ -29,4 +31,5 @@ __all__ = [
     "Receipt",
     "Retries",
     "RewardRecord",
+    "Slate",
 ]

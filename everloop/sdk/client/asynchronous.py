@@ -21,6 +21,7 @@ from everloop.sdk.client.call import Call
 from everloop.sdk.client.calls import feedback, learning
 from everloop.sdk.client.delivery import Delivery, Flushed
 from everloop.sdk.client.records import (
+    Candidate,
     Confirmation,
     EpisodeRecord,
     FeedbackRecord,
@@ -100,19 +101,23 @@ class AsyncClient(AsyncReading, AsyncSyntheticPeople):
         loop: str | None = None,
         valid_actions: Sequence[str] | None = None,
         action_arguments: Mapping[str, Json] | None = None,
+        candidates: Sequence[Candidate] | None = None,
         decision_id: str | None = None,
         default_action: str | None = None,
     ) -> Decision:
         """What to do for one person now; never buffered.
 
         Args:
+            candidates: whom a pairing may suggest; the answer's ``slate`` says whom it does.
             default_action: the answer, marked ``offline``, when the service can't be asked; without it
                 that is an error.
 
         Raises:
             ShouldRetryLater: the service can't be asked, and there is no default.
         """
-        question = question_of(user_id, context, loop, valid_actions, action_arguments, decision_id)
+        question = question_of(
+            user_id, context, loop, valid_actions, action_arguments, candidates, decision_id
+        )
         return await self._run(self._session.decide(question, default_action))
 
     async def decide_many(

@@ -88,11 +88,18 @@ def _plain(value: Any) -> Any:
     """Records as objects, wherever they stand; what is inside a product's own JSON is left as it is."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         named = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-        return {name: _written(item) for name, item in named.items() if item is not None}
+        return {name: _field(item) for name, item in named.items() if item is not None}
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    return _written(value)
+
+
+def _field(value: Any) -> Any:
+    """A record's field: records in a list are written as such, a product's own JSON as it is."""
+    if isinstance(value, list | tuple) and any(map(dataclasses.is_dataclass, value)):
+        return _plain(value)
     return _written(value)
 
 

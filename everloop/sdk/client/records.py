@@ -37,6 +37,30 @@ def _checked(record: object, ids: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A person who may be suggested.
+
+    Attributes:
+        user_id: the product's own id.
+        descriptors: what the loop's ``candidates`` declare, in that order, each within [-1, 1]; public, or
+            from a private release.
+    """
+
+    user_id: str
+    descriptors: Sequence[float]
+
+    def __post_init__(self) -> None:
+        if not self.user_id:
+            raise ShouldFixArgument("Candidate: user_id is empty.", "Name the person.")
+        for value in self.descriptors:
+            if type(value) not in (int, float) or not -1 <= value <= 1:
+                raise ShouldFixArgument(
+                    f"Candidate: descriptors holds {value!r}, which is no number within [-1, 1].",
+                    "Scale what describes a person, 0 being average.",
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """Who a decision is about, the state they are in, and what could be done.
 
@@ -45,6 +69,7 @@ class Question:
         loop: may be left out where the service has one.
         valid_actions: what could be done now; by default the whole catalogue.
         action_arguments: whom or what the action would be about; comes back with the answer.
+        candidates: whom a pairing may suggest; without them the product picks.
     """
 
     user_id: str
@@ -52,6 +77,7 @@ class Question:
     loop: str | None = None
     valid_actions: Sequence[str] | None = None
     action_arguments: Mapping[str, Json] = field(default_factory=dict, repr=False)
+    candidates: Sequence[Candidate] | None = field(default=None, repr=False)
     decision_id: str = field(default_factory=event_id)
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from everloop.sdk.client.call import Call
 from everloop.sdk.client.calls import learning as calls
 from everloop.sdk.client.delivery import Delivery
 from everloop.sdk.client.failures import Failure, refused, unreachable
-from everloop.sdk.client.records import Question
+from everloop.sdk.client.records import Candidate, Question
 from everloop.sdk.client.retry import Reply, Retries, Sender, Steps
 
 Retrying = Retries | int
@@ -95,6 +95,7 @@ def question_of(
     loop: str | None,
     valid_actions: Sequence[str] | None,
     action_arguments: Mapping[str, Json] | None,
+    candidates: Sequence[Candidate] | None,
     decision_id: str | None,
 ) -> Question:
     """A question whose id is made here when the caller has none."""
@@ -104,6 +105,7 @@ def question_of(
         loop=loop,
         valid_actions=valid_actions,
         action_arguments=action_arguments or {},
+        candidates=candidates,
         decision_id=decision_id or event_id(),
     )
 

@@ -9,6 +9,27 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Slate:
+    """Whom a pairing suggests, drawn from the question's candidates.
+
+    Attributes:
+        user_ids: as the question named them, in order; "erased" for whoever was forgotten since.
+        slate_propensity: probability of these people in this order, given the action.
+        whole_propensity: probability of the action and these people.
+        candidates: how many could be suggested; whoever withdrew is passed over.
+        model_version: what scored them; empty where everybody scored alike.
+        fallback: why everybody scored alike; empty where a model scored them.
+    """
+
+    user_ids: tuple[str, ...]
+    slate_propensity: float
+    whole_propensity: float
+    candidates: int
+    model_version: str
+    fallback: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What to do, and how it was chosen.
 
@@ -21,6 +42,7 @@ class Decision:
         epsilon: exploration share that the propensity holds, in [0, 1].
         fallback: why neither assigned model decided; empty when one did.
         offline: the service could not be asked; nothing of this is stored anywhere.
+        slate: whom a pairing suggests, where the question named candidates.
     """
 
     decision_id: str
@@ -39,6 +61,7 @@ class Decision:
     tone: str | None = None
     message: str | None = None
     offline: bool = False
+    slate: Slate | None = None
 
 
 @dataclass(frozen=True, slots=True)
