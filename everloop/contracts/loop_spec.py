@@ -270,8 +270,9 @@ class TrainingSpec(_Value):
 
     ``entropy`` falls linearly to ``entropy_end``. ``ensemble``: how many models that the release's noise
     and sampling leave possible answer in the simulator (0: the released one alone). ``pessimism``: standard
-    errors of the expected reward that are taken off a simulated reward. ``alternatives``: what is
-    learned and compared beside PPO.
+    errors of the expected reward that are taken off a simulated reward. ``head_start``: simulated decisions
+    whose best single actions, by the user model, the policy is fitted to before PPO (0: none).
+    ``alternatives``: what is learned and compared beside PPO.
     """
 
     iterations: Annotated[int, Field(ge=1)] = 30
@@ -293,6 +294,7 @@ class TrainingSpec(_Value):
     profiles: Annotated[int, Field(ge=10)] = 1000
     ensemble: Annotated[int, Field(ge=0, le=100)] = 8
     pessimism: Annotated[float, Field(ge=0, le=10)] = 0.5
+    head_start: Annotated[int, Field(ge=0, le=1_000_000)] = 4096
     alternatives: tuple[Alternative, ...] = ("greedy", "lin_ts", "raw_dr")
     seed: Annotated[int, Field(ge=0)] = 7
 
