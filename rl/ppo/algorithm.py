@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
-from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
@@ -286,13 +286,16 @@ class JourneyPpo(PPO):
         return [answer.get() if answer.ok else _raised(answer.get()) for answer in answers]
 
     def _hand_over(self) -> None:
-        """Give every runner the learners' weights."""
-        self.env_runner_group.sync_weights(
-            from_worker_or_learner_group=self.learner_group,
-            policies=[DEFAULT_MODULE_ID],
-            inference_only=True,
-            timeout_seconds=None,
-        )
+        """Give every runner the learners' weights, and wait until all have them.
+
+        RLlib's own ``sync_weights`` drops a message while the one before is under way. Without a sequence
+        number weights are always taken.
+        """
+        learner = self.learner_group.get_state([f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}"])
+        weights: Any = {COMPONENT_RL_MODULE: learner[COMPONENT_LEARNER][COMPONENT_RL_MODULE]}
+        if self.env_runner_group.num_remote_env_runners():
+            weights = ray.put(weights)
+        self.env_runner_group.foreach_env_runner(partial(_take, weights=weights))
 
     def resume(self, learner_state: dict[str, Any], iteration: int) -> None:
         """Continue after ``iteration`` finished iterations with a learner's state."""
@@ -389,6 +392,10 @@ def network_of(module: RLModule | None) -> PolicyNetwork:
 
 def _sample(runner: EnvRunner, iteration: int) -> list[Sample]:
     return cast("JourneyRunner", runner).sample(iteration=iteration)
+
+
+def _take(runner: EnvRunner, weights: dict[str, Any] | ray.ObjectRef) -> None:
+    runner.set_state(ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights)
 
 
 def _metrics(runner: EnvRunner) -> dict[str, Any]:

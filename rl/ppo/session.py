@@ -11,7 +11,6 @@ from typing import Any, Protocol, cast
 import numpy as np
 from ray.exceptions import RayError
 from ray.rllib.core import COMPONENT_OPTIMIZER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
-from ray.rllib.utils.metrics import WEIGHTS_SEQ_NO
 
 from everloop.contracts.errors import EverloopError, ShouldRetryLater
 from rl.module import PolicyNetwork
@@ -187,8 +186,6 @@ def _to_learner(state: TrainerState, current: dict[str, Any]) -> dict[str, Any]:
         buffers.setdefault(int(index), {})[buffer] = values
     groups = [group | {"lr": state.learning_rate} for group in entry["state"]["param_groups"]]
     return {
-        # runners take weights of a higher number alone
-        WEIGHTS_SEQ_NO: current[WEIGHTS_SEQ_NO] + 1,
         COMPONENT_RL_MODULE: {
             DEFAULT_MODULE_ID: {_NETWORK + key: values for key, values in state.weights.items()}
         },
