@@ -67,7 +67,7 @@ def test_another_day_under_the_same_ids_is_a_conflict(workspace: Workspace) -> N
 
 def test_what_the_loop_does_not_declare_is_refused(workspace: Workspace) -> None:
     fewer = [action.model_dump() for action in SPEC.actions[:3]]
-    other = LoopSpec.model_validate(SPEC.model_dump() | {"actions": fewer})
+    other = LoopSpec.model_validate(SPEC.model_dump() | {"actions": fewer, "constraints": {}})
     with open_door(workspace, other) as door, pytest.raises(ShouldFixEpisode):
         door.store(episodes_of(played(), FIRST, door), ())
     assert workspace.log.counts(SPEC.name, TENANT) == (0, 0)
