@@ -82,6 +82,7 @@ class Limits:
 
     Attributes:
         covers: (L, A) which actions each limit counts and, once used up, takes away.
+        limited: (A,) actions that some limit covers.
     """
 
     def __init__(self, spec: LoopSpec) -> None:
@@ -91,6 +92,8 @@ class Limits:
             [[kind in limit.kinds for kind in kinds] for limit in declared], dtype=np.bool_
         ).reshape(len(declared), len(kinds))
         self.covers.flags.writeable = False
+        self.limited: Bool = np.asarray(self.covers.any(axis=0))
+        self.limited.flags.writeable = False
         self._counted = np.ascontiguousarray(self.covers.T)
         self._per_day = np.array(
             [_NO_LIMIT if limit.per_day is None else limit.per_day for limit in declared],
@@ -106,11 +109,6 @@ class Limits:
 
     def __len__(self) -> int:
         return len(self.covers)
-
-    @property
-    def limited(self) -> Bool:
-        """(A,) actions that some limit covers."""
-        return np.asarray(self.covers.any(axis=0))
 
     def matters_since(self, now: int) -> int:
         """Decisions made before this time change nothing at ``now``."""

@@ -92,6 +92,7 @@ class Constraining:
             for place, decision in zip(places, decisions, strict=True):
                 place.action = spec.action_index[decision.action_taken]
             told = True
+            self.pending.leave(p for p in places if not rules.limits.limited[p.action])
 
         try:
             use = self._use(asked, before, at)
@@ -118,11 +119,12 @@ class Constraining:
         for decision in decisions:
             catalogue = catalogues(decision.loop)
             if catalogue.rules.remembers:
+                action = catalogue.spec.action_index[decision.action_taken]
                 self.pending.settle(
                     (decision.tenant, decision.loop, decision.user_id),
                     decision.decision_id,
                     microseconds(decision.timestamp),
-                    catalogue.spec.action_index[decision.action_taken],
+                    action,
                 )
 
     def _use(

@@ -219,6 +219,15 @@ def test_a_question_that_constraints_leave_nothing_is_named(world: World) -> Non
     assert engine.decide("default", fine).action_taken
 
 
+def test_a_decision_that_no_limit_counts_is_not_held(world: World) -> None:
+    engine = world.engine(ONCE)
+    for _ in range(30):
+        engine.decide("default", question(ONCE, valid=["wait", "walk"]))
+    assert len(engine._constraining.pending) == 0
+    engine.decide("default", question(ONCE, valid=["cheer"]))
+    assert len(engine._constraining.pending) == 1
+
+
 def test_a_question_that_failed_takes_nothing(world: World) -> None:
     spec = loop(constraints=limited(per_day=1))
     engine = world.engine(spec)
