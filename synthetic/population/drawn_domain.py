@@ -107,7 +107,8 @@ def spoken(loop: LoopSpec, domain: Domain) -> LoopSpec:
         ActionSpec(**action, features=tuple(features))
         for action, features in zip(CATALOGUE, domain.features.tolist(), strict=True)
     )
-    made = LoopSpec.model_validate({**dict(loop), "actions": actions})
+    kept = {name: getattr(loop, name) for name in LoopSpec.model_fields}
+    made = LoopSpec.model_validate({**kept, "actions": actions})
     require_domain(made, domain)
     return made
 
