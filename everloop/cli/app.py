@@ -20,6 +20,7 @@ from everloop.cli import (
     keys,
     models,
     people,
+    policies,
     privacy,
     running,
     runs,
@@ -69,6 +70,8 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(importing.app, name="import")
 app.add_typer(running.app, name="run")
 app.add_typer(runs.app, name="runs")
+app.add_typer(policies.train, name="train")
+app.command("tune")(policies.tune)
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(synth.app, name="synth")
 app.add_typer(people.consent, name="consent")

@@ -1,4 +1,4 @@
-"""Progress displays: a run's stages with their durations and results, and profiles as a bar."""
+"""Progress displays: a run's stages with their durations and results, profiles and trainings as bars."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.status import Status
 
 from everloop.cli.output import notes
+from everloop.contracts.figures import TrainingPoint
 from pipelines.local_run import StageEvent
 
 _MARKS = {"succeeded": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
@@ -94,3 +95,50 @@ class ProfileBar:
     def __call__(self, done: int, total: int) -> None:
         """So many profiles of so many are made; 0 in all while unknown."""
         self._progress.update(self._task, completed=done, total=total or None)
+
+
+class TrainingBar:
+    """A bar on stderr while a policy trains, with how it goes; nothing where nobody looks."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("iterations"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            console=notes,
+            transient=True,
+            disable=not notes.is_terminal,
+        )
+        self._task = self._progress.add_task("starting …", total=None)
+
+    def __enter__(self) -> TrainingBar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, point: TrainingPoint, iterations: int) -> None:
+        """One more iteration of so many is done."""
+        self._progress.update(
+            self._task,
+            completed=point.iteration,
+            total=iterations,
+            description=training_line(point),
+        )
+
+
+def training_line(point: TrainingPoint) -> str:
+    """An iteration in a line."""
+    return (
+        f"{point.steps_per_second:,.0f} steps/s · reward {point.reward:.3f} "
+        f"({point.low:.3f} to {point.high:.3f}) · KL {point.kl:.4f} · clipped {point.clip_fraction:.0%} · "
+        f"entropy {point.entropy:.2f} · ε {point.epsilon:.2f}"
+    )

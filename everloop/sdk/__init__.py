@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     )
     from everloop.sdk.daily import DailyPlan, run_daily, run_range
     from everloop.sdk.opened import OpenedRun, open_run, runs
+    from everloop.sdk.policies.training import PolicyTraining, train_policy
+    from everloop.sdk.policies.tuning import tune_policy
     from everloop.sdk.synthetic.people import (
         AugmentedPeople,
         GeneratedProfiles,
@@ -59,6 +61,7 @@ __all__ = [
     "GeneratedProfiles",
     "InteractionRecord",
     "OpenedRun",
+    "PolicyTraining",
     "Question",
     "Receipt",
     "Retries",
@@ -71,6 +74,8 @@ __all__ = [
     "run_daily",
     "run_range",
     "runs",
+    "train_policy",
+    "tune_policy",
 ]
 
 _ELSEWHERE = {
@@ -80,6 +85,9 @@ _ELSEWHERE = {
     "OpenedRun": "everloop.sdk.opened",
     "open_run": "everloop.sdk.opened",
     "runs": "everloop.sdk.opened",
+    "PolicyTraining": "everloop.sdk.policies.training",
+    "train_policy": "everloop.sdk.policies.training",
+    "tune_policy": "everloop.sdk.policies.tuning",
     "event_id": "everloop.contracts.ids",
     "AugmentedPeople": "everloop.sdk.synthetic.people",
     "GeneratedProfiles": "everloop.sdk.synthetic.people",

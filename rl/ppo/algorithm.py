@@ -11,6 +11,7 @@ of failed runners stay RLlib's own.
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Callable
@@ -138,6 +139,10 @@ class JourneyLearner(PPOTorchLearner):
         super().build()
         if self.config.num_learners:
             torch.set_num_threads(1)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """As RLlib's, on a copy: it would let every learner's Adam write into one shared array."""
+        super().set_state(copy.deepcopy(state))
 
     def _make_modules_ddp_if_necessary(self) -> None:
         """Nothing: ``rl.ppo.peers`` adds gradients up, so that one rule serves one and several."""

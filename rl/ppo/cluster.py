@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,7 +67,12 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
     settings.check_ray_token()
     if address is None:
         # logical shares: processes of one machine may well outnumber its cores
-        ray.init(num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+        ray.init(
+            num_cpus=cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     else:
         _require_listening(address)
         _join(address)
@@ -79,7 +85,7 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
 
 def _join(address: str) -> None:
     try:
-        ray.init(address=address, log_to_driver=False)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except AuthenticationError as problem:
         raise ShouldProvideKey(
             f"The cluster at {address} refused the token ({problem.message:.200}).",

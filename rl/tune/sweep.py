@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import math
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,10 +176,14 @@ def sweep(
         )
         token = _LISTENER.set(progress)
         try:
-            grid = tuner.fit()
+            with redirect_stdout(io.StringIO()):  # Tune prints tables of its own
+                grid = tuner.fit()
         finally:
             _LISTENER.reset(token)
-    rows = sorted(((_row(result), result) for result in grid), key=lambda pair: -_worth(pair[0]))
+    iterations = spec.training.iterations
+    rows = sorted(
+        ((_row(result, iterations), result) for result in grid), key=lambda pair: -_worth(pair[0])
+    )
     if not rows or rows[0][0].value is None:
         raise ShouldFixArgument(
             f"No trial came to a result: {rows[0][0].ended if rows else 'none was started'}.",
@@ -206,7 +212,7 @@ def _tuner(trainable: Any, task: Task, plan: SweepPlan, state: Path) -> tune.Tun
             max_concurrent_trials=plan.cpus,
             scheduler=_scheduler(task, plan),
             search_alg=BasicVariantGenerator(random_state=plan.seed),
-            reuse_actors=False,
+            reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name=state.name,
@@ -262,9 +268,9 @@ class _Telling(Callback):  # type: ignore[misc]
 _LISTENER: ContextVar[Progress | None] = ContextVar("listener", default=None)
 
 
-def _row(result: Result) -> TrialRow:
+def _row(result: Result, iterations: int) -> TrialRow:
     metrics, config = dict(result.metrics or {}), dict(result.config or {})
-    ended = "finished" if metrics.get("done") else "stopped early"
+    ended = "finished" if metrics.get("iterations", 0) >= iterations else "stopped early"
     if result.error is not None:
         ended = str(getattr(result.error, "cause", None) or result.error).strip()[-300:]
     return _reported(str(metrics.get("trial_id", Path(result.path).name)), config, metrics, ended)

@@ -1,0 +1,188 @@
+"""Train a policy outside the graph, on the releases that a dataset version led to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.figures import TrainingPoint
+from everloop.contracts.policy_learning import LearningTask
+from everloop.contracts.synthetic_jobs import UsedRelease
+from everloop.sdk.policies.source import LearningSource, learning_source
+from everloop.wiring import open_workspace
+
+LEARNERS = ("ppo", "greedy", "lin_ts", "lin_ucb")
+"""Learners whose policies come from private releases alone."""
+FOLDER = "policies"
+"""Within the workspace: a folder for each policy that was trained outside the graph."""
+CHECKPOINT = "checkpoint.json"
+
+Progress = Callable[[TrainingPoint, int], None]
+"""Called after every iteration with its point of the learning curve and the iterations in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTraining:
+    """A finished training.
+
+    Attributes:
+        learner: who learned.
+        version: ``<loop>-<first 16 digits of the weights' SHA-256>``.
+        folder: holds ``policy.onnx``, ``policy.safetensors`` and ``policy.json``.
+        source: the run or dataset version that was named.
+        releases: what was learned from; no privacy was spent beyond them.
+        steps: simulated decisions.
+        curve: PPO's learning curve; empty for learners without one.
+        resumed_from: iterations that an earlier, interrupted training had finished.
+        events: folder of TensorBoard events; ``None`` where there are none.
+    """
+
+    learner: str
+    version: str
+    folder: Path
+    source: str
+    releases: tuple[UsedRelease, ...]
+    steps: int
+    curve: tuple[TrainingPoint, ...]
+    resumed_from: int
+    events: Path | None
+
+
+def train_policy(
+    named: str,
+    *,
+    loop: str = "",
+    settings: tuple[str, ...] = (),
+    learner: str = "ppo",
+    start: Path | str | None = None,
+    runners: int = 0,
+    learners: int = 0,
+    address: str | None = None,
+    out: Path | str | None = None,
+    fresh: bool = False,
+    home: Path | str | None = None,
+    progress: Progress | None = None,
+) -> PolicyTraining:
+    """Train a policy on a run's private releases, outside the graph; an interrupted one continues.
+
+    The policy isn't registered and no gate has judged it: that is what the daily graph does.
+
+    Args:
+        named: id of a run or of a dataset version, or the start of one.
+        loop, settings: see ``everloop.sdk.policies.source.learning_source``.
+        learner: one of ``LEARNERS``.
+        start: folder of an earlier policy to start from.
+        runners, learners: remote workers on Ray (PPO alone); none of either trains in this process.
+        address: ``host:port`` of a running Ray cluster; by default one is started here if needed.
+        out: folder for the policy; by default one in the workspace, named by all that it depends on.
+        fresh: forget an interrupted training's checkpoints in ``out``.
+        home: the workspace.
+        progress: hears of every iteration of PPO.
+
+    Raises:
+        ShouldFixArgument, ShouldFixLoopSpec, ShouldCollectMoreData: nothing was started.
+        ShouldProvideKey, ShouldRetryLater: the cluster is not there, or does not let us in.
+    """
+    if learner not in LEARNERS:
+        raise ShouldFixArgument(
+            f"There is no learner {learner!r}.", f"Learners: {', '.join(LEARNERS)}."
+        )
+    remote = bool(runners or learners or address)
+    if remote and learner != "ppo":
+        raise ShouldFixArgument(
+            f"{learner} learns in this process.", "Leave --runners, --learners and --address out."
+        )
+    workspace = open_workspace(home)
+    source = learning_source(workspace, named, loop, settings)
+    begun = None if start is None else Path(start).absolute()
+    folder = (
+        Path(out)
+        if out
+        else workspace.home / FOLDER / _name(source, learner, begun, runners, learners)
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    if fresh:
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    if learner == "ppo":
+        return _with_ppo(source, begun, folder, (runners, learners, address), progress)
+    return _with(learner, source, begun, folder)
+
+
+def _with_ppo(
+    source: LearningSource,
+    start: Path | None,
+    folder: Path,
+    cluster: tuple[int, int, str | None],
+    progress: Progress | None,
+) -> PolicyTraining:
+    from rl.ppo import Cluster, train
+
+    runners, learners, address = cluster
+    iterations = source.spec.training.iterations
+
+    def tell(point: TrainingPoint) -> None:
+        if progress is not None:
+            progress(point, iterations)
+
+    result = train(
+        source.spec,
+        source.model,
+        source.profiles,
+        source.profiles.encoder,
+        source.spec.training.seed,
+        folder,
+        tell,
+        Cluster(address, runners, learners) if any(cluster) else None,
+        start,
+    )
+    events = folder / "tensorboard"
+    return PolicyTraining(
+        learner="ppo",
+        version=result.card.version,
+        folder=folder,
+        source=source.name,
+        releases=source.releases,
+        steps=result.card.steps,
+        curve=result.curve,
+        resumed_from=result.resumed_from,
+        events=events if events.is_dir() else None,
+    )
+
+
+def _with(name: str, source: LearningSource, start: Path | None, folder: Path) -> PolicyTraining:
+    from rl.learners import LEARNERS as KNOWN
+
+    learned = KNOWN[name].learn(
+        LearningTask(
+            spec=source.spec,
+            model=source.model,
+            profiles=source.profiles,
+            seed=source.spec.training.seed,
+            workdir=folder,
+            start=start,
+        )
+    )
+    return PolicyTraining(
+        learner=name,
+        version=learned.version,
+        folder=learned.folder,
+        source=source.name,
+        releases=source.releases,
+        steps=learned.steps,
+        curve=(),
+        resumed_from=0,
+        events=None,
+    )
+
+
+def _name(
+    source: LearningSource, learner: str, start: Path | None, runners: int, learners: int
+) -> str:
+    """The same question is the same folder, so that it continues."""
+    ids = [used.release_id for used in source.releases]
+    asked = (source.spec.checksum, *ids, str(start), str(runners), str(learners))
+    digest = hashlib.sha256("\0".join(asked).encode()).hexdigest()[:12]
+    return f"{source.spec.name}-{learner}-{digest}"

@@ -1,0 +1,66 @@
+"""Search for a loop's training settings, on the releases that a dataset version led to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from everloop.sdk.policies.source import learning_source
+from everloop.wiring import open_workspace
+
+if TYPE_CHECKING:
+    from rl.tune.sweep import SweepResult, TrialRow
+
+FOLDER = "tuning"
+"""Within the workspace: a folder for each loop, user model and search space."""
+
+Progress = Callable[["TrialRow"], None]
+
+
+def tune_policy(
+    named: str,
+    space: tuple[str, ...],
+    *,
+    trials: int = 8,
+    scheduler: Literal["asha", "pbt"] = "asha",
+    cpus: int = 1,
+    seed: int = 0,
+    loop: str = "",
+    settings: tuple[str, ...] = (),
+    address: str | None = None,
+    out: Path | str | None = None,
+    fresh: bool = False,
+    home: Path | str | None = None,
+    progress: Progress | None = None,
+) -> SweepResult:
+    """Try settings of a policy's training with Ray Tune; a sweep that was killed goes on.
+
+    Trials are judged on synthetic people that none of them trains on; the real holdout is not looked
+    at, and no privacy is spent.
+
+    Args:
+        named, loop, settings: see ``everloop.sdk.policies.source.learning_source``.
+        space: what varies, as ``training.learning_rate=loguniform(1e-4,1e-2)``; see ``rl.tune.space``.
+        trials, scheduler, cpus, seed: see ``rl.tune.sweep.SweepPlan``.
+        address: ``host:port`` of a running Ray cluster whose nodes share the folder.
+        out: folder for the sweep; by default one in the workspace.
+        fresh: begin anew even if this sweep was begun before.
+        home: the workspace.
+        progress: hears of every report of a trial.
+
+    Raises:
+        ShouldFixArgument, ShouldFixLoopSpec, ShouldCollectMoreData: nothing was started.
+        ShouldProvideKey, ShouldRetryLater: the cluster is not there, or does not let us in.
+    """
+    from rl.tune.space import parse_space
+    from rl.tune.sweep import SweepPlan, sweep
+
+    workspace = open_workspace(home)
+    source = learning_source(workspace, named, loop, settings)
+    plan = SweepPlan(parse_space(space, source.spec), trials, scheduler, cpus, seed)
+    asked = (source.spec.checksum, source.model.release_id, scheduler, str(seed), *sorted(space))
+    digest = hashlib.sha256("\0".join(asked).encode()).hexdigest()[:12]
+    folder = Path(out) if out else workspace.home / FOLDER / f"{source.spec.name}-{digest}"
+    return sweep(source.spec, source.model, source.profiles, plan, folder, address, fresh, progress)
