@@ -7,13 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
-from everloop.contracts.models import ModelCheckpoint
+from everloop.contracts.models import ModelCheckpoint, ModelType
 from everloop.contracts.ports import BlobStore, Registry
 
 ACTIVE = "active"
 """The alias of the policy that serves."""
 ACTIVE_PAIRING = "active-pairing"
 """The alias of the pairing model that scores candidates beside it."""
+ACTIVE_EMOTION = "active-emotion"
+"""The alias of the model of emotions."""
+
+_ACTIVE = {
+    ModelType.INTERVENTION: ACTIVE,
+    ModelType.PAIRING: ACTIVE_PAIRING,
+    ModelType.EMOTION: ACTIVE_EMOTION,
+}
+
+
+def active_alias(kind: ModelType) -> str:
+    """The alias under which models of a kind serve; each loop and tenant has one of each."""
+    return _ACTIVE[kind]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.contracts.models import Provenance
+from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.ports import BlobStore, Registry
-from everloop.registry.loading import ACTIVE, load
+from everloop.registry.loading import active_alias, load
 
 
 def promote(
@@ -13,7 +13,7 @@ def promote(
     registry: Registry,
     blobs: BlobStore,
     reason: str,
-    alias: str = ACTIVE,
+    alias: str | None = None,
     expected_generation: int | None = None,
     actor: str = "",
 ) -> int:
@@ -24,13 +24,13 @@ def promote(
     Args:
         checkpoint_id: the checkpoint; its loop and tenant say whose alias moves.
         reason: goes into the deployment log.
-        alias: ``active`` or another name.
+        alias: ``None``: the one under which models of its kind serve.
         expected_generation: the generation that the decision was made at; ``None`` reads it now.
         actor: who asked for it, for the audit log; empty where nobody did.
 
     Raises:
-        ShouldFixArgument: the checkpoint was trained on the raw log, the gate held it back, or no
-            reason is given.
+        ShouldFixArgument: the checkpoint was trained on the raw log, the gate held it back, the alias
+            is where models of another kind serve, or no reason is given.
         ShouldRestoreArtefact: there is no such checkpoint, or one of its files is damaged.
         ShouldResolveConflict: the alias moved meanwhile.
     """
@@ -39,6 +39,14 @@ def promote(
             f"Promotion of {checkpoint_id}: reason={reason!r} is empty.", "Say why."
         )
     checkpoint = registry.checkpoint(checkpoint_id)
+    own = active_alias(checkpoint.model_type)
+    alias = own if alias is None else alias
+    if alias != own and alias in map(active_alias, ModelType):
+        raise ShouldFixArgument(
+            f"Checkpoint {checkpoint_id} is of kind {checkpoint.model_type.value!r}: it cannot serve "
+            f"under alias {alias!r}.",
+            f"Promote it under {own!r}.",
+        )
     pointed_at, generation = registry.alias(checkpoint.loop, alias, checkpoint.tenant)
     if checkpoint.provenance is not Provenance.PRIVATE_RELEASE:
         raise ShouldFixArgument(

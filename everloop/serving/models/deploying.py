@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from everloop.contracts.models import RolloutRecord
-from everloop.registry.loading import ACTIVE
+from everloop.contracts.models import ModelCheckpoint, RolloutRecord
+from everloop.registry.loading import active_alias
 from everloop.registry.promotion import promote
 from everloop.rollout.end import end_trial_of
 from everloop.serving.models.finding import checkpoint_of, version_of
@@ -38,7 +38,7 @@ def deploy(
     actor: str,
     expected_generation: int | None = None,
 ) -> Deployment:
-    """Make a tenant's checkpoint what serves its loop; where it does already, nothing is written.
+    """Make a tenant's checkpoint what serves its loop among its kind; where it does, nothing is written.
 
     Raises:
         ShouldNameKnownId, ShouldAskForScope: as ``checkpoint_of``.
@@ -65,14 +65,15 @@ def deploy(
         loop=checkpoint.loop,
         version=version_of(checkpoint),
         generation=generation,
-        previous=_previous(workspace, checkpoint.loop, tenant, generation),
+        previous=_previous(workspace, checkpoint, generation),
         ended_rollout=ended,
     )
 
 
-def _previous(workspace: Workspace, loop: str, tenant: str, generation: int) -> str | None:
-    for entry in workspace.registry.deployment_log(loop, tenant):
-        if (entry["alias"], entry["generation"]) == (ACTIVE, generation):
+def _previous(workspace: Workspace, checkpoint: ModelCheckpoint, generation: int) -> str | None:
+    moved = (active_alias(checkpoint.model_type), generation)
+    for entry in workspace.registry.deployment_log(checkpoint.loop, checkpoint.tenant):
+        if (entry["alias"], entry["generation"]) == moved:
             previous = entry["previous_checkpoint_id"]
             return None if previous is None else str(previous)
     return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from everloop.registry.loading import ACTIVE
+from everloop.contracts.models import ModelType
+from everloop.registry.loading import active_alias
 from everloop.rollout.end import CANDIDATE
 from everloop.serving.models import shown
 from everloop.wiring import Workspace
@@ -17,9 +18,8 @@ def models_of(workspace: Workspace, loops: Iterable[str], tenant: str) -> list[s
         marks.setdefault(mark.artefact_id, []).append(mark.erasure_id)
     found = []
     for loop in loops:
-        aliases = {
-            name: workspace.registry.alias(loop, name, tenant)[0] for name in (ACTIVE, CANDIDATE)
-        }
+        names = (*map(active_alias, ModelType), CANDIDATE)
+        aliases = {name: workspace.registry.alias(loop, name, tenant)[0] for name in names}
         for checkpoint in workspace.registry.checkpoints(loop, tenant):
             pointing = [name for name, at in aliases.items() if at == checkpoint.checkpoint_id]
             fed = (checkpoint.checkpoint_id, checkpoint.lineage.get("dataset", ""))

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from everloop.contracts.evaluation import Estimate, PolicyEvaluation, Verdict
 from everloop.contracts.models import ModelCheckpoint, RolloutRecord
+from everloop.registry.loading import active_alias
 from everloop.serving.models.figures import MOST_COUNTED, ModelFigures
 from everloop.serving.models.finding import version_of
 
@@ -23,7 +24,7 @@ class Model(BaseModel):
     """What decisions of this model carry as ``model_version``."""
     active: bool
     aliases: list[str]
-    """``active`` serves; ``candidate`` is on trial."""
+    """``active`` serves, ``active-pairing`` and ``active-emotion`` beside it; ``candidate`` is on trial."""
     verdict: str
     """The gate's decision: only ``continue`` may be deployed."""
     provenance: str
@@ -116,7 +117,7 @@ def model(checkpoint: ModelCheckpoint, aliases: list[str], erasures: list[str]) 
         loop=checkpoint.loop,
         model_type=checkpoint.model_type.value,
         version=version_of(checkpoint),
-        active=checkpoint.active,
+        active=active_alias(checkpoint.model_type) in aliases,
         aliases=aliases,
         verdict=checkpoint.verdict,
         provenance=checkpoint.provenance.value,

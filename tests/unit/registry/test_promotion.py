@@ -13,9 +13,9 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
     ShouldRestoreArtefact,
 )
-from everloop.contracts.models import ModelCheckpoint, Provenance
+from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.contracts.ports import BlobStore, Registry
-from everloop.registry.loading import load, load_alias, verified
+from everloop.registry.loading import active_alias, load, load_alias, verified
 from everloop.registry.promotion import promote
 from everloop.registry.registration import Candidate, register
 
@@ -131,3 +131,26 @@ def test_what_is_pointed_at_already_is_not_deployed_again(
     with pytest.raises(ShouldResolveConflict):
         promote(stored.checkpoint_id, registry, blobs, "again", expected_generation=7)
     assert registry.deployment_log("walk") == log
+
+
+def test_models_of_each_kind_serve_under_an_alias_of_their_own(
+    make_candidate: Any, registry: Registry, blobs: BlobStore
+) -> None:
+    made = {
+        kind: register(make_candidate(model_type=kind), registry, blobs).checkpoint_id
+        for kind in ModelType
+    }
+    for kind, checkpoint_id in made.items():
+        assert promote(checkpoint_id, registry, blobs, "better") == 1
+        assert registry.alias("walk", active_alias(kind)) == (checkpoint_id, 1)
+    assert {active_alias(kind) for kind in ModelType} == {
+        "active",
+        "active-pairing",
+        "active-emotion",
+    }
+    with pytest.raises(ShouldFixArgument, match="cannot serve under alias 'active'"):
+        promote(made[ModelType.PAIRING], registry, blobs, "a slip", alias="active")
+    with pytest.raises(ShouldFixArgument, match="Promote it under 'active'"):
+        promote(made[ModelType.INTERVENTION], registry, blobs, "a slip", alias="active-pairing")
+    assert registry.alias("walk", "active") == (made[ModelType.INTERVENTION], 1)
+    assert promote(made[ModelType.PAIRING], registry, blobs, "kept", alias="shadow") == 1
