@@ -95,6 +95,16 @@ def test_a_client_that_hammers_one_person_never_passes_the_budget(
     assert days == dict.fromkeys(("2026-03-10", "2026-03-11", "2026-03-12"), 2)
 
 
+def test_two_workers_on_one_database_share_the_budget(world: World) -> None:
+    world.deploy(BUDGET, "coach-1", bias=(0, 0, 0, 9, 0))
+    workers = [world.engine(BUDGET, seed=seed) for seed in (1, 2)]
+    taken = [
+        answer(world, workers[turn % 2], question(BUDGET)).action_taken in MEDDLING
+        for turn in range(60)
+    ]
+    assert sum(taken) == 2
+
+
 def test_the_logged_propensity_is_the_constrained_masks(world: World) -> None:
     world.deploy(BUDGET, "coach-1", bias=(0, 0, 0, 9, 0))
     engine = world.engine(BUDGET)
