@@ -29,7 +29,7 @@ def train_resumably(
         model: the private user model.
         people: the private profiles.
         code: checksum of our source.
-        workspace: where unfinished trainings wait.
+        workspace: where unfinished trainings wait; ``tensorboard/<version>`` there keeps the events.
         folder: receives the policy's files.
     """
     asked = (spec.checksum, model.release_id, people.release_id, people.encoder, code)
@@ -47,5 +47,8 @@ def train_resumably(
     result = train(spec, model, people, people.encoder, spec.training.seed, place, tell)
     for name in FILES:
         shutil.copyfile(place / name, folder / name)
+    kept = workspace / "tensorboard" / result.card.version
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.move(place / "tensorboard", kept)
     shutil.rmtree(place)
     return result.figures

@@ -16,10 +16,12 @@ from everloop.contracts.documents import write_atomically
 from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import Provenance, States
+from rl.encoders.catalogue import ActionCatalogue
 from rl.encoders.context import layout
 from rl.module import PolicyNetwork
 from rl.runtime import (
     ACTIONS_KEY,
+    CATALOGUE_KEY,
     ENCODER_KEY,
     INPUTS,
     INVALID_LOGIT,
@@ -27,6 +29,8 @@ from rl.runtime import (
     LOOP_KEY,
     OUTPUTS,
     PROVENANCE_KEY,
+    SCORE,
+    TASTE,
     VERSION_KEY,
     load_policy,
 )
@@ -38,24 +42,27 @@ _STATES = 1000
 
 
 class ServedPolicy(nn.Module):
-    """What is exported: context (N, d), mask (N, A) bool, epsilon (1,) -> logits, propensity, value.
+    """What is exported: context (N, d), mask (N, A) bool, epsilon (1,) -> logits, propensity, value,
+    then scores before the mask (N, A) and, where the network reads F features of actions, u(s) (N, F).
 
-    propensity = (1 - epsilon) pi + epsilon / |valid| on valid actions, exactly 0 elsewhere.
+    propensity = (1 - epsilon) pi + epsilon / |valid| on valid actions, exactly 0 elsewhere. An action
+    that was never seen scores phi . u(s).
     """
 
     def __init__(self, network: PolicyNetwork) -> None:
         super().__init__()
-        self.policy = network.policy
-        self.critic = network.critic
+        self.network = network
+        features = network.taste is not None
+        self.outputs = (*OUTPUTS, SCORE, TASTE) if features else (*OUTPUTS, SCORE)
 
-    def forward(
-        self, context: Tensor, mask: Tensor, epsilon: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        logits = torch.where(mask, self.policy(context), INVALID_LOGIT)
+    def forward(self, context: Tensor, mask: Tensor, epsilon: Tensor) -> tuple[Tensor, ...]:
+        scores, taste = self.network.scores(context)
+        logits = torch.where(mask, scores, INVALID_LOGIT)
         valid = mask.to(logits.dtype)
         uniform = valid / valid.sum(dim=1, keepdim=True)
         propensity = (1.0 - epsilon) * torch.softmax(logits, dim=1) + epsilon * uniform
-        return logits, propensity, self.critic(context).squeeze(-1)
+        answer = (logits, propensity, self.network.values(context), scores)
+        return answer if taste is None else (*answer, taste)
 
 
 def export_policy(network: PolicyNetwork, spec: LoopSpec, version: str, path: Path) -> float:
@@ -79,7 +86,7 @@ def export_served(
 
     Args:
         served: ``forward(context (N, width), mask (N, A) bool, epsilon (1,))`` -> logits (N, A),
-            propensity (N, A), value (N,), all float32.
+            propensity (N, A), value (N,), all float32; an attribute ``outputs`` names what follows.
 
     Raises:
         ShouldRestoreArtefact: the exported form differs by more than 1e-5; nothing is written.
@@ -92,6 +99,7 @@ def export_served(
             LOOP_KEY: spec.name,
             ENCODER_KEY: layout(spec).encoder,
             ACTIONS_KEY: json.dumps(spec.action_ids),
+            CATALOGUE_KEY: ActionCatalogue(spec).version,
             VERSION_KEY: version,
             LEARNER_KEY: learner,
             PROVENANCE_KEY: provenance.value,
@@ -128,12 +136,18 @@ def difference(served: nn.Module, path: Path, width: int, actions: int) -> float
                 torch.from_numpy(mask),
                 torch.tensor([epsilon], dtype=torch.float32),
             )
-        pairs = zip((output.logits, output.propensity, output.value), tensors, strict=True)
-        for found, tensor in pairs:
+        found_all = [output.logits, output.propensity, output.value]
+        found_all += [policy.answer_of(context, name) for name in _outputs(served)[len(OUTPUTS) :]]
+        for found, tensor in zip(found_all, tensors, strict=True):
             wanted = tensor.double().numpy()
             gap = np.abs(found - wanted) / np.maximum(1.0, np.abs(wanted))
             worst = max(worst, float(np.nanmax(gap)) if np.isfinite(wanted).all() else np.inf)
     return worst
+
+
+def _outputs(served: nn.Module) -> tuple[str, ...]:
+    named: tuple[str, ...] = getattr(served, "outputs", OUTPUTS)
+    return named
 
 
 def _export(served: nn.Module, width: int, actions: int) -> onnx.ModelProto:
@@ -148,7 +162,7 @@ def _export(served: nn.Module, width: int, actions: int) -> onnx.ModelProto:
             (torch.zeros(2, width), torch.ones(2, actions, dtype=torch.bool), torch.zeros(1)),
             dynamo=True,
             input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
+            output_names=list(_outputs(served)),
             dynamic_shapes={"context": rows, "mask": rows, "epsilon": None},
             opset_version=OPSET,
             verbose=False,

@@ -14,6 +14,10 @@ class PolicyCard:
     Attributes:
         version: ``<loop>-<first 16 digits of the weights' SHA-256>``.
         loop, encoder, actions, width, hidden: what it reads and decides.
+        layout: blocks of the state, each ``field:kind:first dimension:dimensions``.
+        catalogue: version of its ``ActionCatalogue``.
+        action_features: names of the numbers of an action that it reads; none: it knows actions by their
+            ids alone.
         spec_sha256, user_model_release, profiles_release: what it was trained for and with.
         seed, iterations, steps: how long it was trained, from which seed.
         weights_sha256, onnx_sha256: its two forms.
@@ -22,6 +26,11 @@ class PolicyCard:
         propensity_error: largest |logged - recomputed| propensity of the whole training.
         export_error: largest difference between the network and the exported form.
         torch_version: what trained and exported it.
+        code_sha256: of the code that trained it.
+        epsilon, delta, period_days: the budget of each person whose data the user model was learned from.
+        doubts: how the user model's uncertainty was met in training, in words.
+        limits: what the policy must not be taken for, in words.
+        started_from: version of the policy whose weights it started from; "": from nothing.
         learner: name of the learner, see ``PolicyLearner``.
         provenance: what it was learned from; only private releases may be deployed.
     """
@@ -48,4 +57,14 @@ class PolicyCard:
     torch_version: str
     learner: str = "ppo"
     provenance: Provenance = Provenance.PRIVATE_RELEASE
+    layout: tuple[str, ...] = ()
+    catalogue: str = ""
+    action_features: tuple[str, ...] = ()
+    code_sha256: str = ""
+    epsilon: float | None = None
+    delta: float | None = None
+    period_days: int | None = None
+    doubts: str = ""
+    limits: tuple[str, ...] = ()
+    started_from: str = ""
     schema_version: int = 1

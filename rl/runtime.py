@@ -13,21 +13,26 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from everloop.contracts.datasets import Bool, Float32
+from everloop.contracts.datasets import Bool, Float, Float32
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import PolicyOutput, Provenance, States
+from rl.encoders.catalogue import ActionCatalogue
 from rl.encoders.context import layout
 
 LOOP_KEY = "everloop.loop"
 ENCODER_KEY = "everloop.encoder"
 ACTIONS_KEY = "everloop.actions"
+CATALOGUE_KEY = "everloop.catalogue"
 VERSION_KEY = "everloop.version"
 LEARNER_KEY = "everloop.learner"
 PROVENANCE_KEY = "everloop.provenance"
 
 INPUTS = ("context", "mask", "epsilon")
 OUTPUTS = ("logits", "propensity", "value")
+SCORE, TASTE = "score", "taste"
+"""Outputs that not every policy has: scores before the mask, and what a state makes of each feature of an
+action."""
 
 INVALID_LOGIT = -1e9
 """Logit of an invalid action: its probability underflows to exactly 0."""
@@ -42,6 +47,8 @@ class OnnxPolicy:
         loop: name of the loop it decides for.
         actions: ids of its catalogue, in the order of ``PolicyOutput``'s columns.
         width: d, dimensions of a state.
+        catalogue: version of its ``ActionCatalogue``, "" for a file that does not say.
+        features: F, numbers of an action that it reads; 0: it knows actions by their ids alone.
         learner: what learned it; "ppo" for a file that does not say.
         provenance: what it was learned from; private releases for a file that does not say, since
             only PPO on private releases wrote such files.
@@ -54,10 +61,13 @@ class OnnxPolicy:
             self._encoder = str(meta[ENCODER_KEY])
             self.loop = str(meta[LOOP_KEY])
             self.actions: tuple[str, ...] = tuple(json.loads(meta[ACTIONS_KEY]))
+            self.catalogue = str(meta.get(CATALOGUE_KEY, ""))
             self.learner = str(meta.get(LEARNER_KEY, "ppo"))
             self.provenance = Provenance(meta.get(PROVENANCE_KEY, Provenance.PRIVATE_RELEASE))
             shapes = {tensor.name: tensor.shape for tensor in session.get_inputs()}
             self.width = int(shapes["context"][1])
+            self._outputs = {tensor.name: tensor.shape for tensor in session.get_outputs()}
+            self.features = int(self._outputs[TASTE][1]) if TASTE in self._outputs else 0
         except (KeyError, ValueError, TypeError) as problem:
             raise ShouldRestoreArtefact(
                 f"{name} is no exported policy (it lacks {problem}).", "Export the policy again."
@@ -106,6 +116,52 @@ class OnnxPolicy:
             )
         propensity /= propensity.sum(axis=1, keepdims=True)
         return PolicyOutput(logits, propensity, value)
+
+    def score(self, context: Float32) -> Float:
+        """(n, A) scores of the catalogue's actions before the mask; softmax over valid ones is pi.
+
+        Raises:
+            ShouldFixArgument: a wrong shape or NaN, or the policy gives no scores.
+            ShouldRestoreArtefact: the model itself answered NaN or infinity.
+        """
+        return self.answer_of(context, SCORE)
+
+    def score_actions(self, context: Float32, features: Float32) -> Float:
+        """(n, K) scores of K actions from their features (K, F) alone, for actions never seen.
+
+        Args:
+            context: (n, d) states.
+            features: ``ActionCatalogue(spec, actions).features`` under the policy's loop.
+
+        Raises:
+            ShouldFixArgument: a wrong shape or NaN, or the policy reads no features of actions.
+            ShouldRestoreArtefact: the model itself answered NaN or infinity.
+        """
+        wrong = features.ndim != 2 or features.shape[1] != self.features
+        if wrong or not self.features or not np.isfinite(features).all():
+            raise ShouldFixArgument(
+                f"Features of shape {features.shape} do not fit policy {self.version}, which reads "
+                f"{self.features} finite numbers an action.",
+                "Describe actions by ActionCatalogue of the loop that the policy was trained for.",
+            )
+        return self.answer_of(context, TASTE) @ features.astype(np.float64).T
+
+    def answer_of(self, context: Float32, output: str) -> Float:
+        """(n, ...) one of the outputs that not every policy has, of (n, d) states."""
+        if output not in self._outputs:
+            raise ShouldFixArgument(
+                f"Policy {self.version} of learner {self.learner!r} has no output {output!r}.",
+                "Ask a policy that PPO learned.",
+            )
+        mask = np.ones((len(context), len(self.actions)), dtype=np.bool_)
+        context, mask = self._checked(States(context, mask), 0.0)
+        feed = {"context": context, "mask": mask, "epsilon": np.zeros(1, dtype=np.float32)}
+        (found,) = self._session.run([output], feed)
+        if not np.isfinite(found).all():
+            raise ShouldRestoreArtefact(
+                f"Policy {self.version} answered NaN or infinity.", "Roll back to another model."
+            )
+        return np.asarray(found, dtype=np.float64)
 
     def _checked(self, states: States, epsilon: float) -> tuple[Float32, Bool]:
         context = np.ascontiguousarray(states.context, dtype=np.float32)
@@ -186,6 +242,9 @@ def _require_match(policy: OnnxPolicy, spec: LoopSpec) -> None:
         "number of state dimensions": (policy.width, encoding.width),
         "catalogue": (policy.actions, spec.action_ids),
     }
+    if policy.catalogue:
+        described = (policy.catalogue, ActionCatalogue(spec).version)
+        wanted["catalogue (ids, kinds and features of actions)"] = described
     for what, (trained, asked) in wanted.items():
         if trained != asked:
             raise ShouldFixArgument(

@@ -4,40 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import save
 
-from everloop.contracts import documents
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.contracts.figures import TrainingFigures, TrainingPoint
+from everloop.contracts.figures import TrainingPoint
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import ProfileBatch, UserModel
+from rl.belief import believed
+from rl.encoders.catalogue import ActionCatalogue
 from rl.encoders.context import layout
 from rl.environment.journeys import JourneySource
-from rl.export import export_policy
-from rl.module import PolicyNetwork
-from rl.policy_card import PolicyCard
 from rl.ppo import checkpoint
-from rl.ppo.checkpoint import Array, TrainerState
+from rl.ppo.checkpoint import TrainerState
 from rl.ppo.cluster import Cluster
+from rl.ppo.finish import ONNX_FILE, code_sha256, finish
+from rl.ppo.head_start import head_start
 from rl.ppo.plan import Plan
 from rl.ppo.result import TrainingResult
 from rl.ppo.rollout import RewardSummary
 from rl.ppo.session import InProcess, OnCluster, Session
+from rl.ppo.start import CARD_FILE, WEIGHTS_FILE, Start
+from rl.ppo.tensorboard import EventLog
 from rl.ppo.update import UpdateSummary
 
-WEIGHTS_FILE = "policy.safetensors"
-ONNX_FILE = "policy.onnx"
-CARD_FILE = "policy.json"
-
-_CODE = Path(__file__).parents[1]
-_TRAINED_BY = ("module.py", "constraints/*.py", "environment/*.py", "ppo/*.py")
-"""Another version of these does not continue what this one began."""
+__all__ = ["CARD_FILE", "ONNX_FILE", "WEIGHTS_FILE", "finish", "plan_of", "point_of", "train"]
 
 CHECKPOINT_EVERY = 5
 """Iterations between checkpoints: at most so many are lost to a kill."""
@@ -54,12 +49,13 @@ def train(
     workdir: Path,
     progress: Progress | None = None,
     cluster: Cluster | None = None,
+    start: Path | None = None,
 ) -> TrainingResult:
     """Train with PPO for ``spec.training.iterations`` iterations and export the policy.
 
     Deterministic: equal arguments give equal weights on one platform, in one run or in several. A
     training that was killed continues from its last checkpoint in ``workdir``; one with other
-    arguments starts anew.
+    arguments starts anew. TensorBoard events are written to ``workdir/tensorboard``.
 
     Args:
         spec: the loop: catalogue, sizes, exploration.
@@ -70,15 +66,19 @@ def train(
         workdir: folder for checkpoints and results; made if it is missing.
         progress: called after every iteration; what it raises stops the training.
         cluster: train with Ray there; by default in this process.
+        start: folder of an earlier policy whose weights the training starts from, see
+            ``rl.ppo.start``; by default it starts from nothing.
 
     Raises:
         ShouldFixArgument: arguments that do not fit one another, or a loss that diverged.
-        ShouldRestoreArtefact: the user model answered NaN or left its range.
+        ShouldRestoreArtefact: the user model answered NaN or left its range, or the earlier policy is
+            damaged.
     """
-    source = _source(spec, model, profiles, encoder)
     runners, learners = (cluster.runners, cluster.learners) if cluster else (0, 0)
-    plan = Plan(source, spec.training, spec.exploration, seed, runners, learners)
-    fingerprint = _fingerprint(spec, plan)
+    plan = plan_of(spec, model, profiles, encoder, seed, runners, learners)
+    earlier = None if start is None else Start.read(start)
+    taken = None if earlier is None else earlier.weights_for(spec, plan.network())
+    fingerprint = _fingerprint(spec, plan, earlier)
     with _single_thread():
         session: Session = OnCluster(plan, cluster) if cluster else InProcess(plan)
         torch.set_num_threads(1)  # building an algorithm sets it back
@@ -90,22 +90,46 @@ def train(
                 record, state = found
                 session.resume(state, record.iterations)
                 curve, error = record.curve, record.propensity_error
+            else:
+                begun = TrainerState(head_start(plan, taken), {}, plan.learning_rate(0))
+                session.resume(begun, 0)
             resumed_from = len(curve)
-            for iteration in range(resumed_from, plan.training.iterations):
-                started = time.perf_counter()
-                rewards, summary = session.iterate(iteration)
-                elapsed = time.perf_counter() - started
-                curve = (*curve, point_of(plan, iteration, rewards, summary, elapsed))
-                error = max(error, summary.propensity_error)
-                done = iteration + 1
-                if done % CHECKPOINT_EVERY == 0 or done == plan.training.iterations:
-                    checkpoint.write(workdir, session.state(), fingerprint, curve, error)
-                if progress:
-                    progress(curve[-1])
+            with closing(EventLog(workdir / "tensorboard", curve)) as events:
+                for iteration in range(resumed_from, plan.training.iterations):
+                    started = time.perf_counter()
+                    rewards, summary = session.iterate(iteration)
+                    elapsed = time.perf_counter() - started
+                    curve = (*curve, point_of(plan, iteration, rewards, summary, elapsed))
+                    error = max(error, summary.propensity_error)
+                    done = iteration + 1
+                    if done % CHECKPOINT_EVERY == 0 or done == plan.training.iterations:
+                        checkpoint.write(workdir, session.state(), fingerprint, curve, error)
+                    events.add(curve[-1])
+                    if progress:
+                        progress(curve[-1])
             state = session.state()
         finally:
             session.close()
-        return finish(spec, plan, state, curve, error, workdir, resumed_from)
+        return finish(spec, plan, state, curve, error, workdir, resumed_from, earlier)
+
+
+def plan_of(
+    spec: LoopSpec,
+    model: UserModel,
+    profiles: ProfileBatch,
+    encoder: str,
+    seed: int,
+    runners: int = 0,
+    learners: int = 0,
+) -> Plan:
+    """What training a loop's policy means: journeys under its constraints, answered with its doubts.
+
+    Raises:
+        ShouldFixArgument: arguments that do not fit one another.
+    """
+    source = _source(spec, believed(model, spec.training, seed), profiles, encoder)
+    features = ActionCatalogue(spec).features if spec.action_features else None
+    return Plan(source, spec.training, spec.exploration, seed, runners, learners, features)
 
 
 def _source(
@@ -128,14 +152,13 @@ def _source(
     return source
 
 
-def _fingerprint(spec: LoopSpec, plan: Plan) -> str:
+def _fingerprint(spec: LoopSpec, plan: Plan, earlier: Start | None) -> str:
     """SHA-256 of all that the weights depend on, the user model by its release and its answers."""
     profiles, model = plan.source.profiles, plan.source.model
     total = hashlib.sha256()
-    for pattern in _TRAINED_BY:
-        for source in sorted(_CODE.glob(pattern)):
-            total.update(source.read_bytes())
     for part in (
+        code_sha256(),
+        "" if earlier is None else earlier.card.weights_sha256,
         spec.checksum,
         model.release_id,
         profiles.release_id,
@@ -170,63 +193,6 @@ def point_of(
         value_loss=summary.value_loss,
         steps_per_second=rewards.decisions / elapsed,
     )
-
-
-def finish(
-    spec: LoopSpec,
-    plan: Plan,
-    state: TrainerState,
-    curve: tuple[TrainingPoint, ...],
-    error: float,
-    workdir: Path,
-    resumed_from: int,
-) -> TrainingResult:
-    """Write and export the policy of a trained state: weights, ONNX and card in ``workdir``."""
-    weights = documents.write_atomically(_bytes(state.weights), workdir / WEIGHTS_FILE)
-    digest = documents.sha256_of(weights)
-    version = f"{spec.name}-{digest[:16]}"
-    network = PolicyNetwork(plan.source.width, plan.source.actions, plan.training.hidden, plan.seed)
-    network.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in state.weights.items()})
-    onnx = workdir / ONNX_FILE
-    export_error = export_policy(network, spec, version, onnx)
-    rewards = [point.reward for point in curve]
-    card = PolicyCard(
-        version=version,
-        loop=spec.name,
-        encoder=layout(spec).encoder,
-        actions=spec.action_ids,
-        width=plan.source.width,
-        hidden=plan.training.hidden,
-        spec_sha256=spec.checksum,
-        user_model_release=plan.source.model.release_id,
-        profiles_release=plan.source.profiles.release_id,
-        seed=plan.seed,
-        iterations=len(curve),
-        steps=curve[-1].steps,
-        weights_sha256=digest,
-        onnx_sha256=documents.sha256_of(onnx),
-        first_reward=rewards[0],
-        last_reward=rewards[-1],
-        best_reward=max(rewards),
-        propensity_error=error,
-        export_error=export_error,
-        torch_version=torch.__version__,
-    )
-    figures = TrainingFigures(
-        curve=curve,
-        steps=curve[-1].steps,
-        weights_sha256=digest,
-        first_reward=rewards[0],
-        last_reward=rewards[-1],
-        seed=plan.seed,
-        parameters=sum(a.size for a in state.weights.values()),
-    )
-    path = documents.write(card, workdir / CARD_FILE)
-    return TrainingResult(weights, onnx, path, card, figures, resumed_from)
-
-
-def _bytes(weights: Mapping[str, Array]) -> bytes:
-    return save({name: np.ascontiguousarray(weights[name]) for name in sorted(weights)})
 
 
 @contextmanager

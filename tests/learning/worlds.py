@@ -43,7 +43,7 @@ def loop_of(fields: int, actions: int, **training: Any) -> LoopSpec:
                 "success_at": 0.5,
                 "failure_at": -0.5,
             },
-            "training": training,
+            "training": {"head_start": 0} | training,
         }
     )
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.models import States
 from everloop.contracts.ports import Policy
@@ -55,6 +56,46 @@ def test_logits_propensities_and_values_are_the_networks(
     least = epsilon / states.mask.sum(axis=1, keepdims=True)
     assert (output.propensity >= least - 1e-7)[states.mask].all()
     assert output.logits.dtype == output.propensity.dtype == output.value.dtype == np.float64
+
+
+FEATURES = np.array(
+    [[1.0, 0.0], [0.0, 1.0], [0.5, -0.5], [-1.0, 0.5], [0.0, 0.0]], dtype=np.float32
+)
+
+
+def test_scores_are_the_networks_before_the_mask_for_known_and_for_new_actions(
+    exported: Exported, tmp_path: Path
+) -> None:
+    network = PolicyNetwork(6, 5, 16, 3, FEATURES)
+    assert network.taste is not None
+    network.taste.weight.data *= 100.0
+    path = tmp_path / "policy.onnx"
+    assert export_policy(network, exported.spec, "v", path) <= export.TOLERANCE
+    policy, context = load_policy(path, spec=exported.spec), exported.states(50).context
+    tensor, new = torch.from_numpy(context), np.array([[0.3, 0.7], [1.0, 0.0]], dtype=np.float32)
+    with torch.inference_mode():
+        known, _ = network.scores(tensor)
+        unseen = network.score(tensor, torch.from_numpy(new))
+    np.testing.assert_allclose(policy.score(context), known.numpy(), atol=1e-5)
+    np.testing.assert_allclose(policy.score_actions(context, new), unseen.numpy(), atol=1e-5)
+    assert policy.features == 2
+    with pytest.raises(ShouldFixArgument, match="reads 2 finite numbers an action"):
+        policy.score_actions(context, new[:, :1])
+    with pytest.raises(ShouldFixArgument, match="reads 2 finite numbers an action"):
+        policy.score_actions(context, new * np.float32("nan"))
+    plain = load_policy(exported.path)
+    assert plain.score(context).shape == (50, 5)
+    with pytest.raises(ShouldFixArgument, match="reads 0 finite numbers an action"):
+        plain.score_actions(context, new)
+
+
+def test_a_policy_refuses_a_catalogue_whose_actions_are_described_otherwise(
+    exported: Exported,
+) -> None:
+    first = exported.spec.actions[0].model_copy(update={"kind": ActionKind.NO_ACTION, "event_id": None})
+    other = exported.spec.model_copy(update={"actions": (first, *exported.spec.actions[1:])})
+    with pytest.raises(ShouldFixArgument, match="catalogue"):
+        load_policy(exported.path, spec=other)
 
 
 def test_a_lone_valid_action_is_certain(exported: Exported) -> None:

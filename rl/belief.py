@@ -1,0 +1,156 @@
+"""A user model together with its doubts, so that a policy does not exploit what is only guessed.
+
+Privacy noise and sampling leave many models possible. A release that says how far it may be off is
+answered for by several models drawn from what it leaves possible, and every simulated reward is lowered by
+``pessimism`` standard errors of the expected reward of that decision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol, cast
+
+import numpy as np
+
+from everloop.contracts.datasets import Float, Float32, Int
+from everloop.contracts.errors import ShouldRestoreArtefact
+from everloop.contracts.loop_spec import TrainingSpec
+from everloop.contracts.simulation import Responses, UncertainUserModel, UserModel
+
+ROWS = 64
+"""Decisions that one member answers together; who answers is drawn anew for every so many."""
+_MEMBERS = 0x62656C69
+"""Marks the stream that members are drawn from, so that no other draw of a seed repeats it."""
+
+
+class _Responding(Protocol):
+    def respond(
+        self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator
+    ) -> Responses: ...
+
+
+class BelievedUserModel:
+    """``UserModel`` whose sampled responses come from plausible members, less a penalty for doubt.
+
+    Expectations are the released model's own.
+
+    Args:
+        model: the release.
+        members: who answers; none: the release itself.
+        pessimism: standard errors of the expected reward that are taken off a simulated reward.
+    """
+
+    def __init__(
+        self, model: UncertainUserModel, members: tuple[UserModel, ...], pessimism: float
+    ) -> None:
+        self.model = model
+        self.members = members
+        self.pessimism = pessimism
+        self._answering: tuple[_Responding, ...] = members or (model,)
+
+    @property
+    def release_id(self) -> str:
+        return self.model.release_id
+
+    @property
+    def parameters(self) -> int:
+        return self.model.parameters
+
+    def expected_signals(
+        self, context: Float32, action: Int, slate: Float32 | None = None
+    ) -> Float:
+        return self.model.expected_signals(context, action, slate)
+
+    def expected_reward(self, context: Float32, action: Int, slate: Float32 | None = None) -> Float:
+        return self.model.expected_reward(context, action, slate)
+
+    def acceptance(self, context: Float32, action: Int, slate: Float32 | None = None) -> Float:
+        return self.model.acceptance(context, action, slate)
+
+    def end_chance(self, context: Float32, action: Int) -> Float:
+        return self.model.end_chance(context, action)
+
+    def cautious_reward(self, context: Float32, action: Int) -> Float:
+        """(n,) expected reward less ``pessimism`` standard errors, within [-1, 1]."""
+        expected = self.model.expected_reward(context, action)
+        return self._lowered(expected, context, action)
+
+    def respond(
+        self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator
+    ) -> Responses:
+        """Members answer ``ROWS`` decisions at a time, drawn at random; then the penalty is taken off.
+
+        Raises:
+            ShouldRestoreArtefact: a member, or the standard error, is not a number.
+        """
+        parts = []
+        for start in range(0, len(action), ROWS):
+            rows = slice(start, start + ROWS)
+            which = int(rng.integers(len(self._answering)))
+            part = self._answering[which].respond(resting[rows], context[rows], action[rows], rng)
+            self._require_numbers(part, which)
+            parts.append(part)
+        whole = parts[0] if len(parts) == 1 else _together(parts)
+        return replace(whole, reward=self._lowered(whole.reward, context, action))
+
+    def _lowered(self, reward: Float, context: Float32, action: Int) -> Float:
+        if self.pessimism == 0.0:
+            return reward
+        doubt = self.model.reward_standard_error(context, action)
+        if not np.isfinite(doubt).all():
+            raise ShouldRestoreArtefact(
+                f"User model {self.release_id} gave a standard error that is not a number.",
+                "Fit the user model again.",
+            )
+        return np.clip(reward - self.pessimism * doubt, -1.0, 1.0)
+
+    def _require_numbers(self, part: Responses, which: int) -> None:
+        if np.isfinite(part.reward).all() and np.isfinite(part.context).all():
+            return
+        who = f"Member {which} of user model" if self.members else "User model"
+        raise ShouldRestoreArtefact(
+            f"{who} {self.release_id} answered what is not a number.", "Fit the user model again."
+        )
+
+
+def believed(model: UserModel, training: TrainingSpec, seed: int) -> UserModel:
+    """The model that a policy is trained against, with as much doubt as the specification asks for.
+
+    A model that does not know how far it may be off is returned as it is.
+
+    Args:
+        model: the release.
+        training: ``ensemble`` members answer, ``pessimism`` standard errors are taken off.
+        seed: of the members; equal seeds give equal members.
+    """
+    if training.ensemble == 0 and training.pessimism == 0.0:
+        return model
+    if not knows_its_error(model):
+        return model
+    uncertain = cast("UncertainUserModel", model)
+    rng = np.random.default_rng([seed, _MEMBERS])
+    members = uncertain.plausible(training.ensemble, rng) if training.ensemble else ()
+    return BelievedUserModel(uncertain, members, training.pessimism)
+
+
+def knows_its_error(model: UserModel) -> bool:
+    """Whether a model is an ``UncertainUserModel`` whose release says how far it may be off."""
+    if not hasattr(model, "plausible"):
+        return False
+    try:
+        cast("UncertainUserModel", model).plausible(1, np.random.default_rng(0))
+    except ShouldRestoreArtefact:
+        return False
+    return True
+
+
+def _together(parts: list[Responses]) -> Responses:
+    present = [part.present for part in parts]
+    known = [one for one in present if one is not None]
+    return Responses(
+        signals=np.concatenate([part.signals for part in parts]),
+        reward=np.concatenate([part.reward for part in parts]),
+        context=np.concatenate([part.context for part in parts]),
+        ended=np.concatenate([part.ended for part in parts]),
+        present=np.concatenate(known) if len(known) == len(parts) else None,
+    )
