@@ -154,6 +154,7 @@ def inputs_sha256(episodes: EncodedEpisodes, followed: Following | None = None) 
     nothing.
     """
     after: tuple[np.ndarray[Any, Any], ...] = ()
+    slate = () if episodes.slate is None else (episodes.slate,)
     if followed is not None:
         known = np.where((followed.row >= 0)[:, None], followed.context[followed.row], 0.0)
         after = (known, followed.wait, followed.observed)
@@ -166,6 +167,7 @@ def inputs_sha256(episodes: EncodedEpisodes, followed: Following | None = None) 
         np.round(episodes.signals, 9),
         np.round(episodes.reward, 9) + 0.0,
         episodes.timestamp,
+        *slate,
         *after,
     ):
         total.update(f"{array.dtype.str}{array.shape}".encode())

@@ -28,11 +28,12 @@ from rl.encoders import layout
 from synthetic.noise import SealedNoise
 from synthetic.people import PeopleEpisodes, following, gather, people_of
 from synthetic.quality.auc import auc
-from synthetic.user_model.features import FeatureMap, feature_map
+from synthetic.user_model.features import FeatureMap
 from synthetic.user_model.nights import MEMORY_NIGHTS, Released, play_nights
 from synthetic.user_model.outcomes import outcomes_of
 from synthetic.user_model.reference_fit import reference_fit
 from synthetic.user_model.weights import Weights, logits_of, unflatten
+from synthetic.user_model.widest import feature_map
 
 YEAR = 365
 HELD_OUT = 3_000

@@ -191,4 +191,5 @@ def _features(spec: LoopSpec, canaries: int) -> FeatureMap:
         moving=np.zeros(0, dtype=np.int64),
         history=None,
         by_action=False,
+        described=np.eye(len(spec.actions)),
     )

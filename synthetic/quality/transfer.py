@@ -15,7 +15,7 @@ from synthetic.quality.auc import auc_by_resample
 from synthetic.quality.logistic import fit_logistic
 from synthetic.quality.prediction import accepted
 from synthetic.quality.resampling import Resampler, nothing
-from synthetic.user_model.features import public_projection
+from synthetic.user_model.widest import public_projection
 
 MOST_ROWS = 10_000
 _MOST_INTERACTIONS = 160

@@ -1,9 +1,12 @@
 """Public features of the user model: what each head sees of a context and an action.
 
 Privacy charges for width, so the number of parameters is held under ``privacy.parameter_limit`` by a
-public rule (``feature_map``). Wide heads (signals and acceptance) see the action, how much of late was
-like it, and the interacting dimensions by action; what else the context holds moves all wide heads
-alike, by one vector that they share, until the limit pays for one each. Narrow heads (presence,
+public rule (``synthetic.user_model.widest``). Wide heads (signals and acceptance) see the action, what
+the loop declares it to be like, how much of late was like it, and a pairing's partners by their mean
+descriptors. What else moves them moves them alike, by one vector that they share, until the limit pays
+for one each: the context, and the interacting dimensions by declared feature, by action and by
+descriptor. So an action that was never seen has a level and interactions, from its features. Where
+nothing is declared, every wide head has interactions by action of its own. Narrow heads (presence,
 journey end) see the action's kind; next contexts see the dimension's own value, where the person
 rests, and the kind.
 
@@ -13,31 +16,37 @@ likely to be large: of all scalings that one loses least to noise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from everloop.contracts.actions import ActionKind
-from everloop.contracts.datasets import Bool, EncodingLayout, Float, Float32, Int
-from everloop.contracts.errors import ShouldFixArgument, ShouldFixLoopSpec
-from everloop.contracts.loop_spec import FieldKind, LoopSpec, Silence
+from everloop.contracts.datasets import Float, Float32, Int
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.loop_spec import LoopSpec, Silence
 
 INTERCEPT_SCALE = 0.17
 CONTEXT_SCALE = 0.14
 ACTION_SCALE = 1.15
+DESCRIBED_ACTION_SCALE = 0.8
+LEVEL_SCALE = 0.3
 REPETITION_SCALE = 1.15
 INTERACTION_SCALE = 4.6
+EACH_SCALE = 2.3
+ALIKE_SCALE = 4.6
+APART_SCALE = 1.2
+PARTNER_SCALE = 0.8
+MET_SCALE = 4.6
 NARROW_SCALE = 1.15
 RESTING_SCALE = 2.3
 MOVED_SCALE = 1.15
-"""Scales of single features, the last two of next contexts' heads: own values and action. Chosen on
-made-up products with a known truth, never on a product's own log."""
+"""Scales of single features. Actions, and interactions by action of each head's own, where nothing is
+declared (``ACTION``, ``INTERACTION``); where features are: actions, features, interactions by feature of
+each head's own (``EACH``), the shared ones by feature (``ALIKE``) and by action (``APART``). Partners
+alone and with interacting dimensions. The last two are of next contexts' heads: own values and action.
+Chosen on made-up products with a known truth, never on a product's own log."""
 
-INTERACTIONS_SHARE = 2.0 / 3.0
-"""Most that interactions may take of the limit, so that something is left for the smaller heads."""
 KINDS = tuple(ActionKind)
-_CONTEXT_ORDER = ("history", "number", "cycle", "category", "vector", "missing")
-_PROJECTION = 20_260_101
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +76,11 @@ class FeatureMap:
         moving: (m,) dimensions whose next value is learned.
         history: first dimension of the history block and the interactions it sums up; ``None``: none.
         by_action: narrow and motion heads see the action itself, not its kind.
+        described: (A, F) public features of each action, through which interactions go; the identity
+            where the loop declares none.
+        each: every wide head has interactions of its own.
+        descriptors: Z, how many numbers describe a pairing's partners; 0: they are not seen.
+        meeting: descriptors interact with the interacting dimensions, for all wide heads alike.
     """
 
     kinds: Int
@@ -78,6 +92,10 @@ class FeatureMap:
     moving: Int
     history: tuple[int, int] | None
     by_action: bool
+    described: Float
+    each: bool = True
+    descriptors: int = 0
+    meeting: bool = False
 
     @property
     def actions(self) -> int:
@@ -94,15 +112,46 @@ class FeatureMap:
         return self.signals + 1 + self.presences
 
     @property
+    def declared(self) -> bool:
+        """Whether the loop says what actions are like."""
+        return not np.array_equal(self.described, np.eye(self.actions))
+
+    @property
+    def wide_blocks(self) -> dict[str, slice]:
+        """Columns of the wide features: actions (A), declared features (F), repetition, partners (Z),
+        interactions of each head's own (F k', feature by feature), context of its own (g')."""
+        described = self.described.shape[1]
+        return _blocks(
+            action=self.actions,
+            level=described * self.declared,
+            repetition=self.history is not None,
+            partner=self.descriptors,
+            crossed=described * len(self.interacting) * self.each,
+            own=len(self.own),
+        )
+
+    @property
+    def shared_blocks(self) -> dict[str, slice]:
+        """Columns of the shared features: 1, context (g), interactions by declared feature (F k'), by
+        action (A k'), by descriptor (Z k')."""
+        inner = len(self.interacting)
+        return _blocks(
+            one=1,
+            context=len(self.context),
+            alike=self.described.shape[1] * inner * self.declared,
+            apart=self.actions * inner * self.declared,
+            met=self.descriptors * inner * self.meeting,
+        )
+
+    @property
     def width(self) -> int:
-        """F = A (1 + k') + g' + 1 if there is a history."""
-        inner = 1 + len(self.interacting)
-        return self.actions * inner + len(self.own) + (self.history is not None)
+        """W, what ``wide_blocks`` add up to."""
+        return int(self.wide_blocks["own"].stop)
 
     @property
     def shared_width(self) -> int:
-        """G = 1 + g."""
-        return 1 + len(self.context)
+        """G, what ``shared_blocks`` add up to."""
+        return int(self.shared_blocks["met"].stop)
 
     @property
     def groups(self) -> Int:
@@ -123,7 +172,7 @@ class FeatureMap:
 
     @property
     def parameters(self) -> int:
-        """(S + 1) F + G + (M + 1) N + m D."""
+        """(S + 1) W + G + (M + 1) N + m D."""
         return (
             (self.signals + 1) * self.width
             + self.shared_width
@@ -133,50 +182,89 @@ class FeatureMap:
 
     def same(self, other: FeatureMap) -> bool:
         """Whether weights of one fit the other and mean the same."""
-        mine, theirs = ((f.signals, f.presences, f.history, f.by_action) for f in (self, other))
-        names = ("kinds", "context", "own", "interacting", "moving")
-        return mine == theirs and all(
-            np.array_equal(getattr(self, name), getattr(other, name)) for name in names
+        return all(
+            np.array_equal(getattr(self, field.name), getattr(other, field.name))
+            if isinstance(getattr(self, field.name), np.ndarray)
+            else getattr(self, field.name) == getattr(other, field.name)
+            for field in fields(self)
         )
 
-    def of(self, context: Float32, action: Int, resting: Float32 | None = None) -> Features:
+    def of(
+        self,
+        context: Float32,
+        action: Int,
+        resting: Float32 | None = None,
+        slate: Float32 | None = None,
+    ) -> Features:
         """Features of n contexts (n, d) and actions (n,) of people who rest at ``resting`` (n, d).
 
-        Without ``resting`` everyone is where they rest.
+        Without ``resting`` everyone is where they rest; ``slate`` (n, Z) are the mean descriptors of
+        whom a pairing suggests, average people without it, and nothing to other actions.
 
         Raises:
-            ShouldFixArgument: the contexts have another width.
+            ShouldFixArgument: the contexts or slates have another width.
         """
         if context.ndim != 2 or context.shape[1] != self.context.shape[1]:
             raise ShouldFixArgument(
                 f"A context of shape {context.shape} is not (n, {self.context.shape[1]}).",
                 "Encode it with the encoder that the user model was fitted with.",
             )
+        if (
+            slate is not None
+            and self.descriptors
+            and slate.shape != (len(context), self.descriptors)
+        ):
+            raise ShouldFixArgument(
+                f"A slate of shape {slate.shape} is not ({len(context)}, {self.descriptors}).",
+                "Describe every partner by the loop's candidates.descriptors and take their mean.",
+            )
         rests = context if resting is None else resting
         whole = context.astype(np.float64)
-        again = self._repetition(whole, action)
+        again, met = self._repetition(whole, action), self._partners(len(whole), action, slate)
+        crossed = _products(self.described[action], whole @ self.interacting.T)
         return Features(
-            wide=self._wide(whole, action, again),
-            shared=np.concatenate(
-                [np.full((len(whole), 1), INTERCEPT_SCALE), whole @ self.context.T * CONTEXT_SCALE],
-                axis=1,
-            ),
+            wide=self._wide(whole, action, again, met, crossed),
+            shared=self._shared(whole, action, met, crossed),
             narrow=np.concatenate([self._group(action) * NARROW_SCALE, again], axis=1),
             motion=self._motion(whole, rests.astype(np.float64), action),
         )
 
-    def _wide(self, whole: Float, action: Int, again: Float) -> Float:
-        rows, first = np.arange(len(whole)), self.actions + again.shape[1]
-        inner, last = len(self.interacting), self.width - len(self.own)
+    def _wide(self, whole: Float, action: Int, again: Float, met: Float, crossed: Float) -> Float:
+        blocks = self.wide_blocks
         wide = np.zeros((len(whole), self.width))
-        wide[rows, action] = ACTION_SCALE
-        wide[:, self.actions : first] = again
-        if inner:
-            crossed = wide[:, first:last].reshape(len(whole), self.actions, inner)
-            crossed[rows, action] = whole @ self.interacting.T * INTERACTION_SCALE
-            wide[:, first:last] = crossed.reshape(len(whole), -1)
-        wide[:, last:] = whole @ self.own.T * CONTEXT_SCALE
+        wide[np.arange(len(whole)), action] = (
+            DESCRIBED_ACTION_SCALE if self.declared else ACTION_SCALE
+        )
+        if self.declared:
+            wide[:, blocks["level"]] = self.described[action] * LEVEL_SCALE
+        wide[:, blocks["repetition"]] = again
+        wide[:, blocks["partner"]] = met * PARTNER_SCALE
+        if self.each:
+            wide[:, blocks["crossed"]] = crossed * (
+                EACH_SCALE if self.declared else INTERACTION_SCALE
+            )
+        wide[:, blocks["own"]] = whole @ self.own.T * CONTEXT_SCALE
         return wide
+
+    def _shared(self, whole: Float, action: Int, met: Float, crossed: Float) -> Float:
+        blocks, projected = self.shared_blocks, whole @ self.interacting.T
+        shared = np.zeros((len(whole), self.shared_width))
+        shared[:, 0] = INTERCEPT_SCALE
+        shared[:, blocks["context"]] = whole @ self.context.T * CONTEXT_SCALE
+        if self.declared:
+            shared[:, blocks["alike"]] = crossed * ALIKE_SCALE
+            alone = _products(np.eye(self.actions)[action], projected)
+            shared[:, blocks["apart"]] = alone * APART_SCALE
+        if self.meeting:
+            shared[:, blocks["met"]] = _products(met, projected) * MET_SCALE
+        return shared
+
+    def _partners(self, n: int, action: Int, slate: Float32 | None) -> Float:
+        """(n, Z) mean descriptors of a pairing's partners; 0 for other actions and average people."""
+        if slate is None or not self.descriptors:
+            return np.zeros((n, self.descriptors))
+        pairing = self.kinds[action] == KINDS.index(ActionKind.SUGGEST_PAIRING)
+        return np.where(pairing[:, None], slate.astype(np.float64), 0.0)
 
     def _repetition(self, whole: Float, action: Int) -> Float:
         """(n, 1) share of the last interactions that were of this action's kind; (n, 0) without."""
@@ -204,102 +292,15 @@ def missing_types(spec: LoopSpec) -> tuple[int, ...]:
     return tuple(i for i, s in enumerate(spec.signals) if s.silence is Silence.MISSING)
 
 
-def feature_map(
-    spec: LoopSpec,
-    interacting: Bool,
-    layout: EncodingLayout | None = None,
-    hidden: int | None = None,
-) -> FeatureMap:
-    """The widest features that fit ``spec.privacy.parameter_limit``.
-
-    Added in this order while they fit: what the last interactions were like, interactions (projected to
-    fewer where they would take more than two thirds), next contexts, the shared context (history,
-    numbers, cycles, categories, vectors, then missing indicators), narrow heads by action, a context
-    of each wide head's own.
-
-    Args:
-        spec: the loop.
-        interacting: (d,) which context dimensions may interact with actions; they are those that move.
-        layout: what the dimensions mean; ``None``: none is a history, all are of one order.
-        hidden: units of a hidden layer that takes the place of interactions: the shared context then
-            begins with the interacting dimensions and takes half of the room, the units the rest;
-            ``None``: no hidden layer.
-
-    Raises:
-        ShouldFixLoopSpec: not even the actions fit.
-    """
-    limit, width, inner = spec.privacy.parameter_limit, len(interacting), int(interacting.sum())
-    order = _context_order(interacting, layout)
-    if hidden is not None:
-        order = np.concatenate([np.flatnonzero(interacting), order])
-    nothing = np.zeros((0, width))
-
-    def made(
-        crossed: int = 0,
-        kept: int = 0,
-        moving: bool = False,
-        history: bool = False,
-        by_action: bool = False,
-        own: bool = False,
-    ) -> FeatureMap:
-        return FeatureMap(
-            kinds=np.array([KINDS.index(a.kind) for a in spec.actions], dtype=np.int64),
-            signals=len(spec.signals),
-            presences=len(missing_types(spec)),
-            context=np.eye(width)[order[:kept]],
-            own=np.eye(width)[order] if own else nothing,
-            interacting=public_projection(inner, crossed) @ np.eye(width)[interacting],
-            moving=np.flatnonzero(interacting) if moving else np.zeros(0, dtype=np.int64),
-            history=_history_of(spec, layout) if history else None,
-            by_action=by_action,
-        )
-
-    if made().parameters > limit:
-        raise ShouldFixLoopSpec(
-            f"privacy.max_parameters={limit} is below {made().parameters}, what {len(spec.signals)} "
-            f"signal types and {len(spec.actions)} actions need without any context.",
-            "Raise it, or declare fewer actions or signals.",
-        )
-    history = made(history=True).parameters <= limit
-    room = min(limit - made(history=history).parameters, int(INTERACTIONS_SHARE * limit))
-    each = (len(spec.signals) + 1) * len(spec.actions)
-    crossed = min(inner, room // each) if hidden is None else 0
-    moving = made(crossed, moving=True, history=history).parameters <= limit
-    left = limit - made(crossed, 0, moving, history).parameters
-    if hidden is not None:
-        kept = min(len(order), max(inner, left // (2 * (hidden + 1))))
-        return made(crossed, kept, moving, history)
-    kept = min(len(order), left)
-    by_action = made(crossed, kept, moving, history, by_action=True).parameters <= limit
-    own = made(crossed, kept, moving, history, by_action, own=True).parameters <= limit
-    return made(crossed, kept, moving, history, by_action, own)
+def _blocks(**sizes: int) -> dict[str, slice]:
+    """Columns of blocks of the given sizes, one after another."""
+    ends = np.cumsum([int(size) for size in sizes.values()]).tolist()
+    return {
+        name: slice(int(end) - int(size), int(end))
+        for (name, size), end in zip(sizes.items(), ends, strict=True)
+    }
 
 
-def public_projection(width: int, to: int) -> Float:
-    """(to, width) public matrix: the identity if nothing is dropped, else random signs/sqrt(to).
-
-    Johnson-Lindenstrauss, from no data.
-    """
-    if to == width:
-        return np.eye(width)
-    rng = np.random.default_rng([_PROJECTION, width, to])
-    signs: Float = np.where(rng.integers(0, 2, (to, width)) == 1, 1.0, -1.0)
-    return np.asarray(signs / np.sqrt(max(to, 1)), dtype=np.float64)
-
-
-def _context_order(interacting: Bool, layout: EncodingLayout | None) -> Int:
-    """Dimensions that do not interact, those that tell most first."""
-    outside = np.flatnonzero(~interacting)
-    if layout is None:
-        return outside
-    rank = np.zeros(layout.width, dtype=np.int64)
-    for block in layout.blocks:
-        rank[block.dimensions] = _CONTEXT_ORDER.index(block.kind)
-    return np.asarray(outside[np.argsort(rank[outside], kind="stable")])
-
-
-def _history_of(spec: LoopSpec, layout: EncodingLayout | None) -> tuple[int, int] | None:
-    blocks = () if layout is None else layout.of_kind("history")
-    if not blocks or spec.field(blocks[0].field).kind is not FieldKind.HISTORY:
-        return None
-    return blocks[0].start, spec.field(blocks[0].field).width
+def _products(left: Float, right: Float) -> Float:
+    """(n, a b) all products of (n, a) and (n, b) numbers, those of the first left one first."""
+    return np.asarray((left[:, :, None] * right[:, None, :]).reshape(len(left), -1))

@@ -112,6 +112,10 @@ def _features_as_tensors(features: FeatureMap) -> Tensors:
         "moving": features.moving,
         "history": np.array(history, dtype=np.int64),
         "by_action": np.array([features.by_action]),
+        "described_matrix": features.described,
+        "descriptors": np.array([features.descriptors], dtype=np.int64),
+        "meeting": np.array([features.meeting]),
+        "each": np.array([features.each]),
     }
 
 
@@ -127,6 +131,10 @@ def _features_from(tensors: Tensors, signals: int) -> FeatureMap:
         moving=tensors["moving"].astype(np.int64),
         history=(history[0], history[1]) if history else None,
         by_action=bool(tensors["by_action"][0]),
+        described=tensors["described_matrix"].astype(np.float64),
+        descriptors=int(tensors["descriptors"][0]),
+        meeting=bool(tensors["meeting"][0]),
+        each=bool(tensors["each"][0]),
     )
 
 

@@ -1,7 +1,7 @@
 """People made up from public bounds and a released user model, for figures that may read no log.
 
-Contexts are drawn within the public bounds of their kind, actions uniformly, and responses from the
-model itself.
+Contexts are drawn within the public bounds of their kind, actions uniformly, partners around the
+average, and responses from the model itself.
 """
 
 from __future__ import annotations
@@ -43,16 +43,17 @@ def made_people(
     resting = made_contexts(width, people, rng, layout)
     context, late = resting, spec.journeys.ends_after_hours / 24.0 + 1.0
     day = np.zeros(people)
-    kept: list[tuple[Float32, Float, Float, Float, Float]] = []
+    kept: list[tuple[Float32, Float, Float, Float, Float, Float32]] = []
     for _ in range(each):
         action = rng.integers(0, actions, people)
-        answers = model.respond(resting, context, action, rng)
+        slate = made_slates(model.features.descriptors, people, rng)
+        answers = model.respond(resting, context, action, rng, slate)
         heard = (
             answers.signals
             if answers.present is None
             else np.where(answers.present, answers.signals, np.nan)
         )
-        kept.append((context, action.astype(np.float64), answers.reward, heard, day))
+        kept.append((context, action.astype(np.float64), answers.reward, heard, day, slate))
         day = day + np.where(answers.ended, late, 1.0 / 24.0)
         context = answers.context
     columns = [np.concatenate(list(column)) for column in zip(*kept, strict=True)]
@@ -85,10 +86,16 @@ def made_contexts(
     return made.astype(np.float32)
 
 
+def made_slates(descriptors: int, count: int, rng: np.random.Generator) -> Float32:
+    """(count, Z) mean descriptors of made-up partners."""
+    made = np.clip(SPREAD * rng.standard_normal((count, descriptors)), -1.0, 1.0)
+    return made.astype(np.float32)
+
+
 def _gathered(
     spec: LoopSpec, model: ResponseModel, people: int, each: int, columns: list[Float]
 ) -> PeopleEpisodes:
-    context, action, reward, signals, day = columns
+    context, action, reward, signals, day, slate = columns
     rows = people * each
     episodes = EncodedEpisodes(
         episode_id=np.array([str(row) for row in range(rows)], dtype=np.str_),
@@ -105,5 +112,6 @@ def _gathered(
         comparison=np.zeros(rows, dtype=np.bool_),
         timestamp=day * _DAY,
         encoder="made up",
+        slate=slate.astype(np.float32) if model.features.descriptors else None,
     )
     return gather(episodes, people_of(episodes), each, following(episodes, until=np.inf))

@@ -16,7 +16,7 @@ from everloop.contracts.datasets import Bool, EncodingLayout, Float, Int
 from everloop.contracts.errors import ShouldFixArgument, ShouldFixLoopSpec
 from everloop.contracts.loop_spec import LoopSpec
 from synthetic.user_model.facts import ReleaseFacts
-from synthetic.user_model.features import CONTEXT_SCALE, FeatureMap, Features, feature_map
+from synthetic.user_model.features import CONTEXT_SCALE, FeatureMap, Features
 from synthetic.user_model.released import ReleasedUserModel
 from synthetic.user_model.uncertainty import Uncertainty
 from synthetic.user_model.weights import (
@@ -27,6 +27,7 @@ from synthetic.user_model.weights import (
     row_of,
     unflatten,
 )
+from synthetic.user_model.widest import feature_map
 
 _FIRST = 20_260_103
 SHARED_GAIN = 1.5 / CONTEXT_SCALE

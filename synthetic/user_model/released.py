@@ -56,11 +56,13 @@ class ReleasedUserModel(ResponseModel):
         known = required(self.uncertainty, self.release_id)
         return tuple(self.moved(one) for one in known.drawn(self._heads.flat, count, rng))
 
-    def reward_standard_error(self, context: Float32, action: Int) -> Float:
+    def reward_standard_error(
+        self, context: Float32, action: Int, slate: Float32 | None = None
+    ) -> Float:
         """(n,) standard error of the expected reward by noise and sampling error, delta method.
 
         Raises:
             ShouldRestoreArtefact: the release does not say how far it may be off.
         """
         known = required(self.uncertainty, self.release_id)
-        return known.standard_error(self.reward_gradient(context, action))
+        return known.standard_error(self.reward_gradient(context, action, slate))

@@ -88,34 +88,40 @@ class ResponseModel:
         self._patterns = self._present_patterns()
         self._moving = moving
 
-    def expected_signals(self, context: Float32, action: Int) -> Float:
+    def expected_signals(
+        self, context: Float32, action: Int, slate: Float32 | None = None
+    ) -> Float:
         """(n, S) expected mean of each type, given that it is present."""
-        return self._low + self._span * self._believed(context, action).shares
+        return self._low + self._span * self._believed(context, action, slate=slate).shares
 
-    def presence(self, context: Float32, action: Int) -> Float:
+    def presence(self, context: Float32, action: Int, slate: Float32 | None = None) -> Float:
         """(n, S) probability that each type counts; 1 where silence means zero."""
-        return self._believed(context, action).present
+        return self._believed(context, action, slate=slate).present
 
-    def acceptance(self, context: Float32, action: Int) -> Float:
+    def acceptance(self, context: Float32, action: Int, slate: Float32 | None = None) -> Float:
         """(n,) probability that the reward reaches ``reward.success_at``."""
-        return self._believed(context, action).accepted
+        return self._believed(context, action, slate=slate).accepted
 
     def end_chance(self, context: Float32, action: Int) -> Float:
         """(n,) probability that the person's journey ends after the decision."""
         return self._believed(context, action).ends
 
-    def expected_reward(self, context: Float32, action: Int) -> Float:
+    def expected_reward(self, context: Float32, action: Int, slate: Float32 | None = None) -> Float:
         """(n,) sum over the patterns of presence of their probability times the weighted mean.
 
         Types are present independently of each other given what presence heads see. A pattern without
         any type has no reward: the others are renormalised.
         """
-        return self._reward_of(self._heads.logits(self.features.of(context, action)))
+        return self._reward_of(self._heads.logits(self.features.of(context, action, slate=slate)))
 
-    def reward_gradient(self, context: Float32, action: Int) -> Float:
+    def next_context(self, context: Float32, action: Int) -> Float:
+        """(n, m) expected next values of the ``features.moving`` dimensions, of people at rest."""
+        return self._believed(context, action).following
+
+    def reward_gradient(self, context: Float32, action: Int, slate: Float32 | None = None) -> Float:
         """(n, p) gradient of the expected reward by the parameters, its derivatives by logits taken
         by central differences."""
-        seen = self.features.of(context, action)
+        seen = self.features.of(context, action, slate=slate)
         logits = self._heads.logits(seen)
         slope = np.zeros_like(logits)
         signals = len(self._weight)
@@ -132,7 +138,12 @@ class ResponseModel:
         return found
 
     def respond(
-        self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator
+        self,
+        resting: Float32,
+        context: Float32,
+        action: Int,
+        rng: np.random.Generator,
+        slate: Float32 | None = None,
     ) -> Responses:
         """Sample signals (Beta around their means), presence, the next context and the end.
 
@@ -141,7 +152,7 @@ class ResponseModel:
         mean is r + RETENTION (x - r). The history block counts the decision and its reward. Everything
         else stays as it rests.
         """
-        believed = self._believed(context, action, resting)
+        believed = self._believed(context, action, resting, slate)
         shape = np.clip(believed.shares, 1e-3, 1.0 - 1e-3) * CONCENTRATION
         signals = self._low + self._span * rng.beta(shape, CONCENTRATION - shape)
         counts = rng.random(believed.present.shape) < believed.present
@@ -193,8 +204,14 @@ class ResponseModel:
             mass += chance
         return np.asarray(total / mass)
 
-    def _believed(self, context: Float32, action: Int, resting: Float32 | None = None) -> _Believed:
-        logits = self._heads.logits(self.features.of(context, action, resting))
+    def _believed(
+        self,
+        context: Float32,
+        action: Int,
+        resting: Float32 | None = None,
+        slate: Float32 | None = None,
+    ) -> _Believed:
+        logits = self._heads.logits(self.features.of(context, action, resting, slate))
         signals, narrow = len(self._weight), len(self._weight) + 1 + len(self._missing)
         return _Believed(
             shares=expit(logits[:, :signals]),

@@ -50,9 +50,15 @@ def samples_of(spec: LoopSpec, features: FeatureMap, people: PeopleEpisodes) -> 
     decided = (people.rows >= 0).sum(axis=1)
     counts = np.minimum(decided / SETTLED_DECISIONS, 1.0)
     weight[:, features.end] *= np.repeat(counts, people.rows.shape[1])
+    slate = people.episodes.slate
     return Samples(
         people=len(people),
-        seen=features.of(context, people.episodes.action[rows], resting),
+        seen=features.of(
+            context,
+            people.episodes.action[rows],
+            resting,
+            None if slate is None else slate[rows],
+        ),
         target=found.target,
         weight=weight,
     )

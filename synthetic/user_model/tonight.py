@@ -25,19 +25,19 @@ from synthetic.people import (
 )
 from synthetic.release import Night, mechanism_of, note_of, release
 from synthetic.user_model.facts import ReleaseFacts
-from synthetic.user_model.features import feature_map
 from synthetic.user_model.file import load_user_model, save_user_model
 from synthetic.user_model.linear import LinearUserModel
 from synthetic.user_model.mlp import MlpUserModel, cold_mlp_weights, mlp_features
 from synthetic.user_model.nights import night_rate
 from synthetic.user_model.noise_covariance import noise_share, uncertainty_of
 from synthetic.user_model.weights import cold_weights
+from synthetic.user_model.widest import feature_map
 
 __all__ = ["LinearUserModel", "load_user_model", "release_user_model"]
 
 STAGE = "user_model"
-_PRODUCT = {"name", "context", "actions", "signals", "reward", "privacy", "journeys"}
-MECHANISM_VERSION = 3
+_PRODUCT = {"name", "context", "actions", "signals", "reward", "privacy", "journeys", "candidates"}
+MECHANISM_VERSION = 4
 """Rises whenever the same inputs would give another release."""
 
 

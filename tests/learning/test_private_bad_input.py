@@ -130,7 +130,7 @@ def crowd_and_one(rows_of_one: int) -> EncodedEpisodes:
     many = {
         field.name: getattr(crowd, field.name)[copies]
         for field in dataclasses.fields(crowd)
-        if field.name not in ("people", "interacting", "encoder")
+        if field.name not in ("people", "interacting", "encoder", "slate")
     }
     many["timestamp"] = 86_400.0 * np.arange(len(copies)) / len(copies)
     return dataclasses.replace(crowd, **many)
@@ -197,7 +197,7 @@ def test_identical_people_are_a_release_like_any_other(nights: Nights) -> None:
     same = {
         field.name: getattr(crowd, field.name)[first]
         for field in dataclasses.fields(crowd)
-        if field.name not in ("people", "person", "interacting", "encoder", "episode_id")
+        if field.name not in ("people", "person", "interacting", "encoder", "episode_id", "slate")
     }
     path, note = nights.run(dataclasses.replace(crowd, **same))
     assert note.people == 60

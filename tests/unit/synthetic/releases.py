@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from synthetic.user_model.facts import ReleaseFacts
-from synthetic.user_model.features import feature_map
 from synthetic.user_model.linear import LinearUserModel
 from synthetic.user_model.uncertainty import Uncertainty
 from synthetic.user_model.weights import Weights, unflatten
+from synthetic.user_model.widest import feature_map
 from tests.unit.synthetic.world import INTERACTING, SPEC
 
 FEATURES = feature_map(SPEC, INTERACTING)

@@ -132,7 +132,7 @@ def test_a_person_with_many_decisions_counts_once() -> None:
     many = EncodedEpisodes(
         **{
             f.name: getattr(held, f.name)
-            if f.name in ("people", "interacting", "encoder")
+            if f.name in ("people", "interacting", "encoder", "slate")
             else getattr(held, f.name)[often]
             for f in dataclasses.fields(held)
         }

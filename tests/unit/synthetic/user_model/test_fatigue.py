@@ -16,9 +16,9 @@ from rl.encoders import layout
 from rl.encoders.context import encoder_of
 from synthetic.journeys import Journeys, roll_out
 from synthetic.people import gather, people_of
-from synthetic.user_model.features import feature_map
 from synthetic.user_model.linear import LinearUserModel
 from synthetic.user_model.reference_fit import reference_fit
+from synthetic.user_model.widest import feature_map
 from tests.made_releases import made_episodes
 from tests.unit.synthetic.releases import FACTS
 

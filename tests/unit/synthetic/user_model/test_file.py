@@ -15,10 +15,10 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.loops import load
 from rl.encoders import layout
 from rl.encoders.context import encoder_of
-from synthetic.user_model.features import feature_map
 from synthetic.user_model.file import load_user_model, save_user_model
 from synthetic.user_model.uncertainty import Uncertainty
 from synthetic.user_model.weights import cold_weights, unflatten
+from synthetic.user_model.widest import feature_map
 from tests.unit.synthetic.releases import FACTS, FEATURES, model_of, random_weights
 from tests.unit.synthetic.world import SPEC, contexts
 

@@ -12,11 +12,11 @@ from everloop.contracts.simulation import UserModel
 from everloop.loops import load
 from rl.encoders import encode_context, layout
 from rl.encoders.context import encoder_of
-from synthetic.user_model.features import feature_map
 from synthetic.user_model.linear import LinearUserModel
 from synthetic.user_model.responses import DRIFT, remembered
 from synthetic.user_model.uncertainty import Uncertainty
 from synthetic.user_model.weights import RETENTION, Weights, cold_weights, unflatten
+from synthetic.user_model.widest import feature_map
 from tests.unit.synthetic.releases import FACTS, FEATURES, model_of, random_weights
 from tests.unit.synthetic.world import SPEC, contexts
 
@@ -162,7 +162,7 @@ def test_doing_the_same_again_wears_out() -> None:
     spec = load("companion")
     table = feature_map(spec, encoder_of(spec).interacting, layout(spec))
     tired = cold_weights(spec, table)
-    tired.values[:, len(spec.actions)] = -2.0
+    tired.values[:, table.wide_blocks["repetition"]] = -2.0
     model = LinearUserModel(spec, table, tired, FACTS)
     person = np.zeros((1, 37), np.float32)
     person[0, 14] = 1.0

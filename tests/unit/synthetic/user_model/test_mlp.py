@@ -10,7 +10,6 @@ import pytest
 from everloop.contracts.errors import ShouldFixArgument, ShouldFixLoopSpec
 from everloop.contracts.loop_spec import LoopSpec
 from synthetic.user_model import load_user_model
-from synthetic.user_model.features import feature_map
 from synthetic.user_model.mlp import (
     MlpHeads,
     MlpUserModel,
@@ -21,6 +20,7 @@ from synthetic.user_model.mlp import (
     unflatten_mlp,
 )
 from synthetic.user_model.weights import logits_of
+from synthetic.user_model.widest import feature_map
 from tests.unit.synthetic.user_model.test_tonight import night
 from tests.unit.synthetic.world import INTERACTING, LAYOUT, SPEC, Place, contexts, make
 

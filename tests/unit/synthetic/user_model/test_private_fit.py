@@ -16,7 +16,7 @@ from everloop.contracts.loop_spec import LoopSpec, Silence
 from everloop.contracts.privacy import GaussianMechanism, Mechanism, SubsampledGaussianMechanism
 from synthetic.noise import Noise, SealedNoise
 from synthetic.people import gather, people_of
-from synthetic.user_model.features import FeatureMap, feature_map
+from synthetic.user_model.features import FeatureMap
 from synthetic.user_model.private_fit import private_fit
 from synthetic.user_model.samples import SETTLED_DECISIONS
 from synthetic.user_model.schedule import MOMENTUM, averaged_steps, noise_response
@@ -28,6 +28,7 @@ from synthetic.user_model.weights import (
     shapes,
     unflatten,
 )
+from synthetic.user_model.widest import feature_map
 from tests.unit.synthetic.releases import FEATURES, random_weights
 from tests.unit.synthetic.world import INTERACTING, SPEC, make
 
