@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 
 from everloop.contracts.datasets import Float32, Int
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from rl.constraints import constraints_of
 from rl.encoders import encode_context
-from rl.environment import JourneyBatch, JourneySource, JourneyVectorEnv
+from rl.environment import JourneyBatch, JourneyEnv, JourneySource, JourneyVectorEnv
 from rl.environment.clock import Arrivals
 from tests.learning.worlds import Answer, World, never, people
 from tests.unit.rl.constraints.worlds import DAY, HOUR, constrained, limit, raw_limited
@@ -169,6 +170,16 @@ def test_journeys_under_limits_repeat_from_a_seed() -> None:
 
     np.testing.assert_array_equal(play(1), play(1))
     assert not np.array_equal(play(1), play(2))
+
+
+# it warns that the environment is not registered under a name
+@pytest.mark.filterwarnings("ignore:.*spec.*:UserWarning")
+def test_the_single_view_passes_gymnasiums_checker_under_constraints() -> None:
+    spec = constrained(
+        [limit("intervention", "recommend_hive", "suggest_pairing", per_day=0)],
+        [{"field": "pulse", "never": ["walk"], "at_least": 50}],
+    )
+    check_env(JourneyEnv(source_of(spec)), skip_render_check=True)
 
 
 def test_undeclared_constraints_cost_no_random_number() -> None:
