@@ -2,8 +2,8 @@
 
 What a person met is read from the database, which all workers share, and completed by what this process
 answered and hasn't stored. Where it can't be read, every limited action is taken away. Two workers that
-are asked about one person within the same few milliseconds may each not see the other's decision: so
-many workers, so often at most may a limit be passed by such questions.
+are asked about one person within the milliseconds of a commit don't see each other's decision: W workers
+let through at most W times what one would.
 """
 
 from __future__ import annotations
