@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ TUNABLE: Mapping[str, tuple[str, ...]] = {
 }
 """Section -> keys. No other section may vary: the releases depend on it, or the policy does not."""
 
-SHAPES = ("training.hidden",)
+FROM_THE_START = ("training.hidden", "training.head_start")
 """Settings that a training cannot change half-way."""
 
 _FORM = re.compile(r"\s*([a-z_]+\.[a-z_]+)\s*=\s*([a-z]+)\((.*)\)\s*")
@@ -83,11 +83,11 @@ class Dimension:
 
     @property
     def probes(self) -> tuple[Value, ...]:
-        """Values that show whether the setting takes what the dimension gives: ends and one between."""
+        """Values that show whether the setting takes what the dimension gives: its ends and one between."""
         if self.kind in {"choice", "randint"}:
             return self.values
         low, high = (float(value) for value in self.values)
-        return (low, low + _GOLDEN * (high - low), high)
+        return (low, high, low + _GOLDEN * (high - low))
 
     def nearest(self, value: Value) -> Value:
         """A value within the dimension."""
@@ -171,8 +171,7 @@ def _dimension(text: str) -> Dimension:
 
 
 def _value(text: str) -> Value:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        return text
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else text
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text

@@ -32,7 +32,7 @@ from everloop.contracts.simulation import ProfileBatch, UserModel
 from rl.ppo.cluster import connected
 from rl.ppo.result import TrainingResult
 from rl.ppo.training import finish
-from rl.tune.space import SHAPES, Dimension, SearchSpace, Value
+from rl.tune.space import FROM_THE_START, Dimension, SearchSpace, Value
 from rl.tune.trial import RETURN, PolicyTrial, Task, estimate_of, read_trial
 
 Scheduler = Literal["asha", "pbt"]
@@ -78,10 +78,10 @@ class SweepPlan:
                     f"A population of {self.trials} has no best and worst quarter.",
                     "Give pbt at least 4 trials.",
                 )
-            fixed = sorted({d.setting for d in self.space.dimensions} & set(SHAPES))
+            fixed = sorted({d.setting for d in self.space.dimensions} & set(FROM_THE_START))
             if fixed:
                 raise ShouldFixArgument(
-                    f"pbt changes settings half-way, and {fixed[0]} is a network's shape.",
+                    f"pbt changes settings half-way, and {fixed[0]} is for good.",
                     "Leave it out, or use asha.",
                 )
 

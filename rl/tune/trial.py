@@ -18,13 +18,13 @@ from everloop.contracts.evaluation import Estimate
 from everloop.contracts.figures import TrainingPoint
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import ProfileBatch, UserModel
-from rl.belief import believed
 from rl.environment.journeys import JourneySource
 from rl.ppo import checkpoint
 from rl.ppo.checkpoint import CheckpointRecord, TrainerState
+from rl.ppo.head_start import head_start
 from rl.ppo.plan import Plan
 from rl.ppo.session import InProcess
-from rl.ppo.training import point_of
+from rl.ppo.training import plan_of, point_of
 from rl.tune.objective import divided, simulated_return
 from rl.tune.space import Value, applied
 
@@ -60,15 +60,13 @@ class Task:
     def plan(self, settings: Mapping[str, Value]) -> tuple[LoopSpec, Plan]:
         """A trial's specification, and its training on the people who are not judged on."""
         spec = applied(self.spec, settings)
-        model = believed(self.model, spec.training, self.seed)
         people = divided(self.profiles, self.seed)[0]
-        source = JourneySource.of(spec, model, people)
-        return spec, Plan(source, spec.training, spec.exploration, self.seed)
+        return spec, plan_of(spec, self.model, people, people.encoder, self.seed)
 
     def judge(self) -> JourneySource:
         """The held-out people, answering as the sweep's own specification says."""
-        model = believed(self.model, self.spec.training, self.seed)
-        return JourneySource.of(self.spec, model, divided(self.profiles, self.seed)[1])
+        people = divided(self.profiles, self.seed)[1]
+        return plan_of(self.spec, self.model, people, people.encoder, self.seed).source
 
 
 class PolicyTrial(tune.Trainable):
@@ -81,12 +79,14 @@ class PolicyTrial(tune.Trainable):
         torch.set_num_threads(1)
         self._task = task
         self._judge = task.judge()
-        self._curve: tuple[TrainingPoint, ...] = ()
-        self._error = 0.0
         self._begin(config)
 
     def step(self) -> dict[str, Any]:
         """Some iterations, then an evaluation."""
+        if not self._ready:
+            begun = TrainerState(head_start(self._plan), {}, self._plan.learning_rate(0))
+            self._session.resume(begun, 0)
+            self._ready = True
         last = min(len(self._curve) + self._task.every, self._plan.training.iterations)
         for iteration in range(len(self._curve), last):
             started = time.perf_counter()
@@ -120,12 +120,11 @@ class PolicyTrial(tune.Trainable):
         """Continue a checkpoint of this trial, or of a better one with this trial's settings."""
         record, state = read_trial(Path(checkpoint_dir), self._task.fingerprint)
         self._session.resume(state, record.iterations)
-        self._curve, self._error = record.curve, record.propensity_error
+        self._curve, self._error, self._ready = record.curve, record.propensity_error, True
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take other settings; Tune loads a checkpoint next."""
         self._session.close()
-        self._curve, self._error = (), 0.0
         self._begin(new_config)
         return True
 
@@ -134,6 +133,8 @@ class PolicyTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         _, self._plan = self._task.plan(config)
+        self._curve: tuple[TrainingPoint, ...] = ()
+        self._error, self._ready = 0.0, False
         self._session = InProcess(self._plan)
         torch.set_num_threads(1)  # RLlib sets it back
 
