@@ -1,0 +1,118 @@
+"""The user model with its doubts: who answers, what is taken off, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from everloop.contracts.datasets import Float, Float32, Int
+from everloop.contracts.errors import ShouldRestoreArtefact
+from everloop.contracts.loop_spec import TrainingSpec
+from everloop.contracts.simulation import Responses
+from rl.belief import ROWS, BelievedUserModel, believed, knows_its_error
+from tests.learning.worlds import World, identity
+
+CONTEXT = np.zeros((2 * ROWS, 3), dtype=np.float32)
+ACTION = np.zeros(2 * ROWS, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Every reward is ``value``; the standard error of action a is ``error`` (a + 1)."""
+
+    value: float = 0.5
+    error: float = 0.1
+    knows: bool = True
+    release_id: str = "release"
+    parameters: int = 3
+
+    def expected_reward(self, context: Float32, action: Int, slate: Any = None) -> Float:
+        return np.full(len(action), self.value)
+
+    def expected_signals(self, context: Float32, action: Int, slate: Any = None) -> Float:
+        return np.full((len(action), 1), self.value)
+
+    def acceptance(self, context: Float32, action: Int, slate: Any = None) -> Float:
+        return np.full(len(action), self.value)
+
+    def end_chance(self, context: Float32, action: Int) -> Float:
+        return np.full(len(action), 0.25)
+
+    def respond(
+        self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator
+    ) -> Responses:
+        reward = np.full(len(action), self.value)
+        return Responses(reward[:, None], reward, context, np.zeros(len(action), dtype=np.bool_))
+
+    def plausible(self, count: int, rng: np.random.Generator) -> tuple[Constant, ...]:
+        if not self.knows:
+            raise ShouldRestoreArtefact("does not say")
+        return tuple(replace(self, value=v) for v in rng.uniform(-0.5, 0.5, size=count))
+
+    def reward_standard_error(self, context: Float32, action: Int) -> Float:
+        return self.error * (action + 1.0)
+
+
+def training(**given: Any) -> TrainingSpec:
+    return TrainingSpec(**given)
+
+
+def test_members_answer_in_blocks_and_expectations_are_the_releases() -> None:
+    model = believed(Constant(), training(ensemble=4, pessimism=0.0), seed=3)
+    assert isinstance(model, BelievedUserModel)
+    values = {member.expected_reward(CONTEXT[:1], ACTION[:1])[0] for member in model.members}
+    seen: set[float] = set()
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        reward = model.respond(CONTEXT, CONTEXT, ACTION, rng).reward
+        blocks = [set(reward[:ROWS]), set(reward[ROWS:])]
+        assert [len(block) for block in blocks] == [1, 1]
+        seen |= blocks[0] | blocks[1]
+    assert seen == values
+    assert model.expected_reward(CONTEXT[:1], ACTION[:1])[0] == 0.5
+    assert model.expected_signals(CONTEXT[:1], ACTION[:1])[0, 0] == 0.5
+    assert model.acceptance(CONTEXT[:1], ACTION[:1])[0] == 0.5
+    assert model.end_chance(CONTEXT[:1], ACTION[:1])[0] == 0.25
+    assert (model.release_id, model.parameters) == ("release", 3)
+
+
+def test_equal_seeds_have_equal_members() -> None:
+    def members(seed: int) -> list[float]:
+        model = believed(Constant(), training(ensemble=3), seed)
+        assert isinstance(model, BelievedUserModel)
+        return [float(m.expected_reward(CONTEXT[:1], ACTION[:1])[0]) for m in model.members]
+
+    assert members(1) == members(1) != members(2)
+
+
+def test_standard_errors_are_taken_off_and_rewards_stay_in_range() -> None:
+    model = BelievedUserModel(Constant(), (), pessimism=2.0)
+    action = np.array([0, 1, 9])
+    reward = model.respond(CONTEXT[:3], CONTEXT[:3], action, np.random.default_rng(1)).reward
+    np.testing.assert_allclose(reward, [0.5 - 0.2, 0.5 - 0.4, -1.0])
+    np.testing.assert_allclose(model.cautious_reward(CONTEXT[:3], action), reward)
+
+
+def test_a_release_that_does_not_know_its_error_answers_alone() -> None:
+    silent, world = Constant(knows=False), World(identity)
+    for model in (silent, world):
+        assert not knows_its_error(model)  # type: ignore[arg-type]
+        assert believed(model, training(), seed=1) is model  # type: ignore[arg-type]
+    known = Constant()
+    assert believed(known, training(ensemble=0, pessimism=0.0), seed=1) is known
+
+
+@pytest.mark.parametrize("broken", ["member", "error"])
+def test_what_is_not_a_number_is_refused_by_name(broken: str) -> None:
+    nan = float("nan")
+    model = (
+        BelievedUserModel(Constant(), (Constant(value=nan),), 0.0)
+        if broken == "member"
+        else BelievedUserModel(Constant(error=nan), (), 1.0)
+    )
+    wanted = "Member 0 of user model release" if broken == "member" else "standard error"
+    with pytest.raises(ShouldRestoreArtefact, match=wanted):
+        model.respond(CONTEXT, CONTEXT, ACTION, np.random.default_rng(1))
