@@ -57,6 +57,28 @@ class TrainedPolicy(dsl.Artifact):
     schema_version = "0.0.1"
 
 
+class AlternativePolicies(dsl.Artifact):
+    """A folder: ``learned.json`` and, of each learner, a folder with its policy's files; all made from
+    private releases."""
+
+    schema_title = "system.EverloopAlternativePolicies"
+    schema_version = "0.0.1"
+
+
+class ReportOnlyPolicies(dsl.Artifact):
+    """As ``AlternativePolicies``, but learned on the raw log: nothing of it is ever deployed."""
+
+    schema_title = "system.EverloopReportOnlyPolicies"
+    schema_version = "0.0.1"
+
+
+class Comparison(dsl.Artifact):
+    """A ``PolicyComparison`` (JSON)."""
+
+    schema_title = "system.EverloopComparison"
+    schema_version = "0.0.1"
+
+
 class Evaluation(dsl.Artifact):
     """A ``PolicyEvaluation`` (JSON)."""
 

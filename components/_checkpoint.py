@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components._evaluation import COMPARED
 from components._private import provenance_of, released_note
 from everloop.contracts.datasets import DatasetManifest
 from everloop.contracts.documents import read, write, write_atomically
@@ -13,6 +14,7 @@ from everloop.contracts.evaluation import PolicyEvaluation, Verdict
 from everloop.contracts.figures import QualityFigures
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, ModelType
+from everloop.contracts.policy_learning import PolicyComparison
 from everloop.registry.registration import Candidate, register
 from everloop.trust.model_card import AUDIENCES, CARD_FILES, model_card
 from everloop.wiring import Workspace
@@ -32,13 +34,15 @@ def register_candidate(
     """Register the candidate with its files, figures and lineage.
 
     ``artefacts`` are those of ``components/register.py``: dataset, user model, profiles, quality,
-    policy, evaluation, verdict. The checkpoint and its card are written into the folder ``out`` too.
+    policy, evaluation, comparison, verdict. The checkpoint and its card are written into the folder
+    ``out`` too.
     """
-    dataset, user_model, profiles, quality, policy, evaluation, verdict = artefacts
+    dataset, user_model, profiles, quality, policy, evaluation, comparison, verdict = artefacts
     folder = Path(policy.path)
     card = read(PolicyCard, folder / "policy.json")
     manifest = read(DatasetManifest, dataset.path)
     found = read(PolicyEvaluation, evaluation.path)
+    compared = read(PolicyComparison, comparison.path)
     answer = read(Verdict, verdict.path)
     lineage = {
         "dataset": manifest.dataset_id,
@@ -50,6 +54,8 @@ def register_candidate(
         "seed": str(card.seed),
         "weights": card.weights_sha256,
         "version": card.version,
+        "learner": card.learner,
+        COMPARED: " ".join(sorted(policy.version for policy in compared.policies)),
         "logical_date": manifest.logical_date.isoformat(),
     }
     notes = (released_note(user_model.path), released_note(profiles.path))
@@ -81,7 +87,7 @@ def register_candidate(
             model_type=ModelType.INTERVENTION,
             files={name: folder / name for name in names} | {f.name: f for f in card_files},
             served="policy.onnx",
-            performance_metrics=_figures(found, card),
+            performance_metrics=_figures(found, card) | _compared(compared),
             lineage=lineage,
             provenance=provenance,
             verdict=answer.decision.value,
@@ -110,5 +116,20 @@ def _figures(found: PolicyEvaluation, card: PolicyCard) -> dict[str, float]:
             estimate.name: estimate.value,
             f"{estimate.name}_low": estimate.low,
             f"{estimate.name}_high": estimate.high,
+        }
+    return figures
+
+
+def _compared(compared: PolicyComparison) -> dict[str, float]:
+    """What every learner would have earned more than the baseline, and what privacy cost."""
+    figures = {"compared": float(len(compared.policies))}
+    named = [(f"difference_of_{p.learner}", p.evaluation.difference) for p in compared.policies]
+    if compared.privacy_cost is not None:
+        named.append(("privacy_cost", compared.privacy_cost))
+    for name, estimate in named:
+        figures |= {
+            name: estimate.value,
+            f"{name}_low": estimate.low,
+            f"{name}_high": estimate.high,
         }
     return figures

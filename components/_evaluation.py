@@ -1,20 +1,29 @@
-"""What an evaluation compares with: the active policy, and the protected groups."""
+"""What an evaluation compares: the night's policies, with the active one, by protected groups."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.ports import Policy
 from everloop.registry.loading import load_alias
 from everloop.wiring import Workspace
 from rl.encoders.context import layout
+from rl.off_policy.compare import Entrant, compare
+from rl.off_policy.evaluate import HeldOut
 from rl.runtime import load_policy
+
+FILES = ("policy.onnx", "policy.safetensors", "policy.json")
+COMPARED = "compared"
+"""A checkpoint's lineage holds under it the versions that its night compared, parted by spaces."""
 
 
 def active_policy(workspace: Workspace, spec: LoopSpec, tenant: str) -> Policy | None:
@@ -26,19 +35,23 @@ def active_policy(workspace: Workspace, spec: LoopSpec, tenant: str) -> Policy |
 
 
 def candidates_so_far(
-    workspace: Workspace, spec: LoopSpec, tenant: str, logical_date: date, version: str
+    workspace: Workspace,
+    spec: LoopSpec,
+    tenant: str,
+    logical_date: date,
+    versions: Collection[str],
 ) -> int:
-    """How many policies, this one included, were judged on people whom its holdout shares.
+    """How many policies, tonight's ``versions`` included, were judged on people of this holdout.
 
-    Windows that overlap share people, so every registered checkpoint of a date within the window
-    counts, once per version of the weights.
+    Windows that overlap share people, so every policy that a night within the window compared counts,
+    report-only ones too, once per version of the weights: a night with K learners is K candidates.
     """
     first = logical_date - timedelta(days=spec.thresholds.window_days - 1)
-    judged = {version}
+    judged = set(versions)
     for row in workspace.registry.checkpoints(spec.name, tenant):
         day = date.fromisoformat(row.lineage["logical_date"])
         if first <= day <= logical_date:
-            judged.add(row.lineage["version"])
+            judged.update(row.lineage.get(COMPARED, row.lineage["version"]).split())
     return len(judged)
 
 
@@ -52,3 +65,30 @@ def protected_groups(spec: LoopSpec, episodes: EncodedEpisodes) -> Mapping[str, 
         choice = np.where(one_hot.max(axis=1) > 0, one_hot.argmax(axis=1), len(labels) - 1)
         groups[name] = labels[choice]
     return groups
+
+
+def compare_policies(
+    spec: LoopSpec,
+    workspace: Workspace,
+    tenant: str,
+    logical_date: str,
+    logged: EncodedEpisodes,
+    entrants: Sequence[tuple[Entrant, Path]],
+    chosen: Path,
+) -> PolicyComparison:
+    """Judge every policy of the night and copy the one to ship into the folder ``chosen``."""
+    versions = {entrant.policy.version for entrant, _ in entrants}
+    day = date.fromisoformat(logical_date)
+    judging = HeldOut(
+        spec,
+        logged,
+        active_policy(workspace, spec, tenant),
+        candidates=candidates_so_far(workspace, spec, tenant, day, versions),
+        groups=protected_groups(spec, logged),
+    )
+    found = compare(judging, [entrant for entrant, _ in entrants])
+    folder = next(folder for entrant, folder in entrants if entrant.learner == found.chosen)
+    chosen.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        shutil.copyfile(folder / name, chosen / name)
+    return found

@@ -30,6 +30,7 @@ from everloop.contracts.figures import (
 from everloop.contracts.group_patterns import GroupPattern
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, RolloutRecord, StageRecord
+from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.privacy import ReleaseNote
 from everloop.gates.evidence import GateEvidence
 from everloop.privacy.spent_by_day import spent_by_day
@@ -96,7 +97,7 @@ def run_evidence(
     """
     (
         dataset, validation, rewards, encoded, user_model, profiles, quality, policy,
-        evaluation, explanations, verdict, checkpoint, rollout,
+        evaluation, comparison, explanations, verdict, checkpoint, rollout,
     ) = artefacts  # fmt: skip
     manifest = read(DatasetManifest, dataset.path)
     episodes = load_encoded(encoded.path) if encoded else None
@@ -115,6 +116,7 @@ def run_evidence(
         quality=_document(QualityFigures, quality),
         training=_document(TrainingFigures, policy, "figures.json"),
         evaluation=_document(PolicyEvaluation, evaluation),
+        comparison=_document(PolicyComparison, comparison),
         logged_action_share=logged_action_share(spec, episodes) if episodes else {},
         verdict=_document(Verdict, verdict),
         rollout=_document(RolloutRecord, rollout),

@@ -8,6 +8,7 @@ from everloop.contracts.datasets import DatasetManifest
 from everloop.contracts.evaluation import CheckStatus, PolicyEvaluation, Verdict
 from everloop.contracts.figures import QualityFigures, RewardFigures, TrainingFigures
 from everloop.contracts.models import ModelCheckpoint, RolloutRecord
+from everloop.contracts.policy_learning import PolicyComparison
 from everloop.reporting.charts import (
     daily_reward,
     divergence_curve,
@@ -161,6 +162,23 @@ def evaluation_rows(result: PolicyEvaluation) -> Told:
         "effective_sample": result.overlap.effective_sample,
     }
     return summary, rows, metrics, ()
+
+
+def comparison_rows(found: PolicyComparison) -> Told:
+    """Every learner on the same people, then the chosen policy's evaluation."""
+    summary, rows, metrics, _ = evaluation_rows(found.best.evaluation)
+    learners = [
+        (
+            f"{p.learner}{'' if p.deployable else ', report only'}: difference",
+            interval(p.evaluation.difference),
+        )
+        for p in found.policies
+    ]
+    if found.privacy_cost is not None:
+        learners.append(("what privacy costs", interval(found.privacy_cost)))
+    rows = [("chosen", found.chosen), ("why", found.reason), *learners, *rows]
+    metrics |= {"compared": float(len(found.policies))}
+    return f"{found.chosen} of {len(found.policies)}; {summary}", rows, metrics, ()
 
 
 def verdict_rows(verdict: Verdict) -> Told:

@@ -14,10 +14,12 @@ from everloop.contracts.errors import (
     ShouldWaitForBudget,
 )
 from everloop.contracts.models import Provenance
+from everloop.contracts.policy_learning import REPORT_ONLY
 from everloop.contracts.privacy import ReleaseNote
 from everloop.privacy.plan import USER_MODEL
 from everloop.reporting.wording import plural, release_figure
 from rl.policy_card import PolicyCard
+from rl.runtime import load_policy
 
 NOTE = "note.json"
 REFUSAL = "refusal.json"
@@ -78,10 +80,21 @@ def refusal_of(path: str) -> Refusal | None:
 
 
 def provenance_of(policy: str, notes: Sequence[ReleaseNote]) -> Provenance:
-    """``private_release`` only if the policy names exactly these releases as what it learned from."""
+    """``private_release`` only if card and served form both say so and name exactly these releases.
+
+    Raises:
+        ShouldRestoreArtefact: the served form is not the one that the card was written for.
+    """
     card = read(PolicyCard, Path(policy) / "policy.json")
+    served = load_policy(Path(policy) / "policy.onnx", card.onnx_sha256)
     named = {card.user_model_release, card.profiles_release}
-    made = named == {note.release_id for note in notes}
+    learners = {card.learner, served.learner}
+    made = (
+        named == {note.release_id for note in notes}
+        and {card.provenance, served.provenance} == {Provenance.PRIVATE_RELEASE}
+        and len(learners) == 1
+        and not learners & REPORT_ONLY
+    )
     return Provenance.PRIVATE_RELEASE if made else Provenance.RAW_LOG
 
 

@@ -1,8 +1,15 @@
-"""Step 8: off-policy evaluation on held-out real people."""
+"""Step 9: off-policy evaluation of every policy of the night on held-out real people."""
 
 from kfp.dsl import HTML, Input, Metrics, Output
 
-from components._artifacts import EncodedDataset, Evaluation, TrainedPolicy
+from components._artifacts import (
+    AlternativePolicies,
+    Comparison,
+    EncodedDataset,
+    Evaluation,
+    ReportOnlyPolicies,
+    TrainedPolicy,
+)
 from components._runtime import component
 
 
@@ -16,11 +23,15 @@ def evaluate_policy(
     code: str,
     episodes: Input[EncodedDataset],
     policy: Input[TrainedPolicy],
+    alternatives: Input[AlternativePolicies],
+    report_only: Input[ReportOnlyPolicies],
     evaluation: Output[Evaluation],
+    comparison: Output[Comparison],
+    chosen: Output[TrainedPolicy],
     page: Output[HTML],
     metrics: Output[Metrics],
 ) -> None:
-    """Estimate what the candidate would have earned, against the active or the logging policy.
+    """Estimate what each learner's policy would have earned, and choose the one that may be shipped.
 
     Args:
         workspace: address of the workspace; its registry names the active policy.
@@ -30,37 +41,38 @@ def evaluate_policy(
         tenant: owner of the rows.
         code: checksum of our source, part of the cache key.
         episodes: the encoded episodes.
-        policy: the candidate.
-        evaluation: estimates with intervals, overlap and groups.
+        policy: PPO's policy.
+        alternatives: what else was learned from private releases.
+        report_only: what was learned on the raw log, which is never chosen.
+        evaluation: the chosen policy's estimates with intervals, overlap and groups.
+        comparison: every policy's, and why this one was chosen.
+        chosen: the candidate, from here on.
         page: the same as a page.
         metrics: value, difference and their bounds.
     """
-    from datetime import date
     from pathlib import Path
 
-    from components._evaluation import active_policy, candidates_so_far, protected_groups
-    from components._pages import evaluation_rows
+    from components._alternatives import entrants_of
+    from components._evaluation import compare_policies
+    from components._pages import comparison_rows
     from components._stage import stage
     from everloop.contracts.documents import write
     from everloop.contracts.encoded_file import load_encoded
     from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
-    from rl.off_policy.evaluate import evaluate
-    from rl.runtime import load_policy
 
     with stage("evaluate_policy", evaluation, page, metrics) as told:
         spec, place = assemble(product, thresholds=thresholds), open_workspace(workspace)
-        logged = load_encoded(episodes.path)
-        candidate = load_policy(Path(policy.path) / "policy.onnx", spec=spec)
-        result = evaluate(
+        entrants = entrants_of(spec, policy.path, alternatives.path, report_only.path)
+        found = compare_policies(
             spec,
-            logged,
-            candidate,
-            active_policy(place, spec, tenant),
-            candidates=candidates_so_far(
-                place, spec, tenant, date.fromisoformat(logical_date), candidate.version
-            ),
-            groups=protected_groups(spec, logged),
+            place,
+            tenant,
+            logical_date,
+            load_encoded(episodes.path),
+            entrants,
+            Path(chosen.path),
         )
-        write(result, evaluation.path)
-        told.says(*evaluation_rows(result))
+        write(found.best.evaluation, evaluation.path)
+        write(found, comparison.path)
+        told.says(*comparison_rows(found))

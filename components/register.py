@@ -1,9 +1,10 @@
-"""Step 11: the candidate becomes a checkpoint with checksums and lineage."""
+"""Step 12: the candidate becomes a checkpoint with checksums and lineage."""
 
 from kfp.dsl import HTML, Input, Metrics, Output
 
 from components._artifacts import (
     Checkpoint,
+    Comparison,
     EpisodeDataset,
     Evaluation,
     GateVerdict,
@@ -26,6 +27,7 @@ def register(
     quality: Input[SyntheticQuality],
     policy: Input[TrainedPolicy],
     evaluation: Input[Evaluation],
+    comparison: Input[Comparison],
     verdict: Input[GateVerdict],
     checkpoint: Output[Checkpoint],
     page: Output[HTML],
@@ -42,8 +44,9 @@ def register(
         user_model: the release that the policy was trained on.
         profiles: the people that it was trained with.
         quality: the published figures, for the model card.
-        policy: weights and ONNX.
+        policy: the chosen policy: weights and ONNX.
         evaluation: its measured figures.
+        comparison: what it was chosen from.
         verdict: the gate's answer.
         checkpoint: the registered row.
         page: checksums and lineage.
@@ -63,7 +66,7 @@ def register(
             open_workspace(workspace),
             tenant,
             code,
-            (dataset, user_model, profiles, quality, policy, evaluation, verdict),
+            (dataset, user_model, profiles, quality, policy, evaluation, comparison, verdict),
             Path(checkpoint.path),
         )
         told.says(*checkpoint_rows(row))

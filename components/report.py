@@ -1,9 +1,10 @@
-"""Step 13: one self-contained page that sums the run up, however early it ended."""
+"""Step 14: one self-contained page that sums the run up, however early it ended."""
 
 from kfp.dsl import HTML, Input, Metrics, Output
 
 from components._artifacts import (
     Checkpoint,
+    Comparison,
     EncodedDataset,
     EpisodeDataset,
     Evaluation,
@@ -40,6 +41,7 @@ def report(
     quality: Input[SyntheticQuality] = None,
     policy: Input[TrainedPolicy] = None,
     evaluation: Input[Evaluation] = None,
+    comparison: Input[Comparison] = None,
     explanations: Input[Explanations] = None,
     verdict: Input[GateVerdict] = None,
     checkpoint: Input[Checkpoint] = None,
@@ -66,7 +68,8 @@ def report(
         profiles: the profiles' release or its refusal.
         quality: synthetic quality.
         policy: the learning curve.
-        evaluation: off-policy evaluation.
+        evaluation: off-policy evaluation of the candidate.
+        comparison: every learner's.
         explanations: a sample of explanations.
         verdict: the gate's answer.
         checkpoint: the registered candidate.
@@ -83,7 +86,7 @@ def report(
         spec = assemble(product, privacy, training, thresholds)
         stages = (
             dataset, validation, rewards, episodes, user_model, profiles, quality, policy,
-            evaluation, explanations, verdict, checkpoint, rollout,
+            evaluation, comparison, explanations, verdict, checkpoint, rollout,
         )  # fmt: skip
         place = open_workspace(workspace)
         evidence = run_evidence(spec, place, logical_date, tenant, code, stages)

@@ -6,8 +6,9 @@
                                            |                                        |
                                            +- no -> report                          +- no -> report
 
-    ... -> generate_profiles -+-> check_synthetic -> train_policy -> evaluate_policy -> explain
-                              |      -> gate -> register -> start_rollout -> report
+    ... -> generate_profiles -+-> check_synthetic -> train_policy -> train_alternatives
+                              |      -> evaluate_policy -> explain -> gate -> register
+                              |      -> start_rollout -> report
                               +- no -> report
 """
 
@@ -27,6 +28,7 @@ from components.generate_profiles import generate_profiles
 from components.register import register
 from components.report import report
 from components.start_rollout import start_rollout
+from components.train_alternatives import train_alternatives
 from components.train_policy import train_policy
 from components.validate_episodes import validate_episodes
 
@@ -40,6 +42,7 @@ STAGES = (
     "generate_profiles",
     "check_synthetic",
     "train_policy",
+    "train_alternatives",
     "evaluate_policy",
     "explain",
     "gate",
@@ -63,10 +66,20 @@ def learn_and_ship(
     quality = check_synthetic(
         **dated, **thresholds, **released, **real, privacy=sections["privacy"]
     ).outputs["quality"]
-    policy = train_policy(**everywhere, **released, training=sections["training"]).outputs["policy"]
-    evaluation = evaluate_policy(
-        **dated, **thresholds, episodes=known["episodes"], policy=policy
-    ).outputs["evaluation"]
+    trained = train_policy(**everywhere, **released, training=sections["training"])
+    others = train_alternatives(
+        **common, **released, training=sections["training"], episodes=known["episodes"]
+    ).after(trained)
+    evaluated = evaluate_policy(
+        **dated,
+        **thresholds,
+        episodes=known["episodes"],
+        policy=trained.outputs["policy"],
+        alternatives=others.outputs["alternatives"],
+        report_only=others.outputs["report_only"],
+    )
+    evaluation, comparison = evaluated.outputs["evaluation"], evaluated.outputs["comparison"]
+    policy = evaluated.outputs["chosen"]
     explanations = explain(
         **everywhere, **thresholds, **real, user_model=known["user_model"], policy=policy
     ).outputs["explanations"]
@@ -89,6 +102,7 @@ def learn_and_ship(
         quality=quality,
         policy=policy,
         evaluation=evaluation,
+        comparison=comparison,
         verdict=verdict,
     ).outputs["checkpoint"]
     rollout = start_rollout(
@@ -96,8 +110,9 @@ def learn_and_ship(
     ).outputs["rollout"]
     return {
         "quality": quality,
-        "policy": policy,
+        "policy": trained.outputs["policy"],
         "evaluation": evaluation,
+        "comparison": comparison,
         "explanations": explanations,
         "verdict": verdict,
         "checkpoint": checkpoint,

@@ -114,8 +114,18 @@ def _say(opened: OpenedRun) -> None:
     record = opened.record
     typer.echo(f"{record.run_id}: {record.status}")
     typer.echo(f"  verdict  {record.verdict}")
+    if compared := _compared(opened):
+        typer.echo(f"  learner  {compared}")
     if record.report:
         typer.echo(f"  report   {record.report}")
+
+
+def _compared(opened: OpenedRun) -> str:
+    """What the learners' comparison came to; "" for a run that did not reach it."""
+    from everloop.reporting.learners import one_line
+
+    reached = any("comparison" in stage.artefacts for stage in opened.record.stages)
+    return one_line(opened.comparison) if reached else ""
 
 
 def _document(opened: OpenedRun) -> object:

@@ -8,10 +8,14 @@ from typing import Protocol
 
 from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.contracts.evaluation import PolicyEvaluation
+from everloop.contracts.evaluation import Estimate, PolicyEvaluation
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import Provenance
 from everloop.contracts.simulation import ProfileBatch, UserModel
+
+DEFAULT_LEARNER = "ppo"
+REPORT_ONLY = frozenset({"raw_dr"})
+"""Learners whose policies are never shipped, whatever their files say of themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +96,26 @@ class ComparedPolicy:
 
     @property
     def deployable(self) -> bool:
-        return self.provenance is Provenance.PRIVATE_RELEASE
+        return self.provenance is Provenance.PRIVATE_RELEASE and self.learner not in REPORT_ONLY
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyComparison:
     """All learners of a night on the same held-out people; the error is split over all of them.
 
-    ``chosen``: the deployable learner with the best lower bound of candidate - baseline.
-    ``distinguishable``: whether the chosen one's lower bound is above every other's upper bound.
+    ``chosen``: the deployable learner with the best lower bound of candidate - baseline, or the default
+    one where the two cannot be told apart; ``reason`` says which, in a sentence.
+    ``distinguishable``: whether the chosen one is better than every other deployable one, by the interval
+    of their difference. ``differences``: chosen - each other learner, by the other's name.
+    ``privacy_cost``: what the best report-only policy would earn more than the chosen one.
     """
 
     policies: tuple[ComparedPolicy, ...]
     chosen: str
     distinguishable: bool
+    reason: str = ""
+    differences: tuple[Estimate, ...] = ()
+    privacy_cost: Estimate | None = None
     schema_version: int = 1
 
     def __post_init__(self) -> None:

@@ -29,6 +29,7 @@ from everloop.contracts.figures import (
 from everloop.contracts.group_patterns import GroupPattern
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, RolloutRecord, StageRecord
+from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.privacy import BudgetStatus, ReleaseNote
 from everloop.reporting.wording import sentence, words
 
@@ -40,6 +41,7 @@ STAGES: Mapping[str, str] = {
     "generate_profiles": "profile generation",
     "check_synthetic": "the synthetic quality check",
     "train_policy": "policy training",
+    "train_alternatives": "the alternative policies",
     "evaluate_policy": "evaluation",
     "explain": "explanation",
     "gate": "the gate",
@@ -103,6 +105,7 @@ class RunEvidence:
     quality: QualityFigures | None = None
     training: TrainingFigures | None = None
     evaluation: PolicyEvaluation | None = None
+    comparison: PolicyComparison | None = None
     logged_action_share: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict | None = None
     rollout: RolloutRecord | None = None

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Check, CheckStatus, Estimate
 from everloop.contracts.figures import SuccessFigure
-from everloop.reporting import charts, private, wording
+from everloop.reporting import charts, learners, private, wording
 from everloop.reporting.evidence import RunEvidence
 from everloop.reporting.headline import headline
 from everloop.reporting.success import unmeasured
@@ -45,6 +45,7 @@ SECTIONS = (
     Section("privacy", "Privacy"),
     Section("synthetic", "Synthetic people"),
     Section("training", "Training"),
+    Section("learners", "Learners compared"),
     Section("evaluation", "Evaluation"),
     Section("fairness", "Fairness"),
     Section("gate", "Gate"),
@@ -145,6 +146,7 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "charts": charts,
+        "learners": learners,
         "private": private,
         "release_figure": wording.release_figure,
     }

@@ -18,6 +18,7 @@ from everloop.contracts.evaluation import (
 )
 from everloop.contracts.figures import QualityFigures, RewardFigures, TrainingFigures
 from everloop.contracts.models import ModelCheckpoint, RolloutRecord, RunRecord, StageRecord
+from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.privacy import ReleaseNote
 from everloop.wiring import open_workspace
 
@@ -106,6 +107,16 @@ class OpenedRun:
     @property
     def evaluation(self) -> PolicyEvaluation:
         return self._document(PolicyEvaluation, "evaluate_policy", "evaluation")
+
+    @property
+    def comparison(self) -> PolicyComparison:
+        """Every learner of the night on the same held-out people."""
+        return self._document(PolicyComparison, "evaluate_policy", "comparison")
+
+    @property
+    def chosen_policy(self) -> Path:
+        """Folder of the policy that was chosen, with its ONNX file, weights and card."""
+        return self.artefact("evaluate_policy", "chosen")
 
     @property
     def explanations(self) -> tuple[TrainingExplanation, ...]:

@@ -40,6 +40,7 @@ from everloop.contracts.models import (
     RolloutRecord,
     StageRecord,
 )
+from everloop.contracts.policy_learning import ComparedPolicy, PolicyComparison
 from everloop.contracts.privacy import BudgetStatus, ReleaseNote
 from everloop.reporting import RunEvidence
 
@@ -147,6 +148,7 @@ STAGE_TIMES = {
     "generate_profiles": (1.22, "1,000 synthetic people"),
     "check_synthetic": (1.31, "all 3 checks passed"),
     "train_policy": (21.86, "61,440 steps, simulated reward 0.13 to 0.31"),
+    "train_alternatives": (4.37, "3 learned: greedy, lin_ts, raw_dr"),
     "evaluate_policy": (2.63, "candidate \N{MINUS SIGN} baseline +0.071 [0.043, 0.099]"),
     "explain": (0.93, "5,012 explanations"),
     "gate": (0.22, "continue"),
@@ -248,6 +250,39 @@ def evaluation() -> PolicyEvaluation:
     )
 
 
+def comparison() -> PolicyComparison:
+    """LinTS is chosen: better than PPO, not to be told from greedy; the raw log's earns little more."""
+
+    def compared(learner: str, gain: float, provenance: Provenance) -> ComparedPolicy:
+        found = replace(
+            evaluation(),
+            policy=learner,
+            estimates=(estimate("dr", 0.2137 + gain, 0.0281),),
+            difference=estimate("difference", gain, 0.0277, method="betting"),
+            candidates=4,
+        )
+        return ComparedPolicy(learner, f"companion-{learner}", provenance, found)
+
+    private, raw = Provenance.PRIVATE_RELEASE, Provenance.RAW_LOG
+    return PolicyComparison(
+        policies=(
+            compared("ppo", 0.0311, private),
+            compared("greedy", 0.0691, private),
+            compared("lin_ts", 0.0708, private),
+            compared("raw_dr", 0.0822, raw),
+        ),
+        chosen="lin_ts",
+        distinguishable=False,
+        reason="lin_ts has the best lower bound and is better than ppo, by 0.0397 [0.0211, 0.0583].",
+        differences=(
+            estimate("ppo", 0.0397, 0.0186),
+            estimate("greedy", 0.0017, 0.0063),
+            estimate("raw_dr", -0.0114, 0.0131),
+        ),
+        privacy_cost=estimate("privacy cost", 0.0114, 0.0131),
+    )
+
+
 def verdict() -> Verdict:
     checks = (
         Check("validation", CheckStatus.PASSED, "The data passed every expectation."),
@@ -330,6 +365,7 @@ def full() -> RunEvidence:
         ),
         training=TrainingFigures(curve(), 61_440, sha(31), 0.1174, 0.3102, 7, 19_528),
         evaluation=evaluation(),
+        comparison=comparison(),
         logged_action_share={name: shares[0] for name, shares in ACTIONS.items()},
         verdict=verdict(),
         rollout=RolloutRecord(

@@ -123,7 +123,7 @@ def test_the_same_evidence_gives_the_same_bytes(evidence: RunEvidence) -> None:
 
 
 NUMBERS = {
-    "stages": ["12 stages in 43 s of compute", "21.9", "61,440 steps", "cached"],
+    "stages": ["13 stages in 48 s of compute", "21.9", "61,440 steps", "cached"],
     "data": ["9,962 episodes", "21,861 signals", "28 days", "12", "131", "3", "47", "88",
              "5 of 6 checks passed", "0.0125 to 0.91", "70 to 630"],
     "rewards": ["9,781 of 9,869 episodes", "0.213 [0.205, 0.222]", "n = 9,781 from 1,984 people",
@@ -137,6 +137,12 @@ NUMBERS = {
                   "Every archetype appears."],
     "training": ["0.117 to 0.31", "61,440 steps", "0.3 to 0.05", "18.7 %", "0.0841", "8,123",
                  "19,528", "7"],
+    "learners": ["LinTS goes on to the gate", "LinTS is better than PPO",
+                 "cannot tell LinTS from greedy and doubly robust on the raw log",
+                 "+0.031", "+0.082", "doubly robust on the raw log, report only",
+                 "baseline: logging policy",
+                 "would earn +0.011 [\N{MINUS SIGN}0.002, 0.025]", "cannot say that privacy costs",
+                 "split over 4 candidates"],
     "evaluation": ["+0.071 [0.043, 0.099]", "0.291 [0.250, 0.332]", "0.302 [0.293, 0.311]",
                    "0.214 [0.202, 0.225]", "2,214", "1.01 [0.971, 1.05]", "8.41", "0.164 %",
                    "12.2 % → 24.2 %", "betting confidence sequence",

@@ -1,0 +1,148 @@
+"""Several learners' policies on the same held-out people, and the one that may be shipped.
+
+Every policy's bound of candidate - baseline holds with error alpha / K over all K that were judged, so
+the bounds hold for all of them at once and a choice among them by these bounds needs no further
+correction. The choice is the deployable policy with the best lower bound. Where the held-out people
+cannot tell it from the default learner's, the interval of their difference holding 0, the default stays:
+a change without evidence would only make nights differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.evaluation import Estimate
+from everloop.contracts.models import Provenance
+from everloop.contracts.policy_learning import (
+    DEFAULT_LEARNER,
+    REPORT_ONLY,
+    ComparedPolicy,
+    PolicyComparison,
+)
+from everloop.contracts.ports import Policy
+from rl.off_policy.evaluate import HeldOut
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A learner's policy that is to be compared; ``provenance`` is that of where it was found."""
+
+    learner: str
+    policy: Policy
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        if self.learner in REPORT_ONLY and self.provenance is not Provenance.RAW_LOG:
+            raise ShouldFixArgument(
+                f"Policy {self.policy.version} of learner {self.learner} is not deployable, but "
+                f"claims provenance {self.provenance.value}.",
+                "Learn it again; a policy learned on the raw log is only ever reported.",
+            )
+
+
+def compare(judging: HeldOut, entrants: Sequence[Entrant]) -> PolicyComparison:
+    """Judge every entrant and choose the one to ship.
+
+    Raises:
+        ShouldFixArgument: the default learner is missing or not deployable, two entrants have one
+            name, or a deployable entrant has a report-only one's weights.
+    """
+    _check(entrants)
+    judged = tuple(
+        ComparedPolicy(e.learner, e.policy.version, e.provenance, judging.evaluate(e.policy))
+        for e in entrants
+    )
+    of = {e.learner: e.policy for e in entrants}
+    best = _best(judged)
+    chosen, reason = DEFAULT_LEARNER, _no_better(best)
+    if best is not None and best.learner != DEFAULT_LEARNER:
+        gain = judging.between(best.learner, of[best.learner], of[DEFAULT_LEARNER])
+        told_apart = gain.low > 0.0
+        chosen = best.learner if told_apart else DEFAULT_LEARNER
+        reason = (_better if told_apart else _alike)(best.learner, gain)
+    differences = tuple(
+        judging.between(p.learner, of[chosen], of[p.learner]) for p in judged if p.learner != chosen
+    )
+    others = {p.learner for p in judged if p.deployable and p.learner != chosen}
+    return PolicyComparison(
+        policies=judged,
+        chosen=chosen,
+        distinguishable=all(d.low > 0.0 for d in differences if d.name in others),
+        reason=reason,
+        differences=differences,
+        privacy_cost=_privacy_cost(judging, judged, of, chosen),
+    )
+
+
+def _check(entrants: Sequence[Entrant]) -> None:
+    names = [e.learner for e in entrants]
+    if len(set(names)) != len(names):
+        raise ShouldFixArgument(f"Learners {', '.join(names)} are not distinct.")
+    private = {e.learner for e in entrants if e.provenance is Provenance.PRIVATE_RELEASE}
+    if DEFAULT_LEARNER not in private:
+        raise ShouldFixArgument(
+            f"The default learner {DEFAULT_LEARNER} is not among the deployable ones "
+            f"({', '.join(sorted(private)) or 'none'}).",
+            "Run train_policy.",
+        )
+    raw = {e.policy.version for e in entrants if e.learner not in private}
+    for entrant in entrants:
+        if entrant.learner in private and entrant.policy.version in raw:
+            raise ShouldFixArgument(
+                f"Policy {entrant.policy.version} of learner {entrant.learner} has the weights of a "
+                "policy that was learned on the raw log.",
+                "Rerun train_alternatives; a policy learned on the raw log is only ever reported.",
+            )
+
+
+def _best(judged: Sequence[ComparedPolicy]) -> ComparedPolicy | None:
+    """Best lower bound among the deployable ones that may be judged at all; the first of equals."""
+    usable = [
+        p
+        for p in judged
+        if p.deployable
+        and not p.evaluation.overlap.problems
+        and math.isfinite(p.evaluation.difference.low)
+    ]
+    # the default learner wins ties
+    usable.sort(key=lambda p: p.learner != DEFAULT_LEARNER)
+    return max(usable, key=lambda p: p.evaluation.difference.low, default=None)
+
+
+def _no_better(best: ComparedPolicy | None) -> str:
+    if best is None:
+        return f"No policy can be judged on these people: {DEFAULT_LEARNER}, the default, stays."
+    return f"{DEFAULT_LEARNER} has the best lower bound."
+
+
+def _better(learner: str, gain: Estimate) -> str:
+    return (
+        f"{learner} has the best lower bound and is better than {DEFAULT_LEARNER}, by "
+        f"{gain.value:.4f} [{gain.low:.4f}, {gain.high:.4f}]."
+    )
+
+
+def _alike(learner: str, gain: Estimate) -> str:
+    return (
+        f"{learner} has the best lower bound, but these people cannot tell it from {DEFAULT_LEARNER} "
+        f"(difference {gain.value:.4f} [{gain.low:.4f}, {gain.high:.4f}]): the default stays."
+    )
+
+
+def _privacy_cost(
+    judging: HeldOut, judged: Sequence[ComparedPolicy], of: dict[str, Policy], chosen: str
+) -> Estimate | None:
+    """Best report-only policy - the chosen one; None where there is none."""
+    raw = [p for p in judged if not p.deployable]
+    if not raw:
+        return None
+
+    def value(policy: ComparedPolicy) -> float:
+        found = policy.evaluation.difference.value
+        return found if math.isfinite(found) else -math.inf
+
+    best = max(raw, key=value)
+    return judging.between("privacy cost", of[best.learner], of[chosen])
