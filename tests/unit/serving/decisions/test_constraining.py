@@ -218,6 +218,17 @@ def test_asking_again_is_answered_as_before_and_takes_nothing(world: World) -> N
     assert engine.decide("default", asked).action_taken == "cheer", "whatever came since"
 
 
+def test_asking_again_before_the_first_answer_is_stored_is_no_second_decision(world: World) -> None:
+    engine = world.engine(ONCE)
+    asked = question(ONCE, valid=["cheer"])
+    both = [engine.decide("default", asked) for _ in range(2)]
+    assert [decision.valid_actions for decision in both] == [("cheer",)] * 2
+    for decision in both:
+        with engine.storing([decision]):
+            assert "cheer" not in engine.decide("default", question(ONCE)).valid_actions
+    assert "cheer" in engine.decide("default", question(ONCE)).valid_actions
+
+
 def test_a_question_that_constraints_leave_nothing_is_named(world: World) -> None:
     engine = world.engine(FLAGGED)
     fine, hopeless = (
