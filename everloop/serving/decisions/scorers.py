@@ -1,21 +1,18 @@
-"""Pairing models from their files."""
+"""Pairing models from their checkpoints."""
 
 from __future__ import annotations
 
-from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import CandidateScorer
 from everloop.registry.loading import VerifiedModel
+from rl.slates.scorer import load_scorer
 
 
 def read_scorer(verified: VerifiedModel, spec: LoopSpec) -> CandidateScorer:
-    """The scorer of a verified checkpoint.
+    """The scorer of a verified checkpoint, whose served file is a pairing model as ``rl.slates`` exports.
 
     Raises:
-        ShouldFixArgument: this version reads no pairing models.
+        ShouldRestoreArtefact: the file is no pairing model.
+        ShouldFixArgument: it was made for another loop, encoder or descriptors.
     """
-    raise ShouldFixArgument(
-        f"Checkpoint {verified.checkpoint.checkpoint_id} of loop {spec.name!r} is a pairing model, "
-        "which this version cannot read.",
-        "Serve uniform slates, or update the service.",
-    )
+    return load_scorer(verified.weights, verified.checkpoint.weights_sha256, spec)

@@ -6,17 +6,24 @@ import itertools
 import json
 import math
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from everloop.contracts.access import Scope
 from everloop.contracts.episodes import Consent
+from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
+from everloop.registry.promotion import promote
+from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.serving.api import decide, episodes, privacy
-from rl.slates import SlateEvidence
+from rl.encoders.context import layout
+from rl.slates import SlateEvidence, log_propensity
+from rl.slates.export import export_scorer
 from tests.deciding import CONTEXT, Served, asked, serving
 
 NAMES = ("bob", "carla", "dan", "eve", "fay")
@@ -310,6 +317,67 @@ def test_a_forgotten_person_leaves_every_slate(served: Served, headers: dict[str
         "SELECT count(*) FROM decisions WHERE instr(action_arguments, '" + max_ + "')"
     )
     assert leftover == [(0,)]
+
+
+def deploy_pairing(served: Served, base: list[float]) -> tuple[str, ModelCheckpoint]:
+    """Export, register and deploy a pairing model that reads no state; its version."""
+    place, spec = served.service.workspace, served.service.loops["companion"]
+    path = served.home / "pairing.onnx"
+    crossed = np.zeros((2, layout(spec).width))
+    version = export_scorer(spec, np.array(base), crossed, path)
+    made = register(
+        Candidate(
+            loop="companion",
+            model_type=ModelType.PAIRING,
+            files={"pairing.onnx": path},
+            served="pairing.onnx",
+            performance_metrics={"pairing_accuracy": 0.75},
+            lineage=dict.fromkeys(REQUIRED_LINEAGE, version) | {"version": version},
+            provenance=Provenance.PRIVATE_RELEASE,
+            verdict="continue",
+            training_date=datetime.now(UTC),
+        ),
+        place.registry,
+        place.blobs,
+    )
+    promote(made.checkpoint_id, place.registry, place.blobs, "a test")
+    served.service.decisions.refresh()
+    return version, made
+
+
+def test_a_deployed_pairing_model_scores_and_a_damaged_one_scores_nobody(
+    served: Served, headers: dict[str, str]
+) -> None:
+    policy = decided(served, headers)["model_version"]
+    version, made = deploy_pairing(served, [4.0, 0.0])
+    sociable = [{"user_id": name, "descriptors": [n / 2 - 1, 0]} for n, name in enumerate(NAMES)]
+    firsts: Counter[str] = Counter()
+    for _ in range(60):
+        found = decided(served, headers, candidates=sociable, **PAIR)
+        slate = found["slate"]
+        assert (slate["model_version"], slate["fallback"]) == (version, "")
+        scores = np.array([4.0 * one["descriptors"][0] for one in sociable])
+        picked = [NAMES.index(name) for name in slate["user_ids"]]
+        expected = math.exp(log_propensity(scores, picked, found["epsilon"]))
+        assert slate["slate_propensity"] == pytest.approx(expected, rel=1e-5)
+        firsts[slate["user_ids"][0]] += 1
+    assert firsts.most_common(1)[0][0] == "fay", "the most sociable"
+    assert decided(served, headers)["model_version"] == policy, "the policy is where it was"
+    registry = served.service.workspace.registry
+    generation = registry.alias("companion", "active-pairing")[1]
+    registry.set_alias("companion", "active-pairing", None, generation, "a test")
+    served.service.decisions.refresh()
+    assert decided(served, headers, candidates=sociable, **PAIR)["slate"]["fallback"] == "no_model"
+    blob = served.home / "blobs" / made.weights_sha256[:2] / made.weights_sha256
+    blob.chmod(0o644)
+    blob.write_bytes(b"damaged")
+    registry.set_alias("companion", "active-pairing", made.checkpoint_id, generation + 1, "a test")
+    served.service.decisions.refresh()
+    slate = decided(served, headers, candidates=sociable, **PAIR)["slate"]
+    assert (slate["model_version"], slate["fallback"]) == ("", "model_failed")
+    assert slate["slate_propensity"] == pytest.approx(1 / 60)
+    registry.set_alias("companion", "active-pairing", None, generation + 2, "a test")
+    served.service.decisions.refresh()
 
 
 def test_every_order_of_people_is_answered(served: Served, headers: dict[str, str]) -> None:
