@@ -8,7 +8,6 @@ posterior is that of a bandit which saw so many people.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from rl.environment.journeys import JourneySource
 from rl.learners.design import design_of
 from rl.learners.ridge import Posterior, fit
 from rl.learners.served import DrawVotes, OptimisticScores
-from rl.learners.simulated import Decisions, doubt, play, source_of, uniform
+from rl.learners.simulated import Decisions, play, source_of, uniform
 from rl.learners.writing import write_policy
 
 DECISIONS = 20_480
@@ -66,5 +65,4 @@ class OptimisticLearner:
 
 def _learned(task: LearningTask, source: JourneySource) -> tuple[Decisions, Posterior]:
     decisions = play(source, uniform, DECISIONS, task.seed)
-    doubted = decisions.reward - doubt(task, decisions.context, decisions.action)
-    return decisions, fit(replace(decisions, reward=doubted), design_of(task.spec))
+    return decisions, fit(decisions, design_of(task.spec))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from everloop.contracts.datasets import Bool, Float, Float32, Int
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.policy_learning import LearningTask
+from everloop.contracts.simulation import UncertainUserModel
+from rl.belief import believed, knows_its_error
 from rl.encoders.context import layout
 from rl.environment.journeys import JourneyBatch, JourneySource
 
@@ -38,6 +41,8 @@ class Decisions:
 def source_of(task: LearningTask) -> JourneySource:
     """The task's people and their responses, once it is known that they belong to its loop.
 
+    Responses come with the doubt that the loop asks for, see ``rl.belief``: PPO learns from the same.
+
     Raises:
         ShouldFixArgument: profiles of another encoder, catalogue or width, or a negative seed.
     """
@@ -50,7 +55,8 @@ def source_of(task: LearningTask) -> JourneySource:
             f"{own.encoder}.",
             "Generate profiles under this specification.",
         )
-    source = JourneySource.of(task.spec, task.model, profiles)
+    model = believed(task.model, task.spec.training, task.seed)
+    source = JourneySource.of(task.spec, model, profiles)
     if (source.width, source.actions) != (own.width, len(task.spec.actions)):
         raise ShouldFixArgument(
             f"Profiles have {source.width} dimensions and {source.actions} actions; the loop has "
@@ -124,15 +130,15 @@ def cautious(task: LearningTask, context: Float32, action: Int) -> Float:
 
 
 def doubt(task: LearningTask, context: Float32, action: Int) -> Float:
-    """(n,) what ``training.pessimism`` takes off a reward; 0 for a user model without doubts.
+    """(n,) what ``training.pessimism`` takes off a reward; 0 where the user model knows no doubt.
 
     Raises:
         ShouldRestoreArtefact: the user model answered NaN or a negative standard error.
     """
-    error = getattr(task.model, "reward_standard_error", None)
     pessimism = task.spec.training.pessimism
-    if error is None or pessimism == 0.0:
+    if pessimism == 0.0 or not knows_its_error(task.model):
         return np.zeros(len(action))
+    error = cast("UncertainUserModel", task.model).reward_standard_error
     parts = [
         np.asarray(error(context[start : start + _ROWS], action[start : start + _ROWS]))
         for start in range(0, len(context), _ROWS)
