@@ -3,6 +3,8 @@
 ``home`` is the shipped companion population. ``people`` are others: another mix of archetypes,
 temperaments and ages, and tastes that are turned by a right angle against the traits that people show.
 ``actions`` is another domain: the same people, another catalogue, described by the same features.
+
+Constraints of the loop are left out everywhere, in learning and in judging: the optimum knows of none.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from functools import cached_property, lru_cache
 from typing import Final
 
 from bench.private.population_log import World, encoded_policy, make_world
+from everloop.contracts.constraint_spec import ConstraintSpec
 from everloop.contracts.datasets import Bool, Float, Float32
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import States
@@ -119,7 +122,7 @@ class Place:
 @lru_cache(maxsize=8)
 def place(name: str, seed: int = 0) -> Place:
     """A place; ``seed`` draws its mix or its catalogue, and means nothing at home."""
-    loop = load("companion")
+    loop = load("companion").model_copy(update={"constraints": ConstraintSpec()})
     if name == PEOPLE:
         return Place(name, loop, PopulationSpec(mix=Mix.drawn(seed), turned=TURNED))
     if name == ACTIONS:

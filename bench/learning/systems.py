@@ -21,6 +21,7 @@ from everloop.contracts.policy_learning import LearningTask
 from everloop.contracts.simulation import ProfileBatch, UserModel
 from rl.encoders import layout
 from rl.learners import LEARNERS
+from rl.ppo.training import train
 from rl.runtime import load_policy
 from synthetic.people import following, gather, people_of
 from synthetic.user_model.reference_fit import reference_fit
@@ -120,8 +121,11 @@ def learn(
 ) -> Path:
     """The folder of a policy's files; the caller's to remove."""
     folder = Path(tempfile.mkdtemp(prefix="bench-learning-"))
+    if learner == "ppo":
+        train(spec, model, profiles, profiles.encoder, seed, folder, start=start)
+        return folder
     episodes = None if world is None else world.episodes
-    task = LearningTask(spec, model, profiles, seed, folder, episodes, start)
+    task = LearningTask(spec, model, profiles, seed, folder, episodes)
     return LEARNERS[learner].learn(task).folder
 
 

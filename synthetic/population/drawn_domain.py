@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from everloop.contracts.datasets import Float, Int
+from everloop.contracts.constraint_spec import ConstraintSpec
 from everloop.contracts.loop_spec import ActionSpec, LoopSpec
 from synthetic.population.catalogue import ACTIONS, KIND_OF, KINDS, NOTHING
 from synthetic.population.disturbance import PRESENT
@@ -98,7 +99,8 @@ def drawn_domain(seed: int, residual: float = 1.0) -> Domain:
 
 
 def spoken(loop: LoopSpec, domain: Domain) -> LoopSpec:
-    """The companion loop with a drawn domain's catalogue: all else is the same.
+    """The companion loop with a drawn domain's catalogue: all else is the same, but for constraints, which
+    name actions of the companion's and are left out.
 
     Raises:
         ShouldFixArgument: the domain has other actions than ``CATALOGUE``, or the loop is no companion.
@@ -108,7 +110,7 @@ def spoken(loop: LoopSpec, domain: Domain) -> LoopSpec:
         for action, features in zip(CATALOGUE, domain.features.tolist(), strict=True)
     )
     kept = {name: getattr(loop, name) for name in LoopSpec.model_fields}
-    made = LoopSpec.model_validate({**kept, "actions": actions})
+    made = LoopSpec.model_validate({**kept, "actions": actions, "constraints": ConstraintSpec()})
     require_domain(made, domain)
     return made
 
