@@ -17,6 +17,8 @@ from rl.runtime import INVALID_LOGIT
 
 _LEAST_SHARE = 1e-9
 """What an action that no draw chose has in logits: finite, and nothing in a propensity."""
+_LEAST_LOGIT = -1e6
+"""Far behind the best valid action, and far above ``INVALID_LOGIT``."""
 
 Answer = tuple[Tensor, Tensor, Tensor]
 
@@ -53,7 +55,10 @@ class SoftScores(_Linear):
 
     def forward(self, context: Tensor, mask: Tensor, epsilon: Tensor) -> Answer:
         scores = self.seen(context) @ self.weight.T
-        logits = torch.where(mask, scores / self.temperature, INVALID_LOGIT)
+        valid = torch.where(mask, scores / self.temperature, -torch.inf)
+        # from the best down, so that no valid action comes near the mark of an invalid one
+        behind = (valid - valid.amax(dim=1, keepdim=True)).clamp_min(_LEAST_LOGIT)
+        logits = torch.where(mask, behind, INVALID_LOGIT)
         chance = torch.softmax(logits, dim=1)
         return logits.float(), _explored(chance, mask, epsilon), (chance * scores).sum(1).float()
 
@@ -76,7 +81,7 @@ class DrawVotes(_Linear):
 
     def forward(self, context: Tensor, mask: Tensor, epsilon: Tensor) -> Answer:
         scores = (self.seen(context) @ self.weight.T).reshape(-1, self.count, self.size)
-        scores = torch.where(mask.unsqueeze(1), scores, INVALID_LOGIT)
+        scores = torch.where(mask.unsqueeze(1), scores, -torch.inf)
         votes = (scores.argmax(dim=2).unsqueeze(2) == self.actions).double()
         return _voted(votes.mean(dim=1), mask, epsilon, scores.amax(dim=2).mean(dim=1))
 
@@ -107,7 +112,7 @@ class OptimisticScores(_Linear):
         scores = seen @ self.weight.T
         spread = (seen @ self.factor).reshape(-1, self.size, self.inner)
         bound = scores + self.bonus * spread.square().sum(dim=2).sqrt()
-        best = torch.where(mask, bound, INVALID_LOGIT).argmax(dim=1, keepdim=True)
+        best = torch.where(mask, bound, -torch.inf).argmax(dim=1, keepdim=True)
         chosen = (best == self.actions).double()
         return _voted(chosen, mask, epsilon, (chosen * scores).sum(dim=1))
 

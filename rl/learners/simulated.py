@@ -114,7 +114,7 @@ def expected_rewards(task: LearningTask, context: Float32) -> Float:
 
 
 def cautious(task: LearningTask, context: Float32, action: Int) -> Float:
-    """(n,) expected reward of one action each, less the loop's pessimism."""
+    """(n,) expected reward of one action each, less the loop's pessimism, at least -1 as simulated."""
     parts = []
     for start in range(0, len(context), _ROWS):
         rows = slice(start, start + _ROWS)
@@ -126,7 +126,7 @@ def cautious(task: LearningTask, context: Float32, action: Int) -> Float:
             "[-1, 1].",
             "Fit the user model again.",
         )
-    return expected - doubt(task, context, action)
+    return np.clip(expected - doubt(task, context, action), -1.0, 1.0)
 
 
 def doubt(task: LearningTask, context: Float32, action: Int) -> Float:
