@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from everloop.contracts.datasets import Bool, Float, Float32, Int
 from everloop.contracts.errors import ShouldFixArgument
-from rl.environment.journeys import JourneyBatch, JourneySource, Step
+from rl.environment.journeys import JourneyBatch, Step
+from rl.environment.source import JourneySource
 
 TAKEN = "taken"
 """Key of the info that names the action taken in place of one that the mask excludes."""
