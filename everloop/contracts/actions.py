@@ -8,6 +8,15 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+USER_IDS = "user_ids"
+"""Argument of a pairing: pseudonyms of the people whom it suggests, in order."""
+DESCRIPTORS = "descriptors"
+"""Argument of a pairing: one list of numbers for each of them, in the same order."""
+SLATE_PROPENSITY = "slate_propensity"
+"""Argument of a pairing: P(these people in this order | the action)."""
+SLATE = "slate"
+"""Argument of a pairing whose people the service drew: what recomputes their propensity."""
+
 
 class ActionKind(StrEnum):
     """The four kinds of decision of the product specification."""

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from everloop.contracts.actions import DESCRIPTORS, SLATE, SLATE_PROPENSITY
 from everloop.contracts.episodes import Json
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.intake.conformity import Nonconformity
 
-DESCRIPTORS = "descriptors"
 _FIX = "Describe each suggested person by what the loop declares, or leave it out."
 
 
 def slate_nonconformities(spec: LoopSpec, arguments: Mapping[str, Json]) -> Iterator[Nonconformity]:
-    """How the descriptors of a pairing that the product picked do not fit; nothing when they fit.
+    """How what a product says of a pairing that it picked does not fit; nothing when it fits.
 
-    Nothing either where the loop declares no candidates or the arguments describe nobody: then models
-    do not read them.
+    Nothing either where the loop declares no candidates: then nobody reads these arguments.
     """
-    described = arguments.get(DESCRIPTORS)
-    if spec.candidates is None or described is None:
+    if spec.candidates is None:
         return
+    if SLATE in arguments:
+        yield Nonconformity(
+            f"action_arguments.{SLATE}",
+            arguments[SLATE],
+            "is what the service writes of slates that it drew",
+            "Leave it out, or confirm the decision by its id.",
+        )
+    share = arguments.get(SLATE_PROPENSITY)
+    if share is not None and not (type(share) in (int, float) and 0 < share <= 1):
+        yield Nonconformity(
+            f"action_arguments.{SLATE_PROPENSITY}",
+            share,
+            "is outside (0, 1]",
+            "Log the probability of these people in this order given the action, or leave it out.",
+        )
+    described = arguments.get(DESCRIPTORS)
     place = f"action_arguments.{DESCRIPTORS}"
+    if described is None:
+        return
     if not isinstance(described, list | tuple):
         yield Nonconformity(place, described, "is not a list", _FIX)
         return

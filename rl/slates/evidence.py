@@ -10,7 +10,7 @@ import numpy as np
 
 from everloop.contracts.datasets import Float
 from everloop.contracts.errors import ShouldFixArgument
-from rl.slates.plackett_luce import log_sum_exp, mixed_log_share
+from rl.slates.plackett_luce import log_sum_exp
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,21 @@ class SlateEvidence:
     @property
     def log_propensity(self) -> float:
         """ln P(slate | action), <= 0, as ``rl.slates.log_propensity`` says of all the scores."""
+        greedy = math.log1p(-self.epsilon) if self.epsilon < 1.0 else -math.inf
+        spread = math.log(self.epsilon) if self.epsilon > 0.0 else -math.inf
+        others = () if self.rest is None else (self.rest,)
         total = 0.0
         for place, score in enumerate(self.scores):
-            others = (*self.scores[place:], *(() if self.rest is None else (self.rest,)))
-            share = np.array([score - log_sum_exp(np.array(others))])
-            total += float(mixed_log_share(share, self.candidates - place, self.epsilon)[0])
+            share = greedy + score - _log_sum((*self.scores[place:], *others))
+            total += _log_sum((share, spread - math.log(self.candidates - place)))
         return min(0.0, total)
+
+
+def _log_sum(numbers: tuple[float, ...]) -> float:
+    highest = max(numbers)
+    if highest == -math.inf:
+        return highest
+    return highest + math.log(math.fsum(math.exp(number - highest) for number in numbers))
 
 
 def evidence_of(scores: Float, picked: Sequence[int], epsilon: float) -> SlateEvidence:

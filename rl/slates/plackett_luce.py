@@ -92,7 +92,7 @@ def log_propensity(scores: Float, picked: Sequence[int], epsilon: float) -> floa
     return min(0.0, total)
 
 
-def mixed_log_share(log_share: Float, left: int, epsilon: float) -> Float:
+def _mixed(log_share: Float, left: int, epsilon: float) -> Float:
     """ln[(1 - epsilon) exp(log_share) + epsilon / left], elementwise."""
     greedy = math.log1p(-epsilon) if epsilon < 1.0 else -math.inf
     spread = math.log(epsilon) - math.log(left) if epsilon > 0.0 else -math.inf
@@ -107,7 +107,7 @@ def log_sum_exp(scores: Float) -> float:
 
 
 def _log_shares(scores: Float, epsilon: float) -> Float:
-    return mixed_log_share(scores - log_sum_exp(scores), len(scores), epsilon)
+    return _mixed(scores - log_sum_exp(scores), len(scores), epsilon)
 
 
 def _pick(shares: Float, uniform: float) -> int:

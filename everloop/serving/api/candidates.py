@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from everloop.contracts.access import Caller
+from everloop.contracts.actions import SLATE, SLATE_PROPENSITY, USER_IDS
 from everloop.contracts.episodes import Json
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
@@ -17,7 +18,7 @@ from everloop.contracts.serving import Decision
 from everloop.serving.bodies import Body, Person
 from everloop.serving.consents import SERVE
 from everloop.serving.decisions.candidates import Candidates
-from everloop.serving.decisions.slates import RESERVED, SLATE, SLATE_PROPENSITY, USER_IDS
+from everloop.serving.decisions.slates import RESERVED
 from everloop.serving.service import Service
 
 MOST = 1000

@@ -12,7 +12,13 @@ from enum import StrEnum
 
 import numpy as np
 
-from everloop.contracts.actions import ActionKind
+from everloop.contracts.actions import (
+    DESCRIPTORS,
+    SLATE,
+    SLATE_PROPENSITY,
+    USER_IDS,
+    ActionKind,
+)
 from everloop.contracts.datasets import Float, Float32
 from everloop.contracts.episodes import Json
 from everloop.contracts.loop_spec import ActionSpec
@@ -20,12 +26,8 @@ from everloop.serving.decisions.candidates import Candidates
 from everloop.serving.decisions.models import brief
 from everloop.serving.decisions.pairing import ServedPairing
 from everloop.serving.decisions.randomness import Uniform
-from rl.encoders.slates import DESCRIPTORS
 from rl.slates import draw_slate, evidence_of
 
-USER_IDS = "user_ids"
-SLATE_PROPENSITY = "slate_propensity"
-SLATE = "slate"
 RESERVED = (USER_IDS, DESCRIPTORS, SLATE_PROPENSITY, SLATE)
 """Arguments of a pairing that the service writes where it draws the slate."""
 

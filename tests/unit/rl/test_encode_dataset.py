@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldFixEpisode, Shoul
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.loops import load
 from rl.encoders import encode, encode_context, in_holdout
+from rl.slates import SlateEvidence
 
 SCHEMA = pa.schema(
     [
@@ -307,6 +309,51 @@ def test_descriptors_that_do_not_fit_are_refused_by_their_episode(
     with pytest.raises(ShouldFixEpisode, match=problem) as refused:
         encode(spec, *write([paired(1, [[0, 0]]), paired(4, people)]))
     assert "00000000-0000-4000-8000-000000000004" in str(refused.value)
+
+
+DRAWN = {"scores": [1.0, 0.0, -0.5], "rest": 2.0, "candidates": 9, "epsilon": 0.1}
+
+
+def drawn(share: Any, **changes: Any) -> dict[str, Any]:
+    return paired(4, [[0, 0]] * 3, slate_propensity=share, slate=DRAWN | changes)
+
+
+def test_a_drawn_slates_propensity_is_recomputed(spec: LoopSpec, write: Write) -> None:
+    kept = SlateEvidence((1.0, 0.0, -0.5), 2.0, 9, 0.1)
+    share = math.exp(kept.log_propensity)
+    slate = encode(spec, *write([drawn(share), drawn(share * (1 + 9e-6)) | episode_id(5)])).slate
+    assert slate is not None
+    for wrong in (share * (1 + 1.1e-5), share * 0.999, share * 2, 1.0):
+        with pytest.raises(ShouldFixEpisode, match="disagrees with the") as refused:
+            encode(spec, *write([drawn(wrong)]))
+        assert "00000000-0000-4000-8000-000000000004" in str(refused.value)
+
+
+def episode_id(i: int) -> dict[str, Any]:
+    return {"episode_id": episode(i)["episode_id"]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scores": []},
+        {"scores": "all"},
+        {"scores": None},
+        {"rest": None},
+        {"rest": "much"},
+        {"candidates": 2},
+        {"candidates": "nine"},
+        {"epsilon": 1.5},
+    ],
+    ids=str,
+)
+def test_evidence_of_no_slate_is_refused(
+    spec: LoopSpec, write: Write, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(ShouldFixEpisode, match="recomputes no propensity"):
+        encode(spec, *write([drawn(0.01, **changes)]))
+    with pytest.raises(ShouldFixEpisode, match="recomputes no propensity"):
+        encode(spec, *write([drawn(None)]))
 
 
 @pytest.mark.parametrize(

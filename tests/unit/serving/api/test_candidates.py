@@ -143,9 +143,13 @@ def test_without_candidates_the_product_picks_as_ever(
     assert found["arguments"]["user_ids"] == [
         served.service.workspace.pseudonyms.of(name) for name in picked["user_ids"]
     ]
-    forged = {"slate": {"candidates": "many"}, "slate_propensity": 2}
-    told = decided(served, headers, action_arguments=forged, **PAIR)
-    assert (told["slate"], told["arguments"]) == (None, forged)
+    bandit = {"slate": {"candidates": "many"}, "slate_propensity": 2}
+    spec = served.service.loops["open_bandit"]
+    elsewhere = {"user_id": "ann", "loop": "open_bandit", "context": {}}
+    elsewhere["context"] = {field.name: field.choices[0] for field in spec.context}
+    answer = served.post("/api/ml/decide", headers, json=elsewhere | {"action_arguments": bandit})
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["slate"], answer.json()["arguments"]) == (None, bandit)
 
 
 def test_too_few_candidates_take_pairings_out_of_what_is_valid(
@@ -201,7 +205,7 @@ def _one(user_id: Any = "bob", descriptors: Any = (0.0, 0.0)) -> dict[str, Any]:
         ),
         (
             {"candidates": [_one()], "action_arguments": {"slate": {}}},
-            "action_arguments holds 'slate'",
+            "action_arguments.slate={} is what the service writes",
         ),
         (
             {"action_arguments": {"descriptors": [[0, 0], [0, 7]]}},
@@ -211,6 +215,12 @@ def _one(user_id: Any = "bob", descriptors: Any = (0.0, 0.0)) -> dict[str, Any]:
             {"action_arguments": {"descriptors": "many"}},
             "action_arguments.descriptors='many' is not",
         ),
+        (
+            {"action_arguments": {"slate": {"candidates": 7}}},
+            "is what the service writes of slates",
+        ),
+        ({"action_arguments": {"slate_propensity": 2}}, "slate_propensity=2 is outside (0, 1]"),
+        ({"action_arguments": {"slate_propensity": "1"}}, "slate_propensity='1' is outside (0, 1]"),
     ],
 )
 def test_candidates_that_do_not_fit_are_refused_with_the_value(
@@ -288,6 +298,8 @@ def test_a_product_that_picks_by_itself_is_told_of_wrong_descriptors_at_the_door
     refused = log(_episode(user_ids=["bob"], descriptors=[[0.5]]))
     assert refused.status_code == 422
     assert "action_arguments.descriptors[0]=[0.5] does not fit" in refused.json()["detail"]
+    forged = log(_episode(slate={"candidates": 3}, slate_propensity=1.0))
+    assert "is what the service writes of slates that it drew" in forged.json()["detail"]
     other = _episode(descriptors="of the walk") | {"action_taken": "hive-walk"}
     assert log(other).status_code == 201, "nobody reads them of another action"
 
