@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 
@@ -58,7 +57,7 @@ class Pseudonyms:
             )
         owner = tenant.encode()
         message = len(owner).to_bytes(4, "big") + owner + user_id.encode()
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()
+        return hmac.digest(self._key, message, "sha256").hex()
 
     def in_arguments(
         self, arguments: Mapping[str, Json], tenant: str = "default"
