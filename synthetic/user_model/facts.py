@@ -16,7 +16,8 @@ class ReleaseFacts:
     full-batch steps. ``precision``: mu^2 of this release and of those that it was warm-started from, as
     far as they still count. ``noise_deviation``: root mean square over the weights of the standard
     deviation that noise gives them; ``noise_share``: share of the variance of predicted logits, over
-    synthetic contexts, that is noise.
+    synthetic contexts, that is noise. ``action_features``, ``descriptors``: names of what describes
+    actions and partners.
     """
 
     release_id: str
@@ -37,6 +38,8 @@ class ReleaseFacts:
     noise_share: float
     warm_start: str
     kind: str = "linear"
+    action_features: tuple[str, ...] = ()
+    descriptors: tuple[str, ...] = ()
     format: int = FORMAT
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from synthetic.user_model.linear import LinearUserModel
 from synthetic.user_model.mlp import MlpUserModel, MlpWeights, inputs_width
 from synthetic.user_model.uncertainty import Uncertainty
 from synthetic.user_model.weights import Weights, shapes
+from synthetic.user_model.widest import described_actions
 
 Tensors = dict[str, "NDArray[np.generic]"]
 _UNCERTAINTIES = ("noise", "sampling")
@@ -49,12 +50,21 @@ def save_user_model(
     return write_atomically(save(contiguous, metadata=metadata), Path(path))
 
 
-def load_user_model(path: Path | str, spec: LoopSpec) -> LinearUserModel | MlpUserModel:
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredRelease:
+    """What a file holds, whatever loop it was released for."""
+
+    features: FeatureMap
+    weights: Weights | MlpWeights
+    facts: ReleaseFacts
+    uncertainty: Uncertainty | None
+
+
+def read_release(path: Path | str) -> StoredRelease:
     """Read what ``save_user_model`` wrote.
 
     Raises:
         ShouldRestoreArtefact: the file is missing, damaged or of another format.
-        ShouldFixArgument: it was released for other actions or signals than the loop's.
     """
     try:
         with safe_open(str(path), framework="numpy") as file:
@@ -76,6 +86,19 @@ def load_user_model(path: Path | str, spec: LoopSpec) -> LinearUserModel | MlpUs
             f"{path} holds a user model whose weights do not fit its features.",
             "Rerun fit_user_model.",
         )
+    return StoredRelease(features, deep or weights, facts, uncertainty)
+
+
+def load_user_model(path: Path | str, spec: LoopSpec) -> LinearUserModel | MlpUserModel:
+    """The user model that a file holds.
+
+    Raises:
+        ShouldRestoreArtefact: the file is missing, damaged or of another format.
+        ShouldFixArgument: it was released for other actions, other features of them, other descriptors
+            of partners or other signals than the loop's.
+    """
+    stored = read_release(path)
+    features, facts, weights = stored.features, stored.facts, stored.weights
     given = (facts.loop, facts.actions, facts.signals, features.presences)
     if given != (spec.name, spec.action_ids, spec.signal_names, len(missing_types(spec))):
         raise ShouldFixArgument(
@@ -84,9 +107,17 @@ def load_user_model(path: Path | str, spec: LoopSpec) -> LinearUserModel | MlpUs
             f"{spec.name!r} as it is now.",
             "Fit the user model again under the present specification.",
         )
-    if deep is not None:
-        return MlpUserModel(spec, features, deep, facts, uncertainty)
-    return LinearUserModel(spec, features, weights, facts, uncertainty)
+    candidates = 0 if spec.candidates is None else len(spec.candidates.descriptors)
+    described = np.array_equal(features.described, described_actions(spec))
+    if not described or features.descriptors not in (0, candidates):
+        raise ShouldFixArgument(
+            f"User model {facts.release_id} was released for other features of actions or descriptors "
+            f"of partners than {spec.name!r} declares now.",
+            "Fit the user model again under the present specification.",
+        )
+    if isinstance(weights, MlpWeights):
+        return MlpUserModel(spec, features, weights, facts, stored.uncertainty)
+    return LinearUserModel(spec, features, weights, facts, stored.uncertainty)
 
 
 def _is_deep(facts: ReleaseFacts) -> bool:

@@ -25,11 +25,12 @@ from synthetic.people import (
 )
 from synthetic.release import Night, mechanism_of, note_of, release
 from synthetic.user_model.facts import ReleaseFacts
-from synthetic.user_model.file import load_user_model, save_user_model
+from synthetic.user_model.file import load_user_model, read_release, save_user_model
 from synthetic.user_model.linear import LinearUserModel
 from synthetic.user_model.mlp import MlpUserModel, cold_mlp_weights, mlp_features
 from synthetic.user_model.nights import night_rate
 from synthetic.user_model.noise_covariance import noise_share, uncertainty_of
+from synthetic.user_model.warm_start import continued
 from synthetic.user_model.weights import cold_weights
 from synthetic.user_model.widest import feature_map
 
@@ -171,6 +172,8 @@ def cold_model(
         noise_share=0.0,
         warm_start="",
         kind="linear" if linear else "mlp",
+        action_features=spec.action_features,
+        descriptors=() if spec.candidates is None else spec.candidates.descriptors,
     )
     if linear:
         features = feature_map(spec, training.interacting, layout)
@@ -202,13 +205,12 @@ def _fitted(
 def _before(
     night: Night, cold: LinearUserModel | MlpUserModel
 ) -> LinearUserModel | MlpUserModel | None:
-    """The newest earlier release, if it is of the same kind, features and encoder."""
+    """The newest earlier release under tonight's features; ``None`` if nothing of it can be kept."""
     found = night.previous()
-    model = None if found is None else _loaded(found[1], night.spec, cold.facts.encoder)
-    if model is None or model.facts.kind != cold.facts.kind:
+    try:
+        return None if found is None else continued(read_release(found[1]), cold)
+    except EverloopError:
         return None
-    same = model.features.same(cold.features) and model.parameters == cold.parameters
-    return model if same else None
 
 
 def _loaded(path: Path, spec: LoopSpec, encoder: str) -> LinearUserModel | MlpUserModel | None:

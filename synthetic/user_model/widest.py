@@ -46,7 +46,7 @@ def feature_map(
     order = _context_order(interacting, layout)
     if hidden is not None:
         order = np.concatenate([np.flatnonzero(interacting), order])
-    nothing, described = np.zeros((0, width)), _described(spec)
+    nothing, described = np.zeros((0, width)), described_actions(spec)
     declared = not np.array_equal(described, np.eye(len(described)))
 
     def made(
@@ -116,7 +116,7 @@ def public_projection(width: int, to: int) -> Float:
     return np.asarray(signs / np.sqrt(max(to, 1)), dtype=np.float64)
 
 
-def _described(spec: LoopSpec) -> Float:
+def described_actions(spec: LoopSpec) -> Float:
     """(A, F) declared features of the actions; the identity without."""
     found = np.array([action.features for action in spec.actions], dtype=np.float64)
     return found if found.size else np.eye(len(spec.actions))

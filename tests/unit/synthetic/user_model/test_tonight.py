@@ -115,14 +115,29 @@ def test_another_encoding_starts_cold(place: Place) -> None:
     assert load_user_model(path, SPEC).facts.warm_start == ""
 
 
-def test_another_catalogue_starts_cold(place: Place) -> None:
+def test_another_catalogue_keeps_what_is_known(place: Place) -> None:
     episodes = make(100)
-    night(place, episodes)
+    path, first = night(place, episodes)
+    before = load_user_model(path, SPEC)
     changed = SPEC.model_dump()
     changed["actions"] = [*changed["actions"][:3], changed["actions"][3] | {"id": "song"}]
     spec = LoopSpec.model_validate(changed)
     path, note = night(place, episodes, days=1, spec=spec)
+    after = load_user_model(path, spec)
     assert note.released
+    assert after.facts.warm_start == first.release_id
+    spent = note.mu_squared
+    kept = 0.75 * before.facts.precision * (1.0 - 1.0 / MEMORY_NIGHTS)
+    assert after.facts.precision == pytest.approx(kept + spent)
+
+
+def test_other_signals_start_cold(place: Place) -> None:
+    episodes = make(100)
+    night(place, episodes)
+    changed = SPEC.model_dump()
+    changed["signals"] = [changed["signals"][0] | {"name": "clicks"}, changed["signals"][1]]
+    spec = LoopSpec.model_validate(changed)
+    path, _ = night(place, episodes, days=1, spec=spec)
     assert load_user_model(path, spec).facts.warm_start == ""
 
 

@@ -1,0 +1,61 @@
+"""What a night's fit starts from: an earlier release, also one for a catalogue that has changed since."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from synthetic.user_model.carrying import carried_over, carried_uncertainty, known_share
+from synthetic.user_model.facts import ReleaseFacts
+from synthetic.user_model.file import StoredRelease
+from synthetic.user_model.linear import LinearUserModel
+from synthetic.user_model.mlp import MlpUserModel
+from synthetic.user_model.weights import Weights
+
+
+def continued(
+    old: StoredRelease, cold: LinearUserModel | MlpUserModel
+) -> LinearUserModel | MlpUserModel | None:
+    """An earlier release under the features of ``cold``, with its facts and how far it may be off.
+
+    Linear heads are carried over to another catalogue or limit (``carrying``), and their precision
+    counts by the share of the catalogue that it was about. A hidden layer mixes what it sees, so that
+    under other features it starts anew.
+
+    Args:
+        old: the earlier release.
+        cold: what a first fit would start from tonight.
+
+    Returns:
+        ``None`` for a release of another kind, loop, encoder, signals, or names of features.
+
+    Raises:
+        ShouldFixArgument: its weights say nothing under the new features.
+    """
+    facts, ids = old.facts, cold.facts.actions
+    if _terms(facts) != _terms(cold.facts):
+        return None
+    start, known = old.weights, old.uncertainty
+    if not old.features.same(cold.features) or facts.actions != ids:
+        if not isinstance(start, Weights):
+            return None
+        start = carried_over(old.features, facts.actions, start, cold.features, ids)
+        if known is not None:
+            known = carried_uncertainty(known, old.features, facts.actions, cold.features, ids)
+        precision = facts.precision * known_share(facts.actions, ids)
+        facts = replace(facts, actions=ids, precision=precision)
+    if len(start.flat) != cold.parameters:
+        return None
+    model = cold.moved(start.flat)
+    model.facts, model.uncertainty = facts, known
+    return model
+
+
+def _terms(facts: ReleaseFacts) -> tuple[object, ...]:
+    return (
+        facts.kind,
+        facts.loop,
+        facts.encoder,
+        facts.signals,
+        facts.action_features,
+        facts.descriptors,
+    )
