@@ -11,14 +11,17 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.models import Provenance
 from rl.encoders.context import layout
 from rl.runtime import (
     ACTIONS_KEY,
     ENCODER_KEY,
     INPUTS,
     INVALID_LOGIT,
+    LEARNER_KEY,
     LOOP_KEY,
     OUTPUTS,
+    PROVENANCE_KEY,
     VERSION_KEY,
 )
 
@@ -30,12 +33,15 @@ def made_policy(
     bias: Sequence[float] | None = None,
     nan_above: float | None = None,
     encoder: str | None = None,
+    learner: str = "ppo",
+    provenance: Provenance = Provenance.PRIVATE_RELEASE,
 ) -> Path:
     """Write a policy whose logits are ``bias`` (A,), whatever the state.
 
     Args:
         nan_above: states whose first dimension is above this make it answer NaN.
         encoder: another encoder than the loop's.
+        learner, provenance: what the file says of who learned it and from what.
     """
     actions, width = len(spec.actions), layout(spec).width
     constants = {
@@ -90,6 +96,8 @@ def made_policy(
             ENCODER_KEY: encoder or layout(spec).encoder,
             ACTIONS_KEY: json.dumps(spec.action_ids),
             VERSION_KEY: version,
+            LEARNER_KEY: learner,
+            PROVENANCE_KEY: provenance.value,
         },
     )
     onnx.checker.check_model(model)
