@@ -1,8 +1,9 @@
 """The specification's success metrics, measured on the log where the log can say something.
 
-Only decisions of the loop's own policies count (the comparison arm does not), except for retention,
-which asks whether a person was seen at all. Trust and opt-outs are the whole tenant's, as known at the
-run's cut-off. What cannot be measured says why; nothing is guessed.
+Where the dataset holds people out, its metrics are about them alone: nothing that decided had learned
+from them. Only decisions of the loop's own policies count (the comparison arm does not), except for
+retention, which asks whether a person was seen at all. Trust and opt-outs are the whole tenant's, as
+known at the run's cut-off. What cannot be measured says why; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from everloop.reporting.wording import plural, words
 _SECONDS_PER_DAY = 86_400
 _EPOCH = date(1970, 1, 1).toordinal()
 _RETENTION = re.compile(r"retention_(\d+)_day$")
+_ACCEPTED, _REJECTED = "_acceptance", "_false_positive_rate"
 
 Groups = Mapping[str, NDArray[np.str_]]
 """Protected attribute -> (n,) group of each episode, "" where it is not known."""
@@ -51,6 +53,16 @@ class _Evidence:
     @property
     def own(self) -> Bool:
         return ~self.episodes.comparison
+
+    @property
+    def judged(self) -> Bool:
+        """Episodes of held-out people; all where nobody is."""
+        holdout = self.episodes.holdout
+        return holdout if holdout.any() else np.ones_like(holdout)
+
+    @property
+    def of_whom(self) -> str:
+        return " of held-out people" if self.episodes.holdout.any() else ""
 
 
 class _NotMeasurable(Exception):
@@ -71,6 +83,9 @@ def success_figures(
 
     - share of a signal: episodes of the metric's ``action_kind`` with the signal's mean above 0, over
       those that have the signal; a ``*_rate`` on a one-sided signal is the signal's mean instead.
+    - ``*_acceptance`` without a signal: rewarded decisions of the kind whose reward reaches
+      ``reward.success_at``, over all of them; ``*_false_positive_rate``: those whose reward is at or
+      below ``reward.failure_at``, decisions that people rejected.
     - rmse of a signal: the user model's predictions against held-out episodes, in the signal's
       declared units (a two-sided one has half the error that it has on [-1, 1]).
     - ``bias_parity``: the least, over protected groups, of the group's over the others' mean reward,
@@ -116,7 +131,10 @@ def unmeasured(
 
 def _with(metric: BenchmarkMetric, current: Estimate | None, note: str) -> SuccessFigure:
     lower = (
-        metric.unit == "rmse" or metric.target < metric.baseline or metric.name == "opt_out_rate"
+        metric.unit == "rmse"
+        or metric.target < metric.baseline
+        or metric.name == "opt_out_rate"
+        or metric.name.endswith(_REJECTED)
     )
     return SuccessFigure(
         metric.name, metric.baseline, metric.target, metric.unit, current, note, lower
@@ -141,6 +159,8 @@ def _measure(metric: BenchmarkMetric, evidence: _Evidence) -> tuple[Estimate, st
         return _parity(metric, evidence)
     if metric.name in TRUST_METRICS:
         raise _NotMeasurable("the workspace's answers and consents are not at hand")
+    if metric.signal is None and metric.name.endswith((_ACCEPTED, _REJECTED)):
+        return _outcome_share(metric, evidence)
     if metric.signal is None:
         raise _NotMeasurable("no signal in the log speaks of it")
     if metric.signal not in evidence.spec.signal_names:
@@ -153,13 +173,30 @@ def _measure(metric: BenchmarkMetric, evidence: _Evidence) -> tuple[Estimate, st
 
 
 def _decisions(metric: BenchmarkMetric, evidence: _Evidence) -> tuple[Bool, str]:
-    """Own decisions of the metric's kind, and their name in a sentence."""
-    rows = evidence.own
+    """Own decisions of the metric's kind for those who are judged, and their name in a sentence."""
+    rows = evidence.own & evidence.judged
     if metric.action_kind is None:
-        return rows, "decisions"
+        return rows, f"decisions{evidence.of_whom}"
     kinds = np.array([a.kind is metric.action_kind for a in evidence.spec.actions])
     rows = rows & kinds[evidence.episodes.action]
-    return rows, f"{words(metric.action_kind.value)} decisions"
+    return rows, f"{words(metric.action_kind.value)} decisions{evidence.of_whom}"
+
+
+def _outcome_share(metric: BenchmarkMetric, evidence: _Evidence) -> tuple[Estimate, str]:
+    """Accepted or rejected decisions over those that were rewarded."""
+    episodes, bounds = evidence.episodes, evidence.spec.reward
+    rows, what = _decisions(metric, evidence)
+    rewarded = rows & np.isfinite(episodes.reward)
+    total, n = int(rows.sum()), int(rewarded.sum())
+    if not n:
+        raise _NotMeasurable(f"the log has no {what} with a reward")
+    kept = episodes.reward[rewarded]
+    accepted = metric.name.endswith(_ACCEPTED)
+    reached = kept >= bounds.success_at if accepted else kept <= bounds.failure_at
+    said = f"at least {bounds.success_at:g}" if accepted else f"at most {bounds.failure_at:g}"
+    people = episodes.person[rewarded]
+    estimate = share_estimate(metric.name, reached.astype(float), people, evidence.confidence)
+    return estimate, f"reward {said} over the {n:,} of {total:,} {what} with a reward"
 
 
 def _signal_share(
@@ -197,12 +234,14 @@ def _prediction_error(
     errors = evidence.predicted[:, column] - episodes.signals[:, column]
     present = rows & episodes.holdout & np.isfinite(errors)
     if not present.any():
+        what = what.removesuffix(evidence.of_whom)
         raise _NotMeasurable(f"no held-out {what} have {words(signal)} evidence and a prediction")
     scale = 0.5 if spec.signal(signal).two_sided else 1.0
     estimate = rmse_estimate(
         metric.name, scale * errors[present], episodes.person[present], evidence.confidence
     )
-    return estimate, f"the user model's {words(signal)} on {int(present.sum()):,} held-out {what}"
+    kept = f"{int(present.sum()):,} held-out {what.removesuffix(evidence.of_whom)}"
+    return estimate, f"the user model's {words(signal)} on {kept}"
 
 
 def _retention(metric: BenchmarkMetric, ahead: int, evidence: _Evidence) -> tuple[Estimate, str]:
@@ -216,7 +255,8 @@ def _retention(metric: BenchmarkMetric, ahead: int, evidence: _Evidence) -> tupl
     newest = int(days.max())
     if manifest is not None:
         newest = manifest.logical_date.toordinal() - _EPOCH
-    active = np.unique(np.c_[episodes.person, days], axis=0)
+    judged = evidence.judged
+    active = np.unique(np.c_[episodes.person[judged], days[judged]], axis=0)
     asked = active[:, 1] + ahead <= newest
     if not asked.any():
         raise _NotMeasurable(f"the window is too short to wait {ahead} days for anybody")
@@ -224,7 +264,10 @@ def _retention(metric: BenchmarkMetric, ahead: int, evidence: _Evidence) -> tupl
     same = np.r_[active[1:, 0] == active[:-1, 0], False]
     hits = (same & (later <= ahead))[asked].astype(np.float64)
     estimate = share_estimate(metric.name, hits, active[asked, 0], evidence.confidence)
-    return estimate, f"seen again within {ahead} days, over {len(hits):,} person-days"
+    return (
+        estimate,
+        f"seen again within {ahead} days, over {len(hits):,} person-days{evidence.of_whom}",
+    )
 
 
 def _parity(metric: BenchmarkMetric, evidence: _Evidence) -> tuple[Estimate, str]:

@@ -332,7 +332,7 @@ def test_a_run_that_ended_early_says_why_in_every_section(ended: RunEvidence) ->
     assert "not reached" in page.sections["stages"]
     assert "the data may not be learned from" in page.sections["data"]
     assert "Nothing left the trust boundary" in page.sections["privacy"]
-    assert "0 of 7 metrics" in plain(page.sections["success"])
+    assert "0 of 8 metrics" in plain(page.sections["success"])
 
 
 @pytest.mark.parametrize(

@@ -93,17 +93,47 @@ def test_pairing_accuracy_counts_pairings_with_resonance_above_zero() -> None:
     assert not figure.lower_is_better
 
 
-def test_intervention_acceptance_counts_engagement() -> None:
-    rows = [(0, CALM, (0.3, NAN, NAN)), (1, CALM, (0.0, NAN, NAN)), (2, PAIR, (1, 1, NAN))]
-    figure = one("intervention_acceptance", episodes(rows))
+def test_interventions_are_accepted_at_success_and_rejected_at_failure() -> None:
+    rewards = (0.2, 0.19, 0.9, -0.2, -0.19, -0.9, -1.0, 0.0, NAN, 1.0)
+    rows = [(i, CALM, (0.0, NAN, NAN)) for i in range(9)] + [(9, PAIR, (1, 1, NAN))]
+    data = episodes(rows, reward=np.array(rewards))
+    accepted, rejected = (
+        one(f"intervention_{name}", data) for name in ("acceptance", "false_positive_rate")
+    )
+    assert accepted.current is not None
+    assert rejected.current is not None
+    assert (accepted.current.value, accepted.current.n) == (2 / 8, 8)
+    assert (rejected.current.value, rejected.current.n) == (3 / 8, 8)
+    assert (accepted.current.low, accepted.current.high) == pytest.approx(
+        wilson(2 / 8, 8, critical(0.95))
+    )
+    assert rejected.lower_is_better
+    assert not accepted.lower_is_better
+    assert (
+        rejected.note == "reward at most -0.2 over the 8 of 9 intervention decisions with a reward"
+    )
+
+
+def test_where_people_are_held_out_the_metrics_are_about_them_alone() -> None:
+    rows = [(i, PAIR, (0, 0.5 if i < 3 else -0.5, NAN)) for i in range(8)]
+    held = np.arange(8) >= 2
+    figure = one("pairing_accuracy", episodes(rows, holdout=held))
     assert figure.current is not None
-    assert (figure.current.value, figure.current.n) == (0.5, 2)
+    assert (figure.current.value, figure.current.n) == (pytest.approx(1 / 6), 6)
+    assert "suggest pairing decisions of held-out people" in figure.note
+    seen = episodes(
+        rows, holdout=held, person=np.arange(8) // 2, timestamp=START + np.tile([0, 3 * DAY], 4)
+    )
+    retention = one("user_retention_7_day", seen, manifest=manifest(date(2023, 11, 22)))
+    assert retention.current is not None
+    assert retention.current.clusters == 3
+    assert "person-days of held-out people" in retention.note
 
 
 def test_a_metric_without_its_decisions_or_its_evidence_says_so() -> None:
     data = episodes([(0, PAIR, (0, NAN, NAN))])
     assert one("intervention_acceptance", data).note == (
-        "not measurable on this data: the log has no intervention decisions"
+        "not measurable on this data: the log has no intervention decisions with a reward"
     )
     assert one("pairing_accuracy", data).note == (
         "not measurable on this data: none of the 1 suggest pairing decisions has resonance evidence"
