@@ -28,8 +28,17 @@ def run(
     release: str = "world",
     iterations: int = ITERATIONS,
     watch: Callable[[TrainingPoint], None] | None = None,
+    head_start: int = 0,
 ) -> TrainingResult:
-    spec = loop_of(2, 2, iterations=iterations, environments=16, rollout_length=16, hidden=16)
+    spec = loop_of(
+        2,
+        2,
+        iterations=iterations,
+        environments=16,
+        rollout_length=16,
+        hidden=16,
+        head_start=head_start,
+    )
     profiles = people(spec)
 
     def progress(point: TrainingPoint) -> None:
@@ -97,6 +106,15 @@ def test_an_interrupted_training_continues_bit_for_bit(
     assert resumed.resumed_from == finished
     assert resumed.card == whole.card
     assert [point.reward for point in resumed.curve] == [point.reward for point in whole.curve]
+
+
+def test_a_killed_training_that_had_a_head_start_continues_bit_for_bit(tmp_path: Path) -> None:
+    once = run(tmp_path / "whole", head_start=64)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", stop_after=CHECKPOINT_EVERY, head_start=64)
+    resumed = run(tmp_path / "killed", head_start=64)
+    assert resumed.resumed_from == CHECKPOINT_EVERY
+    assert resumed.card == once.card
 
 
 def test_a_killed_process_is_continued_by_another_bit_for_bit(

@@ -148,7 +148,7 @@ def learn(plan: Plan) -> Learned:
     """Train in this process, without any file."""
     session = InProcess(plan)
     rewards = [session.iterate(i)[0].mean for i in range(plan.training.iterations)]
-    network = PolicyNetwork(plan.source.width, plan.source.actions, plan.training.hidden, 0)
+    network = plan.network()
     network.load_state_dict(
         {name: torch.from_numpy(a.copy()) for name, a in session.state().weights.items()}
     )

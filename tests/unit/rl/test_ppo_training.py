@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from safetensors.numpy import load_file
+from tensorboardX.proto.event_pb2 import Event  # type: ignore[import-untyped]
 
 from everloop.contracts import documents
 from everloop.contracts.datasets import Float32, Int
@@ -18,6 +20,7 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.figures import TrainingPoint
 from everloop.contracts.loop_spec import ExplorationSpec, TrainingSpec
 from everloop.contracts.models import States
+from rl.encoders.catalogue import ActionCatalogue
 from rl.environment import JourneySource
 from rl.policy_card import PolicyCard
 from rl.ppo import Cluster, checkpoint, train
@@ -61,10 +64,48 @@ def test_a_training_leaves_weights_a_policy_and_a_card(tmp_path: Path) -> None:
     assert result.propensity_error == card.propensity_error < 1e-6
     assert (card.user_model_release, card.profiles_release) == ("world", "people")
     assert result.figures.parameters == sum(a.size for a in load_file(result.weights_path).values())
+    assert card.layout == ("x0:number:0:1", "x0:missing:1:1", "x1:number:2:1", "x1:missing:3:1")
+    assert card.catalogue == ActionCatalogue(SPEC).version
+    assert (card.epsilon, card.delta, card.period_days) == (1.0, 1e-5, 365)
+    assert card.action_features == ()
+    assert "does not say how far it may be off" in card.doubts
+    assert card.limits
     policy = load_policy(result.onnx_path, card.onnx_sha256, SPEC)
     assert policy.version == card.version == f"tiny-{card.weights_sha256[:16]}"
     output = policy.act(States(profiles.context, profiles.mask), 0.1)
     assert output.propensity.shape == (40, 2)
+
+
+def events(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Tag -> (step, value) of event files: records of length, checksum, event, checksum."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for path in sorted(folder.iterdir()):
+        data, at = path.read_bytes(), 0
+        while at < len(data):
+            (length,) = struct.unpack_from("<Q", data, at)
+            event = Event.FromString(data[at + 12 : at + 12 + length])
+            at += length + 16
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return found
+
+
+def test_progress_is_on_file_as_tensorboard_events(tmp_path: Path) -> None:
+    profiles = people(SPEC)
+    result = train(SPEC, World(identity), profiles, profiles.encoder, 1, tmp_path)
+    found = events(tmp_path / "tensorboard")
+    for name in ("reward", "low", "high", "kl", "clip_fraction", "entropy", "epsilon"):
+        assert [step for step, _ in found[f"training/{name}"]] == [64, 128, 192]
+    assert len(found["training/steps_per_second"]) == 3
+    wanted = [point.entropy for point in result.curve]
+    assert [value for _, value in found["training/entropy"]] == pytest.approx(wanted)
+
+
+def test_the_entropy_bonus_falls_over_the_training() -> None:
+    training = SPEC.training.model_copy(update={"entropy": 0.03, "entropy_end": 0.01})
+    made = replace(plan(), training=training)
+    assert [made.rule_at(i).entropy for i in range(3)] == pytest.approx([0.03, 0.02, 0.01])
+    assert made.rule_at(1).clip == training.clip
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:

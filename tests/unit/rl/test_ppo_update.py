@@ -16,6 +16,7 @@ from rl.module import PolicyNetwork
 from rl.ppo.rollout import Rollout, collect
 from rl.ppo.schedule import stream
 from rl.ppo.update import (
+    PROPENSITY_TOLERANCE,
     Minibatch,
     UpdateRule,
     gradient_step,
@@ -202,6 +203,11 @@ def test_decisions_of_other_weights_are_refused() -> None:
     assert propensity_error(network, rollout, 0.3) < 3e-7
     with pytest.raises(ShouldRestoreArtefact, match="propensities differ"):
         propensity_error(network, rollout, 0.1)
+    strayed = replace(rollout, log_behaviour=rollout.log_behaviour + np.float32(1e-4))
+    with pytest.raises(ShouldRestoreArtefact, match="propensities differ"):
+        propensity_error(network, strayed, 0.3)
+    nearly = replace(rollout, log_behaviour=rollout.log_behaviour + np.float32(2e-6))
+    assert 0.0 < propensity_error(network, nearly, 0.3) <= PROPENSITY_TOLERANCE == 1e-5
     network.policy[-1].bias.data[0] += 1.0
     with pytest.raises(ShouldRestoreArtefact, match="propensities differ"):
         improve(RULE, network, rollout)
@@ -210,5 +216,7 @@ def test_decisions_of_other_weights_are_refused() -> None:
 def test_the_rule_follows_the_specification() -> None:
     rule = UpdateRule.of(TrainingSpec(epochs=3, minibatch=64, clip=0.1, entropy=0.5))
     assert (rule.epochs, rule.minibatch, rule.clip, rule.entropy) == (3, 64, 0.1, 0.5)
+    rule = UpdateRule.of(TrainingSpec(value_clip=0.3, gradient_norm=0.7, kl_stop=0.02))
+    assert (rule.value_clip, rule.gradient_norm, rule.kl_stop) == (0.3, 0.7, 0.02)
     assert TrainingSpec().minibatch == 256
     assert TrainingSpec().learning_rate == 3e-4
