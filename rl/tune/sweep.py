@@ -217,9 +217,8 @@ def _tuner(trainable: Any, task: Task, plan: SweepPlan, state: Path) -> tune.Tun
         run_config=tune.RunConfig(
             name=state.name,
             storage_path=str(state.parent.absolute()),
-            checkpoint_config=tune.CheckpointConfig(
-                num_to_keep=2, checkpoint_frequency=1, checkpoint_at_end=True
-            ),
+            # all are kept: another trial may be told to go on from any of them
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, checkpoint_at_end=True),
             failure_config=tune.FailureConfig(max_failures=2),
             verbose=0,
             callbacks=[_Telling()],

@@ -64,6 +64,7 @@ def _pid(_: object) -> int:
     return os.getpid()
 
 
+@pytest.mark.timeout(900)
 def test_killed_workers_cost_an_iteration_each_and_change_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
