@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from everloop.contracts.errors import ShouldFixArgument
-from rl.module import FREE_SHARE, PolicyNetwork, log_behaviour
+from rl.module import FREE_SHARE, PolicyNetwork, Tanh, log_behaviour
 
 
 def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone() -> None:
@@ -34,6 +34,16 @@ def test_a_fresh_policy_is_nearly_uniform_over_valid_actions() -> None:
     )
     assert torch.softmax(logits, 1)[0, 1] == 0.0
     assert value.shape == (1,)
+
+
+def test_the_hidden_layers_are_tanh_with_its_derivative() -> None:
+    values = torch.linspace(-12.0, 12.0, 2001)
+    np.testing.assert_allclose(
+        Tanh()(values.clone()).numpy(), np.tanh(values.double().numpy()), atol=2e-7
+    )
+    assert torch.autograd.gradcheck(
+        lambda x: Tanh()(x * 1.0), torch.linspace(-3.0, 3.0, 30).double().requires_grad_()
+    )
 
 
 FEATURES = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, -0.5]], dtype=np.float32)
