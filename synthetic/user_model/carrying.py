@@ -93,7 +93,7 @@ def carrying_map(
         level=features,
         repetition=np.eye(1),
         partner=partners,
-        crossed=np.kron(features, inner),
+        crossed=_kron(features, inner),
         own=_through(old.own, new.own),
     )
     shared = _between(
@@ -101,9 +101,9 @@ def carrying_map(
         new.shared_blocks,
         one=np.eye(1),
         context=_through(old.context, new.context),
-        alike=np.kron(features, inner),
-        apart=np.kron(same, inner),
-        met=np.kron(partners, inner),
+        alike=_kron(features, inner),
+        apart=_kron(same, inner),
+        met=_kron(partners, inner),
     )
     groups = _groups(old, new, same)
     history = np.eye(int(new.history is not None), int(old.history is not None))
@@ -136,6 +136,10 @@ def _require_alike(
 def _through(old: Float, new: Float) -> Float:
     """(k', k) that keeps w . (old x) as w' . (new x) for (k, d) and (k', d) public matrices."""
     return np.asarray((old @ np.linalg.pinv(new)).T)
+
+
+def _kron(left: Float, right: Float) -> Float:
+    return np.asarray(np.kron(left, right), dtype=np.float64)
 
 
 def _between(old: dict[str, slice], new: dict[str, slice], **maps: Float) -> Float:

@@ -303,4 +303,5 @@ def _blocks(**sizes: int) -> dict[str, slice]:
 
 def _products(left: Float, right: Float) -> Float:
     """(n, a b) all products of (n, a) and (n, b) numbers, those of the first left one first."""
-    return np.asarray((left[:, :, None] * right[:, None, :]).reshape(len(left), -1))
+    products = left[:, :, None] * right[:, None, :]
+    return np.asarray(products.reshape(len(left), left.shape[1] * right.shape[1]))

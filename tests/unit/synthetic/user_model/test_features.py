@@ -122,6 +122,14 @@ def test_described_actions_interact_through_their_features_by_hand() -> None:
     assert (table.width, table.shared_width) == (24, 35)
 
 
+def test_nobody_has_no_features() -> None:
+    for table in (described(), companion(), feature_map(SPEC, INTERACTING, LAYOUT)):
+        nobody = np.zeros((0, table.context.shape[1]), np.float32)
+        seen = table.of(nobody, np.zeros(0, np.int64))
+        assert seen.wide.shape == (0, table.width)
+        assert seen.shared.shape == (0, table.shared_width)
+
+
 def test_partners_are_seen_of_pairings_alone_and_average_ones_are_none() -> None:
     table = described()
     context = contexts(6, np.random.default_rng(1))
