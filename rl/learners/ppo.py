@@ -20,7 +20,13 @@ class PPOLearner:
 
         started = time.process_time()
         result = train(
-            task.spec, task.model, task.profiles, task.profiles.encoder, task.seed, task.workdir
+            task.spec,
+            task.model,
+            task.profiles,
+            task.profiles.encoder,
+            task.seed,
+            task.workdir,
+            start=task.start,
         )
         return LearnedPolicy(
             learner=self.name,

@@ -14,6 +14,8 @@ from everloop.contracts import documents
 from everloop.contracts.datasets import Bool, Float, Float32
 from everloop.contracts.models import Provenance, States
 from everloop.contracts.policy_learning import LearnedPolicy, LearningTask
+from rl.belief import BelievedUserModel
+from rl.encoders.catalogue import ActionCatalogue
 from rl.encoders.context import layout
 from rl.environment.journeys import JourneySource
 from rl.export import export_served
@@ -26,6 +28,18 @@ WEIGHTS_FILE = "policy.safetensors"
 CARD_FILE = "policy.json"
 FILES = (ONNX_FILE, WEIGHTS_FILE, CARD_FILE)
 
+_LIMITS = {
+    Provenance.PRIVATE_RELEASE: (
+        "It was learned from simulated people; what it earns with real ones is estimated by the evaluation "
+        "of the run that compared it.",
+        "It looks at one decision at a time, not at what a journey makes of it.",
+        "It decides for states of its encoder alone and is refused with another encoder or catalogue.",
+    ),
+    Provenance.RAW_LOG: (
+        "It was learned on people's own decisions without any privacy: it stays inside the trust boundary, "
+        "for reports alone.",
+    ),
+}
 _MEASURED = 8192
 """Simulated decisions on which a policy's reward is measured."""
 
@@ -62,6 +76,7 @@ def write_policy(
     chance = play(source, uniform, _MEASURED, task.seed + 1).reward.mean()
     reward, error = _measured(source, policy, served, spec.exploration.serving_floor, task.seed + 1)
     private = provenance is Provenance.PRIVATE_RELEASE
+    catalogue = ActionCatalogue(spec)
     card = PolicyCard(
         version=version,
         loop=spec.name,
@@ -85,9 +100,22 @@ def write_policy(
         torch_version=torch.__version__,
         learner=learner,
         provenance=provenance,
+        catalogue=catalogue.version,
+        action_features=catalogue.names if spec.action_features else (),
+        epsilon=spec.privacy.epsilon if private else None,
+        delta=spec.privacy.delta if private else None,
+        period_days=spec.privacy.period_days if private else None,
+        doubts=_doubts(source, spec.training.pessimism) if private else "",
+        limits=_LIMITS[provenance],
     )
     documents.write(card, folder / CARD_FILE)
     return LearnedPolicy(learner, version, folder, provenance, time.process_time() - started, steps)
+
+
+def _doubts(source: JourneySource, pessimism: float) -> str:
+    if isinstance(source.model, BelievedUserModel):
+        return f"{pessimism:g} standard errors of the expected reward were taken off each reward."
+    return "Nothing was taken off for doubt."
 
 
 def _measured(
