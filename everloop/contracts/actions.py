@@ -40,6 +40,9 @@ class CandidateSpec(BaseModel):
     descriptors: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]
     most: Annotated[int, Field(ge=1, le=1000)] = 200
     """Most candidates that one question may name."""
+    sharpness: Annotated[float, Field(gt=0, le=1000)] = 20.0
+    """How sharply slates prefer who scores better: expected rewards are multiplied by it before the
+    softmax, so at 20 whoever promises .05 more is e times as likely to come next."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

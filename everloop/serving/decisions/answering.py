@@ -68,9 +68,11 @@ class Batch:
         self._uniform = uniform
         self._stats = stats
         self._warn = warn
+        declared = serving.catalogue.spec.candidates
         self._slates = SlateMaker(
             serving.pairing,
             serving.deployed.pairing is not None,
+            1.0 if declared is None else declared.sharpness,
             uniform,
             lambda version: stats.breaker_opened(serving.catalogue.spec.name, version),
             warn,

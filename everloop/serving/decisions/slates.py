@@ -44,7 +44,7 @@ class SlateFallback(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scores of K candidates, and whose they are."""
+    """Scores of K candidates as they enter the softmax, and whose they are."""
 
     scores: Float
     version: str
@@ -57,6 +57,7 @@ class SlateMaker:
     Args:
         model: the pairing model that serves, if one does.
         deployed: whether one should.
+        sharpness: what scores are multiplied by, > 0.
         uniform: draws positions.
         opened: told of the version whose breaker a failure opened.
         warn: told of every failure.
@@ -66,12 +67,14 @@ class SlateMaker:
         self,
         model: ServedPairing | None,
         deployed: bool,
+        sharpness: float,
         uniform: Uniform,
         opened: Callable[[str], None],
         warn: Callable[[str], None],
     ) -> None:
         self._model = model
         self._deployed = deployed
+        self._sharpness = sharpness
         self._uniform = uniform
         self._opened = opened
         self._warn = warn
@@ -120,7 +123,7 @@ class SlateMaker:
         if not model.breaker.admits():
             return Scored(alike, "", SlateFallback.MODEL_FAILED)
         try:
-            found = model.scores(context, candidates.descriptors)
+            found = self._sharpness * model.scores(context, candidates.descriptors)
         except Exception as failure:  # whatever a model raises, somebody waits for an answer
             if model.breaker.failed():
                 self._opened(model.version)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,8 +18,9 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.loops import load
 from rl.encoders.context import layout
-from rl.slates.export import export_scorer
-from rl.slates.scorer import DESCRIPTORS_KEY, OnnxScorer, load_scorer
+from rl.runtime import LOOP_KEY
+from rl.slates.scorer import OnnxScorer, load_scorer
+from tests.made_pairings import made_pairing
 
 SPEC = load("companion")
 WIDTH = layout(SPEC).width
@@ -35,8 +35,7 @@ def sha256(path: Path) -> str:
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("pairing") / "pairing.onnx"
-    export_scorer(SPEC, BASE, CROSSED, found)
-    return found
+    return made_pairing(SPEC, "companion-pairing-1", found, BASE, CROSSED)
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +71,6 @@ def test_who_else_is_there_and_in_which_order_changes_nobodys_score(
     alone = np.concatenate([scorer.scores(state, person[None]) for person in people[:5]])
     np.testing.assert_allclose(alone, together[:5], atol=1e-5)
     np.testing.assert_allclose(together, people @ (BASE + CROSSED @ state), atol=1e-3)
-
-
-def test_equal_weights_are_an_equal_version_and_an_equal_file(path: Path, tmp_path: Path) -> None:
-    again = tmp_path / "again.onnx"
-    version = export_scorer(SPEC, BASE, CROSSED, again)
-    assert again.read_bytes() == path.read_bytes()
-    assert load_scorer(path, sha256(path), SPEC).version == version
-    assert version.startswith("companion-pairing-")
-    assert export_scorer(SPEC, BASE + 1, CROSSED, again) != version
 
 
 def _renamed(spec: LoopSpec) -> LoopSpec:
@@ -128,44 +118,16 @@ def test_a_damaged_missing_or_foreign_file_is_refused(path: Path, tmp_path: Path
     bad.write_bytes(b"no model")
     with pytest.raises(ShouldRestoreArtefact, match="is no ONNX model"):
         load_scorer(bad, sha256(bad), SPEC)
-    model = onnx.load(path)
-    kept = [prop for prop in model.metadata_props if prop.key != DESCRIPTORS_KEY]
-    del model.metadata_props[:]
-    model.metadata_props.extend(kept)
-    bad.write_bytes(model.SerializeToString())
+    made_pairing(SPEC, "v", bad, BASE, metadata={LOOP_KEY: SPEC.name})
     with pytest.raises(ShouldRestoreArtefact, match="is no exported pairing model"):
         load_scorer(bad, sha256(bad), SPEC)
 
 
-def test_weights_that_answer_no_number_are_never_served(path: Path, tmp_path: Path) -> None:
-    model = onnx.load(path)
-    for tensor in model.graph.initializer:
-        if tensor.name == "base":
-            tensor.CopyFrom(onnx.numpy_helper.from_array(np.full(2, np.nan, np.float32), "base"))
-    bad = tmp_path / "nan.onnx"
-    bad.write_bytes(model.SerializeToString())
+def test_weights_that_answer_no_number_are_never_served(tmp_path: Path) -> None:
+    bad = made_pairing(SPEC, "v", tmp_path / "nan.onnx", np.full(2, np.nan))
     poisoned = load_scorer(bad, sha256(bad), SPEC)
     with pytest.raises(ShouldRestoreArtefact, match="NaN or infinity"):
         poisoned.scores(np.zeros(WIDTH, dtype=np.float32), np.ones((2, 2)))
-
-
-@pytest.mark.parametrize(
-    ("base", "crossed", "problem"),
-    [
-        (np.zeros(3), CROSSED, "shapes"),
-        (BASE, CROSSED[:, 1:], "shapes"),
-        (np.array([np.nan, 0]), CROSSED, "NaN"),
-        (np.array([1e300, 0]), CROSSED, "infinity"),
-    ],
-)
-def test_weights_that_do_not_fit_are_not_written(
-    tmp_path: Path, base: Any, crossed: Any, problem: str
-) -> None:
-    with np.errstate(over="ignore"), pytest.raises(ShouldFixArgument, match=problem):
-        export_scorer(SPEC, base, crossed, tmp_path / "pairing.onnx")
-    assert not list(tmp_path.iterdir())
-    with pytest.raises(ShouldFixArgument, match="declares no candidates"):
-        export_scorer(_none_declared(SPEC), BASE, CROSSED, tmp_path / "pairing.onnx")
 
 
 def test_a_wrong_shape_is_refused_before_the_runtime_sees_it(scorer: OnnxScorer) -> None:

@@ -21,10 +21,9 @@ from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.registry.promotion import promote
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.serving.api import decide, episodes, privacy
-from rl.encoders.context import layout
 from rl.slates import SlateEvidence, log_propensity
-from rl.slates.export import export_scorer
 from tests.deciding import CONTEXT, Served, asked, serving
+from tests.made_pairings import made_pairing
 
 NAMES = ("bob", "carla", "dan", "eve", "fay")
 PAIR = {"valid_actions": ["pair-three"]}
@@ -332,11 +331,10 @@ def test_a_forgotten_person_leaves_every_slate(served: Served, headers: dict[str
 
 
 def deploy_pairing(served: Served, base: list[float]) -> tuple[str, ModelCheckpoint]:
-    """Export, register and deploy a pairing model that reads no state; its version."""
+    """Register and deploy a pairing model that reads no state; its version."""
     place, spec = served.service.workspace, served.service.loops["companion"]
-    path = served.home / "pairing.onnx"
-    crossed = np.zeros((2, layout(spec).width))
-    version = export_scorer(spec, np.array(base), crossed, path)
+    version = "companion-pairing-1"
+    path = made_pairing(spec, version, served.home / "pairing.onnx", np.array(base))
     made = register(
         Candidate(
             loop="companion",
@@ -361,14 +359,14 @@ def test_a_deployed_pairing_model_scores_and_a_damaged_one_scores_nobody(
     served: Served, headers: dict[str, str]
 ) -> None:
     policy = decided(served, headers)["model_version"]
-    version, made = deploy_pairing(served, [4.0, 0.0])
+    version, made = deploy_pairing(served, [0.2, 0.0])
     sociable = [{"user_id": name, "descriptors": [n / 2 - 1, 0]} for n, name in enumerate(NAMES)]
     firsts: Counter[str] = Counter()
     for _ in range(60):
         found = decided(served, headers, candidates=sociable, **PAIR)
         slate = found["slate"]
         assert (slate["model_version"], slate["fallback"]) == (version, "")
-        scores = np.array([4.0 * one["descriptors"][0] for one in sociable])
+        scores = np.array([20 * 0.2 * one["descriptors"][0] for one in sociable])
         picked = [NAMES.index(name) for name in slate["user_ids"]]
         expected = math.exp(log_propensity(scores, picked, found["epsilon"]))
         assert slate["slate_propensity"] == pytest.approx(expected, rel=1e-5)

@@ -29,7 +29,7 @@ from rl.encoders.context import layout
 from rl.slates import SlateEvidence, log_propensity
 from tests.unit.serving.decisions.conftest import START, World, loop, person, question
 
-DESCRIBED = {"descriptors": ["warmth", "novelty"], "most": 200}
+DESCRIBED = {"descriptors": ["warmth", "novelty"], "most": 200, "sharpness": 1.0}
 ACTIONS = [
     {"id": "wait", "kind": "no_action"},
     {"id": "pair-one", "kind": "suggest_pairing", "people": 1},
