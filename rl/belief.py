@@ -19,6 +19,8 @@ from everloop.contracts.simulation import Responses, UncertainUserModel, UserMod
 
 ROWS = 64
 """Decisions that one member answers together; who answers is drawn anew for every so many."""
+REWARD_RANGE = 2.0
+"""Rewards lie within [-1, 1]: a larger standard error would make all actions look alike."""
 _MEMBERS = 0x62656C69
 """Marks the stream that members are drawn from, so that no other draw of a seed repeats it."""
 
@@ -97,9 +99,10 @@ class BelievedUserModel:
         if self.pessimism == 0.0:
             return reward
         doubt = self.model.reward_standard_error(context, action)
-        if not np.isfinite(doubt).all():
+        if not (doubt <= REWARD_RANGE).all():
             raise ShouldRestoreArtefact(
-                f"User model {self.release_id} gave a standard error that is not a number.",
+                f"User model {self.release_id} says that an expected reward may be off by "
+                f"{float(doubt.max()):g}, which is no standard error of a reward within [-1, 1].",
                 "Fit the user model again.",
             )
         return np.clip(reward - self.pessimism * doubt, -1.0, 1.0)

@@ -71,6 +71,7 @@ def uncertainty_of(
 
 def responses(jacobian: Float, learning_rate: float, steps: int) -> tuple[Float, Float]:
     """(A, rate^2 sum_t R_t R_t^T) of the module's formula; both (p, p)."""
+    jacobian = stable(jacobian, learning_rate)
     size = len(jacobian)
     whole, none = np.eye(size), np.zeros((size, size))
     error, speed, moved, push = whole, none, none, none
@@ -89,6 +90,17 @@ def responses(jacobian: Float, learning_rate: float, steps: int) -> tuple[Float,
         response = np.sum(reached, axis=0) / last
         total = total + response @ response.T
     return np.mean(errors[-last:], axis=0), total
+
+
+def stable(jacobian: Float, learning_rate: float) -> Float:
+    """The Jacobian, its symmetric part's eigenvalues at most (1 + MOMENTUM) / rate.
+
+    Twice as much curvature is where linear steps begin to diverge, while clipping bounds the real ones
+    near the optimum: what is known of so steep a direction is no worse than at the bound.
+    """
+    values, vectors = np.linalg.eigh((jacobian + jacobian.T) / 2.0)
+    excess = np.maximum(values - (1.0 + MOMENTUM) / learning_rate, 0.0)
+    return np.asarray(jacobian - (vectors * excess) @ vectors.T)
 
 
 def clipped_jacobian(heads: Heads, samples: Samples, clip: float) -> tuple[Float, Float]:

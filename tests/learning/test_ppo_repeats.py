@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from everloop.contracts.figures import TrainingPoint
-from rl.ppo import Cluster, TrainingResult, train, training
+from rl.ppo import Cluster, TrainingResult, finish, train
 from rl.ppo.training import CHECKPOINT_EVERY
 from tests.learning.worlds import World, identity, loop_of, people
 
@@ -85,10 +85,11 @@ def test_another_version_of_the_code_starts_anew(
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, stop_after=CHECKPOINT_EVERY)
     (tmp_path / "module.py").write_text("changed = True")
-    monkeypatch.setattr(training, "_CODE", tmp_path)
+    monkeypatch.setattr(finish, "_CODE", tmp_path)
     again = run(tmp_path)
     assert again.resumed_from == 0
-    assert again.card == whole.card
+    assert again.weights_sha256 == whole.weights_sha256
+    assert again.card.code_sha256 != whole.card.code_sha256
 
 
 @pytest.mark.parametrize("stop_after", [1, CHECKPOINT_EVERY + 1, ITERATIONS])

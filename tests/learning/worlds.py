@@ -56,11 +56,20 @@ class World:
     release_id: str = "world"
     parameters: int = 0
 
-    def expected_reward(self, context: Float32, action: Int) -> Float:
+    def expected_reward(self, context: Float32, action: Int, slate: Float32 | None = None) -> Float:
         return self.answer(context, action, np.random.default_rng(0))[0]
 
-    def expected_signals(self, context: Float32, action: Int) -> Float:
+    def expected_signals(
+        self, context: Float32, action: Int, slate: Float32 | None = None
+    ) -> Float:
         return self.expected_reward(context, action)[:, None]
+
+    def acceptance(self, context: Float32, action: Int, slate: Float32 | None = None) -> Float:
+        return (self.expected_reward(context, action) > 0.5).astype(np.float64)
+
+    def end_chance(self, context: Float32, action: Int) -> Float:
+        ended: Float = self.answer(context, action, np.random.default_rng(0))[2].astype(np.float64)
+        return ended
 
     def respond(
         self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator

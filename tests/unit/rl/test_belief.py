@@ -105,6 +105,12 @@ def test_a_release_that_does_not_know_its_error_answers_alone() -> None:
     assert believed(known, training(ensemble=0, pessimism=0.0), seed=1) is known
 
 
+def test_a_standard_error_beyond_all_rewards_is_refused() -> None:
+    model = BelievedUserModel(Constant(error=3e11), (), 0.5)
+    with pytest.raises(ShouldRestoreArtefact, match=r"may be off by 3e\+11"):
+        model.cautious_reward(CONTEXT, ACTION)
+
+
 @pytest.mark.parametrize("broken", ["member", "error"])
 def test_what_is_not_a_number_is_refused_by_name(broken: str) -> None:
     nan = float("nan")
@@ -113,6 +119,6 @@ def test_what_is_not_a_number_is_refused_by_name(broken: str) -> None:
         if broken == "member"
         else BelievedUserModel(Constant(error=nan), (), 1.0)
     )
-    wanted = "Member 0 of user model release" if broken == "member" else "standard error"
+    wanted = "Member 0 of user model release" if broken == "member" else "may be off by nan"
     with pytest.raises(ShouldRestoreArtefact, match=wanted):
         model.respond(CONTEXT, CONTEXT, ACTION, np.random.default_rng(1))

@@ -18,6 +18,7 @@ from synthetic.user_model.noise_covariance import (
     clipped_jacobian,
     noise_share,
     responses,
+    stable,
     uncertainty_of,
 )
 from synthetic.user_model.private_fit import private_fit
@@ -166,3 +167,18 @@ def test_made_up_people_are_made_of_public_bounds() -> None:
     assert not ended.all()
     again = made_people(SPEC, model_of(random_weights()), 20, np.random.default_rng(1), LAYOUT)
     assert again.episodes.context.shape == (280, 13)
+
+
+def test_curvature_that_linear_steps_would_overshoot_counts_as_the_bound() -> None:
+    rate = 12.0
+    bound = (1.0 + MOMENTUM) / rate
+    steep = np.diag([0.9, 0.5 * bound])
+    np.testing.assert_allclose(stable(steep, rate), np.diag([bound, 0.5 * bound]), atol=1e-12)
+    turned = np.array([[0.6, 0.8], [-0.8, 0.6]])
+    np.testing.assert_allclose(
+        stable(turned @ steep @ turned.T, rate),
+        turned @ np.diag([bound, 0.5 * bound]) @ turned.T,
+        atol=1e-12,
+    )
+    _, noise = responses(steep, rate, 16)
+    assert noise.max() < (rate * 16) ** 2
