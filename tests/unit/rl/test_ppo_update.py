@@ -20,6 +20,7 @@ from rl.ppo.update import (
     Minibatch,
     UpdateRule,
     gradient_step,
+    known_loss,
     loss_terms,
     propensity_error,
     update,
@@ -97,6 +98,37 @@ def test_the_surrogates_gradient_equals_finite_differences() -> None:
     assert logits.grad is not None
     assert logits.grad[0].abs().min() > 0.0
     assert not logits.grad[1:].any()
+
+
+def test_the_gradients_in_closed_form_are_those_of_the_loss() -> None:
+    generator = torch.Generator().manual_seed(4)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    logits, old = drawn(400, 5), drawn(400, 5)
+    logits[:, 3] = old[:, 3] = -1e9
+    action = torch.where(torch.arange(400) % 3 == 0, 1, 4)
+    log_policy = torch.log_softmax(old, dim=1)
+    chosen = log_policy.gather(1, action.unsqueeze(1)).squeeze(1)
+    batch = Minibatch(
+        observation=torch.zeros(400, 1),
+        action=action,
+        log_policy=log_policy,
+        log_behaviour=chosen - 0.2,
+        value=drawn(400),
+        advantage=drawn(400),
+        target=drawn(400),
+    )
+    values = batch.value + 0.3 * drawn(400)
+    given = (logits.requires_grad_(), values.requires_grad_())
+    slow, fast = loss_terms(*given, batch, RULE), known_loss(*given, batch, RULE)
+    assert 0.2 < fast.clip_fraction.item() < 0.9  # both sides of the clip are there
+    for f in fields(slow):
+        assert getattr(fast, f.name).item() == getattr(slow, f.name).item()
+    expected = torch.autograd.grad(slow.total, given)
+    for one, other in zip(expected, torch.autograd.grad(fast.total, given), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-15)
 
 
 def test_clipping_compares_policies_not_exploration() -> None:
