@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,9 +79,32 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
         _join(address)
     try:
         _require_room(cpus, f"the cluster at {address or 'this machine'}")
-        yield
+        with last_words(
+            f"error: The process that trained at {address or 'a Ray of its own'} is gone: killed, or ended "
+            "by Ray because its node or the head died.\n  fix: See to the cluster, and repeat the command: "
+            "it continues from the last checkpoint."
+        ):
+            yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def last_words(text: str) -> Iterator[None]:
+    """Have ``text`` on stderr if this process vanishes within.
+
+    When its node or head dies, Ray ends a driver from C++, where no exception and no exit handler is
+    heard. A shell that waits for a line from this process outlives it.
+    """
+    with subprocess.Popen(  # noqa: S603 — the text is an argument, not a command
+        ["/bin/sh", "-c", 'read -r line || printf "%s\\n" "$1" >&2', "sh", text],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    ) as waiting:
+        try:
+            yield
+        finally:
+            waiting.communicate(b"over\n")
 
 
 def _join(address: str) -> None:
