@@ -92,7 +92,9 @@ def test_scores_are_the_networks_before_the_mask_for_known_and_for_new_actions(
 def test_a_policy_refuses_a_catalogue_whose_actions_are_described_otherwise(
     exported: Exported,
 ) -> None:
-    first = exported.spec.actions[0].model_copy(update={"kind": ActionKind.NO_ACTION, "event_id": None})
+    first = exported.spec.actions[0].model_copy(
+        update={"kind": ActionKind.NO_ACTION, "event_id": None}
+    )
     other = exported.spec.model_copy(update={"actions": (first, *exported.spec.actions[1:])})
     with pytest.raises(ShouldFixArgument, match="catalogue"):
         load_policy(exported.path, spec=other)
