@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,9 +22,12 @@ from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.registry.promotion import promote
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.serving.api import decide, episodes, privacy
+from rl.encoders import encode_context, layout
 from rl.slates import SlateEvidence, log_propensity
+from synthetic.heads import export_heads
 from tests.deciding import CONTEXT, Served, asked, serving
 from tests.made_pairings import made_pairing
+from tests.unit.synthetic.heads.test_export import model_of
 
 NAMES = ("bob", "carla", "dan", "eve", "fay")
 PAIR = {"valid_actions": ["pair-three"]}
@@ -330,11 +334,9 @@ def test_a_forgotten_person_leaves_every_slate(served: Served, headers: dict[str
     assert leftover == [(0,)]
 
 
-def deploy_pairing(served: Served, base: list[float]) -> tuple[str, ModelCheckpoint]:
-    """Register and deploy a pairing model that reads no state; its version."""
-    place, spec = served.service.workspace, served.service.loops["companion"]
-    version = "companion-pairing-1"
-    path = made_pairing(spec, version, served.home / "pairing.onnx", np.array(base))
+def deploy_pairing(served: Served, path: Path, version: str) -> ModelCheckpoint:
+    """Register and deploy a pairing model."""
+    place = served.service.workspace
     made = register(
         Candidate(
             loop="companion",
@@ -352,14 +354,35 @@ def deploy_pairing(served: Served, base: list[float]) -> tuple[str, ModelCheckpo
     )
     promote(made.checkpoint_id, place.registry, place.blobs, "a test")
     served.service.decisions.refresh()
-    return version, made
+    return made
+
+
+def test_the_user_models_head_scores_by_expected_reward(
+    served: Served, headers: dict[str, str]
+) -> None:
+    spec, model = served.service.loops["companion"], model_of()
+    head = export_heads(spec, model, layout(spec), served.home / "heads").pairing
+    assert head is not None
+    deploy_pairing(served, head.path, head.version)
+    found = decided(served, headers, candidates=people(), **PAIR)
+    assert found["slate"]["model_version"] == head.version
+    stored = served.service.workspace.decisions.decision(found["decision_id"])
+    described = np.array(found["arguments"]["descriptors"], dtype=np.float32)
+    state = np.repeat(encode_context(spec, [CONTEXT]), 3, axis=0)
+    pairings = [spec.action_index[name] for name in ("pair-one", "pair-three")]
+    rewards = [model.expected_reward(state, np.full(3, a), described) for a in pairings]
+    np.testing.assert_allclose(
+        stored.action_arguments["slate"]["scores"], 20 * np.mean(rewards, axis=0), atol=1e-3
+    )
 
 
 def test_a_deployed_pairing_model_scores_and_a_damaged_one_scores_nobody(
     served: Served, headers: dict[str, str]
 ) -> None:
     policy = decided(served, headers)["model_version"]
-    version, made = deploy_pairing(served, [0.2, 0.0])
+    spec, version = served.service.loops["companion"], "companion-pairing-1"
+    path = made_pairing(spec, version, served.home / "pairing.onnx", np.array([0.2, 0.0]))
+    made = deploy_pairing(served, path, version)
     sociable = [{"user_id": name, "descriptors": [n / 2 - 1, 0]} for n, name in enumerate(NAMES)]
     firsts: Counter[str] = Counter()
     for _ in range(60):
