@@ -72,6 +72,15 @@ class Task:
 class PolicyTrial(tune.Trainable):
     """Trains in its own process, without RLlib's algorithm, and checkpoints as every training does."""
 
+    _task: Task
+    _judge: JourneySource
+    _plan: Plan
+    _session: InProcess
+    _curve: tuple[TrainingPoint, ...]
+    _error: float
+    _ready: bool
+    """Whether the session has its head start or a checkpoint's state."""
+
     def setup(self, config: dict[str, Any], task: Task | None = None) -> None:
         """Start with ``config``, setting -> value."""
         if task is None:
@@ -133,7 +142,7 @@ class PolicyTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         _, self._plan = self._task.plan(config)
-        self._curve: tuple[TrainingPoint, ...] = ()
+        self._curve = ()
         self._error, self._ready = 0.0, False
         self._session = InProcess(self._plan)
         torch.set_num_threads(1)  # RLlib sets it back
