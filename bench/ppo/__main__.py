@@ -6,7 +6,8 @@ seconds are of training alone: imports, set-up and the evaluation of policies be
 timed; imports are reported apart, and peak memory is that of the whole process.
 
 Goals compare with stable-baselines3 at its better: the faster of its plain and its masked PPO, and the
-one that needs fewer steps. A training that was measured before is kept as long as the code of this
+one that needs fewer steps; the ratio to the masked one, which plays the same problem, stands beside
+them. A training that was measured before is kept as long as the code of this
 benchmark and of our trainer is the same; ``--fresh`` measures all anew.
 """
 

@@ -176,12 +176,13 @@ def test_goals_compare_within_rounds_and_with_the_better_of_a_peers_two() -> Non
     one = {name: row(1000.0, 500) for name in SYSTEMS} | {OURS: row(2000.0, 400)}
     one |= {plain: row(1600.0, None), masked: row(1200.0, 500)}
     two = one | {OURS: row(2400.0, 600), masked: row(1200.0, None)}
-    vs_sb3, vs_cleanrl, steps, sgemm = goals([one, two])
+    vs_sb3, vs_masked, vs_cleanrl, steps, sgemm = goals([one, two])
     assert (vs_sb3.name, vs_sb3.measured.low, vs_sb3.measured.high) == (
         "cpu_ratio_vs_sb3",
         1.25,
         1.5,
     )
+    assert (vs_masked.measured.low, vs_masked.measured.high) == pytest.approx((2000 / 1200, 2.0))
     assert (vs_cleanrl.name, vs_cleanrl.measured.value) == ("cpu_ratio_vs_cleanrl", 2.2)
     # 400 / 500, and 600 / (1000 and one update of 100): the peer that never got there
     assert (steps.name, steps.sense) == ("steps_to_80_vs_sb3", "max")
