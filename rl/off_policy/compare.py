@@ -119,17 +119,19 @@ def _no_better(best: ComparedPolicy | None) -> str:
 
 
 def _better(learner: str, gain: Estimate) -> str:
-    return (
-        f"{learner} has the best lower bound and is better than {DEFAULT_LEARNER}, by "
-        f"{gain.value:.4f} [{gain.low:.4f}, {gain.high:.4f}]."
-    )
+    return f"{learner} has the best lower bound and is better than {DEFAULT_LEARNER}, by {_told(gain)}."
 
 
 def _alike(learner: str, gain: Estimate) -> str:
     return (
         f"{learner} has the best lower bound, but these people cannot tell it from {DEFAULT_LEARNER} "
-        f"(difference {gain.value:.4f} [{gain.low:.4f}, {gain.high:.4f}]): the default stays."
+        f"(difference {_told(gain)}): the default stays."
     )
+
+
+def _told(gain: Estimate) -> str:
+    numbers = f"{gain.value:.4f} [{gain.low:.4f}, {gain.high:.4f}]"
+    return numbers.replace("-", "\N{MINUS SIGN}")
 
 
 def _privacy_cost(
