@@ -34,6 +34,8 @@ TURNED: Final = math.pi / 2
 ROLLED_OUT: Final = 1_000
 """New people whose journeys are rolled out for each policy."""
 _ROLLED_SEED = 123
+DISCOUNT: Final = 0.9
+"""Of the journeys that optimum and policies are judged by, however far ahead a training looks."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Place:
 
     @cached_property
     def truth(self) -> Truth:
-        return Truth(self.responses, self.loop.training.discount, self.spec.burdened_share)
+        return Truth(self.responses, DISCOUNT, self.spec.burdened_share)
 
     @cached_property
     def rules(self) -> Policy:
@@ -77,8 +79,8 @@ class Place:
 
     def rolled_out(self, policy: Policy) -> Rollout:
         """The same new people for every policy of the place."""
-        discount, group = self.loop.training.discount, self.spec.burdened_group
-        return roll_out(self.responses, policy, ROLLED_OUT, _ROLLED_SEED, discount, group)
+        group = self.spec.burdened_group
+        return roll_out(self.responses, policy, ROLLED_OUT, _ROLLED_SEED, DISCOUNT, group)
 
     @cached_property
     def uniform(self) -> Rollout:

@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+
 from bench.learning.places import HOME, Place, place
 from bench.learning.released import Fitted, Releases
 from bench.learning.true_model import TrueModel
@@ -20,7 +22,11 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.policy_learning import LearningTask
 from everloop.contracts.simulation import ProfileBatch, UserModel
 from rl.encoders import layout
+from rl.encoders.catalogue import ActionCatalogue
+from rl.export import export_policy
 from rl.learners import LEARNERS
+from rl.module import PolicyNetwork
+from rl.ppo.start import Start
 from rl.ppo.training import train
 from rl.runtime import load_policy
 from synthetic.people import following, gather, people_of
@@ -175,7 +181,16 @@ def _transferred(terms: Terms) -> Path:
 
 
 def _unchanged(terms: Terms) -> Path:
-    return old_policy(terms.seed)
+    """Home's policy as it is; actions that it never saw are scored by their features alone."""
+    old, loop = old_policy(terms.seed), place(terms.where, terms.seed).loop
+    features = ActionCatalogue(loop).features
+    width, hidden = layout(loop).width, loop.training.hidden
+    network = PolicyNetwork(width, len(loop.actions), hidden, terms.seed, features)
+    taken = Start.read(old).weights_for(loop, network)
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in taken.items()})
+    folder = Path(tempfile.mkdtemp(prefix="bench-learning-"))
+    export_policy(network, loop, f"{loop.name}-unchanged", folder / "policy.onnx")
+    return folder
 
 
 SYSTEMS: Final[dict[str, Callable[[Terms], Path]]] = {
@@ -198,7 +213,7 @@ def measure(terms: Terms) -> dict[str, Any]:
     started = time.process_time()
     folder = SYSTEMS[terms.system](terms)
     learned_in = time.process_time() - started
-    policy = load_policy(folder / "policy.onnx")
+    policy = load_policy(folder / "policy.onnx", spec=there.loop)
     found = there.worth(there.rolled_out(there.served(policy)))
     explored = there.worth(there.rolled_out(there.served(policy, FLOOR)))
     return {

@@ -17,7 +17,8 @@ class ReleaseFacts:
     far as they still count. ``noise_deviation``: root mean square over the weights of the standard
     deviation that noise gives them; ``noise_share``: share of the variance of predicted logits, over
     synthetic contexts, that is noise. ``action_features``, ``descriptors``: names of what describes
-    actions and partners.
+    actions and partners. ``states``: checksum of what the context's dimensions mean, which outlives a
+    change of the catalogue, as the encoder's version does not; empty where no layout was known.
     """
 
     release_id: str
@@ -40,6 +41,7 @@ class ReleaseFacts:
     kind: str = "linear"
     action_features: tuple[str, ...] = ()
     descriptors: tuple[str, ...] = ()
+    states: str = ""
     format: int = FORMAT
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -174,12 +176,25 @@ def cold_model(
         kind="linear" if linear else "mlp",
         action_features=spec.action_features,
         descriptors=() if spec.candidates is None else spec.candidates.descriptors,
+        states=_states(spec, layout),
     )
     if linear:
         features = feature_map(spec, training.interacting, layout)
         return LinearUserModel(spec, features, cold_weights(spec, features), facts)
     features, units = mlp_features(spec, training.interacting, layout)
     return MlpUserModel(spec, features, cold_mlp_weights(spec, features, units), facts)
+
+
+def _states(spec: LoopSpec, layout: EncodingLayout | None) -> str:
+    """SHA-256 of what the context's dimensions mean; of the catalogue, nothing but its kinds' places."""
+    if layout is None:
+        return ""
+    fields = [
+        field.model_dump(mode="json", exclude={"description", "sensitivity"})
+        for field in spec.context
+    ]
+    blocks = [(block.field, block.kind, block.start, block.width) for block in layout.blocks]
+    return hashlib.sha256(json.dumps([fields, blocks], sort_keys=True).encode()).hexdigest()
 
 
 def _fitted(

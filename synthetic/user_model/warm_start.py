@@ -26,7 +26,7 @@ def continued(
         cold: what a first fit would start from tonight.
 
     Returns:
-        ``None`` for a release of another kind, loop, encoder, signals, or names of features.
+        ``None`` for a release of another kind, loop, meaning of states, signals, or names of features.
 
     Raises:
         ShouldFixArgument: its weights say nothing under the new features.
@@ -54,7 +54,7 @@ def _terms(facts: ReleaseFacts) -> tuple[object, ...]:
     return (
         facts.kind,
         facts.loop,
-        facts.encoder,
+        facts.states or facts.encoder,
         facts.signals,
         facts.action_features,
         facts.descriptors,
