@@ -62,7 +62,7 @@ def test_the_example_learned_what_its_truth_rewards(example: OpenedRun) -> None:
     row_of = {name: row for row, name in enumerate(ids)}
     judged = example.episodes.evaluation
     rows = np.array([row_of[name] for name in judged.episode_id.tolist()])
-    policy = load_policy(example.artefact("train_policy", "policy") / "policy.onnx")
+    policy = load_policy(example.chosen_policy / "policy.onnx")
     chances = policy.act(States(judged.context, judged.mask), 0.1).propensity
     earned = (chances * log.expected[rows]).sum(axis=1).mean()
     logged = (log.propensities[rows] * log.expected[rows]).sum(axis=1).mean()
@@ -82,6 +82,29 @@ def test_the_open_bandit_log_cannot_decide_and_says_so(bandit: OpenedRun) -> Non
     assert not bandit.episodes.training.comparison.any()
     assert "each row" in " ".join(bandit.report.read_text().split())
     assert "CC BY 4.0" in bandit.report.read_text()
+
+
+def test_what_is_registered_is_what_the_comparison_chose(example: OpenedRun) -> None:
+    found, row = example.comparison, example.checkpoint
+    assert [p.learner for p in found.policies] == ["ppo", "greedy", "lin_ts", "raw_dr"]
+    assert row.lineage["learner"] == found.chosen
+    assert row.lineage["version"] == found.best.version
+    assert row.lineage["compared"].split() == sorted(p.version for p in found.policies)
+    assert row.performance_metrics["compared"] == 4.0
+    assert {p.evaluation.candidates for p in found.policies} == {4}
+    lows = {p.learner: p.evaluation.difference.low for p in found.policies if p.deployable}
+    assert found.chosen in ("ppo", max(lows, key=lambda name: lows[name]))
+    assert example.evaluation == found.best.evaluation
+
+
+def test_on_open_bandit_the_learners_cannot_be_told_apart(bandit: OpenedRun) -> None:
+    found = bandit.comparison
+    assert found.chosen == "ppo"
+    assert not found.distinguishable
+    assert all(d.low < 0 < d.high for d in found.differences)
+    text = " ".join(bandit.report.read_text().split())
+    assert "These people cannot tell the learners apart" in text
+    assert "cannot say that privacy costs anything" in text
 
 
 def test_a_rerun_finds_everything_done_and_spends_nothing(home: Path, example: OpenedRun) -> None:
