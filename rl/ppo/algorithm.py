@@ -17,12 +17,11 @@ import time
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
-from typing import Any, Never, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import ray
 import torch
-from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
@@ -35,24 +34,23 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
-from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.policy.sample_batch import MultiAgentBatch
 from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
     LEARNER_RESULTS,
-    NUM_ENV_STEPS_SAMPLED_LIFETIME,
 )
 
 from everloop.contracts.datasets import Int
 from everloop.contracts.errors import ShouldRestoreArtefact, ShouldRetryLater
 from rl.environment.views import JourneyEnv, JourneyVectorEnv
 from rl.module import PolicyNetwork
+from rl.ppo.messages import ITERATION, as_batch, clock
 from rl.ppo.peers import SharedNetwork, add_gradients, together
 from rl.ppo.plan import Plan
 from rl.ppo.rollout import RewardSummary, Rollout, collect, concatenate
 from rl.ppo.schedule import stream
 from rl.ppo.update import UpdateSummary, gradient_step, update
 
-ITERATION = "everloop_iteration"
 _LEARNER_STREAM = 2**31
 """Permutations are drawn from streams above every runner's index."""
 
@@ -287,8 +285,11 @@ class JourneyPpo(PPO):
         Raises:
             RayError, RuntimeError: a learner was lost, or its connection to the others.
         """
-        answers: Any = self.learner_group.foreach_learner(function)
-        return [answer.get() if answer.ok else _raised(answer.get()) for answer in answers]
+        answers: Any = list(self.learner_group.foreach_learner(function))
+        for answer in answers:
+            if not answer.ok:
+                raise answer.get()
+        return [answer.get() for answer in answers]
 
     def _hand_over(self) -> None:
         """Give every runner the learners' weights, and wait until all have them.
@@ -372,20 +373,6 @@ def configure(plan: Plan) -> JourneyPpoConfig:
     return config
 
 
-def as_batch(rollout: Rollout) -> MultiAgentBatch:
-    """A rollout in the form that learner groups carry."""
-    columns: dict[str, NDArray[Any]] = {f.name: getattr(rollout, f.name) for f in fields(Rollout)}
-    return MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, env_steps=len(rollout))
-
-
-def clock(plan: Plan, iteration: int) -> dict[str, int]:
-    """What a learner is told of time: derived from the iteration, so that a resume cannot drift."""
-    return {
-        ITERATION: iteration,
-        NUM_ENV_STEPS_SAMPLED_LIFETIME: (iteration + 1) * plan.steps_per_iteration,
-    }
-
-
 def _plan(config: AlgorithmConfig | None) -> Plan:
     return cast("Plan", cast("AlgorithmConfig", config).env_config["plan"])
 
@@ -413,7 +400,3 @@ def _learn(
     given = ray.get(batch) if isinstance(batch, ray.ObjectRef) else batch
     ours = cast("JourneyLearner", learner)
     return ours.update(given, timesteps=timesteps), ours.summary
-
-
-def _raised(problem: Exception) -> Never:
-    raise problem

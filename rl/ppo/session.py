@@ -18,13 +18,12 @@ from rl.ppo.algorithm import (
     JourneyLearner,
     JourneyPpo,
     JourneyRunner,
-    as_batch,
-    clock,
     configure,
     network_of,
 )
 from rl.ppo.checkpoint import TrainerState
 from rl.ppo.cluster import Cluster, connected
+from rl.ppo.messages import as_batch, clock
 from rl.ppo.plan import Plan
 from rl.ppo.rollout import RewardSummary
 from rl.ppo.update import UpdateSummary
