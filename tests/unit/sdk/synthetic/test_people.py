@@ -73,7 +73,7 @@ def test_the_file_has_typed_columns_and_whole_people(place: Place, tmp_path: Pat
         history = json.loads(row["interaction_history"])
         assert history
         assert history[0]["at"].startswith(DAY.isoformat())
-        assert {one["action"] for one in history} <= {"wait", "walk", "music"}
+        assert {one["action"] for one in history} <= {"wait", "walk", "music", "meet"}
 
 
 def test_json_lines_hold_the_same_people(place: Place, tmp_path: Path) -> None:
