@@ -18,7 +18,9 @@ def continued(
     """An earlier release under the features of ``cold``, with its facts and how far it may be off.
 
     Linear heads are carried over to another catalogue or limit (``carrying``), and their precision
-    counts by the share of the catalogue that it was about. A hidden layer mixes what it sees, so that
+    counts by the share of the catalogue that it was about. It is restated for the people expected tonight:
+    what a release knows grows with its people, so that a few hundred move little of what thousands said. A
+    hidden layer mixes what it sees, so that
     under other features it starts anew.
 
     Args:
@@ -45,6 +47,9 @@ def continued(
         facts = replace(facts, actions=ids, precision=precision)
     if len(start.flat) != cold.parameters:
         return None
+    facts = replace(
+        facts, precision=facts.precision * facts.people_expected / cold.facts.people_expected
+    )
     model = cold.moved(start.flat)
     model.facts, model.uncertainty = facts, known
     return model
