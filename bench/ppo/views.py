@@ -7,12 +7,60 @@ from typing import Any
 
 import numpy as np
 from gymnasium.utils.seeding import np_random
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from everloop.contracts.datasets import Bool, Float32, Int
+from bench.ppo.problem import Problem
+from everloop.contracts.datasets import Bool, Float, Float32, Int
 from rl.environment.journeys import JourneyBatch, JourneySource
 from rl.environment.views import JourneyVectorEnv
+
+
+class NextStepVectorEnv(JourneyVectorEnv):
+    """N journeys as RLlib's runner plays them: the step after a journey's end starts the next one.
+
+    That step's action counts for nothing and earns nothing. With resets in the same step RLlib would
+    take what the first decision led to for a journey's start, and never learn from first decisions.
+    """
+
+    def __init__(self, problem: Problem, source: JourneySource, size: int) -> None:
+        super().__init__(source, size)
+        self.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+        self._problem = problem
+        self._people = source.profiles
+        self._person: Int = np.zeros(size, dtype=np.int64)
+        self._context = self._people.context[self._person]
+        self._over: Bool = np.zeros(size, dtype=np.bool_)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Float32, dict[str, Any]]:
+        """Start N journeys."""
+        super().reset(seed=seed, options=options)
+        self._start(np.ones(self.num_envs, dtype=np.bool_))
+        self._over = np.zeros(self.num_envs, dtype=np.bool_)
+        return self._observed(), {}
+
+    def step(self, actions: Int) -> tuple[Float32, Float, Bool, Bool, dict[str, Any]]:
+        """Make a decision in each journey that is not over, and start the others anew."""
+        over = self._over
+        responses = self._problem.respond(
+            self._people.context[self._person], self._context, np.asarray(actions), self.np_random
+        )
+        self._context = responses.context
+        self._start(over)
+        self._over = responses.ended & ~over
+        reward = np.where(over, 0.0, responses.reward)
+        return self._observed(), reward, self._over, np.zeros_like(self._over), {}
+
+    def _start(self, which: Bool) -> None:
+        self._person[which] = self.np_random.integers(len(self._people), size=int(which.sum()))
+        self._context[which] = self._people.context[self._person[which]]
+
+    def _observed(self) -> Float32:
+        mask = self._people.mask[self._person].astype(np.float32)
+        return np.hstack([self._context, mask])
 
 
 class JourneyVecEnv(VecEnv):

@@ -15,14 +15,16 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import ValueFunctionAPI
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from ray.tune.registry import register_env
 
 from bench.ppo.problem import Greedy, Problem
 from bench.ppo.terms import Terms
 from bench.ppo.trace import Trace
+from bench.ppo.views import NextStepVectorEnv
 from bench.ppo.with_cleanrl import Agent
 from everloop.contracts.datasets import Float, Float32
-from rl.environment.views import JourneyEnv, JourneyVectorEnv
+from rl.environment.views import JourneyEnv
 
 _ENVIRONMENT = "bench-ppo"
 _PIECES = 32
@@ -46,7 +48,7 @@ class MaskedModule(TorchRLModule, ValueFunctionAPI):
 def train(terms: Terms, problem: Problem, seed: int, trace: Trace) -> None:
     """Train by the terms."""
     source = problem.source(seed)
-    register_env(_ENVIRONMENT, lambda given: JourneyVectorEnv(source, given["num_envs"]))
+    register_env(_ENVIRONMENT, lambda given: NextStepVectorEnv(problem, source, given["num_envs"]))
     single = JourneyEnv(source)
     corners = [i / _PIECES for i in range(_PIECES + 1)]
     config = (
@@ -97,8 +99,7 @@ def train(terms: Terms, problem: Problem, seed: int, trace: Trace) -> None:
     trace.start()
     done = 0
     while done < terms.steps:
-        algorithm.train()
-        done += terms.batch
+        done = int(algorithm.train()[NUM_ENV_STEPS_SAMPLED_LIFETIME])
         trace.mark(done, _greedy(algorithm))
     algorithm.stop()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from bench.ppo.rounds import OURS, SB3, Rounds, goals
 from bench.ppo.systems import SYSTEMS
 from bench.ppo.terms import QUICK, Terms
 from bench.ppo.trace import Point, figures, reached
-from bench.ppo.views import JourneyVecEnv
+from bench.ppo.views import JourneyVecEnv, NextStepVectorEnv
 from bench.ppo.with_cleanrl import Agent
 from bench.ppo.with_everloop import plan_of
 from bench.private.rows import Rows
@@ -110,6 +111,26 @@ def test_every_view_earns_the_same_for_the_same_actions(folded: bool) -> None:
         assert not step.truncated.any()
         for row in np.flatnonzero(done):
             np.testing.assert_array_equal(infos[row]["terminal_observation"], step.following[row])
+
+
+def test_where_resets_take_a_step_the_same_decisions_earn_the_same() -> None:
+    problem = Problem(SMALL, 2)
+    env = NextStepVectorEnv(problem, problem.source(2), 7)
+    seen, _ = env.reset(seed=3)
+    people = problem.people(2)
+    for _ in range(3):
+        first, actions = seen, []
+        for decision in range(SMALL.length):
+            assert (seen[:, decision] == 1.0).all()
+            actions.append(seen[:, SMALL.width :].argmax(axis=1))
+            seen, reward, ended, _, _ = env.step(actions[-1])
+            assert (ended == (decision == SMALL.length - 1)).all()
+        rows = [(people.context == one).all(axis=1).argmax() for one in first[:, : SMALL.width]]
+        of = replace(people, context=people.context[rows], mask=people.mask[rows])
+        np.testing.assert_array_equal(played(problem, of, actions), reward)
+        seen, reward, ended, _, _ = env.step(np.zeros(7, dtype=np.int64))
+        assert not reward.any()
+        assert not ended.any()
 
 
 def test_an_invalid_action_counts_as_the_first_where_the_mask_is_folded() -> None:
