@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from everloop.contracts.datasets import Float, Int
 from everloop.contracts.constraint_spec import ConstraintSpec
+from everloop.contracts.datasets import Float, Int
 from everloop.contracts.loop_spec import ActionSpec, LoopSpec
 from synthetic.population.catalogue import ACTIONS, KIND_OF, KINDS, NOTHING
 from synthetic.population.disturbance import PRESENT

@@ -125,7 +125,7 @@ def _resettles(kind: int) -> float:
     return float(RESETTLES[SENSITIVE_OF[kind]])
 
 
-@pytest.mark.parametrize("action", (1, 4, 6))
+@pytest.mark.parametrize("action", [1, 4, 6])
 def test_drawn_moves_follow_the_domains_kernel(action) -> None:
     n = 20_000
     one = states(1, seed=action + 7, connected=True)
