@@ -50,6 +50,14 @@ class SyntheticQuality(dsl.Artifact):
     schema_version = "0.0.1"
 
 
+class Heads(dsl.Artifact):
+    """A folder: ``heads.json`` (``HeadFigures``) and, where there are such models, ``pairing.onnx`` and
+    ``emotion.onnx``."""
+
+    schema_title = "system.EverloopHeads"
+    schema_version = "0.0.1"
+
+
 class TrainedPolicy(dsl.Artifact):
     """A folder: ``policy.onnx``, ``policy.safetensors`` and ``figures.json`` (``TrainingFigures``)."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components._evaluation import COMPARED
+from components._heads import register_heads
 from components._private import provenance_of, released_note
 from everloop.contracts.datasets import DatasetManifest
 from everloop.contracts.documents import read, write, write_atomically
@@ -34,10 +35,12 @@ def register_candidate(
     """Register the candidate with its files, figures and lineage.
 
     ``artefacts`` are those of ``components/register.py``: dataset, user model, profiles, quality,
-    policy, evaluation, comparison, verdict. The checkpoint and its card are written into the folder
-    ``out`` too.
+    policy, evaluation, comparison, heads, verdict. The checkpoint and its card are written into the
+    folder ``out`` too; the heads become rows of their own.
     """
-    dataset, user_model, profiles, quality, policy, evaluation, comparison, verdict = artefacts
+    dataset, user_model, profiles, quality, policy, evaluation, comparison, heads, verdict = (
+        artefacts
+    )
     folder = Path(policy.path)
     card = read(PolicyCard, folder / "policy.json")
     manifest = read(DatasetManifest, dataset.path)
@@ -97,6 +100,7 @@ def register_candidate(
         workspace.blobs,
     )
     write(row, out / CHECKPOINT)
+    register_heads(spec, workspace, tenant, Path(heads.path), lineage, answer.decision.value)
     return row
 
 

@@ -186,7 +186,7 @@ def _success(
     predicted = None
     if _note(user_model) is not None:
         model = load_user_model(released_file(user_model.path), spec)
-        predicted = model.expected_signals(episodes.context, episodes.action)
+        predicted = model.expected_signals(episodes.context, episodes.action, episodes.slate)
     return success_figures(
         spec,
         episodes,

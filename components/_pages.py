@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from everloop.contracts.datasets import DatasetManifest
 from everloop.contracts.evaluation import CheckStatus, PolicyEvaluation, Verdict
-from everloop.contracts.figures import QualityFigures, RewardFigures, TrainingFigures
+from everloop.contracts.figures import HeadFigures, QualityFigures, RewardFigures, TrainingFigures
 from everloop.contracts.models import ModelCheckpoint, RolloutRecord
 from everloop.contracts.policy_learning import PolicyComparison
 from everloop.reporting.charts import (
@@ -18,7 +18,7 @@ from everloop.reporting.charts import (
     reward_histogram,
 )
 from everloop.reporting.evidence import RunEvidence
-from everloop.reporting.wording import interval, plural
+from everloop.reporting.wording import interval, plural, words
 
 Told = tuple[str, Sequence[tuple[str, str]], dict[str, float], Sequence[str]]
 
@@ -191,6 +191,23 @@ def verdict_rows(verdict: Verdict) -> Told:
     passed = sum(check.status is CheckStatus.PASSED for check in verdict.checks)
     metrics = {"checks": float(len(verdict.checks)), "passed": float(passed)}
     return f"{verdict.decision}: {verdict.reasons[0]}", rows, metrics, ()
+
+
+def head_rows(found: HeadFigures) -> Told:
+    """The pairing and the emotion model: what was measured of each on held-out people."""
+    rows = [("left out", reason) for reason in found.left_out]
+    metrics: dict[str, float] = {}
+    for head in found.models:
+        rows += [
+            (f"{head.model_type} model", f"{head.version}, sha256 {head.sha256}"),
+            ("differs from the user model by at most", f"{head.error:.1g}"),
+        ]
+        for figure in head.figures:
+            rows.append((words(figure.name), f"{interval(figure)}, {plural(figure.n, 'decision')}"))
+            metrics[figure.name] = figure.value
+    made = " and ".join(head.model_type for head in found.models)
+    summary = f"{made} model" if made else "no head: " + "; ".join(found.left_out)
+    return summary, rows, metrics, ()
 
 
 def checkpoint_rows(row: ModelCheckpoint) -> Told:

@@ -1,4 +1,4 @@
-"""Step 9: off-policy evaluation of every policy of the night on held-out real people."""
+"""Step 10: off-policy evaluation of every policy of the night on held-out real people."""
 
 from kfp.dsl import HTML, Input, Metrics, Output
 

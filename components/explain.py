@@ -1,4 +1,4 @@
-"""Step 10: every training episode in words, with the specification's seven fields."""
+"""Step 11: every training episode in words, with the specification's seven fields."""
 
 from kfp.dsl import HTML, Input, Metrics, Output
 

@@ -1,4 +1,4 @@
-"""Step 11: may the candidate meet people? No evidence is a no."""
+"""Step 12: may the candidate meet people? No evidence is a no."""
 
 from kfp.dsl import HTML, Input, Metrics, Output
 

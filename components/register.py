@@ -1,4 +1,4 @@
-"""Step 12: the candidate becomes a checkpoint with checksums and lineage."""
+"""Step 13: the candidate becomes a checkpoint with checksums and lineage."""
 
 from kfp.dsl import HTML, Input, Metrics, Output
 
@@ -8,6 +8,7 @@ from components._artifacts import (
     EpisodeDataset,
     Evaluation,
     GateVerdict,
+    Heads,
     PrivateRelease,
     SyntheticQuality,
     TrainedPolicy,
@@ -28,12 +29,13 @@ def register(
     policy: Input[TrainedPolicy],
     evaluation: Input[Evaluation],
     comparison: Input[Comparison],
+    heads: Input[Heads],
     verdict: Input[GateVerdict],
     checkpoint: Output[Checkpoint],
     page: Output[HTML],
     metrics: Output[Metrics],
 ) -> None:
-    """Store the candidate's files by content and register it, whatever the verdict.
+    """Store the files of the night's models by content and register them, whatever the verdict.
 
     Args:
         workspace: address of the workspace.
@@ -47,6 +49,7 @@ def register(
         policy: the chosen policy: weights and ONNX.
         evaluation: its measured figures.
         comparison: what it was chosen from.
+        heads: the pairing and the emotion model, registered beside it.
         verdict: the gate's answer.
         checkpoint: the registered row.
         page: checksums and lineage.
@@ -66,7 +69,17 @@ def register(
             open_workspace(workspace),
             tenant,
             code,
-            (dataset, user_model, profiles, quality, policy, evaluation, comparison, verdict),
+            (
+                dataset,
+                user_model,
+                profiles,
+                quality,
+                policy,
+                evaluation,
+                comparison,
+                heads,
+                verdict,
+            ),
             Path(checkpoint.path),
         )
         told.says(*checkpoint_rows(row))

@@ -1,4 +1,4 @@
-"""Step 14: one self-contained page that sums the run up, however early it ended."""
+"""Step 15: one self-contained page that sums the run up, however early it ended."""
 
 from kfp.dsl import HTML, Input, Metrics, Output
 

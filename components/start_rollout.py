@@ -1,4 +1,4 @@
-"""Step 13: a trial of the candidate at its first ramp step, or the refusal to start one."""
+"""Step 14: a trial of the candidate at its first ramp step, or the refusal to start one."""
 
 from kfp.dsl import HTML, Input, Metrics, Output
 

@@ -1,4 +1,4 @@
-"""Step 8: what else could decide: the user model's best decision, linear bandits, the raw log's policy."""
+"""Step 9: what else could decide: the user model's best decision, linear bandits, the raw log's policy."""
 
 from kfp.dsl import HTML, Input, Metrics, Output
 

@@ -1,4 +1,4 @@
-"""Step 7: PPO on Ray RLlib against the private user model."""
+"""Step 8: PPO on Ray RLlib against the private user model."""
 
 from kfp.dsl import HTML, Input, Metrics, Output
 

@@ -6,9 +6,9 @@
                                            |                                        |
                                            +- no -> report                          +- no -> report
 
-    ... -> generate_profiles -+-> check_synthetic -> train_policy -> train_alternatives
-                              |      -> evaluate_policy -> explain -> gate -> register
-                              |      -> start_rollout -> report
+    ... -> generate_profiles -+-> check_synthetic -> export_heads -> train_policy
+                              |      -> train_alternatives -> evaluate_policy -> explain
+                              |      -> gate -> register -> start_rollout -> report
                               +- no -> report
 """
 
@@ -21,6 +21,7 @@ from components.aggregate_rewards import aggregate_rewards
 from components.check_synthetic import check_synthetic
 from components.evaluate_policy import evaluate_policy
 from components.explain import explain
+from components.export_heads import export_heads
 from components.extract_episodes import extract_episodes
 from components.fit_user_model import fit_user_model
 from components.gate import gate
@@ -41,6 +42,7 @@ STAGES = (
     "fit_user_model",
     "generate_profiles",
     "check_synthetic",
+    "export_heads",
     "train_policy",
     "train_alternatives",
     "evaluate_policy",
@@ -66,6 +68,12 @@ def learn_and_ship(
     quality = check_synthetic(
         **dated, **thresholds, **released, **real, privacy=sections["privacy"]
     ).outputs["quality"]
+    heads = export_heads(
+        **common,
+        privacy=sections["privacy"],
+        episodes=known["episodes"],
+        user_model=known["user_model"],
+    ).outputs["heads"]
     trained = train_policy(**everywhere, **released, training=sections["training"])
     others = train_alternatives(
         **common, **released, training=sections["training"], episodes=known["episodes"]
@@ -103,6 +111,7 @@ def learn_and_ship(
         policy=policy,
         evaluation=evaluation,
         comparison=comparison,
+        heads=heads,
         verdict=verdict,
     ).outputs["checkpoint"]
     rollout = start_rollout(

@@ -183,6 +183,34 @@ class QualityFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadModel:
+    """One exported head of the user model, a model of its own.
+
+    Attributes:
+        model_type: "pairing" or "emotion".
+        file: its name within the artifact's folder; ``sha256`` its checksum.
+        version: ``<loop>-<model type>-<first 16 digits of the weights' SHA-256>``.
+        error: largest difference of the exported form to the user model on 1,000 random states.
+        figures: measured on held-out people; they stay inside the trust boundary.
+    """
+
+    model_type: str
+    file: str
+    sha256: str
+    version: str
+    error: float
+    figures: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFigures:
+    """The night's pairing and emotion models; ``left_out`` says why one is missing."""
+
+    models: tuple[HeadModel, ...]
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SpendingDay:
     """Privacy spent up to a day, within the period that ends with it.
 
