@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from components._checkpoint import CHECKPOINT
 from components._evaluation import protected_groups
 from components._explanations import SAMPLE, explained_share_of, explanations_total
+from components._heads import FIGURES
 from components._patterns import STATISTICS
 from components._private import Refusal, provenance_of, refusal_of, released_file, released_note
 from everloop.contracts.datasets import DatasetManifest, EncodedEpisodes
@@ -22,6 +23,7 @@ from everloop.contracts.evaluation import (
 )
 from everloop.contracts.feedback import TrustFigures
 from everloop.contracts.figures import (
+    HeadFigures,
     QualityFigures,
     RewardFigures,
     SuccessFigure,
@@ -96,7 +98,7 @@ def run_evidence(
     the workspace, as known when the version was cut off.
     """
     (
-        dataset, validation, rewards, encoded, user_model, profiles, quality, policy,
+        dataset, validation, rewards, encoded, user_model, profiles, quality, heads, policy,
         evaluation, comparison, explanations, verdict, checkpoint, rollout,
     ) = artefacts  # fmt: skip
     manifest = read(DatasetManifest, dataset.path)
@@ -114,6 +116,7 @@ def run_evidence(
         user_model=_note(user_model),
         profiles=_note(profiles),
         quality=_document(QualityFigures, quality),
+        heads=_document(HeadFigures, heads, FIGURES),
         training=_document(TrainingFigures, policy, "figures.json"),
         evaluation=_document(PolicyEvaluation, evaluation),
         comparison=_document(PolicyComparison, comparison),

@@ -10,6 +10,7 @@ from components._artifacts import (
     Evaluation,
     Explanations,
     GateVerdict,
+    Heads,
     PrivateRelease,
     RewardTable,
     Rollout,
@@ -39,6 +40,7 @@ def report(
     user_model: Input[PrivateRelease] = None,
     profiles: Input[PrivateRelease] = None,
     quality: Input[SyntheticQuality] = None,
+    heads: Input[Heads] = None,
     policy: Input[TrainedPolicy] = None,
     evaluation: Input[Evaluation] = None,
     comparison: Input[Comparison] = None,
@@ -67,6 +69,7 @@ def report(
         user_model: the user model's release or its refusal.
         profiles: the profiles' release or its refusal.
         quality: synthetic quality.
+        heads: the pairing and the emotion model, with what was measured of them.
         policy: the learning curve.
         evaluation: off-policy evaluation of the candidate.
         comparison: every learner's.
@@ -85,7 +88,7 @@ def report(
     with stage("report", page, page, metrics) as told:
         spec = assemble(product, privacy, training, thresholds)
         stages = (
-            dataset, validation, rewards, episodes, user_model, profiles, quality, policy,
+            dataset, validation, rewards, episodes, user_model, profiles, quality, heads, policy,
             evaluation, comparison, explanations, verdict, checkpoint, rollout,
         )  # fmt: skip
         place = open_workspace(workspace)

@@ -119,6 +119,7 @@ def learn_and_ship(
     ).outputs["rollout"]
     return {
         "quality": quality,
+        "heads": heads,
         "policy": trained.outputs["policy"],
         "evaluation": evaluation,
         "comparison": comparison,

@@ -20,6 +20,7 @@ from everloop.contracts.evaluation import (
     Verdict,
 )
 from everloop.contracts.figures import (
+    HeadFigures,
     QualityFigures,
     RewardFigures,
     SpendingDay,
@@ -40,6 +41,7 @@ STAGES: Mapping[str, str] = {
     "fit_user_model": "the user model",
     "generate_profiles": "profile generation",
     "check_synthetic": "the synthetic quality check",
+    "export_heads": "the pairing and emotion models",
     "train_policy": "policy training",
     "train_alternatives": "the alternative policies",
     "evaluate_policy": "evaluation",
@@ -103,6 +105,7 @@ class RunEvidence:
     user_model: ReleaseNote | None = None
     profiles: ReleaseNote | None = None
     quality: QualityFigures | None = None
+    heads: HeadFigures | None = None
     training: TrainingFigures | None = None
     evaluation: PolicyEvaluation | None = None
     comparison: PolicyComparison | None = None

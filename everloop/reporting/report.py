@@ -21,6 +21,7 @@ from everloop.contracts.figures import SuccessFigure
 from everloop.reporting import charts, learners, private, wording
 from everloop.reporting.evidence import RunEvidence
 from everloop.reporting.headline import headline
+from everloop.reporting.night_models import night_models
 from everloop.reporting.success import unmeasured
 
 EXPLANATIONS_SHOWN = 8
@@ -47,6 +48,7 @@ SECTIONS = (
     Section("training", "Training"),
     Section("learners", "Learners compared"),
     Section("evaluation", "Evaluation"),
+    Section("models", "Models of the night"),
     Section("fairness", "Fairness"),
     Section("gate", "Gate"),
     Section("explanations", "Explanations"),
@@ -147,6 +149,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "charts": charts,
         "learners": learners,
+        "night_models": night_models,
         "private": private,
         "release_figure": wording.release_figure,
     }

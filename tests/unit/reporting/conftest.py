@@ -26,6 +26,8 @@ from everloop.contracts.evaluation import (
 )
 from everloop.contracts.figures import (
     DailyFigure,
+    HeadFigures,
+    HeadModel,
     QualityFigures,
     RewardFigures,
     SignalFigures,
@@ -147,6 +149,7 @@ STAGE_TIMES = {
     "fit_user_model": (6.93, "297 parameters from 1,984 people at ε = 0.037"),
     "generate_profiles": (1.22, "1,000 synthetic people"),
     "check_synthetic": (1.31, "all 3 checks passed"),
+    "export_heads": (0.64, "pairing and emotion model"),
     "train_policy": (21.86, "61,440 steps, simulated reward 0.13 to 0.31"),
     "train_alternatives": (4.37, "3 learned: greedy, lin_ts, raw_dr"),
     "evaluate_policy": (2.63, "candidate \N{MINUS SIGN} baseline +0.071 [0.043, 0.099]"),
@@ -273,7 +276,8 @@ def comparison() -> PolicyComparison:
         ),
         chosen="lin_ts",
         distinguishable=False,
-        reason="lin_ts has the best lower bound and is better than ppo, by 0.0397 [0.0211, 0.0583].",
+        reason="lin_ts has the best lower bound of those that may be shipped, but these people do not "
+        "show that it is better than greedy (difference 0.0017 [\N{MINUS SIGN}0.0046, 0.0080]).",
         differences=(
             estimate("ppo", 0.0397, 0.0186),
             estimate("greedy", 0.0017, 0.0063),
@@ -324,6 +328,27 @@ def explanations() -> tuple[TrainingExplanation, ...]:
     )
 
 
+def heads() -> HeadFigures:
+    pairing = (
+        estimate("pairing_accuracy", 0.7412, 0.0213, 1604, 811),
+        estimate("pairing_majority_share", 0.6231, 0.0241, 1604, 811),
+        estimate("pairing_f1", 0.6877, 0.0302, 1604, 811),
+        estimate("pairing_balanced_accuracy", 0.7034, 0.0257, 1604, 811),
+    )
+    emotion = (
+        estimate("resonance_rmse", 0.2071, 0.0086, 1573, 702),
+        estimate("resonance_constant_rmse", 0.2467, 0.0091, 1573, 702),
+        estimate("next_emotion_rmse", 0.1833, 0.0031, 3120, 790),
+        estimate("next_emotion_unchanged_rmse", 0.1902, 0.0034, 3120, 790),
+    )
+    return HeadFigures(
+        (
+            HeadModel("pairing", "pairing.onnx", sha(61), "companion-pairing-5e1f", 4e-7, pairing),
+            HeadModel("emotion", "emotion.onnx", sha(62), "companion-emotion-5e1f", 2e-7, emotion),
+        )
+    )
+
+
 @pytest.fixture
 def full() -> RunEvidence:
     """A run that reached its last stage with a verdict of continue."""
@@ -363,6 +388,7 @@ def full() -> RunEvidence:
                 Check("diversity", CheckStatus.PASSED, "Every archetype appears.", 6.0, 6.0),
             ),
         ),
+        heads=heads(),
         training=TrainingFigures(curve(), 61_440, sha(31), 0.1174, 0.3102, 7, 19_528),
         evaluation=evaluation(),
         comparison=comparison(),
@@ -381,7 +407,7 @@ def full() -> RunEvidence:
             performance_metrics={"value": 0.2845},
             training_date=datetime(2025, 11, 22, 3, 2, tzinfo=UTC),
             provenance=Provenance.PRIVATE_RELEASE,
-            lineage={"encoder": "public-projection-1", "code": sha(42)},
+            lineage={"encoder": "public-projection-1", "code": sha(42), "version": "companion-7b1c"},
             verdict="continue",
             files={"policy.onnx": sha(41), "card.md": sha(43)},
         ),

@@ -57,7 +57,7 @@ def test_what_the_caller_says_comes_first(ended: RunEvidence) -> None:
 def test_stages_that_were_not_reached_are_listed(ended: RunEvidence) -> None:
     lines = ended.stage_lines
     assert [line.outcome for line in lines[:3]] == ["cached", "succeeded", "not reached"]
-    assert len(lines) == 13
+    assert len(lines) == 14
     assert lines[-1].stage == "start_rollout"
 
 

@@ -13,6 +13,7 @@ import pytest
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Check, CheckStatus, Decision, Estimate, Verdict
 from everloop.contracts.feedback import TrustFigures
+from everloop.contracts.figures import HeadFigures
 from everloop.contracts.models import Provenance
 from everloop.reporting import SECTIONS, RunEvidence, render, section_page, stage_page
 from everloop.reporting.plots import bars
@@ -123,7 +124,7 @@ def test_the_same_evidence_gives_the_same_bytes(evidence: RunEvidence) -> None:
 
 
 NUMBERS = {
-    "stages": ["13 stages in 48 s of compute", "21.9", "61,440 steps", "cached"],
+    "stages": ["14 stages in 48 s of compute", "21.9", "61,440 steps", "cached"],
     "data": ["9,962 episodes", "21,861 signals", "28 days", "12", "131", "3", "47", "88",
              "5 of 6 checks passed", "0.0125 to 0.91", "70 to 630"],
     "rewards": ["9,781 of 9,869 episodes", "0.213 [0.205, 0.222]", "n = 9,781 from 1,984 people",
@@ -147,6 +148,13 @@ NUMBERS = {
                    "0.214 [0.202, 0.225]", "2,214", "1.01 [0.971, 1.05]", "8.41", "0.164 %",
                    "12.2 % → 24.2 %", "betting confidence sequence",
                    "better than logging policy"],
+    "models": ["3 models of the night", "companion-pairing-5e1f", "companion-emotion-5e1f",
+               "companion-7b1c", "0.741 [0.720, 0.762]", "n = 1,604 from 811 people",
+               "always the more frequent answer: 0.623 [0.599, 0.647]", "pairing F1",
+               "0.688", "0.703", "0.207 [0.199, 0.216]", "the best constant: 0.247",
+               "0.1833 [0.1802, 0.1864]", "predicting no change: 0.1902",
+               "+0.071 [0.043, 0.099]", "intervention acceptance, as served",
+               "0.702 [0.687, 0.716]"],
     "fairness": ["age group: over 64", "0.267 [0.215, 0.319]", "0.197 [0.145, 0.249]",
                  "n = 485 from 94 people"],
     "gate": ["All 8 checks passed", "0.0431", "\N{MINUS SIGN}0.0268", "0.5", "0.961",
@@ -337,7 +345,7 @@ def test_a_run_that_ended_early_says_why_in_every_section(ended: RunEvidence) ->
 
 @pytest.mark.parametrize(
     "gone",
-    ["manifest", "validation", "rewards", "user_model", "profiles", "quality", "training",
+    ["manifest", "validation", "rewards", "user_model", "profiles", "quality", "heads", "training",
      "evaluation", "verdict", "rollout", "checkpoint"],
 )  # fmt: skip
 def test_any_one_thing_may_be_missing(full: RunEvidence, gone: str) -> None:
@@ -511,3 +519,14 @@ def test_a_stage_page_shows_its_rows_and_trusts_only_plots() -> None:
     assert "12" in page.text
     assert page.text.count(HOSTILE) == 2
     assert "Extract" in Page(stage_page("Extract", "Nothing.", [])).text
+
+
+def test_models_without_figures_or_heads_say_so(full: RunEvidence) -> None:
+    assert full.heads is not None
+    pairing = replace(full.heads.models[0], figures=())
+    bare = replace(full, heads=HeadFigures((pairing,), ("No next contexts: no emotion model.",)))
+    shown = Page(section_page("models", bare)).text
+    for words in ("No held-out decision could measure it.", "no emotion model.", "2 models"):
+        assert words in plain(shown)
+    nothing = replace(full, heads=None, checkpoint=None, comparison=None)
+    assert "This run recorded no model." in Page(section_page("models", nothing)).text
