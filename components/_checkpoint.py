@@ -72,6 +72,7 @@ def register_candidate(
             lineage=lineage,
             dataset=manifest,
             evaluation=found,
+            comparison=compared,
             verdict=answer,
             published=read(QualityFigures, quality.path).published,
             audience=audience,

@@ -10,6 +10,7 @@ from everloop.contracts.datasets import DatasetManifest
 from everloop.contracts.evaluation import CheckStatus, Estimate, PolicyEvaluation, Verdict
 from everloop.contracts.loop_spec import ContextField, LoopSpec, Sensitivity
 from everloop.contracts.models import Provenance
+from everloop.contracts.policy_learning import DEFAULT_LEARNER, PolicyComparison
 from everloop.contracts.privacy import ReleaseNote
 from everloop.trust.explain import in_words
 
@@ -20,6 +21,12 @@ CARD_FILES: Mapping[Audience, str] = {
     "public": "model_card_public.md",
 }
 """The file of each card among a checkpoint's."""
+_LEARNED: Mapping[str, str] = {
+    DEFAULT_LEARNER: "It was trained by proximal policy optimisation",
+    "greedy": "It takes the best single decision as a model of people expects it, which was learned",
+    "lin_ts": "It is a linear bandit with Thompson sampling, learned",
+    "lin_ucb": "It is a linear bandit with optimistic scores, learned",
+}
 _INSIDE = (
     "Figures that are computed from logged decisions stay inside the trust boundary and are shown to "
     "operators only."
@@ -35,6 +42,7 @@ def model_card(
     lineage: Mapping[str, str],
     dataset: DatasetManifest | None = None,
     evaluation: PolicyEvaluation | None = None,
+    comparison: PolicyComparison | None = None,
     verdict: Verdict | None = None,
     published: Sequence[Estimate] = (),
     audience: Audience = "operators",
@@ -50,22 +58,24 @@ def model_card(
         version: the policy's version.
         provenance: what the policy was made from.
         releases: the private releases that it was trained on.
-        lineage: name -> id or checksum.
+        lineage: name -> id or checksum; "learner" says how the policy was learned.
         dataset: the dataset version.
         evaluation: off-policy evaluation on held-out people.
+        comparison: what the policy was chosen from, on the same people.
         verdict: the gate's answer.
         published: quality figures of a private release, with the intervals of its noise.
         audience: who may read this card.
     """
     inside = audience == "operators"
     sections = [
-        _what(spec, version, provenance, audience),
+        _what(spec, version, provenance, lineage.get("learner", DEFAULT_LEARNER), audience),
         _states(spec),
         _actions(spec),
         _data(spec, dataset if inside else None),
         _privacy(spec, releases, inside),
         _published(published),
         _evaluation(spec, evaluation) if inside else f"## Evaluation\n\n{_INSIDE}",
+        _comparison(comparison) if inside else "",
         _verdict(verdict) if inside else "",
         _limits(spec),
         _lineage(lineage if inside else {n: v for n, v in lineage.items() if n != "dataset"}),
@@ -80,7 +90,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), line(["---"] * len(head)), *(line(row) for row in rows)])
 
 
-def _what(spec: LoopSpec, version: str, provenance: Provenance, audience: Audience) -> str:
+def _what(
+    spec: LoopSpec, version: str, provenance: Provenance, learner: str, audience: Audience
+) -> str:
     made = (
         "private releases alone"
         if provenance is Provenance.PRIVATE_RELEASE
@@ -90,9 +102,10 @@ def _what(spec: LoopSpec, version: str, provenance: Provenance, audience: Audien
         f"# Policy {version} of loop {spec.name}\n\n"
         f"{spec.description}\n\n"
         f"A policy chooses one of {len(spec.actions)} actions from what is known of a person at that "
-        f"moment. It was trained by proximal policy optimisation in a simulation of people, made from "
-        f"{made}. When it serves, it explores: every valid action keeps a probability of at least "
-        f"{spec.exploration.serving_floor:g} divided by the number of valid actions.\n\n"
+        f"moment. {_LEARNED.get(learner, f'It was learned by {learner}')} in a simulation of "
+        f"people, made from {made}. When it serves, it explores: every valid action keeps a "
+        f"probability of at least {spec.exploration.serving_floor:g} divided by the number of "
+        f"valid actions.\n\n"
         f"This card is for {'operators' if audience == 'operators' else 'everyone'}."
     )
 
@@ -212,6 +225,23 @@ def _evaluation(spec: LoopSpec, found: PolicyEvaluation | None) -> str:
         parts.append(_table(("attribute", "group", "people", "share of the range"), groups))
     parts.extend(f"- {problem}" for problem in found.overlap.problems)
     return "\n\n".join(parts)
+
+
+def _comparison(found: PolicyComparison | None) -> str:
+    """Every learner on the same people, and whether they tell the chosen one from the others."""
+    if found is None:
+        return ""
+    gaps = {gap.name: _interval(gap) for gap in found.differences}
+    rows = [
+        (
+            p.learner if p.deployable else f"{p.learner}, report only",
+            _interval(p.evaluation.difference),
+            gaps.get(p.learner, "chosen"),
+        )
+        for p in found.policies
+    ]
+    columns = ("learner", "learner - baseline", "chosen - learner")
+    return f"## Learners compared\n\n{found.reason}\n\n{_table(columns, rows)}"
 
 
 def _verdict(verdict: Verdict | None) -> str:

@@ -2,9 +2,9 @@
 
 Every policy's bound of candidate - baseline holds with error alpha / K over all K that were judged, so
 the bounds hold for all of them at once and a choice among them by these bounds needs no further
-correction. The choice is the deployable policy with the best lower bound. Where the held-out people
-cannot tell it from the default learner's, the interval of their difference holding 0, the default stays:
-a change without evidence would only make nights differ.
+correction. The choice is the deployable policy with the best lower bound, the default learner's on exact
+ties. Whether these people can tell it from the others is said beside it and changes nothing: where they
+cannot, either serves as well as far as is known, and the better bound is the likelier to pass the gate.
 """
 
 from __future__ import annotations
@@ -57,21 +57,17 @@ def compare(judging: HeldOut, entrants: Sequence[Entrant]) -> PolicyComparison:
     )
     of = {e.learner: e.policy for e in entrants}
     best = _best(judged)
-    chosen, reason = DEFAULT_LEARNER, _no_better(best)
-    if best is not None and best.learner != DEFAULT_LEARNER:
-        gain = judging.between(best.learner, of[best.learner], of[DEFAULT_LEARNER])
-        told_apart = gain.low > 0.0
-        chosen = best.learner if told_apart else DEFAULT_LEARNER
-        reason = (_better if told_apart else _alike)(best.learner, gain)
+    chosen = best.learner if best else DEFAULT_LEARNER
     differences = tuple(
         judging.between(p.learner, of[chosen], of[p.learner]) for p in judged if p.learner != chosen
     )
     others = {p.learner for p in judged if p.deployable and p.learner != chosen}
+    alike = [d for d in differences if d.name in others and not d.low > 0.0]
     return PolicyComparison(
         policies=judged,
         chosen=chosen,
-        distinguishable=all(d.low > 0.0 for d in differences if d.name in others),
-        reason=reason,
+        distinguishable=not alike,
+        reason=_reason(best, alike, len(others)),
         differences=differences,
         privacy_cost=_privacy_cost(judging, judged, of, chosen),
     )
@@ -112,24 +108,21 @@ def _best(judged: Sequence[ComparedPolicy]) -> ComparedPolicy | None:
     return max(usable, key=lambda p: p.evaluation.difference.low, default=None)
 
 
-def _no_better(best: ComparedPolicy | None) -> str:
+def _reason(best: ComparedPolicy | None, alike: Sequence[Estimate], others: int) -> str:
     if best is None:
         return f"No policy can be judged on these people: {DEFAULT_LEARNER}, the default, stays."
-    return f"{DEFAULT_LEARNER} has the best lower bound."
-
-
-def _better(learner: str, gain: Estimate) -> str:
-    return f"{learner} has the best lower bound and is better than {DEFAULT_LEARNER}, by {_told(gain)}."
-
-
-def _alike(learner: str, gain: Estimate) -> str:
-    return (
-        f"{learner} has the best lower bound, but these people cannot tell it from {DEFAULT_LEARNER} "
-        f"(difference {_told(gain)}): the default stays."
-    )
+    if not others:
+        return f"{best.learner} is the only policy that may be shipped."
+    says = f"{best.learner} has the best lower bound of those that may be shipped"
+    if not alike:
+        return f"{says}, and these people tell it from every other one."
+    told = " or ".join(f"{d.name} (difference {_told(d)})" for d in alike)
+    return f"{says}, but these people do not show that it is better than {told}."
 
 
 def _told(gain: Estimate) -> str:
+    if not math.isfinite(gain.low):
+        return "not known"
     numbers = f"{gain.value:.4f} [{gain.low:.4f}, {gain.high:.4f}]"
     return numbers.replace("-", "\N{MINUS SIGN}")
 

@@ -44,7 +44,8 @@ def held_out(world: Any, candidates: int = 3) -> HeldOut:
 def test_a_better_alternative_is_chosen(world: Any) -> None:
     found = compare(held_out(world), entrants(world, ppo=world.bad, lin_ts=world.good))
     assert (found.chosen, found.distinguishable) == ("lin_ts", True)
-    assert "lin_ts has the best lower bound and is better than ppo" in found.reason
+    assert "lin_ts has the best lower bound" in found.reason
+    assert "tell it from every other one" in found.reason
     (gap,) = found.differences
     want = world.value(world.good) - world.value(world.bad)
     assert gap.name == "ppo"
@@ -56,7 +57,11 @@ def test_the_default_stays_where_it_is_best_or_equal(world: Any) -> None:
     assert best.chosen == "ppo"
     tied = compare(held_out(world), entrants(world, greedy=world.good, ppo=world.good))
     assert (tied.chosen, tied.distinguishable) == ("ppo", False)
-    assert tied.reason == "ppo has the best lower bound."
+    assert "ppo has the best lower bound" in tied.reason
+    assert "do not show that it is better than greedy (difference 0.0000 [" in tied.reason
+    alone = compare(held_out(world), entrants(world, ppo=world.bad, raw_dr=world.good))
+    assert alone.distinguishable
+    assert alone.reason == "ppo is the only policy that may be shipped."
 
 
 class Tilted:
@@ -73,14 +78,36 @@ class Tilted:
         return replace(own, propensity=0.97 * own.propensity + 0.03 * other.propensity)
 
 
-def test_what_cannot_be_told_from_the_default_leaves_it_in_place(world: Any) -> None:
+def test_the_best_lower_bound_is_chosen_where_people_cannot_tell_and_this_is_said(
+    world: Any,
+) -> None:
     worse = Tilted(world.good, world.bad)
     found = compare(held_out(world), entrants(world, ppo=worse, greedy=world.good))
     low = {p.learner: p.evaluation.difference.low for p in found.policies}
     assert low["greedy"] > low["ppo"]
-    assert found.chosen == "ppo"
-    assert "cannot tell it from ppo" in found.reason
-    assert not found.distinguishable
+    (gap,) = found.differences
+    assert gap.low < 0 < gap.high
+    assert (found.chosen, found.distinguishable) == ("greedy", False)
+    assert "do not show that it is better than ppo (difference " in found.reason
+
+
+def test_the_default_is_left_where_its_overlap_allows_no_estimate(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judging = held_out(world)
+    judge = judging.evaluate
+
+    def blind(policy: Any) -> Any:
+        found = judge(policy)
+        if policy.version not in unusable:
+            return found
+        return replace(found, overlap=replace(found.overlap, problems=("No overlap.",)))
+
+    monkeypatch.setattr(judging, "evaluate", blind)
+    unusable = {"ppo"}
+    assert compare(judging, entrants(world, ppo=world.good, greedy=world.bad)).chosen == "greedy"
+    unusable = {"greedy"}
+    assert compare(judging, entrants(world, ppo=world.bad, greedy=world.good)).chosen == "ppo"
 
 
 def test_the_raw_logs_policy_is_never_chosen_and_shows_the_cost(world: Any) -> None:

@@ -25,6 +25,7 @@ from everloop.contracts.evaluation import (
     Verdict,
 )
 from everloop.contracts.models import Provenance
+from everloop.contracts.policy_learning import ComparedPolicy, PolicyComparison
 from everloop.contracts.privacy import BudgetStatus, ReleaseNote
 from everloop.loops import load
 from everloop.trust.model_card import model_card
@@ -65,6 +66,20 @@ VERDICT = Verdict(
         Check("budget", CheckStatus.FAILED, "Spent."),
     ),
 )
+COMPARISON = PolicyComparison(
+    (
+        ComparedPolicy("ppo", "v1", Provenance.PRIVATE_RELEASE, EVALUATION),
+        ComparedPolicy("lin_ts", "v2", Provenance.PRIVATE_RELEASE, EVALUATION),
+        ComparedPolicy("raw_dr", "v3", Provenance.RAW_LOG, EVALUATION),
+    ),
+    chosen="lin_ts",
+    distinguishable=False,
+    reason="lin_ts is not shown to be better than ppo.",
+    differences=(
+        Estimate("ppo", 0.02, -0.01, 0.04, 0.9, 5000, 1200, "betting"),
+        Estimate("raw_dr", -0.07, -0.09, -0.05, 0.9, 5000, 1200, "betting"),
+    ),
+)
 
 
 def _card(**changes: Any) -> str:
@@ -75,6 +90,7 @@ def _card(**changes: Any) -> str:
         "lineage": {"dataset": "d1", "code": "c1"},
         "dataset": MANIFEST,
         "evaluation": EVALUATION,
+        "comparison": COMPARISON,
         "verdict": VERDICT,
     }
     return model_card(SPEC, **(arguments | changes))
@@ -94,6 +110,10 @@ def test_operators_read_everything() -> None:
         "| user_model | new | 0.0396 | 0.31 | 297 |",
         "| difference | 0.03 [0.01, 0.05] | 90% | 5,000 | 1,200 | betting |",
         "| baseline | 0.3 | 95% |",
+        "lin_ts is not shown to be better than ppo.",
+        "| lin_ts | 0.03 [0.01, 0.05] | chosen |",
+        "| ppo | 0.03 [0.01, 0.05] | 0.02 [-0.01, 0.04] |",
+        "| raw_dr, report only | 0.03 [0.01, 0.05] | -0.07 [-0.09, -0.05] |",
         "| age_group | under_25 | 300 | not measured |",
         "- One thing is wrong.",
         "## Verdict: hold",
@@ -116,6 +136,8 @@ def test_the_public_card_holds_nothing_from_the_raw_log() -> None:
         "9,876",
         "9876",
         "Verdict",
+        "better than ppo",
+        "raw_dr",
     ):
         assert secret not in card, secret
     for piece in ("epsilon = 1", "0.0396", "stay inside the trust boundary", "for everyone"):
@@ -144,7 +166,8 @@ def test_the_public_card_shows_no_figure_that_nobody_paid_for() -> None:
 
 
 def test_a_card_says_what_is_missing() -> None:
-    card = _card(dataset=None, evaluation=None, verdict=None, releases=(), lineage={})
+    gone: dict[str, Any] = {"dataset": None, "evaluation": None, "comparison": None}
+    card = _card(verdict=None, releases=(), lineage={}, **gone)
     for piece in (
         "was not evaluated on logged decisions",
         "The gate was not asked.",
@@ -152,6 +175,21 @@ def test_a_card_says_what_is_missing() -> None:
     ):
         assert piece in card, piece
     assert "## Lineage" not in card
+    assert "## Learners compared" not in card
+
+
+@pytest.mark.parametrize(
+    ("learner", "says"),
+    [
+        ("ppo", "trained by proximal policy optimisation in a simulation"),
+        ("greedy", "best single decision"),
+        ("lin_ts", "linear bandit with Thompson sampling, learned in a simulation"),
+        ("own", "learned by own in a simulation"),
+    ],
+)
+def test_a_card_says_how_its_policy_was_learned(learner: str, says: str) -> None:
+    for audience in ("operators", "public"):
+        assert says in _card(lineage={"learner": learner}, audience=audience)
 
 
 def test_a_raw_log_policy_says_that_it_must_not_be_deployed() -> None:
