@@ -140,7 +140,7 @@ class _Life:
         watch.lap()  # its steps count their own
         verdict, reason = self._verdict(night)
         if verdict == Decision.CONTINUE.value:
-            self._serves = read(PolicyCard, night.path("policy") / "policy.json").version
+            self._serves = read(PolicyCard, night.path("chosen") / "policy.json").version
         day = self._told(number, decider, played, night, verdict, reason, watch)
         self._journal.finish(day)
         self._journal.tidy()

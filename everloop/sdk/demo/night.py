@@ -25,6 +25,9 @@ EventSink = Callable[[StageEvent], None]
 SKIPPED = ("start_rollout",)
 """A tour has no days to ramp a trial up: what the gate lets through serves everybody the next day."""
 
+OF_THE_CHOSEN = ("explain", "gate", "register")
+"""The steps whose policy is the one that the comparison chose; the report shows PPO's training."""
+
 _BRANCHES = ("validate_episodes", "fit_user_model", "generate_profiles")
 """The steps whose answer False ends a night early; its report says why."""
 
@@ -109,6 +112,8 @@ def _run(stage: str, arguments: Mapping[str, str], night: Night, on_event: Event
     wanted = step.component_spec.inputs
     given = {name: arguments[name] for name in wanted if name in arguments}
     given |= {name: night.outputs[name] for name in wanted if name in night.outputs}
+    if stage in OF_THE_CHOSEN and "policy" in given:
+        given["policy"] = night.outputs["chosen"]
     on_event(StageEvent(stage, "started"))
     started = time.perf_counter()
     with contextlib.redirect_stdout(_Progress(stage, on_event)):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from everloop.sdk.demo import night
 from everloop.sdk.demo.night import learn
@@ -80,3 +81,44 @@ def test_a_night_begins_with_an_empty_folder(
     (tmp_path / "night" / "gate" / "old").write_text("of a killed night")
     tried(tmp_path, monkeypatch)
     assert not (tmp_path / "night" / "gate" / "old").exists()
+
+
+GRAPH = Path(__file__).resolve().parents[3] / "pipelines" / "golden" / "daily-learning.yaml"
+
+
+def test_steps_get_the_policy_that_the_graph_hands_them() -> None:
+    graph = next(yaml.safe_load_all(GRAPH.read_text()))
+    given = [
+        (stage.replace("-", "_"), task["inputs"]["artifacts"]["policy"]["taskOutputArtifact"])
+        for component in graph["components"].values()
+        for stage, task in component.get("dag", {}).get("tasks", {}).items()
+        if "policy" in task.get("inputs", {}).get("artifacts", {})
+    ]
+    chosen = {stage for stage, source in given if source["outputArtifactKey"] == "chosen"}
+    assert chosen == set(night.OF_THE_CHOSEN)
+    assert {stage for stage, _ in given} > chosen
+
+
+def test_what_the_comparison_chose_goes_on_and_the_report_shows_ppo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: dict[str, str] = {}
+    makes = {"train_policy": "policy", "evaluate_policy": "chosen"}
+
+    def imported(name: str) -> Any:
+        stage = name.removeprefix("components.")
+
+        def step(**given: Any) -> bool:
+            if "policy" in inputs:
+                taken[stage] = Path(given["policy"].path).name
+            return True
+
+        outputs = {"page": None, makes.get(stage, "metrics"): None}
+        inputs = {"policy": None} if STAGES.index(stage) > STAGES.index("train_policy") else {}
+        spec = SimpleNamespace(inputs=inputs, outputs=outputs)
+        return SimpleNamespace(**{stage: SimpleNamespace(component_spec=spec, python_func=step)})
+
+    monkeypatch.setattr(night.importlib, "import_module", imported)
+    learn({}, tmp_path / "night", lambda _: None)
+    assert {stage for stage, name in taken.items() if name == "chosen"} == set(night.OF_THE_CHOSEN)
+    assert taken["evaluate_policy"] == taken["report"] == "policy"
