@@ -49,6 +49,16 @@ class Flag:
         missing = context[:, self.missing] >= 0.5
         return np.where(missing, self.when_missing, hit)
 
+    def holds_in(self, state: Float32) -> bool:
+        """As ``holds``, for one context (d,): a service decides for one person at a time, and calls of
+        numpy cost a multiple of what they compute there."""
+        if state.item(self.missing) >= 0.5:
+            return self.when_missing
+        if self.numeric:
+            number = state.item(self.values.item(0))
+            return not self.at_most < number < self.at_least
+        return any(not state.item(place) < 0.5 for place in self.values.tolist())
+
 
 def flag_of(spec: LoopSpec, layout: EncodingLayout, declared: FlagSpec) -> Flag:
     """A declared flag over the encoded contexts of its loop."""

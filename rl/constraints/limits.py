@@ -107,6 +107,11 @@ class Limits:
             dtype=np.int64,
         )
 
+        actions = [frozenset(np.flatnonzero(row).tolist()) for row in self.covers]
+        self._rules = tuple(
+            zip(actions, self._per_day.tolist(), self._cooldown.tolist(), strict=True)
+        )
+
     def __len__(self) -> int:
         return len(self.covers)
 
@@ -153,3 +158,14 @@ class Limits:
         of_today = np.where(use.day >= (now // DAY)[:, None], use.count, 0)
         reached = (of_today >= self._per_day) | (now[:, None] - use.last < self._cooldown)
         return np.asarray(reached @ self.covers)
+
+    def spent(self, met: Sequence[tuple[int, int]], now: int) -> Bool:
+        """(A,) as ``exhausted(used(...))`` of one person who met these (time, action) pairs."""
+        today = now // DAY * DAY
+        spent = np.zeros(self.covers.shape[1], dtype=np.bool_)
+        for limit, (covered, per_day, cooldown) in enumerate(self._rules):
+            made = [at for at, action in met if action == UNDECIDED or action in covered]
+            of_today = sum(at >= today for at in made)
+            if of_today >= per_day or now - max(made, default=NEVER) < cooldown:
+                spent |= self.covers[limit]
+        return spent

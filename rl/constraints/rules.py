@@ -52,9 +52,18 @@ class Constraints:
     def flagged(self, context: Float32) -> Bool:
         """(n, A) actions that the states of (n, d) encoded contexts exclude."""
         excluded = np.zeros((len(context), len(self._ids)), dtype=np.bool_)
+        if len(context) == 1:
+            for flag in self._flags:
+                if flag.holds_in(context[0]):
+                    excluded[0] |= flag.never
+            return excluded
         for flag in self._flags:
             excluded |= flag.holds(context)[:, None] & flag.never
         return excluded
+
+    def unflagged(self, valid: Bool, context: Float32) -> Bool:
+        """(n, A) which of the valid actions (n, A) the states of (n, d) encoded contexts leave; a copy."""
+        return valid & ~self.flagged(context) if self._flags else valid.copy()
 
     def allowed(
         self,
@@ -72,7 +81,7 @@ class Constraints:
                 a limit covers is taken away.
             now: (n,) microseconds UTC, with ``use``.
         """
-        left = valid & ~self.flagged(context) if self._flags else valid.copy()
+        left = self.unflagged(valid, context)
         if self._remembers:
             if use is None or now is None:
                 left &= ~self.limits.limited

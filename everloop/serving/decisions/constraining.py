@@ -8,14 +8,14 @@ let through at most W times what one would.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
-from everloop.contracts.datasets import Bool, Int
+from everloop.contracts.datasets import Bool
 from everloop.contracts.errors import EverloopError, ShouldNameKnownId, ShouldRetryLater
 from everloop.contracts.models import States
 from everloop.contracts.service_ports import DecisionStore
@@ -24,10 +24,10 @@ from everloop.serving.decisions.models import brief
 from everloop.serving.decisions.pending import PendingDecisions
 from everloop.serving.decisions.question import Catalogue, Question
 from everloop.storage.column_types import microseconds, moment_of
-from rl.constraints import LimitUse, Recent
 
 _RETRY_S = 5.0
 Named = Callable[[int], str]
+_Stored = Mapping[int, Mapping[tuple[str, int], int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,8 +75,11 @@ class Constraining:
         if not rules.any:
             yield states, _nothing
             return
-        if not rules.remembers:
-            yield States(states.context, self._left(asked, states, None)), _nothing
+        left = rules.unflagged(states.mask, states.context)
+        wanting = np.flatnonzero((left & rules.limits.limited).any(axis=1)).tolist()
+        if not wanting:  # no limited action could be drawn, so what people met makes no difference
+            self._require_something(asked, states.mask, left)
+            yield States(states.context, left), _nothing
             return
         at = microseconds(asked.now)
         spec = asked.catalogue.spec
@@ -95,8 +98,15 @@ class Constraining:
             self.pending.leave(p for p in places if not rules.limits.limited[p.action])
 
         try:
-            use = self._use(asked, before, at)
-            yield States(states.context, self._left(asked, states, use)), decided
+            stored = self._stored(asked, wanting, at)
+            if stored is None:
+                left &= ~rules.limits.limited
+            else:
+                for row in wanting:
+                    met = _met(asked.questions[row].decision_id, stored[row], before[row])
+                    left[row] &= ~rules.limits.spent(met, at)
+            self._require_something(asked, states.mask, left, wanting if stored is None else ())
+            yield States(states.context, left), decided
         finally:
             if not told:
                 self.pending.leave(places)
@@ -118,8 +128,8 @@ class Constraining:
     ) -> None:
         for decision in decisions:
             catalogue = catalogues(decision.loop)
-            if catalogue.rules.remembers:
-                action = catalogue.spec.action_index[decision.action_taken]
+            action = catalogue.spec.action_index[decision.action_taken]
+            if catalogue.rules.limits.limited[action]:  # others were left when they were drawn
                 self.pending.settle(
                     (decision.tenant, decision.loop, decision.user_id),
                     decision.decision_id,
@@ -127,39 +137,39 @@ class Constraining:
                     action,
                 )
 
-    def _use(
-        self, asked: Asked, before: Sequence[Sequence[tuple[str, int, int]]], at: int
-    ) -> LimitUse | None:
-        """What everybody met, a question's own decision left out; ``None``: the database can't say."""
-        limits, spec = asked.catalogue.rules.limits, asked.catalogue.spec
-        limited = asked.catalogue.ids(limits.limited)
-        since = moment_of(limits.matters_since(at))
-        people = [question.user_id for question in asked.questions]
+    def _stored(self, asked: Asked, wanting: Sequence[int], at: int) -> _Stored | None:
+        """Row -> (decision id, action) -> time of what the database knows that these rows' people met;
+        ``None``: it can't say."""
+        catalogue = asked.catalogue
+        since = moment_of(catalogue.rules.limits.matters_since(at))
+        people = [asked.questions[row].user_id for row in wanting]
         try:
-            stored = self._store().recent(spec.name, people, limited, since, asked.tenant)
+            stored = self._store().recent(
+                catalogue.spec.name, people, catalogue.limited, since, asked.tenant
+            )
         except Exception as problem:  # whatever fails, nobody is to meet more than they may
             self._warn(f"Recent decisions can't be read, so limited actions rest: {brief(problem)}")
             return None
-        met: list[list[tuple[int, int]]] = []
-        for question, others in zip(asked.questions, before, strict=True):
-            known = {
-                (made.decision_id, spec.action_index[made.action]): microseconds(made.timestamp)
-                for made in stored.get(question.user_id, ())
+        index = catalogue.spec.action_index
+        return {
+            row: {
+                (made.decision_id, index[made.action]): microseconds(made.timestamp)
+                for made in stored.get(person, ())
             }
-            known.update({(decision_id, action): when for decision_id, when, action in others})
-            own = question.decision_id
-            met.append([(when, what) for (who, what), when in known.items() if who != own])
-        return limits.used(Recent.of(met), _clock(asked, at))
+            for row, person in zip(wanting, people, strict=True)
+        }
 
-    def _left(self, asked: Asked, states: States, use: LimitUse | None) -> Bool:
-        rules = asked.catalogue.rules
-        now = _clock(asked, microseconds(asked.now))
-        left = rules.allowed(states.mask, states.context, use, now)
+    def _require_something(
+        self, asked: Asked, valid: Bool, left: Bool, unknown: Sequence[int] = ()
+    ) -> None:
+        """Refuse a row without any action; ``unknown``: rows whose people's past can't be read."""
+        if left.any(axis=1).all():
+            return
         for row in np.flatnonzero(~left.any(axis=1)).tolist():
             known = self._made_before(asked, asked.questions[row])
             if known is not None:
                 left[row, known] = True
-            elif rules.remembers and use is None:
+            elif row in unknown:
                 raise ShouldRetryLater(
                     f"{asked.named(row)}What the person recently met can't be read, and only limited "
                     "actions are valid.",
@@ -167,8 +177,9 @@ class Constraining:
                     retry_after=_RETRY_S,
                 )
             else:
-                raise rules.nothing_left(f"{asked.named(row)}The person", states.mask[row])
-        return left
+                raise asked.catalogue.rules.nothing_left(
+                    f"{asked.named(row)}The person", valid[row]
+                )
 
     def _made_before(self, asked: Asked, question: Question) -> int | None:
         """The action of the decision that the question's id already has: asking again is no new one."""
@@ -183,8 +194,14 @@ class Constraining:
         return asked.catalogue.spec.action_index.get(found.action_taken)
 
 
-def _clock(asked: Asked, at: int) -> Int:
-    return np.full(len(asked.questions), at, dtype=np.int64)
+def _met(
+    own: str, stored: Mapping[tuple[str, int], int], before: Sequence[tuple[str, int, int]]
+) -> list[tuple[int, int]]:
+    """(time, action) of each decision once, a question's own left out."""
+    if not stored and not before:
+        return []
+    known = {**stored, **{(made, action): at for made, at, action in before}}
+    return [(at, action) for (made, action), at in known.items() if made != own]
 
 
 def _nothing(_: Iterable[Decision]) -> None:

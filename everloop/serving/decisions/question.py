@@ -72,6 +72,7 @@ class Catalogue:
         everything: (A,) all True.
         critical: (A,) True for safety-critical actions.
         rules: what is never done.
+        limited: ids of the actions that some limit covers.
     """
 
     def __init__(self, spec: LoopSpec) -> None:
@@ -81,6 +82,7 @@ class Catalogue:
         self.critical: Bool = np.array([a.safety_critical for a in spec.actions], dtype=np.bool_)
         for mask in (self.everything, self.critical):
             mask.flags.writeable = False
+        self.limited = self.ids(self.rules.limits.limited)
 
     @cached_property
     def quiet(self) -> tuple[int, ...]:

@@ -5,46 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import (
-    Engine,
-    Select,
-    Table,
-    bindparam,
-    delete,
-    func,
-    select,
-    tuple_,
-    union_all,
-)
+from sqlalchemy import Engine, delete, func, select, tuple_
 
 from everloop.contracts.episodes import canonical_uuid
 from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.serving import Decision, RecentDecision
-from everloop.storage.schema import training_episodes
 from everloop.storage.service_tables import decisions
 from everloop.storage.sql.decision_rows import decision_of
 from everloop.storage.sql.engine import reading, writing
+from everloop.storage.sql.recent_decisions import recent_rows
 
 _PAGE = 500
 _AT_ONCE = 2_000
 """Decisions deleted in one transaction: who stores events waits no longer than that takes."""
-
-
-def _since(table: Table, decision_id: str) -> Select[Any]:
-    rows = table.c
-    return select(
-        rows.loop, rows[decision_id], rows.user_id, rows.timestamp, rows.action_taken
-    ).where(
-        rows.tenant == bindparam("tenant"),
-        rows.user_id.in_(bindparam("people", expanding=True)),
-        rows.action_taken.in_(bindparam("actions", expanding=True)),
-        rows.timestamp >= bindparam("since"),
-    )
-
-
-_RECENT = union_all(_since(decisions, "decision_id"), _since(training_episodes, "episode_id"))
 
 
 class SqlDecisionStore:
@@ -125,25 +99,13 @@ class SqlDecisionStore:
         since: datetime,
         tenant: str = "default",
     ) -> Mapping[str, tuple[RecentDecision, ...]]:
-        """See ``DecisionStore``.
-
-        The loop is looked at afterwards: as a condition it would tempt the planner to read what the
-        whole loop logged since then.
-        """
+        """See ``DecisionStore``."""
         found: dict[str, dict[tuple[str, str], RecentDecision]] = {}
-        with reading(self._engine) as connection:
-            for start in range(0, len(people), _PAGE):
-                page = tuple(dict.fromkeys(people[start : start + _PAGE]))
-                given = {
-                    "tenant": tenant,
-                    "people": page,
-                    "actions": tuple(actions),
-                    "since": since,
-                }
-                for row in connection.execute(_RECENT, given):
-                    if row[0] == loop:
-                        made = RecentDecision(row[1], row[3], row[4])
-                        found.setdefault(row[2], {})[made.decision_id, made.action] = made
+        for of, made, person, at, action in recent_rows(
+            self._engine, tenant, people, actions, since
+        ):
+            if of == loop:
+                found.setdefault(person, {})[made, action] = RecentDecision(made, at, action)
         return {person: tuple(made.values()) for person, made in found.items()}
 
     def forget_unconfirmed(self, before: datetime, tenant: str | None = None) -> int:

@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from everloop.contracts.errors import ShouldRetryLater
+from everloop.contracts.errors import ShouldFixArgument, ShouldRetryLater
 from everloop.storage.sql import key_fence, postgresql_engine, postgresql_errors, sqlite_engine
 from everloop.storage.sql.migrate import SCHEMA_HEAD
 from everloop.storage.sql.sqlite_engine import (
@@ -36,6 +36,7 @@ __all__ = [
     "open_database",
     "open_workspace_database",
     "reading",
+    "reading_once",
     "require_writable",
     "verify_pages",
     "writing",
@@ -95,6 +96,28 @@ def reading(engine: Engine) -> Iterator[Connection]:
             sqlite_engine.require_file(connection)
         with connection.begin():
             yield connection
+
+
+@contextmanager
+def reading_once(engine: Engine) -> Iterator[sqlite3.Connection]:
+    """SQLite's own driver for one statement, which sees one state; a tenth of the time of ``reading``.
+
+    Raises:
+        ShouldFixArgument: the engine is PostgreSQL's.
+        ShouldRetryLater, ShouldRestoreArtefact: as ``reading`` does.
+    """
+    with _named(engine):
+        pooled = engine.raw_connection()
+        try:
+            driver = pooled.driver_connection
+            if not isinstance(driver, sqlite3.Connection):
+                raise ShouldFixArgument(
+                    f"{database_name(engine)} is not SQLite.", "Read it with reading(engine)."
+                )
+            sqlite_engine.require_file(pooled)
+            yield driver
+        finally:
+            pooled.close()
 
 
 @contextmanager

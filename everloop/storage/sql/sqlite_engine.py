@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from everloop.contracts.documents import is_full_disk
 from everloop.contracts.errors import (
@@ -87,7 +87,7 @@ def prepare_writing(connection: Connection) -> None:
     connection.execution_options(**{_BEGIN: "IMMEDIATE"})
 
 
-def require_file(connection: Connection) -> None:
+def require_file(connection: Connection | PoolProxiedConnection) -> None:
     """``ShouldRestoreArtefact`` unless the path still names the file that the connection has open."""
     file: DatabaseFile = connection.info[_FILE]
     file.require()

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
+from everloop.contracts.datasets import Float32
 from everloop.contracts.loop_spec import LoopSpec
 from rl.constraints import Constraints
 from rl.encoders import encode_context
@@ -130,3 +132,20 @@ def test_encoded_and_raw_contexts_agree_within_float32(
         assert min(abs(pulse - bound) for bound in bounds) < RESOLUTION
     one = Constraints(spec).flagged(encoder_of(spec).encode_one(context))
     assert {spec.action_ids[i] for i in np.flatnonzero(one[0])} == encoded
+    assert flagged(spec, context, context) == [encoded, encoded]
+
+
+@given(
+    context=arrays(np.float32, (3, 6), elements=st.floats(-2, 2, width=32) | st.just(np.nan)),
+    at_least=st.sampled_from([None, 100, 110]),
+    missing=st.booleans(),
+)
+def test_one_state_is_flagged_as_it_is_among_others(
+    context: Float32, at_least: float | None, missing: bool
+) -> None:
+    number = {"field": "pulse", "never": ["cheer"], "at_least": at_least, "at_most": 60}
+    category = {"field": "mood", "never": ["walk"], "choices": ["low", "high"]}
+    spec = constrained(flags=[{**flag, "when_missing": missing} for flag in (number, category)])
+    rules = Constraints(spec)
+    alone = [rules.flagged(context[row : row + 1]) for row in range(3)]
+    np.testing.assert_array_equal(np.concatenate(alone), rules.flagged(context))

@@ -24,6 +24,8 @@ def taken_away(spec: LoopSpec, made: list[tuple[int, str]], now: int) -> set[str
     recent = Recent.of([[(at, spec.action_index[name]) for at, name in made]])
     clock = np.array([now], dtype=np.int64)
     row = limits.exhausted(limits.used(recent, clock), clock)[0]
+    alone = limits.spent([(at, spec.action_index[name]) for at, name in made], now)
+    np.testing.assert_array_equal(alone, row)
     return {spec.action_ids[i] for i in np.flatnonzero(row)}
 
 
@@ -73,6 +75,7 @@ def test_a_decision_that_is_not_known_yet_counts_against_every_limit() -> None:
     for count, expected in ((1, STEPPING_IN), (2, STEPPING_IN | {"walk", "music"})):
         use = rules.used(Recent.of([[(NOON, UNDECIDED)] * count]), clock)
         row = rules.exhausted(use, clock)[0]
+        np.testing.assert_array_equal(rules.spent([(NOON, UNDECIDED)] * count, NOON), row)
         assert {spec.action_ids[i] for i in np.flatnonzero(row)} == expected
 
 

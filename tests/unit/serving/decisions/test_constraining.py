@@ -316,6 +316,22 @@ def test_a_loop_without_limits_asks_the_database_nothing(world: World) -> None:
     assert len(engine_pending) == 0
 
 
+def test_questions_that_no_limited_action_can_answer_need_no_database(world: World) -> None:
+    spec = loop(
+        constraints={
+            **limited(per_day=1),
+            "flags": [{"field": "x", "never": ["cheer", "alarm"], "at_least": 0.5}],
+        }
+    )
+    engine = world.engine(spec)
+    world.decisions = Away()  # type: ignore[assignment]
+    calm = engine.decide("default", question(spec, valid=["wait", "walk"]))
+    assert calm.valid_actions == ("wait", "walk")
+    excited = engine.decide("default", question(spec, context={"x": 0.5, "group": "a"}))
+    assert excited.valid_actions == ("wait", "walk", "music")
+    assert len(engine._constraining.pending) == 0
+
+
 def test_other_loops_and_tenants_do_not_count(world: World) -> None:
     engine = world.engine(ONCE)
     met(world, ONCE, loop="another")
@@ -337,5 +353,7 @@ def test_only_what_matters_is_read(world: World) -> None:
     engine = world.engine(BUDGET)
     world.decisions = Watching()  # type: ignore[assignment]
     engine.decide_many("default", [question(BUDGET, who) for who in (1, 2)])
+    engine.decide_many("default", [question(BUDGET, 1, valid=["wait"]), question(BUDGET, 2)])
     midnight = START.replace(hour=0)
+    assert asked.pop() == ("coach", (person(2),), ("cheer", "alarm"), midnight, "default")
     assert asked == [("coach", (person(1), person(2)), ("cheer", "alarm"), midnight, "default")]
