@@ -19,8 +19,12 @@ from everloop.contracts.simulation import Responses, UncertainUserModel, UserMod
 
 ROWS = 64
 """Decisions that one member answers together; who answers is drawn anew for every so many."""
-REWARD_RANGE = 2.0
-"""Rewards lie within [-1, 1]: a larger standard error would make all actions look alike."""
+WIDEST = 1.0
+"""Nothing within [-1, 1], where rewards lie, has a larger standard deviation (Popoviciu 1935). The delta
+method is linear and may say more where a release knows next to nothing; that is then all it means."""
+BROKEN = 100.0
+"""A standard error beyond it is no doubt but damage: no gradient of a reward times a released precision
+comes near it."""
 _MEMBERS = 0x62656C69
 """Marks the stream that members are drawn from, so that no other draw of a seed repeats it."""
 
@@ -99,13 +103,13 @@ class BelievedUserModel:
         if self.pessimism == 0.0:
             return reward
         doubt = self.model.reward_standard_error(context, action)
-        if not (doubt <= REWARD_RANGE).all():
+        if not (doubt <= BROKEN).all():
             raise ShouldRestoreArtefact(
                 f"User model {self.release_id} says that an expected reward may be off by "
                 f"{float(doubt.max()):g}, which is no standard error of a reward within [-1, 1].",
                 "Fit the user model again.",
             )
-        return np.clip(reward - self.pessimism * doubt, -1.0, 1.0)
+        return np.clip(reward - self.pessimism * np.minimum(doubt, WIDEST), -1.0, 1.0)
 
     def _require_numbers(self, part: Responses, which: int) -> None:
         if np.isfinite(part.reward).all() and np.isfinite(part.context).all():

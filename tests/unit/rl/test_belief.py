@@ -105,7 +105,12 @@ def test_a_release_that_does_not_know_its_error_answers_alone() -> None:
     assert believed(known, training(ensemble=0, pessimism=0.0), seed=1) is known
 
 
-def test_a_standard_error_beyond_all_rewards_is_refused() -> None:
+def test_a_release_that_knows_next_to_nothing_costs_the_widest_doubt_there_is() -> None:
+    model = BelievedUserModel(Constant(error=2.3277), (), 0.5)
+    np.testing.assert_allclose(model.cautious_reward(CONTEXT, np.zeros_like(ACTION)), 0.5 - 0.5)
+
+
+def test_a_standard_error_beyond_all_doubt_is_refused() -> None:
     model = BelievedUserModel(Constant(error=3e11), (), 0.5)
     with pytest.raises(ShouldRestoreArtefact, match=r"may be off by 3e\+11"):
         model.cautious_reward(CONTEXT, ACTION)
