@@ -37,7 +37,9 @@ class Pseudonyms:
                 f"The pseudonym key has {len(key)} bytes, fewer than {MIN_KEY_BYTES}.",
                 "Set EVERLOOP_PSEUDONYM_KEY to 32 or more bytes in hexadecimal.",
             )
-        self._key = key
+        self._keyed = hmac.new(
+            key, digestmod="sha256"
+        )  # setting the key up costs as much as a hash
 
     def __repr__(self) -> str:
         return "Pseudonyms(key=<secret>)"
@@ -57,7 +59,9 @@ class Pseudonyms:
             )
         owner = tenant.encode()
         message = len(owner).to_bytes(4, "big") + owner + user_id.encode()
-        return hmac.digest(self._key, message, "sha256").hex()
+        keyed = self._keyed.copy()
+        keyed.update(message)
+        return keyed.hexdigest()
 
     def in_arguments(
         self, arguments: Mapping[str, Json], tenant: str = "default"

@@ -106,7 +106,8 @@ class Limits:
             ],
             dtype=np.int64,
         )
-
+        self._daily = bool((self._per_day < _NO_LIMIT).any())
+        self._longest = int(self._cooldown.max(initial=NEVER))
         actions = [frozenset(np.flatnonzero(row).tolist()) for row in self.covers]
         self._rules = tuple(
             zip(actions, self._per_day.tolist(), self._cooldown.tolist(), strict=True)
@@ -117,11 +118,8 @@ class Limits:
 
     def matters_since(self, now: int) -> int:
         """Decisions made before this time change nothing at ``now``."""
-        since = now
-        if (self._per_day < _NO_LIMIT).any():
-            since = now // DAY * DAY
-        longest = int(self._cooldown.max(initial=NEVER))
-        return since if longest == NEVER else min(since, now - longest)
+        since = now // DAY * DAY if self._daily else now
+        return since if self._longest == NEVER else min(since, now - self._longest)
 
     def unused(self, people: int) -> LimitUse:
         """Nobody has met anything yet."""

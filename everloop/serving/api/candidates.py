@@ -110,26 +110,28 @@ def named(
         )
     ids: dict[str, str] = {}
     numbers: list[tuple[float, ...]] = []
+    pseudonym_of = service.workspace.pseudonyms.of
     for place, body in enumerate(given):
-        pseudonym = service.workspace.pseudonyms.of(body.user_id, caller.tenant)
-        where = f"candidates[{place}]"
+        pseudonym = pseudonym_of(body.user_id, caller.tenant)
         if pseudonym == person:
             raise ShouldFixArgument(
-                f"{where}.user_id={body.user_id!r} is the person who is asked for.",
+                f"candidates[{place}].user_id={body.user_id!r} is the person who is asked for.",
                 "Name other people.",
             )
         if pseudonym in ids:
             raise ShouldFixArgument(
-                f"{where}.user_id={body.user_id!r} is named twice.", "Name each person once."
+                f"candidates[{place}].user_id={body.user_id!r} is named twice.",
+                "Name each person once.",
             )
         try:
             numbers.append(declared.numbers(body.descriptors))
         except ValueError as problem:
             raise ShouldFixArgument(
-                f"{where}.descriptors: {problem}.", "Send what the loop declares, in that order."
+                f"candidates[{place}].descriptors: {problem}.",
+                "Send what the loop declares, in that order.",
             ) from None
         ids[pseudonym] = body.user_id
-    asked: list[Json] = [[who, list(what)] for who, what in zip(ids, numbers, strict=True)]
+    asked: list[Json] = [[who, what] for who, what in zip(ids, numbers, strict=True)]
     kept = [
         place
         for place, who in enumerate(ids)

@@ -20,7 +20,10 @@ KEY = bytes(range(32))
 def test_is_hmac_sha256_of_length_prefixed_tenant_and_id() -> None:
     message = (4).to_bytes(4, "big") + b"acme" + b"user-1"
     expected = hmac.new(KEY, message, hashlib.sha256).hexdigest()
-    assert Pseudonyms(KEY).of("user-1", "acme") == expected
+    people = Pseudonyms(KEY)
+    assert people.of("user-1", "acme") == expected
+    assert people.of("user-2", "acme") != expected
+    assert people.of("user-1", "acme") == expected, "whoever else was asked for"
 
 
 def test_tenants_and_keys_separate_people() -> None:

@@ -15,7 +15,13 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from everloop.contracts.errors import EverloopError, ShouldRestoreArtefact, ShouldRetryLater
 from everloop.storage.schema import ingest_counters, training_episodes
 from everloop.storage.sql import sqlite_engine
-from everloop.storage.sql.engine import open_beside, open_workspace_database, reading, writing
+from everloop.storage.sql.engine import (
+    open_beside,
+    open_workspace_database,
+    reading,
+    reading_once,
+    writing,
+)
 
 ROW = {"tenant": "default", "counter": "episodes", "last": 1}
 
@@ -31,9 +37,27 @@ def test_a_deleted_database_is_neither_read_nor_written_nor_made(
     path.unlink()
     with pytest.raises(ShouldRestoreArtefact, match="gone"), writing(engine) as connection:
         connection.execute(ingest_counters.insert(), ROW)
-    with pytest.raises(ShouldRestoreArtefact, match="gone"), reading(engine):
-        pass
+    for read in (reading, reading_once):
+        with pytest.raises(ShouldRestoreArtefact, match="gone"), read(engine):
+            pass
     assert not path.exists()
+
+
+def test_what_one_statement_reads_is_committed_and_its_errors_are_ours(tmp_path: Path) -> None:
+    engine = open_workspace_database(tmp_path / "state.db")
+    with writing(engine) as connection:
+        connection.execute(ingest_counters.insert(), ROW)
+        with reading_once(engine) as driver:
+            assert driver.execute("SELECT * FROM ingest_counters").fetchall() == []
+    with reading_once(engine) as driver:
+        assert driver.execute("SELECT last FROM ingest_counters").fetchall() == [(1,)]
+        assert not driver.in_transaction
+    with (
+        pytest.raises(ShouldRestoreArtefact, match="no such table"),
+        reading_once(engine) as driver,
+    ):
+        driver.execute("SELECT * FROM unheard_of")
+    assert engine.pool.status().endswith("Current Checked out connections: 0")
 
 
 def test_what_is_moved_away_during_a_write_is_not_acknowledged(tmp_path: Path) -> None:
