@@ -2,10 +2,10 @@
 
 For one action every feature is, in the context c (d) and the partners' mean descriptors z (Z),
 
-    x = one + c linear + c_k c_l repeated + z partner + (z outer c) met,
+    x = one + c linear + c_k c_l repeated + z partner + (z outer c) met + (r - c) rested,
 
-with c_k the share of the last interactions that were of the action's kind and c_l how many there were.
-The constants are read off the features themselves at unit vectors.
+with c_k the share of the last interactions that were of the action's kind, c_l how many there were and
+r where the person rests. The constants are read off the features themselves at unit vectors.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class BilinearFeatures:
 
     Attributes:
         one: (A, X). linear: (A, d, X). repeated: (A, X). partner: (A, Z, X). met: (A, Z d, X).
+        rested: (d, X), of where a person rests less the context; 0 for people who are where they rest.
         kind: (A,) dimension of c_k. length: dimension of c_l. Both are 0 without a history, where
             ``repeated`` is 0.
     """
@@ -33,12 +34,13 @@ class BilinearFeatures:
     repeated: Float
     partner: Float
     met: Float
+    rested: Float
     kind: Int
     length: int
 
 
 def bilinear_features(features: FeatureMap) -> BilinearFeatures:
-    """The constants of every action of the catalogue, of people who are where they rest."""
+    """The constants of every action of the catalogue."""
     d, actions, z = features.context.shape[1], features.actions, features.descriptors
     basis: Float = np.concatenate([np.zeros((1, d)), np.eye(d)])
     start = 0 if features.history is None else features.history[0]
@@ -63,13 +65,21 @@ def bilinear_features(features: FeatureMap) -> BilinearFeatures:
         parts["partner"].append(np.array([w[0] for w in with_them]).reshape(z, size))
         parts["met"].append(np.array([w[1:] - w[0] for w in with_them]).reshape(z * d, size))
     found = {name: np.stack(rows) for name, rows in parts.items()}
-    return BilinearFeatures(kind=np.asarray(kind), length=length, **found)
+    rested = _row(features, np.zeros((d, d)), 0, None, np.eye(d)) - found["one"][0]
+    return BilinearFeatures(kind=np.asarray(kind), length=length, rested=rested, **found)
 
 
-def _row(features: FeatureMap, context: Float, action: int, slate: Float | None) -> Float:
+def _row(
+    features: FeatureMap,
+    context: Float,
+    action: int,
+    slate: Float | None,
+    resting: Float | None = None,
+) -> Float:
     """(n, X) all features of one action at (n, d) contexts."""
     given = None if slate is None else slate.astype(np.float32)
-    seen = features.of(context.astype(np.float32), np.full(len(context), action), slate=given)
+    rests = None if resting is None else resting.astype(np.float32)
+    seen = features.of(context.astype(np.float32), np.full(len(context), action), rests, given)
     return flat_features(seen)
 
 

@@ -68,8 +68,9 @@ def export_heads(
 
     ``pairing.onnx``: context (1 or K, d) and descriptors (K, Z) -> scores (K,), the mean over the P
     pairing actions of the expected reward; acceptance (K, P), reward (K, P) and signals (K, P, S).
-    ``emotion.onnx``: context (N, d) and action (N,) -> next_emotion (N, m), the mean of the next value of
-    the moving dimensions of people at rest, and signals (N, S).
+    ``emotion.onnx``: context (N, d), action (N,) and, if known, resting (1 or N, d), where people's
+    contexts return to -> next_emotion (N, m), the mean of the next value of the moving dimensions, and
+    signals (N, S). Where resting is NaN or not given, people are where they rest.
 
     Args:
         spec: the loop.
@@ -196,7 +197,7 @@ def _emotion(
     constants, d = bilinear_features(model.features), model.features.context.shape[1]
     size = constants.one.shape[1]
     graph = Graph("emotion")
-    context = graph.double("context")
+    context, resting = graph.double("context"), graph.double("resting")
 
     def of_action(table: Float | Int) -> str:
         return graph.add("Gather", graph.constant(table), "action", axis=0)
@@ -208,15 +209,24 @@ def _emotion(
     )
     length = graph.part(context, constants.length, constants.length + 1)
     again = graph.add("Mul", graph.add("Mul", share, length), of_action(constants.repeated))
-    found = answers_of(graph, spec, model, graph.add("Add", seen, again))
+    rests = graph.add("Where", graph.add("IsNaN", resting), context, resting)
+    away = graph.add("Sub", rests, context)
+    rested = graph.add("MatMul", away, graph.constant(constants.rested))
+    seen = graph.add("Add", graph.add("Add", seen, again), rested)
+    found = answers_of(graph, spec, model, seen)
     m, s = len(model.features.moving), len(spec.signals)
     return graph.model(
-        {"context": (FLOAT, ["states", d]), "action": (INT64, ["states"])},
+        {
+            "context": (FLOAT, ["states", d]),
+            "action": (INT64, ["states"]),
+            "resting": (FLOAT, ["known", d]),
+        },
         {
             "next_emotion": (found.following, ["states", m]),
             "signals": (found.signals, ["states", s]),
         },
         metadata,
+        {"resting": np.full((1, d), np.nan, np.float32)},
     )
 
 
@@ -259,10 +269,14 @@ def _pairing_error(spec: LoopSpec, model: LinearUserModel | MlpUserModel, data: 
 def _emotion_error(spec: LoopSpec, model: LinearUserModel | MlpUserModel, data: bytes) -> float:
     context, rng = _states(model)
     action = rng.integers(0, len(spec.actions), STATES)
-    names = ["next_emotion", "signals"]
-    moved, signals = _session(data).run(names, {"context": context, "action": action})
+    resting = rng.uniform(-1.0, 1.0, context.shape).astype(np.float32)
+    names, given = ["next_emotion", "signals"], {"context": context, "action": action}
+    session = _session(data)
+    moved, signals = session.run(names, given)
+    (returned,) = session.run(names[:1], given | {"resting": resting})
     gaps = (
         moved - model.next_context(context, action),
+        returned - model.next_context(context, action, resting),
         signals - model.expected_signals(context, action),
     )
     return max(float(np.abs(gap).max()) for gap in gaps)

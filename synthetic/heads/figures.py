@@ -29,7 +29,8 @@ def head_figures(
       does), in its declared units (a two-sided one has half the error that it has on [-1, 1]), and
       ``<signal>_constant_rmse``, what its held-out mean would reach.
     - ``next_emotion_rmse`` over the moving dimensions, within [-1, 1], where the person's next held-out
-      decision is known, and ``next_emotion_unchanged_rmse``, what predicting no change would reach.
+      decision is known, and ``next_emotion_unchanged_rmse``, what predicting no change would reach. People
+      are taken to rest at the mean of their held-out contexts up to the decision, as a product knows them.
 
     A figure of which nothing was seen is left out. Intervals are 95 %, clustered by person.
 
@@ -114,7 +115,9 @@ def _next_contexts(
         return ()
     context, person = episodes.context[rows], episodes.person[rows]
     true = after.context[after.row[rows]][:, moving].astype(np.float64)
-    said = model.next_context(context, episodes.action[rows])
+    resting = context.copy()
+    resting[:, moving] = _so_far(episodes, held, moving)[after.row[held] >= 0]
+    said = model.next_context(context, episodes.action[rows], resting)
     stays = context[:, moving].astype(np.float64)
     return (
         root_mean_square_of("next_emotion_rmse", ((said - true) ** 2).mean(axis=1), person),
@@ -122,3 +125,17 @@ def _next_contexts(
             "next_emotion_unchanged_rmse", ((stays - true) ** 2).mean(axis=1), person
         ),
     )
+
+
+def _so_far(episodes: EncodedEpisodes, held: Int, moving: Int) -> Float:
+    """(h, m) mean of the moving dimensions over the person's held-out contexts up to each of them."""
+    order = held[np.lexsort((episodes.timestamp[held], episodes.person[held]))]
+    person, values = episodes.person[order], episodes.context[order][:, moving].astype(np.float64)
+    first = np.r_[True, person[1:] != person[:-1]]
+    start = np.flatnonzero(first)[np.cumsum(first) - 1]
+    total = np.cumsum(values, axis=0)
+    mean = total - total[start] + values[start]
+    mean /= (np.arange(len(order)) - start + 1)[:, None]
+    found = np.zeros((len(episodes), len(moving)))
+    found[order] = mean
+    return np.asarray(found[held])

@@ -10,6 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from everloop.contracts.datasets import Float32
+
 OPSET = 20
 _IR = 10
 INT64, FLOAT, DOUBLE = TensorProto.INT64, TensorProto.FLOAT, TensorProto.DOUBLE
@@ -55,6 +57,7 @@ class Graph:
         inputs: Mapping[str, tuple[int, Sequence[int | str]]],
         outputs: Mapping[str, tuple[str, Sequence[int | str]]],
         metadata: Mapping[str, str],
+        defaults: Mapping[str, Float32] | None = None,
     ) -> bytes:
         """The serialised model.
 
@@ -62,15 +65,17 @@ class Graph:
             inputs: name -> (element type, shape).
             outputs: name -> (result, shape); single precision.
             metadata: what the file says of itself.
+            defaults: input -> value where the caller gives none.
         """
         for name, (result, _) in outputs.items():
             self._nodes.append(helper.make_node("Cast", [result], [name], to=FLOAT))
+        given = [numpy_helper.from_array(value, n) for n, value in (defaults or {}).items()]
         graph = helper.make_graph(
             self._nodes,
             self._name,
             [helper.make_tensor_value_info(n, kind, shape) for n, (kind, shape) in inputs.items()],
             [helper.make_tensor_value_info(n, FLOAT, shape) for n, (_, shape) in outputs.items()],
-            self._constants,
+            [*self._constants, *given],
         )
         made = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR

@@ -24,8 +24,9 @@ from synthetic.user_model.features import FeatureMap, missing_types
 VALUE_WEIGHT = 1.0
 ACCEPTANCE_WEIGHT = 1.0
 NARROW_WEIGHT = 0.2
-MOTION_WEIGHT = 0.1
-"""How much the kinds of heads count in the loss that is clipped jointly."""
+MOTION_WEIGHT = 20.0
+"""How much the kinds of heads count in the loss that is clipped jointly. Next contexts count much, since
+their residuals and features are small: their part of the gradient stays under a tenth of the others'."""
 
 _HOUR = 3_600.0
 

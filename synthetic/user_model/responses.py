@@ -114,9 +114,10 @@ class ResponseModel:
         """
         return self._reward_of(self._heads.logits(self.features.of(context, action, slate=slate)))
 
-    def next_context(self, context: Float32, action: Int) -> Float:
-        """(n, m) expected next values of the ``features.moving`` dimensions, of people at rest."""
-        return self._believed(context, action).following
+    def next_context(self, context: Float32, action: Int, resting: Float32 | None = None) -> Float:
+        """(n, m) expected next values of the ``features.moving`` dimensions, of people who rest at
+        ``resting`` (n, d); without it everyone is where they rest."""
+        return self._believed(context, action, resting).following
 
     def reward_gradient(self, context: Float32, action: Int, slate: Float32 | None = None) -> Float:
         """(n, p) gradient of the expected reward by the parameters, its derivatives by logits taken

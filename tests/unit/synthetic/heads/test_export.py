@@ -75,6 +75,12 @@ def test_files_answer_as_the_user_model(
     action = np.array([0, 3, 7, 1, 2])
     moved, signals = session.run(None, {"context": context, "action": action})
     np.testing.assert_allclose(moved, model.next_context(context, action), atol=1e-6)
+    resting = rng.uniform(-1, 1, context.shape).astype(np.float32)
+    resting[2] = np.nan
+    (returned, _) = session.run(None, {"context": context, "action": action, "resting": resting})
+    known = np.where(np.isnan(resting), context, resting)
+    np.testing.assert_allclose(returned, model.next_context(context, action, known), atol=1e-6)
+    assert np.abs(returned - moved).max() > 0.01
     np.testing.assert_allclose(signals, model.expected_signals(context, action), atol=1e-6)
 
 

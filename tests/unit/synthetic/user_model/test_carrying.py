@@ -17,7 +17,7 @@ from synthetic.user_model.carrying import (
     carrying_map,
     known_share,
 )
-from synthetic.user_model.features import FeatureMap
+from synthetic.user_model.features import RESTING_SCALE, FeatureMap
 from synthetic.user_model.uncertainty import Uncertainty
 from synthetic.user_model.weights import Weights, logits_of, unflatten
 from synthetic.user_model.widest import feature_map
@@ -134,7 +134,7 @@ def test_more_or_less_room_keeps_what_both_have() -> None:
     now = logits_of(after, large.of(context, action))
     np.testing.assert_allclose(now[:, :5], was, atol=1e-9)
     # new next contexts begin where a first fit's would
-    np.testing.assert_allclose(after.motions[:, :2] * 2.3, [[1.2, 0.8]] * 3)
+    np.testing.assert_allclose(after.motions[:, :2] * RESTING_SCALE, [[1.2, 0.8]] * 3)
     back = carried_over(large, OLD, after, small, OLD)
     np.testing.assert_allclose(back.flat, before.flat, atol=1e-9)
 

@@ -113,7 +113,7 @@ def wanted(episodes: EncodedEpisodes, row: int, following: int | None) -> tuple[
         ]
     )
     # the episodes are seconds apart, and nobody is known to have stayed away
-    weight = np.array([1.0, heard, 1.0, 0.2, 0.2 * followed, *[0.1 * followed] * 3])
+    weight = np.array([1.0, heard, 1.0, 0.2, 0.2 * followed, *[20.0 * followed] * 3])
     return target, weight
 
 
