@@ -22,7 +22,7 @@ from everloop.contracts.datasets import Float, Int
 from everloop.contracts.errors import ShouldFixArgument
 from synthetic.user_model.features import RESTING_SCALE, FeatureMap
 from synthetic.user_model.uncertainty import Uncertainty
-from synthetic.user_model.weights import RETENTION, Weights, unflatten
+from synthetic.user_model.weights import RETENTION, Weights, columns_of, row_of, unflatten
 
 
 def carried_over(
@@ -67,9 +67,31 @@ def carried_uncertainty(
     return Uncertainty(matrix @ known.noise @ matrix.T, matrix @ known.sampling @ matrix.T)
 
 
-def known_share(old_action_ids: Sequence[str], new_ids: Sequence[str]) -> float:
-    """Share of the new catalogue that the old one had: how much of the old precision still counts."""
-    return float(np.mean([action in set(old_action_ids) for action in new_ids]))
+def known_share(
+    old_features: FeatureMap,
+    old_action_ids: Sequence[str],
+    new_features: FeatureMap,
+    new_ids: Sequence[str],
+) -> float:
+    """How much of the old precision still counts: the share of what may vary that old weights speak of.
+
+    Were the old weights independent of equal variance, the new catalogue's logits phi . L w would
+    have the variance |L^T phi|^2 of the |phi|^2 that weights of its own would give them. The share is
+    that of the sums over its actions, phi the wide and shared features of an action in a context whose
+    every dimension is 1. What features say of an unseen action counts in full; its id adds what a mean of
+    the known ones tells.
+
+    Returns:
+        Within [0, 1]; 1 for a catalogue that only changed its order.
+    """
+    matrix = carrying_map(old_features, old_action_ids, new_features, new_ids)
+    context = np.ones((new_features.actions, new_features.context.shape[1]), dtype=np.float32)
+    slate = np.ones((new_features.actions, new_features.descriptors), dtype=np.float32)
+    seen = new_features.of(context, np.arange(new_features.actions), slate=slate)
+    acceptance = new_features.signals
+    phi = row_of(new_features, seen, acceptance)
+    carried = phi @ matrix[columns_of(new_features, acceptance)]
+    return float(min(1.0, (carried**2).sum() / (phi**2).sum()))
 
 
 def carrying_map(

@@ -18,10 +18,9 @@ def continued(
     """An earlier release under the features of ``cold``, with its facts and how far it may be off.
 
     Linear heads are carried over to another catalogue or limit (``carrying``), and their precision
-    counts by the share of the catalogue that it was about. It is restated for the people expected tonight:
-    what a release knows grows with its people, so that a few hundred move little of what thousands said. A
-    hidden layer mixes what it sees, so that
-    under other features it starts anew.
+    counts by the share of what may vary that they still speak of. It is restated for the people
+    expected tonight: what a release knows grows with its people, so that a few hundred move little of
+    what thousands said. A hidden layer mixes what it sees, so that under other features it starts anew.
 
     Args:
         old: the earlier release.
@@ -43,7 +42,8 @@ def continued(
         start = carried_over(old.features, facts.actions, start, cold.features, ids)
         if known is not None:
             known = carried_uncertainty(known, old.features, facts.actions, cold.features, ids)
-        precision = facts.precision * known_share(facts.actions, ids)
+        known_part = known_share(old.features, facts.actions, cold.features, ids)
+        precision = facts.precision * known_part
         facts = replace(facts, actions=ids, precision=precision)
     if len(start.flat) != cold.parameters:
         return None

@@ -157,9 +157,28 @@ def test_noise_is_carried_exactly() -> None:
     np.testing.assert_allclose(found.sampling, matrix @ matrix.T)
 
 
-def test_precision_counts_by_known_actions() -> None:
-    assert known_share(OLD, OLD) == 1.0
-    assert known_share(OLD, ("no_action", "chess", "calm", "walk")) == 0.5
+def test_precision_counts_by_what_carried_weights_speak_of() -> None:
+    old, ids = table(OLD), (*OLD[:3], "chess")
+    assert old.by_action
+    assert (len(old.interacting), old.descriptors) == (3, 1)
+    assert known_share(old, OLD, old, OLD) == 1.0
+    assert known_share(old, OLD, table(OLD[::-1]), OLD[::-1]) == pytest.approx(1.0)
+    new = table(ids)
+    seen = new.of(
+        np.ones((4, len(INTERACTING)), np.float32), np.arange(4), slate=np.ones((4, 1), np.float32)
+    )
+    whole = (seen.wide**2).sum() + (seen.shared**2).sum()
+    # chess misses three quarters of its level's variance, and its own three interactions
+    missed = 0.75 * 0.8**2 + 3 * 1.4**2
+    assert known_share(old, OLD, new, ids) == pytest.approx(1.0 - missed / whole)
+
+
+def test_ids_alone_carry_little_to_unseen_actions() -> None:
+    old, ids = table(OLD, declared=False), (*OLD[:2], "chess", "calm")
+    described = known_share(table(OLD), OLD, table(ids), ids)
+    by_id = known_share(old, OLD, table(ids, declared=False), ids)
+    assert 0.3 < by_id < 0.6
+    assert 0.8 < described < 1.0
 
 
 def test_what_means_something_else_is_refused() -> None:

@@ -20,6 +20,7 @@ from everloop.contracts.errors import (
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.privacy import ReleaseNote
 from synthetic.user_model import load_user_model, release_user_model
+from synthetic.user_model.carrying import known_share
 from synthetic.user_model.nights import MEMORY_NIGHTS
 from tests.unit.synthetic.world import SPEC, Place, contexts, make, truth
 
@@ -127,8 +128,23 @@ def test_another_catalogue_keeps_what_is_known(place: Place) -> None:
     assert note.released
     assert after.facts.warm_start == first.release_id
     spent = note.mu_squared
-    kept = 0.75 * before.facts.precision * (1.0 - 1.0 / MEMORY_NIGHTS)
+    share = known_share(before.features, before.facts.actions, after.features, after.facts.actions)
+    assert 0.75 <= share < 0.8
+    kept = share * before.facts.precision * (1.0 - 1.0 / MEMORY_NIGHTS)
     assert after.facts.precision == pytest.approx(kept + spent)
+    rate = spec.privacy.learning_rate * spent / (kept + spent)
+    assert after.facts.learning_rate == pytest.approx(rate)
+
+
+def test_what_many_people_said_moves_little_by_what_a_few_say(place: Place) -> None:
+    path, _ = night(place, make(100))
+    before = load_user_model(path, SPEC)
+    fewer = spec_with(people_expected=150)
+    path, note = night(place, make(100), days=1, spec=fewer)
+    after = load_user_model(path, fewer)
+    kept = 600 / 150 * before.facts.precision * (1.0 - 1.0 / MEMORY_NIGHTS)
+    assert after.facts.warm_start == before.release_id
+    assert after.facts.precision == pytest.approx(kept + note.mu_squared)
 
 
 def test_other_signals_start_cold(place: Place) -> None:
