@@ -19,12 +19,14 @@ from everloop.contracts import documents
 from everloop.contracts.datasets import EncodingLayout
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.models import Provenance
 from rl.encoders.catalogue import ActionCatalogue
 from rl.encoders.context import layout
 from rl.module import PolicyNetwork
 from rl.policy_card import PolicyCard
 from rl.ppo.checkpoint import Array
 
+LEARNER = "ppo"
 WEIGHTS_FILE = "policy.safetensors"
 CARD_FILE = "policy.json"
 
@@ -46,9 +48,11 @@ class Start:
         """The policy of a folder with ``policy.json`` and ``policy.safetensors``.
 
         Raises:
+            ShouldFixArgument: another learner made it, or it was learned from more than private releases.
             ShouldRestoreArtefact: a file is missing, or the weights are not those of the card.
         """
         card = documents.read(PolicyCard, folder / CARD_FILE)
+        _require_own(card)
         path = folder / WEIGHTS_FILE
         try:
             data = path.read_bytes()
@@ -106,6 +110,16 @@ class Start:
                     f"{asked!s:.200}.",
                     "Start from a policy that reads the same context, or from nothing.",
                 )
+
+
+def _require_own(card: PolicyCard) -> None:
+    """Other learners' weights mean other things, and raw data must not reach a policy that serves."""
+    if card.learner != LEARNER or card.provenance is not Provenance.PRIVATE_RELEASE:
+        raise ShouldFixArgument(
+            f"Policy {card.version} was made by learner {card.learner!r} from {card.provenance.value}, "
+            f"but a training goes on from {LEARNER!r} on private releases alone.",
+            "Start from an earlier policy of PPO, or from nothing.",
+        )
 
 
 def blocks(encoding: EncodingLayout) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 from everloop.contracts import documents
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.loop_spec import ActionSpec, LoopSpec
+from everloop.contracts.models import Provenance
 from rl.belief import BelievedUserModel
 from rl.encoders.catalogue import ActionCatalogue
 from rl.module import PolicyNetwork
@@ -127,6 +129,26 @@ def test_a_training_goes_on_from_an_earlier_policy(
     assert fresh.resumed_from == 0
     assert fresh.card.started_from == ""
     assert fresh.weights_sha256 != found.weights_sha256
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"learner": "greedy"}, "made by learner 'greedy'"),
+        ({"provenance": Provenance.RAW_LOG}, "from raw_log"),
+    ],
+)
+def test_only_a_private_policy_of_ppo_is_gone_on_from(
+    earlier: tuple[TrainingResult, Path],
+    tmp_path: Path,
+    changed: dict[str, Any],
+    said: str,
+) -> None:
+    result, folder = earlier
+    (tmp_path / "policy.safetensors").write_bytes((folder / "policy.safetensors").read_bytes())
+    documents.write(replace(result.card, **changed), tmp_path / "policy.json")
+    with pytest.raises(ShouldFixArgument, match=said):
+        Start.read(tmp_path)
 
 
 def test_an_earlier_policy_that_does_not_fit_is_refused(
