@@ -68,15 +68,6 @@ class Batch:
         self._uniform = uniform
         self._stats = stats
         self._warn = warn
-        declared = serving.catalogue.spec.candidates
-        self._slates = SlateMaker(
-            serving.pairing,
-            serving.deployed.pairing is not None,
-            1.0 if declared is None else declared.sharpness,
-            uniform,
-            lambda version: stats.breaker_opened(serving.catalogue.spec.name, version),
-            warn,
-        )
         self._decided: list[Decision | None] = [None] * len(questions)
         self._reasons: list[tuple[str, ...]] = [()] * len(questions)
 
@@ -192,7 +183,7 @@ class Batch:
         index = draw(shares, self._uniform.random())
         arguments = question.action_arguments
         if question.candidates is not None:
-            suggested = self._slates.arguments(
+            suggested = self._slates().arguments(
                 spec.actions[index], question.candidates, self._states.context[row], epsilon
             )
             arguments = {**arguments, **suggested}
@@ -213,6 +204,18 @@ class Batch:
             action_arguments=arguments,
             fallback=f"{fallback}: {reasons}" if fallback else "",
             tenant=self._serving.tenant,
+        )
+
+    def _slates(self) -> SlateMaker:
+        serving, stats = self._serving, self._stats
+        spec = serving.catalogue.spec
+        return SlateMaker(
+            serving.pairing,
+            serving.deployed.pairing is not None,
+            1.0 if spec.candidates is None else spec.candidates.sharpness,
+            self._uniform,
+            lambda version: stats.breaker_opened(spec.name, version),
+            self._warn,
         )
 
     def _note(self, rows: Sequence[int], reason: str) -> None:

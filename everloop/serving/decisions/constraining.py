@@ -72,9 +72,6 @@ class Constraining:
             ShouldRetryLater: they do because the database can't be read.
         """
         rules = asked.catalogue.rules
-        if not rules.any:
-            yield states, _nothing
-            return
         left = rules.unflagged(states.mask, states.context)
         wanting = np.flatnonzero((left & rules.limits.limited).any(axis=1)).tolist()
         if not wanting:  # no limited action could be drawn, so what people met makes no difference

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.models import States
 from everloop.contracts.ports import Clock
 from everloop.contracts.serving import Decision
 from everloop.serving.decisions.answering import Batch
@@ -230,13 +231,17 @@ class DecisionEngine:
         self, slot: _Slot, questions: Sequence[Question], named: Callable[[int], str]
     ) -> list[Decision]:
         serving = slot.serving  # once: a swap must not change it half-way
-        states = states_of(serving.catalogue, questions, named)
-        asked = Asked(serving.tenant, serving.catalogue, questions, self._clock.now(), named)
+        states, now = states_of(serving.catalogue, questions, named), self._clock.now()
+        if not serving.catalogue.rules.any:
+            return self._batch(serving, questions, states).decide(now)
+        asked = Asked(serving.tenant, serving.catalogue, questions, now, named)
         with self._constraining.within(asked, states) as (allowed, tell):
-            batch = Batch(serving, questions, allowed, self._uniform, self._stats, _LOG.warning)
-            decisions = batch.decide(asked.now)
+            decisions = self._batch(serving, questions, allowed).decide(now)
             tell(decisions)
         return decisions
+
+    def _batch(self, serving: Serving, questions: Sequence[Question], states: States) -> Batch:
+        return Batch(serving, questions, states, self._uniform, self._stats, _LOG.warning)
 
     def _slot(self, tenant: str, loop: str) -> _Slot:
         slot = self._slots.get((tenant, loop)) or self._open(tenant, loop)
