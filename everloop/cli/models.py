@@ -8,6 +8,7 @@ import typer
 
 from everloop.cli.operator import operator
 from everloop.cli.output import Home, Json, Tenant, print_json, print_pairs, print_table
+from everloop.contracts.models import ModelType
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="List, judge and deploy trained models."
@@ -18,7 +19,11 @@ Loop = Annotated[str | None, typer.Option(help="Of this loop alone, by name.")]
 
 @app.command("list")
 def list_models(
-    loop: Loop = None, tenant: Tenant = "default", home: Home = None, as_json: Json = False
+    loop: Loop = None,
+    kind: Annotated[ModelType | None, typer.Option("--type", help="Of this kind alone.")] = None,
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: Json = False,
 ) -> None:
     """Every registered model, newest first within its loop."""
     from everloop.serving.models.listing import models_of
@@ -26,7 +31,7 @@ def list_models(
 
     workspace = open_workspace(home)
     loops = workspace.registry.loops(tenant) if loop is None else (loop,)
-    found = models_of(workspace, loops, tenant)
+    found = models_of(workspace, loops, tenant, kind)
     if as_json:
         print_json([model.model_dump(mode="json") for model in found])
         return
@@ -34,6 +39,7 @@ def list_models(
         (
             model.checkpoint_id,
             *(() if loop else (model.loop,)),
+            model.model_type,
             model.version,
             model.verdict,
             ", ".join(model.aliases) or "-",
@@ -42,7 +48,7 @@ def list_models(
         )
         for model in found
     ]
-    names = ("version", "verdict", "alias", "trained", "difference")
+    names = ("type", "version", "verdict", "alias", "trained", "difference")
     print_table("", ("checkpoint", *(() if loop else ("loop",)), *names), rows)
 
 
@@ -57,7 +63,7 @@ def deploy(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Make a model what serves its loop; a running service follows within seconds.
+    """Make a model what serves its loop, among its kind; a running service follows within seconds.
 
     Refused for a model that the gate held, that was trained on the raw log, or whose files are damaged.
     """
@@ -69,7 +75,9 @@ def deploy(
     if as_json:
         print_json(made)
         return
-    typer.echo(f"{made.version} serves {made.loop} (generation {made.generation})")
+    own = made.model_type is ModelType.INTERVENTION
+    of = made.loop if own else f"{made.loop} as its {made.model_type} model"
+    typer.echo(f"{made.version} serves {of} (generation {made.generation})")
     if made.previous and made.previous != made.checkpoint_id:
         typer.echo(f"  before   {made.previous}")
     if made.ended_rollout:
@@ -96,6 +104,7 @@ def metrics(
         return
     pairs: dict[str, object] = {
         "checkpoint": found.checkpoint_id,
+        "type": found.model_type,
         "version": found.version,
         "trained": f"{found.training_date:%Y-%m-%d %H:%M} UTC",
         "serves": "yes" if found.active else "no",

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from everloop.sdk.client.answers.feedback import FeedbackAnalysis, ReviewedFeedback
 from everloop.sdk.client.answers.learning import Job, ListedEpisode
-from everloop.sdk.client.answers.models import Deployment, Metrics, Model
+from everloop.sdk.client.answers.models import Deployment, Metrics, Model, ModelKind
 from everloop.sdk.client.answers.operations import (
     AuditPage,
     Consents,
@@ -75,9 +75,11 @@ class AsyncReading(ABC):
         """Training jobs, newest first."""
         return (await self._ask(models.training_jobs(loop, limit))).jobs
 
-    async def models(self, loop: str | None = None) -> tuple[Model, ...]:
-        """Registered models, newest first within a loop."""
-        return (await self._ask(models.models(loop))).models
+    async def models(
+        self, loop: str | None = None, model_type: ModelKind | None = None
+    ) -> tuple[Model, ...]:
+        """Registered models, newest first within a loop; of one kind, if it is given."""
+        return (await self._ask(models.models(loop, model_type))).models
 
     async def deploy(
         self, checkpoint_id: str, reason: str, expected_generation: int | None = None

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from everloop.sdk.client.answers.feedback import FeedbackAnalysis, ReviewedFeedback
 from everloop.sdk.client.answers.learning import Job, ListedEpisode
-from everloop.sdk.client.answers.models import Deployment, Metrics, Model
+from everloop.sdk.client.answers.models import Deployment, Metrics, Model, ModelKind
 from everloop.sdk.client.answers.operations import (
     AuditPage,
     Consents,
@@ -74,9 +74,11 @@ class Reading(ABC):
         """Training jobs, newest first."""
         return (self._ask(models.training_jobs(loop, limit))).jobs
 
-    def models(self, loop: str | None = None) -> tuple[Model, ...]:
-        """Registered models, newest first within a loop."""
-        return (self._ask(models.models(loop))).models
+    def models(
+        self, loop: str | None = None, model_type: ModelKind | None = None
+    ) -> tuple[Model, ...]:
+        """Registered models, newest first within a loop; of one kind, if it is given."""
+        return (self._ask(models.models(loop, model_type))).models
 
     def deploy(
         self, checkpoint_id: str, reason: str, expected_generation: int | None = None

@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, TypeAdapter
 
 from everloop.contracts.access import Scope
+from everloop.contracts.models import ModelType
 from everloop.serving import bodies
 from everloop.serving.models import shown
 from everloop.serving.models.deploying import Deployment, deploy
@@ -64,13 +65,16 @@ class Deployed(BaseModel):
 async def list_models(
     request: Request,
     loop: Annotated[str | None, Query(description="Of this loop alone.")] = None,
+    kind: Annotated[
+        ModelType | None, Query(alias="type", description="Of this kind alone.")
+    ] = None,
 ) -> Models:
     """Every model of the caller's tenant with its verdict, its figures and its lineage. Scope: read."""
     service = service_of(request)
     caller = await service.access.admit(request, Scope.READ)
     service.limits.admit(caller.tenant)
     loops = tuple(service.loops) if loop is None else (service.loop(loop).name,)
-    found = await run_in_threadpool(models_of, service.workspace, loops, caller.tenant)
+    found = await run_in_threadpool(models_of, service.workspace, loops, caller.tenant, kind)
     return Models(models=found)
 
 

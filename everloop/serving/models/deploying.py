@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from everloop.contracts.models import ModelCheckpoint, RolloutRecord
+from everloop.contracts.models import ModelCheckpoint, ModelType, RolloutRecord
 from everloop.registry.loading import active_alias
 from everloop.registry.promotion import promote
 from everloop.rollout.end import end_trial_of
@@ -19,6 +19,7 @@ class Deployment:
     Attributes:
         generation: the alias's, 1 for a loop's first deployment.
         previous: the checkpoint that served before this one.
+        model_type: its kind; it serves under the alias of its kind.
         ended_rollout: the trial of this model, which ended because it serves everybody.
     """
 
@@ -28,6 +29,7 @@ class Deployment:
     generation: int
     previous: str | None
     ended_rollout: RolloutRecord | None
+    model_type: ModelType = ModelType.INTERVENTION
 
 
 def deploy(
@@ -67,6 +69,7 @@ def deploy(
         generation=generation,
         previous=_previous(workspace, checkpoint, generation),
         ended_rollout=ended,
+        model_type=checkpoint.model_type,
     )
 
 

@@ -11,8 +11,9 @@ from typing import TypeVar
 from everloop.contracts.documents import read
 from everloop.contracts.errors import EverloopError
 from everloop.contracts.evaluation import PolicyEvaluation, Verdict
-from everloop.contracts.models import ModelCheckpoint, RolloutRecord, RunRecord
-from everloop.serving.models.finding import version_of
+from everloop.contracts.figures import HeadFigures
+from everloop.contracts.models import ModelCheckpoint, ModelType, RolloutRecord, RunRecord
+from everloop.serving.models.finding import is_active, version_of
 from everloop.wiring import Workspace
 
 MOST_COUNTED = 100_000
@@ -29,12 +30,15 @@ class ModelFigures:
 
     Attributes:
         run: the run that registered the checkpoint, where its record and outputs are still there.
-        evaluation, verdict: that run's own, from the same outputs that its report shows.
+        active: whether it serves, under the alias of its kind.
+        evaluation, verdict: that run's own, from the same outputs that its report shows; an evaluation is
+            of policies alone.
         decisions: stored decisions that carry the model's version, counted to ``MOST_COUNTED``.
         rollout: its newest trial, or the refusal of one.
     """
 
     checkpoint: ModelCheckpoint
+    active: bool
     run: RunRecord | None
     evaluation: PolicyEvaluation | None
     verdict: Verdict | None
@@ -48,8 +52,13 @@ def figures_of(workspace: Workspace, checkpoint: ModelCheckpoint) -> ModelFigure
     trials = workspace.rollouts.rollouts(checkpoint.loop, checkpoint.tenant)
     return ModelFigures(
         checkpoint=checkpoint,
+        active=is_active(workspace, checkpoint),
         run=run,
-        evaluation=_output(PolicyEvaluation, run, "evaluate_policy", "evaluation"),
+        evaluation=(
+            _output(PolicyEvaluation, run, "evaluate_policy", "evaluation")
+            if checkpoint.model_type is ModelType.INTERVENTION
+            else None
+        ),
         verdict=_output(Verdict, run, "gate", "verdict"),
         decisions=_decisions(workspace, checkpoint),
         rollout=next((r for r in trials if r.candidate == checkpoint.checkpoint_id), None),
@@ -57,13 +66,21 @@ def figures_of(workspace: Workspace, checkpoint: ModelCheckpoint) -> ModelFigure
 
 
 def _runs(workspace: Workspace, checkpoint: ModelCheckpoint) -> Iterator[RunRecord]:
-    """Runs whose register stage made this checkpoint, newest first."""
+    """Runs that made this checkpoint, newest first."""
     on = checkpoint.lineage.get("logical_date", "")
     for run in workspace.runs.runs(checkpoint.loop, _MOST_RUNS):
-        if (run.tenant, run.logical_date) == (checkpoint.tenant, on):
-            made = _output(ModelCheckpoint, run, "register", "checkpoint", "checkpoint.json")
-            if made is not None and made.checkpoint_id == checkpoint.checkpoint_id:
-                yield run
+        if (run.tenant, run.logical_date) == (checkpoint.tenant, on) and _made(run, checkpoint):
+            yield run
+
+
+def _made(run: RunRecord, checkpoint: ModelCheckpoint) -> bool:
+    """Whether the run registered it: its policy by id, its other models by their file."""
+    registered = _output(ModelCheckpoint, run, "register", "checkpoint", "checkpoint.json")
+    if registered is None or checkpoint.model_type is ModelType.INTERVENTION:
+        return registered is not None and registered.checkpoint_id == checkpoint.checkpoint_id
+    heads = _output(HeadFigures, run, "export_heads", "heads", "heads.json")
+    made = (checkpoint.model_type.value, checkpoint.weights_sha256)
+    return heads is not None and made in [(h.model_type, h.sha256) for h in heads.models]
 
 
 def _output(

@@ -7,12 +7,19 @@ from collections.abc import Iterable
 from everloop.contracts.episodes import canonical_uuid
 from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
 from everloop.contracts.models import ModelCheckpoint
+from everloop.registry.loading import active_alias
 from everloop.wiring import Workspace
 
 
 def version_of(checkpoint: ModelCheckpoint) -> str:
     """What decisions of this model carry as ``model_version``; several checkpoints may share it."""
     return checkpoint.lineage.get("version", "")
+
+
+def is_active(workspace: Workspace, checkpoint: ModelCheckpoint) -> bool:
+    """Whether it serves its loop, under the alias of its kind."""
+    alias, tenant = active_alias(checkpoint.model_type), checkpoint.tenant
+    return workspace.registry.alias(checkpoint.loop, alias, tenant)[0] == checkpoint.checkpoint_id
 
 
 def checkpoint_of(workspace: Workspace, checkpoint_id: str, tenant: str) -> ModelCheckpoint:
@@ -60,4 +67,4 @@ def model_of(
             f"There is no model {model_id[:80]!r}.",
             "Give a checkpoint id or a version that GET /api/ml/models lists.",
         )
-    return next((checkpoint for checkpoint in found if checkpoint.active), found[0])
+    return next((made for made in found if is_active(workspace, made)), found[0])

@@ -93,6 +93,7 @@ class Metrics(BaseModel):
 
     checkpoint_id: str
     loop: str
+    model_type: str
     version: str
     active: bool
     verdict: str
@@ -136,8 +137,9 @@ def metrics(found: ModelFigures) -> Metrics:
     return Metrics(
         checkpoint_id=checkpoint.checkpoint_id,
         loop=checkpoint.loop,
+        model_type=checkpoint.model_type.value,
         version=version_of(checkpoint),
-        active=checkpoint.active,
+        active=found.active,
         verdict=checkpoint.verdict,
         training_date=checkpoint.training_date,
         performance_metrics=dict(checkpoint.performance_metrics),

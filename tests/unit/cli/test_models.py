@@ -26,15 +26,18 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def registered(home: Path, verdict: str = "continue") -> str:
+def registered(
+    home: Path, verdict: str = "continue", kind: ModelType = ModelType.INTERVENTION
+) -> str:
+    version = VERSION if kind is ModelType.INTERVENTION else f"companion-{kind}-1"
     policy = made_policy(load("companion"), VERSION, home / f"{verdict}.onnx")
     made = Candidate(
         loop="companion",
-        model_type=ModelType.INTERVENTION,
+        model_type=kind,
         files={"policy.onnx": policy},
         served="policy.onnx",
         performance_metrics={"difference": 0.125},
-        lineage=dict.fromkeys(REQUIRED_LINEAGE, "x") | {"version": VERSION},
+        lineage=dict.fromkeys(REQUIRED_LINEAGE, "x") | {"version": version},
         provenance=Provenance.PRIVATE_RELEASE,
         verdict=verdict,
         training_date=datetime(2026, 3, 10, 4, tzinfo=UTC),
@@ -84,3 +87,32 @@ def test_what_may_not_serve_is_refused(home: Path) -> None:
         run(home, "deploy", registered(home, "hold"), "--reason", "why not")
     with pytest.raises(ShouldNameKnownId, match="no-such"):
         run(home, "metrics", "no-such")
+
+
+def test_each_kind_is_deployed_under_its_own_alias(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = {kind: registered(home, kind=kind) for kind in ModelType}
+    assert len(set(made.values())) == 3
+    for kind in (ModelType.PAIRING, ModelType.EMOTION):
+        run(home, "deploy", made[kind], "--reason", "better")
+        said = f"companion-{kind}-1 serves companion as its {kind} model (generation 1)"
+        assert said in capsys.readouterr().out
+    registry = open_workspace(home).registry
+    assert registry.alias("companion", "active") == (None, 0)
+    run(home, "deploy", made[ModelType.INTERVENTION], "--reason", "better")
+    aliases = dict(zip(made, ("active-pairing", "active-emotion", "active"), strict=True))
+    for kind, alias in aliases.items():
+        assert registry.alias("companion", alias) == (made[kind], 1)
+    capsys.readouterr()
+    run(home, "list")
+    listed = capsys.readouterr().out
+    assert all(kind.value in listed for kind in ModelType)
+    run(home, "list", "--type", "pairing", "--json")
+    (pairing,) = json.loads(capsys.readouterr().out)
+    assert (pairing["model_type"], pairing["aliases"]) == ("pairing", ["active-pairing"])
+    assert pairing["active"]
+    run(home, "metrics", made[ModelType.PAIRING])
+    told = capsys.readouterr().out
+    assert "serves      yes" in told
+    assert "type        pairing" in told

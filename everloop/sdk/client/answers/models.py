@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
+
+ModelKind = Literal["pairing", "emotion", "intervention"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +123,4 @@ class Metrics:
     decisions: int
     decisions_counted_to: int
     rollout: Trial | None
+    model_type: str = "intervention"

@@ -28,9 +28,11 @@ def training_jobs(loop: str | None, limit: int) -> Call[Jobs]:
     return Call("GET", route, route, read_as(Jobs), params_of(loop=loop, limit=limit))
 
 
-def models(loop: str | None) -> Call[Models]:
+def models(loop: str | None, model_type: str | None) -> Call[Models]:
     """``GET /api/ml/models``."""
-    return Call("GET", "/api/ml/models", "/api/ml/models", read_as(Models), params_of(loop=loop))
+    route = "/api/ml/models"
+    asked = params_of(loop=loop, type=model_type)
+    return Call("GET", route, route, read_as(Models), asked)
 
 
 def deploy(checkpoint_id: str, reason: str, expected_generation: int | None) -> Call[Deployment]:

@@ -166,6 +166,9 @@ def test_training_and_models(service: Running, client: Client) -> None:
     assert client.training_job(job.job_id) == job
     assert job in client.training_jobs(limit=5)
     (model,) = client.models("coach")
+    assert client.models("coach", "intervention") == (model,)
+    assert client.models("coach", "pairing") == ()
+    assert client.metrics(model.checkpoint_id).model_type == model.model_type
     assert model.checkpoint_id == service.world.ours.checkpoint
     assert client.metrics(model.checkpoint_id).checkpoint_id == model.checkpoint_id
     deployed = client.deploy(model.checkpoint_id, "a test", expected_generation=0)

@@ -22,6 +22,7 @@ from everloop.contracts.evaluation import (
     PolicyEvaluation,
     Verdict,
 )
+from everloop.contracts.figures import HeadFigures, HeadModel
 from everloop.contracts.models import (
     ModelCheckpoint,
     ModelType,
@@ -122,6 +123,27 @@ def test_a_deployment_moves_the_alias_and_is_told_everywhere(
     assert entries[-1].detail["reason"] == "better"
     log = workspace.registry.deployment_log("coach", OURS)
     assert log[-1]["reason"] == "better"
+
+
+def test_models_of_one_kind_are_listed_and_served_apart(
+    world: World, workspace: Workspace, tmp_path: Path
+) -> None:
+    serving = workspace.registry.alias("coach", "active", OURS)
+    kinds = {"pairing": ModelType.PAIRING, "emotion": ModelType.EMOTION}
+    for name, kind in kinds.items():
+        made = candidate(world, tmp_path, f"coach-{name}-one", model_type=kind)
+        assert deploy(world, made).status_code == 200
+        query = {"loop": "coach", "type": name}
+        answer = ask(world, "GET", "/api/ml/models", query=query)
+        (found,) = answer.json()["models"]
+        assert (found["checkpoint_id"], found["model_type"]) == (made.checkpoint_id, name)
+        assert (found["active"], found["aliases"]) == (True, [f"active-{name}"])
+        told = ask(world, "GET", f"/api/ml/metrics/coach-{name}-one").json()
+        assert (told["active"], told["model_type"], told["evaluation"]) == (True, name, None)
+    assert workspace.registry.alias("coach", "active", OURS) == serving
+    answer = ask(world, "GET", "/api/ml/models", query={"type": "intervention"})
+    assert {model["model_type"] for model in answer.json()["models"]} <= {"intervention"}
+    assert ask(world, "GET", "/api/ml/models", query={"type": "mood"}).status_code == 422
 
 
 def test_what_may_not_serve_is_refused_by_name(
@@ -276,6 +298,27 @@ def test_each_model_has_the_figures_of_its_own_run(
     other = ask(world, "GET", "/api/ml/metrics/coach-b").json()
     assert other["checkpoint_id"] == two.checkpoint_id
     assert other["evaluation"]["difference"]["value"] == 0.375
+
+
+def test_a_head_has_the_run_of_the_policy_that_it_was_made_beside(
+    world: World, workspace: Workspace, tmp_path: Path
+) -> None:
+    policy = candidate(world, tmp_path, "coach-beside")
+    pairing, other = (
+        candidate(world, tmp_path, f"coach-pairing-{name}", model_type=ModelType.PAIRING)
+        for name in ("night", "older")
+    )
+    record = finished_run(workspace, policy, tmp_path / "beside", 0.25)
+    kept = HeadModel("pairing", "pairing.onnx", pairing.weights_sha256, "v", 0.0, ())
+    write(HeadFigures((kept,)), tmp_path / "beside" / "heads.json")
+    outputs = {"heads": str(tmp_path / "beside")}
+    stages = (*record.stages, StageRecord("export_heads", "succeeded", 1, "", {}, outputs))
+    workspace.runs.save(replace(record, stages=stages))
+    told = ask(world, "GET", f"/api/ml/metrics/{pairing.checkpoint_id}").json()
+    assert (told["run_id"], told["evaluation"]) == ("coach-beside", None)
+    assert told["reasons"] == ["The candidate earns 0.25."]
+    told = ask(world, "GET", f"/api/ml/metrics/{other.checkpoint_id}").json()
+    assert told["run_id"] is None
 
 
 def test_what_is_gone_or_was_never_measured_is_null(
