@@ -40,7 +40,7 @@ __all__ = ["LinearUserModel", "load_user_model", "release_user_model"]
 
 STAGE = "user_model"
 _PRODUCT = {"name", "context", "actions", "signals", "reward", "privacy", "journeys", "candidates"}
-MECHANISM_VERSION = 5
+MECHANISM_VERSION = 6
 """Rises whenever the same inputs would give another release."""
 
 
