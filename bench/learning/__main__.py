@@ -6,7 +6,8 @@ On the population with a known truth: logs of 1,000 to 30,000 episodes, private 
 epsilon = 1, policies learned on them, and their exact expected rewards over whole journeys of new people,
 rolled out with common random numbers. Parts: ``goals``, PPO at 10,000 episodes and its transfer to other
 people and to other actions by 1,000 further episodes; ``sizes``, every system at every size; ``doubt``,
-what pessimism is worth with a user model of too few people. Rows are kept under
+what ensemble and pessimism are worth with a user model of too few people whose usual rules take some
+actions seldom, and how far its simulator promises too much. Rows are kept under
 ``.cache/bench-learning`` as they come: the same command goes on where it was killed, unless the source has
 changed or ``--fresh`` is given. ``--minutes`` begins no further row after so many.
 """
@@ -20,8 +21,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
+from bench.learning.doubt import DISCOUNTS, DoubtTerms, doubt_table, measure_doubt
+from bench.learning.doubt import FEW as FEW_PEOPLE
+from bench.learning.doubt import SYSTEMS as DOUBTS
 from bench.learning.places import ACTIONS, HOME, PEOPLE, old_optimum_share, place
-from bench.learning.systems import FEW, FURTHER, OLD, SIZES, Terms, measure
+from bench.learning.systems import FURTHER, OLD, SIZES, Terms, measure
 from bench.learning.tables import goals_of, table
 from bench.private.rows import Rows, source_sha256
 from bench.record import ROOT, record
@@ -39,7 +43,7 @@ SEEDS: Final = (1, 2, 3, 4, 5)
 QUICK: Final = 1_000
 
 
-def plan(part: str, seeds: tuple[int, ...], quick: bool) -> Iterator[Terms]:
+def plan(part: str, seeds: tuple[int, ...], quick: bool) -> Iterator[Terms | DoubtTerms]:
     """Rows of a part, those of one seed together so that their releases are made once."""
     for seed in seeds:
         if part == "goals":
@@ -52,8 +56,9 @@ def plan(part: str, seeds: tuple[int, ...], quick: bool) -> Iterator[Terms]:
         elif part == "sizes":
             yield from _sizes(seed, quick)
         elif not quick:
-            yield Terms("ppo", HOME, *FEW, seed)
-            yield Terms("ppo without doubt", HOME, *FEW, seed)
+            for discount in DISCOUNTS:
+                for doubt in DOUBTS:
+                    yield DoubtTerms(doubt, discount, *FEW_PEOPLE, seed)
 
 
 def _sizes(seed: int, quick: bool) -> Iterator[Terms]:
@@ -119,6 +124,7 @@ def main() -> None:
         )
     )
     rows: list[dict[str, Any]] = []
+    doubts: list[dict[str, Any]] = []
     for number, terms in enumerate(planned, 1):
         minutes = (time.monotonic() - started) / 60.0
         row = kept.known("rows", asdict(terms))
@@ -126,22 +132,32 @@ def main() -> None:
             if options.minutes is not None and minutes >= options.minutes:
                 _tell(minutes, f"no time for {len(planned) - number + 1} rows and those after them")
                 break
-            row = kept.keep("rows", asdict(terms), measure(terms))
-        rows.append(row)
+            found = measure(terms) if isinstance(terms, Terms) else measure_doubt(terms)
+            row = kept.keep("rows", asdict(terms), found)
+        (rows if isinstance(terms, Terms) else doubts).append(row)
         minutes = (time.monotonic() - started) / 60.0
         _tell(
             minutes,
-            f"{number}/{len(planned)}: {terms.system}, {terms.where}, {terms.people:,} people x "
+            f"{number}/{len(planned)}: {_named(terms)}, {terms.people:,} people x "
             f"{terms.each}, seed {terms.seed}: share {row['share']:.3f}, {row['cpu_s']:.0f} CPU s",
         )
     elsewhere = any(row["where"] != HOME for row in rows)
     references = bounds(seeds, kept, elsewhere)
     goals = goals_of(rows)
-    print(table(rows, references))
+    if rows:
+        print(table(rows, references))
+    if doubts:
+        print(doubt_table(doubts))
     for goal in goals:
         verdict = "met" if goal.met else "missed"
         print(f"{goal.name}: {asdict(goal.measured)} against {goal.goal}: {verdict}")
-    print(record("learning", seeds[0], [*references, *rows], goals))
+    print(record("learning", seeds[0], [*references, *rows, *doubts], goals))
+
+
+def _named(terms: Terms | DoubtTerms) -> str:
+    if isinstance(terms, Terms):
+        return f"{terms.system}, {terms.where}"
+    return f"doubt {terms.doubt}, discount {terms.discount}"
 
 
 def _tell(minutes: float, text: str) -> None:

@@ -37,8 +37,6 @@ SIZES: Final = {1_000: (500, 2), 3_000: (1_000, 3), 10_000: (2_000, 5), 30_000: 
 """Episodes -> (people, episodes of each)."""
 FURTHER: Final = 1_000
 OLD: Final = 10_000
-FEW: Final = (200, 3)
-"""People and episodes each that are too few for a user model."""
 TRUE_PEOPLE: Final = 1_000
 FLOOR: Final = 0.1
 """Exploration that serving never goes below."""
@@ -169,11 +167,6 @@ def _true(terms: Terms) -> Path:
     return learn("ppo", certain(there.loop), model, model.profiles, terms.seed)
 
 
-def _careless(terms: Terms) -> Path:
-    fitted = private(terms.where, terms.people, terms.each, terms.seed)
-    return learn("ppo", certain(fitted.spec), fitted.model, fitted.profiles, terms.seed)
-
-
 def _transferred(terms: Terms) -> Path:
     fitted = continued(terms.where, terms.seed)
     start = old_policy(terms.seed)
@@ -201,7 +194,6 @@ SYSTEMS: Final[dict[str, Callable[[Terms], Path]]] = {
     "raw_dr (report only)": _raw,
     "ppo, not private": _not_private,
     "ppo on the truth": _true,
-    "ppo without doubt": _careless,
     "ppo, transferred": _transferred,
     "ppo, unchanged": _unchanged,
 }
