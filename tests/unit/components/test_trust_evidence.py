@@ -48,7 +48,7 @@ def success_section(workspace: Workspace, folder: Path) -> str:
     dataset, validation = Artefact(str(folder / "dataset")), Artefact(str(folder / "validation"))
     write(version.manifest, dataset.path)
     write(ValidationReport(version.manifest.dataset_id, (failed,)), validation.path)
-    reached = (dataset, validation, *[None] * 12)
+    reached = (dataset, validation, *[None] * 13)
     evidence = run_evidence(SPEC, workspace, DAY.isoformat(), "default", "c", reached)
     text = re.sub(r"<[^>]*>", " ", section_page("success", evidence))
     return re.sub(r"\s+", " ", text.replace("\u00a0", " "))
