@@ -12,6 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from everloop.contracts.datasets import Float
 from everloop.contracts.documents import write_atomically
 from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
@@ -37,7 +38,7 @@ from rl.runtime import (
 
 OPSET = 20
 TOLERANCE = 1e-5
-"""Largest difference to the network, absolute up to 1 and relative above."""
+"""Largest difference to the network, absolute in a row of numbers up to 1, else relative to its largest."""
 _STATES = 1000
 
 
@@ -139,10 +140,23 @@ def difference(served: nn.Module, path: Path, width: int, actions: int) -> float
         found_all = [output.logits, output.propensity, output.value]
         found_all += [policy.answer_of(context, name) for name in _outputs(served)[len(OUTPUTS) :]]
         for found, tensor in zip(found_all, tensors, strict=True):
-            wanted = tensor.double().numpy()
-            gap = np.abs(found - wanted) / np.maximum(1.0, np.abs(wanted))
-            worst = max(worst, float(np.nanmax(gap)) if np.isfinite(wanted).all() else np.inf)
+            worst = max(worst, largest_gap(found, tensor.double().numpy()))
     return worst
+
+
+def largest_gap(found: Float, wanted: Float) -> float:
+    """Largest difference of (N,) or (N, k) numbers, in units of the largest of each row, at least 1.
+
+    float32 rounds a sum by its terms, which in a row of large scores are large where the sum is small.
+    Logits of masked actions count by themselves.
+    """
+    if not np.isfinite(wanted).all():
+        return float("inf")
+    size = np.abs(wanted)
+    unit = np.where(wanted == INVALID_LOGIT, 1.0, size)
+    row = unit.max(axis=1, keepdims=True) if wanted.ndim > 1 else unit
+    unit = np.where(wanted == INVALID_LOGIT, size, np.maximum(1.0, row))
+    return float(np.nanmax(np.abs(found - wanted) / unit))
 
 
 def _outputs(served: nn.Module) -> tuple[str, ...]:

@@ -238,3 +238,19 @@ def test_serving_imports_neither_torch_nor_ray() -> None:
         "sys.exit(sorted({'torch', 'ray', 'gymnasium'} & set(sys.modules)) or 0)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3])
+
+
+def test_differences_count_by_the_largest_number_of_a_row() -> None:
+    wanted = np.array([[50.0, 0.25], [0.5, 0.25]])
+    # 1e-5 beside a score of 50 is what float32 leaves; beside 0.5 it is not
+    assert export.largest_gap(
+        wanted + np.array([[0.0, 1e-5], [0.0, 0.0]]), wanted
+    ) == pytest.approx(2e-7)
+    assert export.largest_gap(
+        wanted + np.array([[0.0, 0.0], [0.0, 1e-5]]), wanted
+    ) == pytest.approx(1e-5)
+    masked = np.array([[export.INVALID_LOGIT, 0.25]])
+    assert export.largest_gap(masked + np.array([[0.0, 1e-4]]), masked) == pytest.approx(1e-4)
+    assert export.largest_gap(np.zeros((1, 2)), masked) == pytest.approx(1.0)
+    assert export.largest_gap(np.array([20.0, 0.1]), np.array([20.0, 0.2])) == pytest.approx(0.1)
+    assert export.largest_gap(wanted, wanted * np.nan) == np.inf
