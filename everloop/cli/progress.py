@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -10,7 +11,9 @@ from rich.status import Status
 
 from everloop.cli.output import notes
 from everloop.contracts.figures import TrainingPoint
-from pipelines.local_run import StageEvent
+
+if TYPE_CHECKING:  # it brings kfp, which most commands do without
+    from pipelines.local_run import StageEvent
 
 _MARKS = {"succeeded": "[green]✓[/]", "cached": "[cyan]=[/]", "failed": "[red]✗[/]"}
 
