@@ -51,13 +51,13 @@ def learn_alternatives(
 
     Only learners that need the log are given it, and what they learn goes into ``report_only``.
     """
-    # loads torch, which the steps after this one do without
-    from rl.learners import LEARNERS
-
     model = load_user_model(released_file(user_model), spec)
     people = load_profiles(released_file(profiles))
     notes: dict[Path, list[LearnedNote]] = {deployable: [], report_only: []}
     for name in spec.training.alternatives:
+        # loads torch, which the steps after this one do without, and a night without alternatives too
+        from rl.learners import LEARNERS
+
         learner = LEARNERS[name]
         raw = learner.provenance is Provenance.RAW_LOG
         place = report_only if raw else deployable

@@ -13,7 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE_DAY = date(2026, 3, 28)
 BANDIT_DAY = date(2019, 11, 30)
 SMALL_PEOPLE = 700
-SMALL = ("training.iterations=3", "training.profiles=100", "training.epochs=1")
+SMALL = (
+    "training.iterations=3",
+    "training.profiles=100",
+    "training.epochs=1",
+    "training.head_start=512",
+    "training.alternatives=[]",
+)
 """The smallest run that passes every stage."""
 
 

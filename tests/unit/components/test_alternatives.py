@@ -229,6 +229,23 @@ def test_the_log_reaches_report_only_learners_alone(
     assert ("cpu_seconds_raw_dr" in metrics) is not refuses
 
 
+def test_a_night_may_learn_nothing_beside_ppo(
+    night: Night, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = SPEC.model_copy(
+        update={"training": SPEC.training.model_copy(update={"alternatives": ()})}
+    )
+    monkeypatch.setattr(module, "released_file", lambda path: path)
+    monkeypatch.setattr(module, "load_profiles", lambda path: path)
+    monkeypatch.setattr(module, "load_user_model", lambda path, _: path)
+    monkeypatch.delattr(rl.learners, "LEARNERS")
+    places = tmp_path / "alternatives", tmp_path / "report_only"
+    summary, rows, metrics, _ = learn_alternatives(alone, "log", "model", "people", *places)
+    assert (summary, list(rows), metrics) == ("none asked for", [], {})
+    found = module.entrants_of(SPEC, str(night.ppo), *map(str, places))
+    assert [entrant.learner for entrant, _ in found] == ["ppo"]
+
+
 def test_every_policy_that_a_night_compared_counts_once_within_the_window() -> None:
     rows = [
         {"logical_date": "2026-03-01", "version": "a", "compared": "a b c"},
