@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.models import ModelType
 from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.ports import Policy
 from everloop.registry.loading import load_alias
@@ -44,11 +45,14 @@ def candidates_so_far(
     """How many policies, tonight's ``versions`` included, were judged on people of this holdout.
 
     Windows that overlap share people, so every policy that a night within the window compared counts,
-    report-only ones too, once per version of the weights: a night with K learners is K candidates.
+    report-only ones too, once per version of the weights: a night with K learners is K candidates. A
+    night's pairing and emotion models decide nothing and are none.
     """
     first = logical_date - timedelta(days=spec.thresholds.window_days - 1)
     judged = set(versions)
     for row in workspace.registry.checkpoints(spec.name, tenant):
+        if row.model_type is not ModelType.INTERVENTION:
+            continue
         day = date.fromisoformat(row.lineage["logical_date"])
         if first <= day <= logical_date:
             judged.update(row.lineage.get(COMPARED, row.lineage["version"]).split())

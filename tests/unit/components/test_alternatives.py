@@ -24,7 +24,7 @@ from everloop.contracts.errors import (
     ShouldFixArgument,
     ShouldRestoreArtefact,
 )
-from everloop.contracts.models import Provenance
+from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.policy_learning import REPORT_ONLY, LearnedPolicy, LearningTask
 from rl.encoders.context import layout
 from rl.off_policy.compare import compare
@@ -254,7 +254,9 @@ def test_every_policy_that_a_night_compared_counts_once_within_the_window() -> N
         {"logical_date": "2026-02-01", "version": "old", "compared": "old older"},
         {"logical_date": "2026-03-09", "version": "later", "compared": "later latest"},
     ]
-    checkpoints = [SimpleNamespace(lineage=row) for row in rows]
+    checkpoints = [SimpleNamespace(lineage=row, model_type=ModelType.INTERVENTION) for row in rows]
+    head = {"logical_date": "2026-03-01", "version": "emotion-a"}
+    checkpoints.append(SimpleNamespace(lineage=head, model_type=ModelType.EMOTION))
     place: Any = SimpleNamespace(
         registry=SimpleNamespace(checkpoints=lambda loop, tenant: checkpoints)
     )
