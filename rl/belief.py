@@ -2,7 +2,13 @@
 
 Privacy noise and sampling leave many models possible. A release that says how far it may be off is
 answered for by several models drawn from what it leaves possible, and every simulated reward is lowered by
-``pessimism`` standard errors of the expected reward of that decision.
+``pessimism`` standard errors of what the decision is expected to earn above doing nothing,
+
+    r(s, a) - pessimism se(r(s, a) - r(s, no_action)).
+
+A doubt that all actions share cannot change which is best; taken off, it would only hide the doubts that
+do. Doing nothing itself is never penalised. In a catalogue without an action of kind no_action there is
+nothing to compare with, and the standard error is that of r(s, a).
 """
 
 from __future__ import annotations
@@ -12,16 +18,18 @@ from typing import Protocol, cast
 
 import numpy as np
 
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.datasets import Float, Float32, Int
 from everloop.contracts.errors import ShouldRestoreArtefact
-from everloop.contracts.loop_spec import TrainingSpec
+from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import Responses, UncertainUserModel, UserModel
 
 ROWS = 64
 """Decisions that one member answers together; who answers is drawn anew for every so many."""
 WIDEST = 1.0
 """Nothing within [-1, 1], where rewards lie, has a larger standard deviation (Popoviciu 1935). The delta
-method is linear and may say more where a release knows next to nothing; that is then all it means."""
+method is linear and may say more where a release knows next to nothing; that is then all it means. A
+difference of two rewards could have twice that, but more would only push all that is doubted to -1."""
 BROKEN = 100.0
 """A standard error beyond it is no doubt but damage: no gradient of a reward times a released precision
 comes near it."""
@@ -43,15 +51,22 @@ class BelievedUserModel:
     Args:
         model: the release.
         members: who answers; none: the release itself.
-        pessimism: standard errors of the expected reward that are taken off a simulated reward.
+        pessimism: standard errors that are taken off a simulated reward.
+        reference: position of the action that others must earn more than; ``None``: the standard errors
+            are those of expected rewards themselves.
     """
 
     def __init__(
-        self, model: UncertainUserModel, members: tuple[UserModel, ...], pessimism: float
+        self,
+        model: UncertainUserModel,
+        members: tuple[UserModel, ...],
+        pessimism: float,
+        reference: int | None = None,
     ) -> None:
         self.model = model
         self.members = members
         self.pessimism = pessimism
+        self.reference = reference
         self._answering: tuple[_Responding, ...] = members or (model,)
 
     @property
@@ -76,8 +91,15 @@ class BelievedUserModel:
     def end_chance(self, context: Float32, action: Int) -> Float:
         return self.model.end_chance(context, action)
 
+    @property
+    def penalty(self) -> str:
+        """What is taken off each reward, for people to read."""
+        above = "" if self.reference is None else " above that of doing nothing"
+        return f"{self.pessimism:g} standard errors of the expected reward{above}"
+
     def cautious_reward(self, context: Float32, action: Int) -> Float:
-        """(n,) expected reward less ``pessimism`` standard errors, within [-1, 1]."""
+        """(n,) expected reward less ``pessimism`` standard errors, within [-1, 1]; the expected reward
+        itself where the action is the reference."""
         expected = self.model.expected_reward(context, action)
         return self._lowered(expected, context, action)
 
@@ -102,7 +124,7 @@ class BelievedUserModel:
     def _lowered(self, reward: Float, context: Float32, action: Int) -> Float:
         if self.pessimism == 0.0:
             return reward
-        doubt = self.model.reward_standard_error(context, action)
+        doubt = self.model.reward_standard_error(context, action, reference=self.reference)
         if not (doubt <= BROKEN).all():
             raise ShouldRestoreArtefact(
                 f"User model {self.release_id} says that an expected reward may be off by "
@@ -120,16 +142,18 @@ class BelievedUserModel:
         )
 
 
-def believed(model: UserModel, training: TrainingSpec, seed: int) -> UserModel:
+def believed(model: UserModel, spec: LoopSpec, seed: int) -> UserModel:
     """The model that a policy is trained against, with as much doubt as the specification asks for.
 
     A model that does not know how far it may be off is returned as it is.
 
     Args:
         model: the release.
-        training: ``ensemble`` members answer, ``pessimism`` standard errors are taken off.
+        spec: the loop; of its training, ``ensemble`` members answer and ``pessimism`` standard errors are
+            taken off, against doing nothing where its catalogue has that.
         seed: of the members; equal seeds give equal members.
     """
+    training = spec.training
     if training.ensemble == 0 and training.pessimism == 0.0:
         return model
     if not knows_its_error(model):
@@ -137,7 +161,13 @@ def believed(model: UserModel, training: TrainingSpec, seed: int) -> UserModel:
     uncertain = cast("UncertainUserModel", model)
     rng = np.random.default_rng([seed, _MEMBERS])
     members = uncertain.plausible(training.ensemble, rng) if training.ensemble else ()
-    return BelievedUserModel(uncertain, members, training.pessimism)
+    return BelievedUserModel(uncertain, members, training.pessimism, doing_nothing(spec))
+
+
+def doing_nothing(spec: LoopSpec) -> int | None:
+    """Position of the catalogue's first action of kind no_action; ``None``: it has none."""
+    kinds = [action.kind for action in spec.actions]
+    return kinds.index(ActionKind.NO_ACTION) if ActionKind.NO_ACTION in kinds else None
 
 
 def knows_its_error(model: UserModel) -> bool:

@@ -2,8 +2,9 @@
 
 A product's usual rules take three actions nearly always and each of the others seldom, and few people have
 been logged: the simulator guesses most where a policy would most like to go. PPO learns from one such
-release: from it alone, with an ensemble of what its noise and sampling leave possible, with a penalty for
-doubt, with both, and with a penalty for doubt of what an action earns above doing nothing. Each policy is
+release: from it alone, with an ensemble of what its noise and sampling leave possible, with the penalty for
+doubt of what an action earns above doing nothing, with both, and with both where the penalty is for doubt
+of what an action earns at all. Each policy is
 judged by its true value, and by its exploitation: what the release promises of the policy's journeys, less
 what they are truly worth. Doing nothing at all is judged beside them.
 """
@@ -28,7 +29,7 @@ from bench.learning.tables import over_seeds
 from bench.private.population_log import make_world
 from bench.record import Spread
 from everloop.contracts.datasets import Bool, Float, Float32, Int
-from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.loop_spec import LoopSpec, TrainingSpec
 from everloop.contracts.models import States
 from everloop.contracts.simulation import UserModel
 from rl.belief import believed
@@ -37,7 +38,6 @@ from rl.learners.simulated import drawn
 from rl.runtime import OnnxPolicy, load_policy
 from synthetic.population import WideContexts, doing_nothing
 from synthetic.user_model.linear import LinearUserModel
-from synthetic.user_model.uncertainty import required
 
 USUAL: Final = ("no_action", "pair-one", "hive-walk")
 SELDOM: Final = 0.025
@@ -47,24 +47,25 @@ FEW: Final = (200, 3)
 DISCOUNTS: Final = (0.5, 0.9)
 """The companion's own and every loop's default."""
 ALONE: Final = "alone"
+PESSIMISM: Final = TrainingSpec().pessimism
 
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """``ensemble`` and ``pessimism`` of a training. ``against_nothing``: its standard errors are those
-    of how much more an action earns than no_action does, not of what it earns."""
+    """``ensemble`` and ``pessimism`` of a training. ``of_levels``: its standard errors are those of what
+    an action earns, not of how much more than no_action."""
 
     ensemble: int
     pessimism: float
-    against_nothing: bool = False
+    of_levels: bool = False
 
 
 SYSTEMS: Final = {
     ALONE: Doubts(0, 0.0),
     "ensemble": Doubts(8, 0.0),
-    "penalty": Doubts(0, 0.5),
-    "both": Doubts(8, 0.5),
-    "both, against nothing": Doubts(8, 1.0, against_nothing=True),
+    "penalty": Doubts(0, PESSIMISM),
+    "both": Doubts(8, PESSIMISM),
+    "both, of levels": Doubts(8, PESSIMISM, of_levels=True),
 }
 """``both`` are the defaults of a loop."""
 _PLAYED: Final = 512
@@ -87,25 +88,25 @@ class DoubtTerms:
     seed: int
 
 
-class AgainstNothing(LinearUserModel):
-    """A release that says how far its expected rewards above no_action's may be off.
+class OfLevels(LinearUserModel):
+    """A release that says how far its expected rewards may be off, whatever they are compared with.
 
-    What is alike for all actions cannot change a decision, and an action's own standard error has much of
-    it. no_action's own is 0: a policy that doubts everything else leaves people alone.
+    What is alike for all actions cannot change a decision, and these standard errors have much of it.
     """
 
     def reward_standard_error(
-        self, context: Float32, action: Int, slate: Float32 | None = None
+        self,
+        context: Float32,
+        action: Int,
+        slate: Float32 | None = None,
+        *,
+        reference: int | None = None,
     ) -> Float:
-        """(n,) standard error of r(s, a) - r(s, no_action), delta method."""
-        nothing = np.full(len(action), place(HOME).loop.action_ids.index(USUAL[0]))
-        found = self.reward_gradient(context, action, slate) - self.reward_gradient(
-            context, nothing
-        )
-        return required(self.uncertainty, self.release_id).standard_error(found)
+        """(n,) standard error of r(s, a), delta method."""
+        return super().reward_standard_error(context, action, slate)
 
     @classmethod
-    def of(cls, spec: LoopSpec, model: LinearUserModel) -> AgainstNothing:
+    def of(cls, spec: LoopSpec, model: LinearUserModel) -> OfLevels:
         return cls(spec, model.features, model.weights, model.facts, model.uncertainty)
 
 
@@ -170,7 +171,7 @@ def measure_doubt(terms: DoubtTerms) -> dict[str, Any]:
     there, fitted = place(HOME), release(terms.people, terms.each, terms.seed)
     doubts = SYSTEMS[terms.doubt]
     spec = doubting(fitted.spec, doubts, terms.discount)
-    model = AgainstNothing.of(spec, fitted.model) if doubts.against_nothing else fitted.model
+    model = OfLevels.of(spec, fitted.model) if doubts.of_levels else fitted.model
     started = time.process_time()
     folder: Path = learn("ppo", spec, model, fitted.profiles, terms.seed)
     learned_in = time.process_time() - started
@@ -179,7 +180,7 @@ def measure_doubt(terms: DoubtTerms) -> dict[str, Any]:
     worth = there.worth(there.rolled_out(there.served(policy)))
     told = promised(spec, fitted, fitted.model, policy, terms.seed)
     usual, nothing = without_learning()
-    own = believed(model, spec.training, terms.seed)
+    own = believed(model, spec, terms.seed)
     return {
         **dataclasses.asdict(terms),
         **worth,

@@ -270,7 +270,8 @@ class TrainingSpec(_Value):
 
     ``entropy`` falls linearly to ``entropy_end``. ``ensemble``: how many models that the release's noise
     and sampling leave possible answer in the simulator (0: the released one alone). ``pessimism``: standard
-    errors of the expected reward that are taken off a simulated reward. ``head_start``: simulated decisions
+    errors of what an action is expected to earn above no_action that are taken off a simulated reward (of
+    what it is expected to earn, where a catalogue has no no_action). ``head_start``: simulated decisions
     whose best single actions, by the user model, the policy is fitted to before PPO (0: none).
     ``alternatives``: what is learned and compared beside PPO.
     """

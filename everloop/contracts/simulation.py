@@ -100,5 +100,8 @@ class UncertainUserModel(UserModel, Protocol):
     def plausible(self, count: int, rng: np.random.Generator) -> tuple[UserModel, ...]:
         """``count`` models drawn from what noise and sampling leave possible."""
 
-    def reward_standard_error(self, context: Float32, action: Int) -> Float:
-        """(n,) standard error of ``expected_reward``."""
+    def reward_standard_error(
+        self, context: Float32, action: Int, *, reference: int | None = None
+    ) -> Float:
+        """(n,) standard error of ``expected_reward``; with ``reference``, a position in the catalogue, of
+        how much more is expected of an action than of that one: exactly 0 for that one itself."""

@@ -12,7 +12,7 @@ from everloop.contracts.datasets import Bool, Float, Float32, Int
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.policy_learning import LearningTask
 from everloop.contracts.simulation import UncertainUserModel
-from rl.belief import believed, knows_its_error
+from rl.belief import believed, doing_nothing, knows_its_error
 from rl.encoders.context import layout
 from rl.environment.journeys import JourneyBatch, JourneySource
 
@@ -55,7 +55,7 @@ def source_of(task: LearningTask) -> JourneySource:
             f"{own.encoder}.",
             "Generate profiles under this specification.",
         )
-    model = believed(task.model, task.spec.training, task.seed)
+    model = believed(task.model, task.spec, task.seed)
     source = JourneySource.of(task.spec, model, profiles)
     if (source.width, source.actions) != (own.width, len(task.spec.actions)):
         raise ShouldFixArgument(
@@ -100,8 +100,8 @@ def drawn(probability: Float, rng: np.random.Generator) -> Int:
 def expected_rewards(task: LearningTask, context: Float32) -> Float:
     """(n, A) expected one-step reward of every action, less the loop's pessimism.
 
-    ``training.pessimism`` standard errors of the expectation are taken off where the user model knows
-    them (``UncertainUserModel``).
+    ``training.pessimism`` standard errors of what an action earns above doing nothing are taken off where
+    the user model knows them (``UncertainUserModel``), as ``rl.belief`` does.
 
     Raises:
         ShouldRestoreArtefact: the user model answered NaN or left [-1, 1].
@@ -139,9 +139,10 @@ def doubt(task: LearningTask, context: Float32, action: Int) -> Float:
     if pessimism == 0.0 or not knows_its_error(task.model):
         return np.zeros(len(action))
     error = cast("UncertainUserModel", task.model).reward_standard_error
+    reference = doing_nothing(task.spec)
     parts = [
-        np.asarray(error(context[start : start + _ROWS], action[start : start + _ROWS]))
-        for start in range(0, len(context), _ROWS)
+        np.asarray(error(context[rows], action[rows], reference=reference))
+        for rows in (slice(start, start + _ROWS) for start in range(0, len(context), _ROWS))
     ]
     errors = np.concatenate([np.zeros(0), *parts])
     if not (np.isfinite(errors) & (errors >= 0.0)).all():

@@ -105,16 +105,16 @@ def write_policy(
         epsilon=spec.privacy.epsilon if private else None,
         delta=spec.privacy.delta if private else None,
         period_days=spec.privacy.period_days if private else None,
-        doubts=_doubts(source, spec.training.pessimism) if private else "",
+        doubts=_doubts(source) if private else "",
         limits=_LIMITS[provenance],
     )
     documents.write(card, folder / CARD_FILE)
     return LearnedPolicy(learner, version, folder, provenance, time.process_time() - started, steps)
 
 
-def _doubts(source: JourneySource, pessimism: float) -> str:
+def _doubts(source: JourneySource) -> str:
     if isinstance(source.model, BelievedUserModel):
-        return f"{pessimism:g} standard errors of the expected reward were taken off each reward."
+        return f"{source.model.penalty} were taken off each reward."
     return "Nothing was taken off for doubt."
 
 

@@ -119,10 +119,7 @@ def _doubts(plan: Plan) -> str:
             if model.members
             else "The released user model alone answered"
         )
-        return (
-            f"{who}; {model.pessimism:g} standard errors of the expected reward were taken off each "
-            "simulated reward."
-        )
+        return f"{who}; {model.penalty} were taken off each simulated reward."
     if training.ensemble or training.pessimism:
         return (
             "The released user model alone answered, without any penalty: it does not say how far it "

@@ -5,7 +5,8 @@ take many journeys to tell. On simulated states the policy is fitted to
 
     softmax_a((r(s, a) - pessimism se(s, a)) / TEMPERATURE)
 
-by cross-entropy. PPO then starts from there and learns what decisions do to later ones.
+by cross-entropy; se is the standard error of what a is expected to earn above doing nothing, see
+``rl.belief``. PPO then starts from there and learns what decisions do to later ones.
 """
 
 from __future__ import annotations

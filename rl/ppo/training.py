@@ -127,7 +127,7 @@ def plan_of(
     Raises:
         ShouldFixArgument: arguments that do not fit one another.
     """
-    source = _source(spec, believed(model, spec.training, seed), profiles, encoder)
+    source = _source(spec, believed(model, spec, seed), profiles, encoder)
     features = ActionCatalogue(spec).features if spec.action_features else None
     return Plan(source, spec.training, spec.exploration, seed, runners, learners, features)
 

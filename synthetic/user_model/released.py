@@ -57,12 +57,41 @@ class ReleasedUserModel(ResponseModel):
         return tuple(self.moved(one) for one in known.drawn(self._heads.flat, count, rng))
 
     def reward_standard_error(
-        self, context: Float32, action: Int, slate: Float32 | None = None
+        self,
+        context: Float32,
+        action: Int,
+        slate: Float32 | None = None,
+        *,
+        reference: int | None = None,
     ) -> Float:
-        """(n,) standard error of the expected reward by noise and sampling error, delta method.
+        """(n,) standard error of r(s, a) by noise and sampling error, delta method: sqrt(g C g), C the
+        covariance of the released parameters, g the gradient of r by them.
+
+        Args:
+            reference: position of an action z; the standard error is then that of r(s, a) - r(s, z), g
+                being the difference of their gradients, and exactly 0 where a is z. A slate is only a's.
 
         Raises:
             ShouldRestoreArtefact: the release does not say how far it may be off.
         """
         known = required(self.uncertainty, self.release_id)
-        return known.standard_error(self.reward_gradient(context, action, slate))
+        if reference is None:
+            return known.standard_error(self.reward_gradient(context, action, slate))
+        found = np.zeros(len(action))
+        rows = np.flatnonzero(action != reference)
+        if len(rows):
+            chosen = None if slate is None else slate[rows]
+            above = self._gradient_above(context[rows], action[rows], chosen, reference)
+            found[rows] = known.standard_error(above)
+        return found
+
+    def _gradient_above(
+        self, context: Float32, action: Int, slate: Float32 | None, reference: int
+    ) -> Float:
+        n = len(action)
+        found = self.reward_gradient(
+            np.concatenate([context, context]),
+            np.concatenate([action, np.full(n, reference)]),
+            None if slate is None else np.concatenate([slate, np.zeros_like(slate)]),
+        )
+        return found[:n] - found[n:]

@@ -12,10 +12,11 @@ from bench.learning.__main__ import plan
 from bench.learning.doubt import (
     ALONE,
     DISCOUNTS,
+    PESSIMISM,
     SELDOM,
     SYSTEMS,
-    AgainstNothing,
     DoubtTerms,
+    OfLevels,
     doubt_table,
     doubting,
     paired,
@@ -54,33 +55,34 @@ def test_the_usual_rules_take_three_actions_nearly_always() -> None:
     assert found[1, 0] == pytest.approx(often / (1 - often - SELDOM))
 
 
-def test_a_doubt_against_nothing_is_that_of_a_difference() -> None:
+def test_a_doubt_of_levels_is_compared_with_nothing() -> None:
     fitted = release(60, 2, 1)
-    model = AgainstNothing.of(fitted.spec, fitted.model)
+    levels = OfLevels.of(fitted.spec, fitted.model)
     context = fitted.profiles.context[:5]
     nothing, other = np.zeros(5, dtype=np.int64), np.full(5, 4)
-    np.testing.assert_array_equal(model.reward_standard_error(context, nothing), 0.0)
-    found = model.reward_standard_error(context, other)
-    step = fitted.model.reward_gradient(context, other)
-    step = step - fitted.model.reward_gradient(context, nothing)
-    assert fitted.model.uncertainty is not None
-    covariance = fitted.model.uncertainty.total
-    by_hand = [np.sqrt(row @ covariance @ row) for row in step]
-    np.testing.assert_allclose(found, by_hand)
+    for action in (nothing, other):
+        found = levels.reward_standard_error(context, action, reference=0)
+        assert (found > 0.0).all()
+        np.testing.assert_array_equal(found, fitted.model.reward_standard_error(context, action))
     np.testing.assert_array_equal(
-        model.expected_reward(context, other), fitted.model.expected_reward(context, other)
+        fitted.model.reward_standard_error(context, nothing, reference=0), 0.0
+    )
+    np.testing.assert_array_equal(
+        levels.expected_reward(context, other), fitted.model.expected_reward(context, other)
     )
 
 
 def test_what_a_simulator_promises_is_what_its_journeys_earn_and_doubt_takes_off() -> None:
     fitted = release(60, 2, 1)
     certain, doubted = Constant(value=0.5), BelievedUserModel(Constant(error=0.1), (), 2.0)
+    compared = BelievedUserModel(Constant(error=0.1), (), 2.0, reference=0)
     policy: Any = DoesNothing()
     assert promised(fitted.spec, fitted, certain, policy, 1) == pytest.approx(0.5)
     # no_action is action 0, whose standard error is .1: two of them are taken off.
     assert promised(fitted.spec, fitted, doubted, policy, 1) == pytest.approx(0.3)
-    spec = doubting(fitted.spec, SYSTEMS["both, against nothing"], 0.9)
-    assert (spec.training.ensemble, spec.training.pessimism) == (8, 1.0)
+    assert promised(fitted.spec, fitted, compared, policy, 1) == pytest.approx(0.5)
+    spec = doubting(fitted.spec, SYSTEMS["both, of levels"], 0.9)
+    assert (spec.training.ensemble, spec.training.pessimism) == (8, PESSIMISM)
     assert spec.training.discount == 0.9
 
 

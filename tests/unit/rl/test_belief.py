@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from everloop.contracts.actions import ActionKind
 from everloop.contracts.datasets import Float, Float32, Int
 from everloop.contracts.errors import ShouldRestoreArtefact
-from everloop.contracts.loop_spec import TrainingSpec
+from everloop.contracts.loop_spec import ActionSpec, LoopSpec
 from everloop.contracts.simulation import Responses
-from rl.belief import ROWS, BelievedUserModel, believed, knows_its_error
-from tests.learning.worlds import World, identity
+from rl.belief import ROWS, BelievedUserModel, believed, doing_nothing, knows_its_error
+from tests.learning.worlds import World, identity, loop_of
 
 CONTEXT = np.zeros((2 * ROWS, 3), dtype=np.float32)
 ACTION = np.zeros(2 * ROWS, dtype=np.int64)
@@ -21,7 +22,8 @@ ACTION = np.zeros(2 * ROWS, dtype=np.int64)
 
 @dataclass(frozen=True)
 class Constant:
-    """Every reward is ``value``; the standard error of action a is ``error`` (a + 1)."""
+    """Every reward is ``value``; the standard error of action a is ``error`` (a + 1), that of how much more
+    it earns than z is ``error`` |a - z|."""
 
     value: float = 0.5
     error: float = 0.1
@@ -52,12 +54,35 @@ class Constant:
             raise ShouldRestoreArtefact("does not say")
         return tuple(replace(self, value=v) for v in rng.uniform(-0.5, 0.5, size=count))
 
-    def reward_standard_error(self, context: Float32, action: Int) -> Float:
-        return self.error * (action + 1.0)
+    def reward_standard_error(
+        self, context: Float32, action: Int, *, reference: int | None = None
+    ) -> Float:
+        return self.error * np.abs(action - (-1.0 if reference is None else reference))
 
 
-def training(**given: Any) -> TrainingSpec:
-    return TrainingSpec(**given)
+@dataclass(frozen=True)
+class AlikeDoubt(Constant):
+    """Action a is expected to earn a tenth of a; all of it is one guess, so differences are certain."""
+
+    def expected_reward(self, context: Float32, action: Int, slate: Any = None) -> Float:
+        return 0.1 * action
+
+    def reward_standard_error(
+        self, context: Float32, action: Int, *, reference: int | None = None
+    ) -> Float:
+        return np.full(len(action), 0.9 if reference is None else 0.0)
+
+
+def training(**given: Any) -> LoopSpec:
+    """Two events and no action of kind no_action."""
+    return loop_of(1, 2, **given)
+
+
+def with_nothing(at: int, **given: Any) -> LoopSpec:
+    """Two events and, at a position, doing nothing."""
+    spec = training(**given)
+    quiet = ActionSpec(id="stay", kind=ActionKind.NO_ACTION)
+    return spec.model_copy(update={"actions": (*spec.actions[:at], quiet, *spec.actions[at:])})
 
 
 def test_members_answer_in_blocks_and_expectations_are_the_releases() -> None:
@@ -94,6 +119,34 @@ def test_standard_errors_are_taken_off_and_rewards_stay_in_range() -> None:
     reward = model.respond(CONTEXT[:3], CONTEXT[:3], action, np.random.default_rng(1)).reward
     np.testing.assert_allclose(reward, [0.5 - 0.2, 0.5 - 0.4, -1.0])
     np.testing.assert_allclose(model.cautious_reward(CONTEXT[:3], action), reward)
+
+
+def test_doing_nothing_is_never_penalised_and_others_are_compared_with_it() -> None:
+    model = believed(Constant(), with_nothing(1, ensemble=0, pessimism=2.0), seed=3)
+    assert isinstance(model, BelievedUserModel)
+    assert model.penalty == "2 standard errors of the expected reward above that of doing nothing"
+    action = np.array([0, 1, 2])
+    np.testing.assert_allclose(model.cautious_reward(CONTEXT[:3], action), [0.3, 0.5, 0.3])
+    reward = model.respond(CONTEXT[:3], CONTEXT[:3], action, np.random.default_rng(1)).reward
+    np.testing.assert_allclose(reward, [0.3, 0.5, 0.3])
+
+
+def test_where_nothing_cannot_be_done_the_doubt_is_that_of_the_reward_itself() -> None:
+    model = believed(Constant(), training(ensemble=0, pessimism=2.0), seed=3)
+    assert isinstance(model, BelievedUserModel)
+    assert model.penalty == "2 standard errors of the expected reward"
+    np.testing.assert_allclose(model.cautious_reward(CONTEXT[:2], np.array([0, 1])), [0.3, 0.1])
+    assert doing_nothing(training()) is None
+    assert [doing_nothing(with_nothing(at)) for at in (0, 2)] == [0, 2]
+
+
+def test_a_doubt_that_all_actions_share_changes_no_ranking() -> None:
+    action = np.arange(5)
+    compared = BelievedUserModel(AlikeDoubt(), (), 2.0, reference=0)
+    np.testing.assert_allclose(compared.cautious_reward(CONTEXT[:5], action), 0.1 * action)
+    # Taken off the level, it sends all of them to the end of the range, where none is better.
+    level = BelievedUserModel(AlikeDoubt(), (), 2.0)
+    assert set(level.cautious_reward(CONTEXT[:5], action)) == {-1.0}
 
 
 def test_a_release_that_does_not_know_its_error_answers_alone() -> None:

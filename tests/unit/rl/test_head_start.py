@@ -25,7 +25,7 @@ from rl.ppo.schedule import stream
 from rl.ppo.start import Start
 from rl.ppo.training import plan_of
 from tests.learning.worlds import World, identity, loop_of, people
-from tests.unit.rl.test_belief import Constant
+from tests.unit.rl.test_belief import AlikeDoubt, Constant
 
 SMALL = {"iterations": 1, "environments": 8, "rollout_length": 8, "hidden": 8, "epochs": 1}
 SPEC = loop_of(2, 2, **SMALL)
@@ -52,6 +52,15 @@ def test_targets_by_hand() -> None:
     np.testing.assert_allclose(found, [[share, 1 - share], [1, 0]], atol=1e-5)
     with pytest.raises(ShouldRestoreArtefact, match="expects a reward that is not a number"):
         best_single_decisions(Constant(value=float("nan")), states, 1)
+
+
+def test_a_doubt_that_all_actions_share_moves_no_target() -> None:
+    states = np.array([[0.0, 1, 1, 1]], dtype=np.float32)
+    certain = best_single_decisions(AlikeDoubt(), states, 1)
+    compared = BelievedUserModel(AlikeDoubt(), (), 2.0, reference=0)
+    np.testing.assert_array_equal(best_single_decisions(compared, states, 1), certain)
+    level = best_single_decisions(BelievedUserModel(AlikeDoubt(), (), 2.0), states, 1)
+    np.testing.assert_allclose(level, 1 / 3, rtol=1e-6)
 
 
 def test_states_are_journeys_that_any_valid_action_may_lead_to() -> None:

@@ -245,6 +245,32 @@ def test_a_standard_error_is_the_spread_of_plausible_models() -> None:
         model_of(random_weights(1)).plausible(2, rng)
 
 
+def test_a_standard_error_of_a_difference_is_the_spread_of_differences() -> None:
+    rng = np.random.default_rng(5)
+    root = rng.normal(0, 0.01, (FEATURES.parameters, FEATURES.parameters))
+    known = Uncertainty(root @ root.T, np.zeros_like(root))
+    model = model_of(random_weights(1), known)
+    context, action = contexts(30, rng), np.arange(30) % 4
+    found = model.reward_standard_error(context, action, reference=2)
+    assert (found[action == 2] == 0.0).all()
+    assert (found[action != 2] > 0.0).all()
+    reference = np.full(30, 2)
+    step = model.reward_gradient(context, action) - model.reward_gradient(context, reference)
+    by_hand = [np.sqrt(row @ known.total @ row) for row in step]
+    np.testing.assert_allclose(found, by_hand, rtol=1e-9, atol=1e-12)
+    drawn = model.plausible(600, np.random.default_rng(6))
+    above = np.stack(
+        [
+            one.expected_reward(context, action) - one.expected_reward(context, reference)
+            for one in drawn
+        ]
+    )
+    np.testing.assert_allclose(found, above.std(axis=0), rtol=0.12)
+    np.testing.assert_array_equal(
+        model.reward_standard_error(context, reference, reference=2), np.zeros(30)
+    )
+
+
 def test_gradients_of_rewards_are_those_of_differences(model: LinearUserModel) -> None:
     context, action = contexts(5, np.random.default_rng(1)), np.arange(5) % 4
     found = model.reward_gradient(context, action)
