@@ -294,7 +294,7 @@ class TrainingSpec(_Value):
     journey_length: Annotated[int, Field(ge=1, le=1000)] = 10
     profiles: Annotated[int, Field(ge=10)] = 1000
     ensemble: Annotated[int, Field(ge=0, le=100)] = 8
-    pessimism: Annotated[float, Field(ge=0, le=10)] = 0.5
+    pessimism: Annotated[float, Field(ge=0, le=10)] = 1.0
     head_start: Annotated[int, Field(ge=0, le=1_000_000)] = 16_384
     alternatives: tuple[Alternative, ...] = ("greedy", "lin_ts", "raw_dr")
     seed: Annotated[int, Field(ge=0)] = 7
