@@ -33,6 +33,24 @@ _INSIDE = (
 )
 
 
+PUBLIC_LINEAGE = frozenset(
+    {
+        "user_model_release",
+        "profiles_release",
+        "loop_spec",
+        "code",
+        "encoder",
+        "seed",
+        "weights",
+        "version",
+        "learner",
+        "logical_date",
+    }
+)
+"""What everyone may know of a policy's making. Checksums of what was learned on the raw log, such as the
+versions that it was compared with, would confirm a guess of that log."""
+
+
 def model_card(
     spec: LoopSpec,
     *,
@@ -78,7 +96,7 @@ def model_card(
         _comparison(comparison) if inside else "",
         _verdict(verdict) if inside else "",
         _limits(spec),
-        _lineage(lineage if inside else {n: v for n, v in lineage.items() if n != "dataset"}),
+        _lineage(lineage if inside else {n: v for n, v in lineage.items() if n in PUBLIC_LINEAGE}),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 

@@ -215,3 +215,17 @@ def test_every_table_is_rectangular(audience: Any) -> None:
         columns = line.replace("\\|", "").count("|") if line.startswith("|") else 0
         assert not (width and columns and columns != width), line
         width = columns
+
+
+def test_everyone_learns_nothing_of_what_the_raw_log_taught() -> None:
+    lineage = {
+        "version": "walk-1",
+        "compared": "walk-1 walk-rawdr",
+        "evaluation": "e7",
+        "dataset": "d9",
+    }
+    card = _card(audience="public", lineage=lineage)
+    assert "walk-1" in card
+    for secret in ("walk-rawdr", "compared", "e7", "d9"):
+        assert secret not in card
+    assert "walk-rawdr" in _card(audience="operators", lineage=lineage)
