@@ -8,7 +8,7 @@ from pathlib import Path
 
 from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.documents import read
-from everloop.contracts.evaluation import Estimate
+from everloop.contracts.evaluation import Decision, Estimate
 from everloop.contracts.figures import HeadFigures, HeadModel
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
@@ -51,9 +51,14 @@ def register_heads(
     lineage: Mapping[str, str],
     verdict: str,
 ) -> tuple[ModelCheckpoint, ...]:
-    """Register the night's heads beside its policy, under the same verdict.
+    """Register the night's heads beside its policy.
 
-    ``lineage`` is the policy's; of it, only what the heads were made from becomes theirs.
+    A head may be deployed where the gate lets the night's policy go on and its own figures show that it
+    knows something (``is_better_than_nothing``); else it is held.
+
+    Args:
+        lineage: the policy's; of it, only what the heads were made from becomes theirs.
+        verdict: the gate's, ``continue`` or ``hold``.
     """
     made_from = ("dataset", "user_model_release", "loop_spec", "code", "encoder", "seed")
     known = {name: lineage[name] for name in (*made_from, "logical_date")}
@@ -79,7 +84,7 @@ def register_heads(
                     performance_metrics=figures,
                     lineage=known | {"version": head.version, "weights": head.sha256},
                     provenance=Provenance.PRIVATE_RELEASE,
-                    verdict=verdict,
+                    verdict=verdict if is_better_than_nothing(head) else Decision.HOLD.value,
                     training_date=datetime.now(UTC),
                 ),
                 workspace.registry,
@@ -87,6 +92,20 @@ def register_heads(
             )
         )
     return tuple(found)
+
+
+def is_better_than_nothing(head: HeadModel) -> bool:
+    """Whether a head beats, by its interval's bound, what needs no model.
+
+    A pairing model: more right than always giving the more frequent answer. An emotion model: nearer to
+    people's next contexts than that nothing changes. No figure is a no.
+    """
+    figures = {figure.name: figure for figure in head.figures}
+    if head.model_type == ModelType.PAIRING.value:
+        found, least = figures.get("pairing_accuracy"), figures.get("pairing_majority_share")
+        return found is not None and least is not None and found.low > least.value
+    found, most = figures.get("next_emotion_rmse"), figures.get("next_emotion_unchanged_rmse")
+    return found is not None and most is not None and found.high < most.value
 
 
 def _is_about(figure: Estimate, kind: ModelType) -> bool:

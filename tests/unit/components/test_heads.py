@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 from components._checkpoint import register_candidate
-from components._heads import FIGURES, export_and_measure
+from components._heads import FIGURES, export_and_measure, is_better_than_nothing
 from components._private import FILE, NOTE
 from components.export_heads import export_heads
 from everloop import settings
 from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.documents import read, sha256_of, write
 from everloop.contracts.encoded_file import save_encoded
-from everloop.contracts.figures import HeadFigures, QualityFigures
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.figures import HeadFigures, HeadModel, QualityFigures
 from everloop.contracts.models import ModelType, Provenance
 from everloop.loops import load
 from everloop.loops.sections import split
@@ -109,11 +110,30 @@ def policy(folder: Path) -> Path:
     return folder
 
 
+def knowing(head: HeadModel, share: float = 0.9, error: float = 0.1) -> HeadModel:
+    """The head with figures that a model which knows something would have."""
+    told = {
+        "pairing_accuracy": share,
+        "pairing_majority_share": 0.6,
+        "next_emotion_rmse": error,
+        "next_emotion_unchanged_rmse": 0.2,
+    }
+    figures = tuple(
+        replace(f, value=told[f.name], low=told[f.name] - 0.05, high=told[f.name] + 0.05)
+        if f.name in told
+        else f
+        for f in head.figures
+    )
+    return replace(head, figures=figures)
+
+
 @pytest.fixture
 def artefacts(tmp_path: Path) -> tuple[Any, ...]:
     """What the register step is given, as its files."""
     episodes, heads = log(), tmp_path / "heads"
-    write(export_and_measure(SPEC, model(episodes), episodes, heads), heads / FIGURES)
+    measured = export_and_measure(SPEC, model(episodes), episodes, heads)
+    good = replace(measured, models=tuple(knowing(head) for head in measured.models))
+    write(good, heads / FIGURES)
     documents: dict[str, Any] = {
         "dataset": night.manifest("companion", 28, [350] * 28),
         "quality": QualityFigures((), ()),
@@ -195,6 +215,28 @@ def test_three_rows_of_one_night_serve_under_their_own_aliases(
             serving = workspace.registry.alias("companion", alias)[0]
             assert serving == row.checkpoint_id or other != kind.value
     assert len({workspace.registry.alias("companion", a)[0] for a in aliases.values()}) == 3
+
+
+@pytest.mark.parametrize(("share", "error"), [(0.64, 0.16), (0.5, 0.3)])
+def test_a_head_that_does_not_beat_what_needs_no_model_is_held(
+    workspace: Workspace, artefacts: tuple[Any, ...], tmp_path: Path, share: float, error: float
+) -> None:
+    place = Path(artefacts[7].path) / FIGURES
+    figures = read(HeadFigures, place)
+    write(replace(figures, models=tuple(knowing(h, share, error) for h in figures.models)), place)
+    register(workspace, artefacts, tmp_path / "out")
+    found = {r.model_type: r for r in workspace.registry.checkpoints("companion", "default")}
+    assert found[ModelType.INTERVENTION].verdict == "continue"
+    for kind in (ModelType.PAIRING, ModelType.EMOTION):
+        assert found[kind].verdict == "hold"
+        with pytest.raises(ShouldFixArgument, match="held by the gate"):
+            promote(found[kind].checkpoint_id, workspace.registry, workspace.blobs, "hope")
+
+
+def test_a_head_without_figures_is_held(artefacts: tuple[Any, ...]) -> None:
+    for head in read(HeadFigures, Path(artefacts[7].path) / FIGURES).models:
+        assert is_better_than_nothing(head)
+        assert not is_better_than_nothing(replace(head, figures=()))
 
 
 def test_registering_again_gives_the_same_rows(
