@@ -13,6 +13,9 @@ from synthetic.user_model.features import FeatureMap
 from synthetic.user_model.responses import Heads, ResponseModel
 from synthetic.user_model.uncertainty import Uncertainty, required
 
+_TOGETHER = 512
+"""Decisions whose gradients, two each, are held at once: more of them no longer fit a core's cache."""
+
 
 class ReleasedUserModel(ResponseModel):
     """What every kind of released user model offers; a kind says how it is made from other parameters."""
@@ -78,8 +81,9 @@ class ReleasedUserModel(ResponseModel):
         if reference is None:
             return known.standard_error(self.reward_gradient(context, action, slate))
         found = np.zeros(len(action))
-        rows = np.flatnonzero(action != reference)
-        if len(rows):
+        others = np.flatnonzero(action != reference)
+        for start in range(0, len(others), _TOGETHER):
+            rows = others[start : start + _TOGETHER]
             chosen = None if slate is None else slate[rows]
             above = self._gradient_above(context[rows], action[rows], chosen, reference)
             found[rows] = known.standard_error(above)

@@ -269,6 +269,9 @@ def test_a_standard_error_of_a_difference_is_the_spread_of_differences() -> None
     np.testing.assert_array_equal(
         model.reward_standard_error(context, reference, reference=2), np.zeros(30)
     )
+    many = np.tile(found, 40)
+    again = model.reward_standard_error(np.tile(context, (40, 1)), np.tile(action, 40), reference=2)
+    np.testing.assert_allclose(again, many, rtol=1e-9, atol=1e-15)
 
 
 def test_gradients_of_rewards_are_those_of_differences(model: LinearUserModel) -> None:
