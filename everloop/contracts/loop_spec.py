@@ -483,11 +483,24 @@ class LoopSpec(_Value):
             strange = sorted(set(flag.choices) - set(found.choices))
             if strange:
                 raise ValueError(f"constraints: {flag.field!r} has no choice {strange[0]!r}")
-            if ids <= set(flag.never):
-                raise ValueError(f"constraints: where {flag.field!r} is flagged, nothing is left")
+        self._require_something_left()
+
+    def _require_something_left(self) -> None:
+        """Limits and flags may all hold at once, so an action must remain that none of them names."""
         limited = {kind for limit in self.constraints.limits for kind in limit.kinds}
-        if limited and all(action.kind in limited for action in self.actions):
-            raise ValueError("constraints: limits cover every action, so nothing may be left")
+        flagged = {action: flag.field for flag in self.constraints.flags for action in flag.never}
+        if any(a.kind not in limited and a.id not in flagged for a in self.actions):
+            return
+        named = ", ".join(
+            f"{action.id!r} (limit on {action.kind})"
+            if action.kind in limited
+            else f"{action.id!r} (flag on {flagged[action.id]!r})"
+            for action in self.actions
+        )
+        raise ValueError(
+            f"constraints: every action is named by a limit or a flag, so a person may be left with "
+            f"none: {named}; take one action out of them, or add one of kind no_action"
+        )
 
     @cached_property
     def action_ids(self) -> tuple[str, ...]:
