@@ -110,7 +110,7 @@ def _run(stage: str, arguments: Mapping[str, str], night: Night, on_event: Event
         if name != "Output"
     }
     wanted = step.component_spec.inputs
-    given = {name: arguments[name] for name in wanted if name in arguments}
+    given: dict[str, object] = {n: arguments[n] for n in wanted if n in arguments}
     given |= {name: night.outputs[name] for name in wanted if name in night.outputs}
     if stage in OF_THE_CHOSEN and "policy" in given:
         given["policy"] = night.outputs["chosen"]
