@@ -25,7 +25,9 @@ class UpdateRule:
     """Settings of the update.
 
     Attributes:
-        epochs, minibatch: passes over a rollout, decisions per gradient step.
+        epochs, minibatch: passes over a rollout, most decisions per gradient step. An epoch's M decisions
+            are divided evenly into ceil(M / minibatch) parts, whose sizes differ by at most 1: no step, and
+            no early stop, rests on the few that are left over.
         clip: largest |pi / pi_old - 1| that still earns.
         entropy: weight of the entropy bonus.
         value_weight: weight of the value loss.
@@ -298,4 +300,4 @@ def _minibatches(
 ) -> Iterator[Tensor]:
     for epoch in range(rule.epochs):
         order = torch.from_numpy(permutation(epoch, size))
-        yield from torch.split(order, rule.minibatch)
+        yield from torch.tensor_split(order, -(-size // rule.minibatch))

@@ -22,7 +22,7 @@ from tests.learning.worlds import World, identity, loop_of, people
 
 LEARNERS = 3
 RULE = UpdateRule(epochs=2, minibatch=50, kl_stop=1.0)
-"""128 decisions leave a last minibatch of 28, which three learners cannot share evenly."""
+"""128 decisions make minibatches of 43, 43 and 42; three learners cannot share 43 evenly."""
 
 
 def learn(rank: int, place: Path) -> None:

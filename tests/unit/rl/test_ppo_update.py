@@ -19,6 +19,7 @@ from rl.ppo.update import (
     PROPENSITY_TOLERANCE,
     Minibatch,
     UpdateRule,
+    _minibatches,
     gradient_step,
     known_loss,
     loss_terms,
@@ -194,9 +195,21 @@ def test_every_decision_is_seen_once_an_epoch() -> None:
     network.forward = watched  # type: ignore[method-assign]
     rule = UpdateRule(epochs=2, minibatch=50, kl_stop=math.inf)
     summary = improve(rule, network, rollout)
-    assert seen == [50, 50, 28] * 2
+    assert seen == [43, 43, 42] * 2
     assert summary.steps == 6  # type: ignore[attr-defined]
     assert not summary.stopped  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"),
+    [(128, [128]), (500, [128]), (127, [64, 64]), (64, [64, 64]), (63, [43, 43, 42])],
+)
+def test_no_minibatch_is_what_was_left_over(most: int, sizes: list[int]) -> None:
+    network = PolicyNetwork(4, 2, 8, 1)
+    rollout = rollout_of(network)
+    parts = list(_minibatches(len(rollout), UpdateRule(epochs=1, minibatch=most), order))
+    assert [len(part) for part in parts] == sizes
+    assert sorted(torch.cat(parts).tolist()) == list(range(128))
 
 
 def test_the_update_stops_before_a_step_that_goes_too_far() -> None:
