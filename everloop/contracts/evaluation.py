@@ -51,6 +51,10 @@ class OverlapDiagnostics:
     unsupported_share: float
     problems: tuple[str, ...]
     """Reasons in plain words why no estimate may be used; empty when overlap is sufficient."""
+    excluded_share: float = 0.0
+    """Share of the decisions whose logged action today's flags forbid: they have weight 0."""
+    kept_as_logged: int = 0
+    """Decisions where flags would leave no action, so that they are judged as logged."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from everloop.contracts.actions import ActionKind
-from everloop.contracts.evaluation import Estimate
+from everloop.contracts.evaluation import Estimate, OverlapDiagnostics
 from everloop.contracts.figures import HeadModel, SuccessFigure
 from everloop.contracts.models import ModelType
 from everloop.reporting.evidence import RunEvidence
-from everloop.reporting.wording import NOT_MEASURED, evidence, interval, words
+from everloop.reporting.wording import NOT_MEASURED, evidence, interval, percent, words
 
 _RIGHT_SHARES = ("pairing_accuracy", "pairing_majority_share")
 _UNCHANGED, _CONSTANT, _ERROR = "_unchanged_rmse", "_constant_rmse", "_rmse"
@@ -111,10 +111,26 @@ def _policy_rows(found: RunEvidence) -> tuple[ModelRow, ...]:
         beside = f"the baseline earns {interval(found.evaluation.baseline)}"
         number = interval(gain, signed=True)
         rows.append(ModelRow("reward, candidate − baseline", number, evidence(gain), beside))
+        rows += _excluded(found.evaluation.overlap)
     kind = ActionKind.INTERVENTION
     about = {m.name for m in found.spec.success_metrics if m.action_kind is kind}
     served = [f for f in found.success if f.name in about and f.name.endswith(_OUTCOMES)]
     return (*rows, *map(_served_row, served))
+
+
+def _excluded(overlap: OverlapDiagnostics) -> list[ModelRow]:
+    """Logged decisions that the loop would not make today; none where it would make all."""
+    if not overlap.excluded_share > 0:
+        return []
+    kept = f"{overlap.kept_as_logged:,} judged as logged, since flags leave nothing there"
+    return [
+        ModelRow(
+            "logged decisions that today's flags exclude",
+            percent(overlap.excluded_share),
+            f"n = {overlap.n:,}",
+            kept if overlap.kept_as_logged else "",
+        )
+    ]
 
 
 def _served_row(figure: SuccessFigure) -> ModelRow:

@@ -10,6 +10,7 @@ import numpy as np
 from everloop.contracts.datasets import EncodedEpisodes, Float, Int
 from everloop.contracts.loop_spec import LoopSpec
 from rl.off_policy import regression
+from rl.off_policy.allowed import Allowed, allowed
 from rl.off_policy.difference import Known, Terms, lower_bound, overshoot, plan, terms
 from rl.off_policy.estimators import WeightedDecisions
 from rl.off_policy.regression import RewardRegression
@@ -33,6 +34,7 @@ class Judgement:
         model: the reward model, fitted on training people.
         known: ranges of rewards, predictions and weights.
         epsilon: exploration of the policies that are judged.
+        allowed, pilot_allowed: what they may do at ``judged`` and at ``pilot``.
         alpha: error probability of each bound.
     """
 
@@ -42,6 +44,8 @@ class Judgement:
     model: RewardRegression
     known: Known
     epsilon: float
+    allowed: Allowed
+    pilot_allowed: Allowed
     alpha: float
 
 
@@ -62,21 +66,26 @@ def prepare(
     actions, epsilon = episodes.mask.shape[1], spec.exploration.serving_floor
     smallest = min(float(e.propensity.min(initial=1.0)) for e in (pilot, judged))
     holds = smallest * actions >= exploration_floor * (1 - 1e-6)
+    # a flag may leave a single action, which is then taken for sure
+    least_explored = 0.0 if spec.constraints.flags else epsilon
+    judged_kept = judged.where(kept)
     known = Known(
         low=low,
         high=high,
         q_low=model.low,
         q_high=model.high,
-        overshoot=overshoot(actions, exploration_floor, epsilon) if holds else math.inf,
+        overshoot=overshoot(actions, exploration_floor, least_explored) if holds else math.inf,
         most=most,
     )
     return Judgement(
-        judged=judged.where(kept),
+        judged=judged_kept,
         rows=np.flatnonzero(judged_rows(episodes))[kept],
         pilot=pilot,
         model=model,
         known=known,
         epsilon=epsilon,
+        allowed=allowed(spec, judged_kept),
+        pilot_allowed=allowed(spec, pilot),
         alpha=spec.thresholds.alpha / candidates,
     )
 

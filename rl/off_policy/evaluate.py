@@ -57,6 +57,11 @@ class HeldOut:
     however often it is compared. Too little data is an answer, not an error: figures are NaN and
     ``overlap.problems`` says why.
 
+    Policies act under today's flags, whatever was valid when a decision was logged: a logged action that
+    a flag forbids has weight 0, and a state where flags leave nothing stays as logged. The loop's limits
+    per person cannot be replayed, since what a person had met before depends on the policy: masks hold
+    them as they were met when the decision was logged. The logging policy's own mean is of what it did.
+
     Args:
         spec: the loop.
         episodes: every encoded episode of the dataset version.
@@ -129,7 +134,12 @@ class HeldOut:
                 f"{'doubly robust' if rival else 'mean logged reward'}; {_INTERVAL}",
             ),
             difference=difference,
-            overlap=replace(diagnostics, problems=diagnostics.problems + problems),
+            overlap=replace(
+                diagnostics,
+                problems=diagnostics.problems + problems,
+                excluded_share=float(setting.allowed.excluded.mean()),
+                kept_as_logged=int(setting.allowed.kept.sum()),
+            ),
             groups=by_group(worth),
             baseline_groups=by_group(baseline),
             action_share=dict(zip(spec.action_ids, own.share.tolist(), strict=True)),
@@ -180,8 +190,9 @@ class HeldOut:
         if setting is None:
             raise ShouldFixArgument(self._problem, "Collect decisions that can be judged.")
         if id(policy) not in self._asked:
-            judged = score(policy, setting.judged, setting.model, setting.epsilon)
-            pilot = score(policy, setting.pilot, setting.model, setting.epsilon)
+            ask = partial(score, policy, model=setting.model, epsilon=setting.epsilon)
+            judged = ask(setting.judged, valid=setting.allowed.mask)
+            pilot = ask(setting.pilot, valid=setting.pilot_allowed.mask)
             self._asked[id(policy)] = policy, judged, pilot.decisions
         return self._asked[id(policy)]
 

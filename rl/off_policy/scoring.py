@@ -54,9 +54,13 @@ def first_decisions(episodes: EncodedEpisodes, most: int) -> Bool:
 
 
 def score(
-    policy: Policy, episodes: EncodedEpisodes, model: RewardRegression, epsilon: float
+    policy: Policy,
+    episodes: EncodedEpisodes,
+    model: RewardRegression,
+    epsilon: float,
+    valid: Bool,
 ) -> Scored:
-    """Ask a policy about logged states, with exploration ``epsilon``.
+    """Ask a policy about logged states, with exploration ``epsilon``, among the ``valid`` (n, A) actions.
 
     Raises:
         ShouldFixArgument: the policy reads another encoding of states, or answers with something
@@ -69,7 +73,7 @@ def score(
     unsupported, share = np.zeros(len(episodes)), np.zeros(actions)
     for start in range(0, len(episodes), _ROWS):
         rows = slice(start, start + _ROWS)
-        context, mask = episodes.context[rows], episodes.mask[rows]
+        context, mask = episodes.context[rows], valid[rows]
         target = policy.act(States(context, mask), epsilon).propensity.astype(np.float64)
         if target.shape != mask.shape or (target[~mask] > 0).any():
             raise ShouldFixArgument(
