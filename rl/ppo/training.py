@@ -13,7 +13,7 @@ import torch
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.figures import TrainingPoint
-from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.loop_spec import LoopSpec, TrainingSpec
 from everloop.contracts.simulation import ProfileBatch, UserModel
 from rl.belief import believed
 from rl.encoders.catalogue import ActionCatalogue
@@ -36,6 +36,10 @@ __all__ = ["CARD_FILE", "ONNX_FILE", "WEIGHTS_FILE", "finish", "plan_of", "point
 
 CHECKPOINT_EVERY = 5
 """Iterations between checkpoints: at most so many are lost to a kill."""
+
+DIVERGED_AT = 1.0
+"""Mean KL(pi_old, pi) in nats that no update comes near unless its steps are far too large: a policy moves
+by about ``training.kl_stop``, hundredths of a nat, from one rollout to the next."""
 
 Progress = Callable[[TrainingPoint], None]
 
@@ -70,7 +74,8 @@ def train(
             ``rl.ppo.start``; by default it starts from nothing.
 
     Raises:
-        ShouldFixArgument: arguments that do not fit one another, or a loss that diverged.
+        ShouldFixArgument: arguments that do not fit one another, or a training that diverged: a loss that
+            is not finite, or an update whose last look at a minibatch finds a mean KL divergence of 1 nat.
         ShouldRestoreArtefact: the user model answered NaN or left its range, or the earlier policy is
             damaged.
     """
@@ -99,6 +104,7 @@ def train(
                     started = time.perf_counter()
                     rewards, summary = session.iterate(iteration)
                     elapsed = time.perf_counter() - started
+                    _require_near(plan, iteration, summary)
                     curve = (*curve, point_of(plan, iteration, rewards, summary, elapsed))
                     error = max(error, summary.propensity_error)
                     done = iteration + 1
@@ -192,6 +198,18 @@ def point_of(
         learning_rate=plan.learning_rate(iteration),
         value_loss=summary.value_loss,
         steps_per_second=rewards.decisions / elapsed,
+    )
+
+
+def _require_near(plan: Plan, iteration: int, summary: UpdateSummary) -> None:
+    if summary.kl < DIVERGED_AT:
+        return
+    raise ShouldFixArgument(
+        f"Training with learning_rate {plan.training.learning_rate:g} diverged in iteration "
+        f"{iteration + 1}: its update moved the policy by a KL divergence of {summary.kl:g} nats, where "
+        f"{DIVERGED_AT:g} is far too much.",
+        f"Lower training.learning_rate in the loop specification; {TrainingSpec().learning_rate:g} is its "
+        "default.",
     )
 
 

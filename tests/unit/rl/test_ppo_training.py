@@ -34,10 +34,12 @@ from rl.ppo.algorithm import (
 )
 from rl.ppo.plan import Plan
 from rl.ppo.session import InProcess
+from rl.ppo.training import DIVERGED_AT, ONNX_FILE
 from rl.runtime import load_policy
 from tests.learning.worlds import Answer, World, identity, loop_of, never, people
 
-SPEC = loop_of(2, 2, iterations=3, environments=8, rollout_length=8, hidden=8, epochs=2)
+SMALL = {"iterations": 3, "environments": 8, "rollout_length": 8, "hidden": 8, "epochs": 2}
+SPEC = loop_of(2, 2, **SMALL)
 
 
 def plan() -> Plan:
@@ -134,6 +136,20 @@ def test_a_user_model_that_answers_nan_stops_the_training(tmp_path: Path) -> Non
     with pytest.raises(ShouldRestoreArtefact, match="User model world"):
         train(SPEC, World(broken), profiles, profiles.encoder, 1, tmp_path)
     assert not (tmp_path / "policy.onnx").exists()
+
+
+def test_a_training_that_diverged_is_no_success(tmp_path: Path) -> None:
+    spec = loop_of(2, 2, **(SMALL | {"minibatch": 16, "learning_rate": 1e6}))
+    profiles = people(spec)
+    wanted = r"learning_rate 1e\+06 diverged in iteration 1: .* KL divergence of \S+ nats"
+    with pytest.raises(ShouldFixArgument, match=wanted) as raised:
+        train(spec, World(identity), profiles, profiles.encoder, 1, tmp_path)
+    assert raised.value.remedy.startswith("Lower training.learning_rate")
+    assert not (tmp_path / ONNX_FILE).exists()
+    assert not (tmp_path / checkpoint.RECORD_FILE).exists()
+    steep = loop_of(2, 2, **(SMALL | {"minibatch": 16, "learning_rate": 1e-2}))
+    result = train(steep, World(identity), profiles, profiles.encoder, 1, tmp_path)
+    assert max(point.kl for point in result.curve) < DIVERGED_AT / 3.0
 
 
 def test_a_session_resumes_the_learning_rate_and_the_optimizer() -> None:
