@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,10 +29,11 @@ class EventLog:
         self._writer = SummaryWriter(str(folder), purge_step=purge)
 
     def add(self, point: TrainingPoint) -> None:
-        """One iteration's figures, on disk before this returns."""
+        """One iteration's figures, on disk before this returns; those that are not finite are left out."""
         figures = {k: v for k, v in asdict(point).items() if k not in _ALWAYS}
         for name, value in figures.items():
-            self._writer.add_scalar(f"training/{name}", value, point.steps)
+            if math.isfinite(value):  # the writer warns of others on standard error
+                self._writer.add_scalar(f"training/{name}", value, point.steps)
         self._writer.flush()
 
     def close(self) -> None:

@@ -103,6 +103,21 @@ def test_progress_is_on_file_as_tensorboard_events(tmp_path: Path) -> None:
     assert [value for _, value in found["training/entropy"]] == pytest.approx(wanted)
 
 
+def test_figures_that_are_no_numbers_are_no_events(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = loop_of(2, 2, **(SMALL | {"environments": 1}))
+    profiles = people(alone)
+    result = train(alone, World(identity), profiles, profiles.encoder, 1, tmp_path)
+    assert np.isnan([point.low for point in result.curve]).all()  # one journey has no interval
+    found = events(tmp_path / "tensorboard")
+    assert "training/low" not in found
+    assert "training/high" not in found
+    assert [step for step, _ in found["training/reward"]] == [8, 16, 24]
+    assert capfd.readouterr().err == ""
+    assert not [record for record in caplog.records if "NaN" in record.getMessage()]
+
+
 def test_the_entropy_bonus_falls_over_the_training() -> None:
     training = SPEC.training.model_copy(update={"entropy": 0.03, "entropy_end": 0.01})
     made = replace(plan(), training=training)
