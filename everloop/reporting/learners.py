@@ -7,7 +7,7 @@ import math
 from everloop.contracts.evaluation import Estimate
 from everloop.contracts.policy_learning import ComparedPolicy, PolicyComparison
 from everloop.reporting.charts import Forest, forest
-from everloop.reporting.wording import interval
+from everloop.reporting.wording import interval, plural
 
 NAMES = {
     "ppo": "PPO",
@@ -100,6 +100,22 @@ def privacy_cost(comparison: PolicyComparison) -> str:
     return (
         f"A policy learned on the raw log itself would earn {numbers} a decision against {chosen}: {says}. "
         "It is shown for this comparison alone and is never shipped."
+    )
+
+
+def error_split(comparison: PolicyComparison) -> str:
+    """What the error probability of all these intervals is split over."""
+    judged = plural(comparison.best.evaluation.candidates, "candidate")
+    says = (
+        f"The error probability is split over {judged}: every policy that tonight or an earlier night of "
+        "the window compared on these people, report-only ones too."
+    )
+    if not comparison.differences:
+        return says
+    return (
+        f"{says} Half of it pays for the bounds against the baseline, half for the differences between "
+        "any two learners of a night, so that all of these intervals hold at once whichever was chosen; "
+        "what privacy costs is one of those differences."
     )
 
 

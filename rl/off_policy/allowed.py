@@ -48,7 +48,7 @@ def allowed(spec: LoopSpec, episodes: EncodedEpisodes) -> Allowed:
             "Encode the episodes with the loop's encoder.",
         )
     left = rules.unflagged(logged, episodes.context)
-    kept: Bool = ~left.any(axis=1)
+    kept = np.asarray(~left.any(axis=1))
     left[kept] = logged[kept]
     taken = left[np.arange(len(episodes)), episodes.action]
     return Allowed(left, ~taken, kept)

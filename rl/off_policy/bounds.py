@@ -15,6 +15,7 @@ from rl.off_policy.difference import Known, Terms, lower_bound, overshoot, plan,
 from rl.off_policy.estimators import WeightedDecisions
 from rl.off_policy.regression import RewardRegression
 from rl.off_policy.scoring import first_decisions, judged_rows
+from rl.off_policy.shares import bound_share
 
 METHOD = "doubly robust; bounds by betting over people, error {alpha:g} on each side"
 KEPT_SHARE = 0.95
@@ -86,7 +87,7 @@ def prepare(
         epsilon=epsilon,
         allowed=allowed(spec, judged_kept),
         pilot_allowed=allowed(spec, pilot),
-        alpha=spec.thresholds.alpha / candidates,
+        alpha=bound_share(spec.thresholds.alpha, candidates, compared=1),
     )
 
 

@@ -1,10 +1,13 @@
 """Several learners' policies on the same held-out people, and the one that may be shipped.
 
-Every policy's bound of candidate - baseline holds with error alpha / K over all K that were judged, so
-the bounds hold for all of them at once and a choice among them by these bounds needs no further
-correction. The choice is the deployable policy with the best lower bound, the default learner's on exact
-ties. Whether these people can tell it from the others is said beside it and changes nothing: where they
-cannot, either serves as well as far as is known, and the better bound is the likelier to pass the gate.
+The bounds of candidate - baseline of all K policies that were judged, and those of the difference of any
+two that are compared here, hold at once with error alpha: half of it goes to each kind
+(``rl.off_policy.shares``). So a choice among them by these bounds needs no further correction, and the
+differences to the chosen one and what privacy costs hold whichever was chosen.
+
+The choice is the deployable policy with the best lower bound, the default learner's on exact ties.
+Whether these people can tell it from the others is said beside it and changes nothing: where they cannot,
+either serves as well as far as is known, and the better bound is the likelier to pass the gate.
 """
 
 from __future__ import annotations
@@ -51,15 +54,21 @@ def compare(judging: HeldOut, entrants: Sequence[Entrant]) -> PolicyComparison:
             name, or a deployable entrant has a report-only one's weights.
     """
     _check(entrants)
+    # one version under two names is one policy
+    count = len({e.policy.version for e in entrants})
     judged = tuple(
-        ComparedPolicy(e.learner, e.policy.version, e.provenance, judging.evaluate(e.policy))
+        ComparedPolicy(
+            e.learner, e.policy.version, e.provenance, judging.evaluate(e.policy, compared=count)
+        )
         for e in entrants
     )
     of = {e.learner: e.policy for e in entrants}
     best = _best(judged)
     chosen = best.learner if best else DEFAULT_LEARNER
     differences = tuple(
-        judging.between(p.learner, of[chosen], of[p.learner]) for p in judged if p.learner != chosen
+        judging.between(p.learner, of[chosen], of[p.learner], compared=count)
+        for p in judged
+        if p.learner != chosen
     )
     others = {p.learner for p in judged if p.deployable and p.learner != chosen}
     alike = [d for d in differences if d.name in others and not d.low > 0.0]
@@ -69,7 +78,7 @@ def compare(judging: HeldOut, entrants: Sequence[Entrant]) -> PolicyComparison:
         distinguishable=not alike,
         reason=_reason(best, alike, len(others)),
         differences=differences,
-        privacy_cost=_privacy_cost(judging, judged, of, chosen),
+        privacy_cost=_privacy_cost(judging, judged, of, chosen, count),
     )
 
 
@@ -128,7 +137,11 @@ def _told(gain: Estimate) -> str:
 
 
 def _privacy_cost(
-    judging: HeldOut, judged: Sequence[ComparedPolicy], of: dict[str, Policy], chosen: str
+    judging: HeldOut,
+    judged: Sequence[ComparedPolicy],
+    of: dict[str, Policy],
+    chosen: str,
+    compared: int,
 ) -> Estimate | None:
     """Best report-only policy - the chosen one; None where there is none."""
     raw = [p for p in judged if not p.deployable]
@@ -140,4 +153,4 @@ def _privacy_cost(
         return found if math.isfinite(found) else -math.inf
 
     best = max(raw, key=value)
-    return judging.between("privacy cost", of[best.learner], of[chosen])
+    return judging.between("privacy cost", of[best.learner], of[chosen], compared=compared)

@@ -21,6 +21,7 @@ from rl.off_policy.estimators import WeightedDecisions
 from rl.off_policy.groups import group_values
 from rl.off_policy.intervals import clustered_mean
 from rl.off_policy.scoring import Scored, judged_rows, require_encoder, score, training_rows
+from rl.off_policy.shares import bound_share, pair_share
 
 LOGGING_POLICY = "logging policy"
 _INTERVAL = "t interval over people"
@@ -36,6 +37,7 @@ def evaluate(
     candidates: int = 1,
     groups: Mapping[str, NDArray[np.str_]] | None = None,
     exploration_floor: float | None = None,
+    compared: int = 1,
 ) -> PolicyEvaluation:
     """One candidate on the held-out people; see ``HeldOut``, whose arguments these are."""
     judging = HeldOut(
@@ -46,7 +48,7 @@ def evaluate(
         groups=groups,
         exploration_floor=exploration_floor,
     )
-    return judging.evaluate(candidate)
+    return judging.evaluate(candidate, compared=compared)
 
 
 class HeldOut:
@@ -96,8 +98,13 @@ class HeldOut:
         self._setting = None if self._problem else prepare(spec, episodes, floor, candidates)
         self._asked: dict[int, tuple[Policy, Scored, WeightedDecisions]] = {}
 
-    def evaluate(self, candidate: Policy) -> PolicyEvaluation:
+    def evaluate(self, candidate: Policy, *, compared: int = 1) -> PolicyEvaluation:
         """The candidate's values, its difference to the baseline with bounds, overlap and groups.
+
+        Args:
+            candidate: the policy.
+            compared: how many policies, this one included, are compared with one another; the pairs
+                take their part of the error (``rl.off_policy.shares``).
 
         Raises:
             ShouldFixArgument: the candidate reads another encoding.
@@ -113,7 +120,12 @@ class HeldOut:
         own, rival = self._scored(candidate), self._scored(active) if active else None
         worth = estimators.dr(own.decisions)
         baseline = estimators.dr(rival.decisions) if rival else judged.reward
-        difference, problems = self._difference("difference", candidate, active)
+        difference, problems = self._difference(
+            "difference",
+            candidate,
+            active,
+            bound_share(spec.thresholds.alpha, self._candidates, compared),
+        )
         if rival:
             problems += tuple(
                 f"For the active policy: {text}"
@@ -149,8 +161,8 @@ class HeldOut:
             candidates=self._candidates,
         )
 
-    def between(self, name: str, first: Policy, second: Policy) -> Estimate:
-        """V(first) - V(second) with the bounds that a difference to the baseline has.
+    def between(self, name: str, first: Policy, second: Policy, *, compared: int = 2) -> Estimate:
+        """V(first) - V(second) of two among ``compared`` policies, with bounds that hold for every pair.
 
         The same people are asked about both, so it is known far better than either value.
         """
@@ -158,10 +170,11 @@ class HeldOut:
         require_encoder(second, self._episodes)
         if self._setting is None:
             return _empty(name, 1 - self._spec.thresholds.alpha)
-        return self._difference(name, first, second)[0]
+        share = pair_share(self._spec.thresholds.alpha, self._candidates, compared)
+        return self._difference(name, first, second, share)[0]
 
     def _difference(
-        self, name: str, first: Policy, second: Policy | None
+        self, name: str, first: Policy, second: Policy | None, alpha: float
     ) -> tuple[Estimate, tuple[str, ...]]:
         setting = self._setting
         if setting is None:
@@ -173,7 +186,7 @@ class HeldOut:
         against = estimators.dr(minus.decisions) if minus else judged.reward
         return _bounded(
             name,
-            setting,
+            replace(setting, alpha=alpha),
             Sides(*before, pilot.reward, pilot.person),
             Sides(plus.decisions, minus.decisions if minus else None, judged.reward, judged.person),
             worth - against,

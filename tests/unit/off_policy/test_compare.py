@@ -97,8 +97,8 @@ def test_the_default_is_left_where_its_overlap_allows_no_estimate(
     judging = held_out(world)
     judge = judging.evaluate
 
-    def blind(policy: Any) -> Any:
-        found = judge(policy)
+    def blind(policy: Any, **named: Any) -> Any:
+        found = judge(policy, **named)
         if policy.version not in unusable:
             return found
         return replace(found, overlap=replace(found.overlap, problems=("No overlap.",)))
@@ -167,7 +167,8 @@ def test_one_regression_and_one_question_serve_all(
 
 def test_each_is_judged_as_it_would_be_alone(world: Any) -> None:
     found = compare(held_out(world, 2), entrants(world, ppo=world.bad, greedy=world.good))
-    alone = evaluate(world.spec, world.episodes, Renamed(world.good, "greedy"), None, candidates=2)
+    rival = Renamed(world.good, "greedy")
+    alone = evaluate(world.spec, world.episodes, rival, None, candidates=2, compared=2)
     judged = next(p for p in found.policies if p.learner == "greedy").evaluation
     assert judged.difference == alone.difference
     assert judged.estimates == alone.estimates

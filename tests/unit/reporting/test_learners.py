@@ -78,3 +78,9 @@ def test_a_terminal_gets_one_line(comparison: PolicyComparison) -> None:
     line = learners.one_line(comparison)
     assert line.startswith("lin_ts of ppo, greedy, lin_ts, raw_dr; against the baseline +0.071 [")
     assert "\n" not in line
+
+
+def test_the_note_says_what_the_error_pays_for(comparison: PolicyComparison) -> None:
+    assert "half for the differences between any two learners" in learners.error_split(comparison)
+    alone = replace(comparison, differences=())
+    assert learners.error_split(alone).endswith("report-only ones too.")
