@@ -26,8 +26,9 @@ from rl.ppo.start import CARD_FILE, WEIGHTS_FILE, Start, blocks
 ONNX_FILE = "policy.onnx"
 
 _CODE = Path(__file__).parents[1]
-_TRAINED_BY = ("module.py", "belief.py", "constraints/*.py", "environment/*.py", "ppo/*.py")
-"""Another version of these does not continue what this one began."""
+_NOT_TRAINED_BY = ("off_policy", "slates", "tune")
+"""Packages that no training depends on; another version of any other code does not continue what this one
+began."""
 
 _LIMITS = (
     "It was trained against simulated people; what it earns with real ones is estimated by the evaluation "
@@ -40,8 +41,10 @@ _LIMITS = (
 def code_sha256() -> str:
     """SHA-256 of the code that weights depend on."""
     total = hashlib.sha256()
-    for pattern in _TRAINED_BY:
-        for source in sorted(_CODE.glob(pattern)):
+    for source in sorted(_CODE.rglob("*.py")):
+        name = source.relative_to(_CODE)
+        if name.parts[0] not in _NOT_TRAINED_BY:
+            total.update(f"{name.as_posix()}\n".encode())
             total.update(source.read_bytes())
     return total.hexdigest()
 

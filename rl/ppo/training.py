@@ -159,7 +159,7 @@ def _source(
 
 
 def _fingerprint(spec: LoopSpec, plan: Plan, earlier: Start | None) -> str:
-    """SHA-256 of all that the weights depend on, the user model by its release and its answers."""
+    """SHA-256 of all that the weights depend on, the user model by its release and what it expects."""
     profiles, model = plan.source.profiles, plan.source.model
     total = hashlib.sha256()
     for part in (
@@ -174,9 +174,15 @@ def _fingerprint(spec: LoopSpec, plan: Plan, earlier: Start | None) -> str:
         torch.__version__,
     ):
         total.update(f"{part}\n".encode())
-    first = profiles.mask.argmax(axis=1).astype(np.int64)
-    answers = model.expected_reward(profiles.context, first)
-    for array in (profiles.context, profiles.mask, profiles.weight, answers):
+    arrays = [profiles.context, profiles.mask, profiles.weight]
+    if plan.features is not None:
+        arrays.append(plan.features)
+    for position in range(plan.source.actions):
+        action = np.full(len(profiles), position, dtype=np.int64)
+        arrays.append(model.expected_reward(profiles.context, action))
+        arrays.append(model.end_chance(profiles.context, action))
+    for array in arrays:
+        total.update(f"{array.shape} {array.dtype}\n".encode())
         total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
 

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from tensorboardX.proto.event_pb2 import Event  # type: ignore[import-untyped]
 
 from everloop.contracts import documents
-from everloop.contracts.datasets import Float32, Int
+from everloop.contracts.datasets import Float, Float32, Int
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.figures import TrainingPoint
 from everloop.contracts.loop_spec import ExplorationSpec, TrainingSpec
@@ -23,7 +23,7 @@ from everloop.contracts.models import States
 from rl.encoders.catalogue import ActionCatalogue
 from rl.environment import JourneySource
 from rl.policy_card import PolicyCard
-from rl.ppo import Cluster, checkpoint, train
+from rl.ppo import Cluster, checkpoint, finish, train
 from rl.ppo.algorithm import (
     JourneyLearner,
     JourneyPpo,
@@ -32,9 +32,10 @@ from rl.ppo.algorithm import (
     PolicyModule,
     configure,
 )
+from rl.ppo.finish import code_sha256
 from rl.ppo.plan import Plan
 from rl.ppo.session import InProcess
-from rl.ppo.training import DIVERGED_AT, ONNX_FILE
+from rl.ppo.training import DIVERGED_AT, ONNX_FILE, _fingerprint
 from rl.runtime import load_policy
 from tests.learning.worlds import Answer, World, identity, loop_of, never, people
 
@@ -123,6 +124,64 @@ def test_the_entropy_bonus_falls_over_the_training() -> None:
     made = replace(plan(), training=training)
     assert [made.rule_at(i).entropy for i in range(3)] == pytest.approx([0.03, 0.02, 0.01])
     assert made.rule_at(1).clip == training.clip
+
+
+class Graded(World):
+    """A hundredth of ``parameters`` is expected of the second action, .5 of the first."""
+
+    def expected_reward(self, context: Float32, action: Int, slate: Float32 | None = None) -> Float:
+        return np.where(action == 0, 0.5, self.parameters / 100.0)
+
+    def end_chance(self, context: Float32, action: Int) -> Float:
+        return np.full(len(action), 0.5)
+
+
+def test_a_checkpoint_belongs_to_every_answer_and_to_how_actions_are_described() -> None:
+    profiles = people(SPEC)
+
+    def told(model: World, features: Float32 | None = None) -> str:
+        made = replace(plan(), source=JourneySource(model, profiles, 4), features=features)
+        return _fingerprint(SPEC, made, None)
+
+    model = Graded(identity)
+    described = np.array([[0.0], [0.5]], dtype=np.float32)
+    same = told(model)
+    assert same == told(Graded(identity))
+    assert same != told(Graded(identity, parameters=1))  # of no profile's first action
+    assert same != told(model, described)
+    assert told(model, described) != told(model, 2.0 * described)
+
+    class Ending(Graded):
+        def end_chance(self, context: Float32, action: Int) -> Float:
+            return np.where(action == 1, 0.75, 0.5)
+
+    assert same != told(Ending(identity))
+
+
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        ("encoders/context.py", True),
+        ("constraints/limits.py", True),
+        ("environment/journeys.py", True),
+        ("ppo/update.py", True),
+        ("runtime.py", True),
+        ("module.py", True),
+        ("off_policy/evaluate.py", False),
+        ("tune/sweep.py", False),
+        ("slates/scorer.py", False),
+    ],
+)
+def test_weights_depend_on_the_code_that_trains_them(
+    file: str, counts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / file
+    source.parent.mkdir(exist_ok=True)
+    source.write_text("before = True")
+    monkeypatch.setattr(finish, "_CODE", tmp_path)
+    before = code_sha256()
+    source.write_text("after = True")
+    assert (code_sha256() != before) == counts
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
