@@ -12,6 +12,7 @@ from everloop.cli.output import Home, Json, notes, print_json, print_pairs, prin
 from everloop.cli.progress import Spinner, TrainingBar
 
 if TYPE_CHECKING:
+    from everloop.contracts.evaluation import Estimate
     from rl.tune.sweep import SweepResult, TrialRow
 
 train = typer.Typer(
@@ -181,7 +182,8 @@ def tune(
 
     A trial is worth the simulated return of its policy, with the user model's doubt taken off; the real
     holdout is never looked at and no privacy budget is spent. A sweep that was killed goes on. The best
-    trial's policy is exported; put its settings into the loop's file for the graph to use them.
+    of many is optimistic, so its policy is judged again, on people whom no trial met. It is exported; put
+    its settings into the loop's file for the graph to use them.
     """
     from everloop.sdk.policies.tuning import tune_policy
 
@@ -225,6 +227,7 @@ def _show(result: SweepResult) -> None:
     print_table("", ("trial", *names, "steps", "return", "ended"), rows)
     pairs: dict[str, object] = {
         "best": f"{result.best.card.version} in {result.best.card_path.parent}",
+        "judged again": _judged_again(result),
         "with": " ".join(f"--set {k}={v}" for k, v in result.table.trials[0].settings.items()),
         "user model": f"release {result.table.user_model_release}, reused",
         "table": result.path,
@@ -232,9 +235,19 @@ def _show(result: SweepResult) -> None:
     print_pairs(pairs)
 
 
+def _judged_again(result: SweepResult) -> str:
+    return (
+        f"the best of {len(result.table.trials)} trials is optimistic; judged again: "
+        f"{_told(result.judged_again)}, with synthetic people and doubts that no trial met"
+    )
+
+
 def _value(row: TrialRow) -> str:
-    found = row.value
-    return "—" if found is None else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return "—" if row.value is None else _told(row.value)
+
+
+def _told(found: Estimate) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def _short(value: object) -> str:

@@ -32,6 +32,7 @@ from everloop.contracts.simulation import ProfileBatch, UserModel
 from rl.ppo.cluster import connected
 from rl.ppo.result import TrainingResult
 from rl.ppo.training import finish
+from rl.tune.objective import JOURNEYS_AGAIN, doubts_seed, simulated_return
 from rl.tune.space import FROM_THE_START, Dimension, SearchSpace, Value
 from rl.tune.trial import RETURN, PolicyTrial, Task, estimate_of, read_trial
 
@@ -104,14 +105,20 @@ class TrialRow:
 
 @dataclass(frozen=True, slots=True)
 class SweepTable:
-    """Every trial, the best first, and what they were trained on."""
+    """Every trial, the best first, and what they were trained on.
+
+    The best trial's ``value`` is the largest of many noisy figures, so it is optimistic.
+    ``judged_again`` is what the same policy earned with people and doubts that no trial met: the
+    figure to trust, as far as the user model's release can be.
+    """
 
     trials: tuple[TrialRow, ...]
     best: str
+    judged_again: Estimate
     scheduler: str
     user_model_release: str
     profiles_release: str
-    schema_version: int = 1
+    schema_version: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,11 @@ class SweepResult:
     path: Path
     best: TrainingResult
     continued: bool
+
+    @property
+    def judged_again(self) -> Estimate:
+        """The best policy's return with people and doubts that no trial met."""
+        return self.table.judged_again
 
 
 Progress = Callable[[TrialRow], None]
@@ -140,8 +152,9 @@ def sweep(
     """Try settings and export the policy of the best trial.
 
     A trial is worth the simulated return of its policy with held-out synthetic people; the real
-    holdout is never looked at, so any number of trials costs the gate nothing. A sweep that was killed
-    goes on from its trials' last checkpoints; one with other arguments starts anew.
+    holdout is never looked at, so any number of trials costs the gate nothing. The best of many is
+    optimistic, so its policy is judged once more, on people and doubts that no trial met. A sweep that
+    was killed goes on from its trials' last checkpoints; one with other arguments starts anew.
 
     Args:
         spec: the loop.
@@ -190,15 +203,17 @@ def sweep(
             "Try one setting with everloop train policy.",
         )
     best_row, best_result = rows[0]
+    best, again = _export(task, best_result, folder / BEST_FOLDER)
     table = SweepTable(
         trials=tuple(row for row, _ in rows),
         best=best_row.trial,
+        judged_again=again,
         scheduler=plan.scheduler,
         user_model_release=model.release_id,
         profiles_release=profiles.release_id,
     )
     path = documents.write(table, folder / TABLE_FILE)
-    return SweepResult(table, path, _export(task, best_result, folder / BEST_FOLDER), continued)
+    return SweepResult(table, path, best, continued)
 
 
 def _tuner(trainable: Any, task: Task, plan: SweepPlan, state: Path) -> tune.Tuner:
@@ -292,8 +307,8 @@ def _worth(row: TrialRow) -> float:
     return -math.inf if row.value is None else row.value.value
 
 
-def _export(task: Task, result: Result, folder: Path) -> TrainingResult:
-    """The best trial's policy, from its last checkpoint."""
+def _export(task: Task, result: Result, folder: Path) -> tuple[TrainingResult, Estimate]:
+    """The best trial's policy, from its last checkpoint, and what it earns when judged again."""
     if result.checkpoint is None:
         raise ShouldRestoreArtefact(
             f"The best trial left no checkpoint in {result.path}.", "Run the sweep with --fresh."
@@ -301,8 +316,14 @@ def _export(task: Task, result: Result, folder: Path) -> TrainingResult:
     with result.checkpoint.as_directory() as place:
         record, state = read_trial(Path(place), task.fingerprint)
     spec, plan = task.plan(dict(result.config or {}))
+    network = plan.network()
+    network.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in state.weights.items()})
+    again = simulated_return(
+        network, task.judge_again(), doubts_seed(task.seed, True), JOURNEYS_AGAIN
+    )
     folder.mkdir(parents=True, exist_ok=True)
-    return finish(spec, plan, state, record.curve, record.propensity_error, folder, resumed_from=0)
+    made = finish(spec, plan, state, record.curve, record.propensity_error, folder, resumed_from=0)
+    return made, again
 
 
 def _fingerprint(spec: LoopSpec, model: UserModel, profiles: ProfileBatch, plan: SweepPlan) -> str:

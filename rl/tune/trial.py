@@ -25,7 +25,7 @@ from rl.ppo.head_start import head_start
 from rl.ppo.plan import Plan
 from rl.ppo.session import InProcess
 from rl.ppo.training import plan_of, point_of
-from rl.tune.objective import divided, simulated_return
+from rl.tune.objective import divided, doubts_seed, simulated_return
 from rl.tune.space import Value, applied
 
 REPORTS = 10
@@ -41,7 +41,7 @@ class Task:
     Attributes:
         spec: the loop; a trial's settings take the place of its own.
         model: the private user model.
-        profiles: the synthetic people, divided into those trained on and those judged on.
+        profiles: the synthetic people, see ``rl.tune.objective.divided``.
         seed: of every trial's weights, sampling and evaluation, so that trials differ by settings.
         fingerprint: of the sweep; a checkpoint of another one is not continued.
     """
@@ -60,13 +60,19 @@ class Task:
     def plan(self, settings: Mapping[str, Value]) -> tuple[LoopSpec, Plan]:
         """A trial's specification, and its training on the people who are not judged on."""
         spec = applied(self.spec, settings)
-        people = divided(self.profiles, self.seed)[0]
+        people = divided(self.profiles, self.seed).trained_on
         return spec, plan_of(spec, self.model, people, people.encoder, self.seed)
 
     def judge(self) -> JourneySource:
-        """The held-out people, answering as the sweep's own specification says."""
-        people = divided(self.profiles, self.seed)[1]
-        return plan_of(self.spec, self.model, people, people.encoder, self.seed).source
+        """The held-out people, answering as the sweep's own specification says, with doubts of theirs."""
+        return self._judging(divided(self.profiles, self.seed).judged_on, doubts_seed(self.seed))
+
+    def judge_again(self) -> JourneySource:
+        """People and doubts that neither trained nor judged any trial."""
+        return self._judging(divided(self.profiles, self.seed).kept, doubts_seed(self.seed, True))
+
+    def _judging(self, people: ProfileBatch, seed: int) -> JourneySource:
+        return plan_of(self.spec, self.model, people, people.encoder, seed).source
 
 
 class PolicyTrial(tune.Trainable):

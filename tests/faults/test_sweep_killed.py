@@ -14,6 +14,7 @@ from everloop.contracts.documents import read
 from rl.policy_card import PolicyCard
 from rl.runtime import load_policy
 from rl.tune import parse_space
+from rl.tune.objective import JOURNEYS_AGAIN
 from rl.tune.sweep import SweepPlan, SweepResult, SweepTable, TrialRow, sweep
 from tests.learning.worlds import World, identity, loop_of, people
 
@@ -73,6 +74,10 @@ def test_a_killed_population_goes_on(tmp_path: Path) -> None:
     for row in table.trials:
         assert 1e-4 <= float(row.settings["training.learning_rate"]) <= 1e-2
         assert row.settings["training.epochs"] in {1, 2, 3, 4}
+    assert result.judged_again.n == JOURNEYS_AGAIN
+    best = table.trials[0].value
+    assert best is not None
+    assert result.judged_again.value == pytest.approx(best.value, abs=best.high - best.low)
     card = read(PolicyCard, folder / "best" / "policy.json")
     assert card.user_model_release == table.user_model_release == "world"
     assert load_policy(folder / "best" / "policy.onnx", card.onnx_sha256).version == card.version

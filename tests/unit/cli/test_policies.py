@@ -7,6 +7,7 @@ import shutil
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,14 +21,17 @@ from everloop.contracts.errors import (
     ShouldFixLoopSpec,
     ShouldRetryLater,
 )
+from everloop.contracts.evaluation import Estimate
 from everloop.contracts.figures import TrainingPoint
 from everloop.contracts.models import RunRecord
 from everloop.loops import load
 from everloop.loops.sections import split
 from everloop.sdk import train_policy
+from everloop.sdk.policies import tuning
 from everloop.wiring import open_workspace
 from rl.policy_card import PolicyCard
 from rl.runtime import load_policy
+from rl.tune.sweep import SweepResult, SweepTable, TrialRow
 from tests.log_records import DAY
 from tests.made_releases import release_people
 from tests.two_tenants import LOOP
@@ -191,6 +195,30 @@ def test_a_search_that_cannot_be_made_starts_no_cluster(
 ) -> None:
     with pytest.raises(ShouldFixArgument, match=said):
         command("tune", "--from", RUN, *words)
+
+
+def test_a_search_tells_what_its_best_earned_when_judged_again(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worth(value: float, n: int) -> Estimate:
+        return Estimate("simulated return", value, value - 0.1, value + 0.1, 0.95, n, n, "")
+
+    rows = tuple(
+        TrialRow(name, {"training.clip": clip}, 3, 192, worth(value, 512), "finished")
+        for name, clip, value in (("b", 0.1, 0.75), ("a", 0.3, 0.5))
+    )
+    table = SweepTable(rows, "b", worth(0.625, 4096), "asha", "model-1", "people-1")
+    best = SimpleNamespace(
+        card=SimpleNamespace(version="coach-0"), card_path=folder / "policy.json"
+    )
+    found = SweepResult(table, folder / "trials.json", best, False)  # type: ignore[arg-type]
+    monkeypatch.setattr(tuning, "tune_policy", lambda *_, **__: found)
+    words = ("tune", "--from", RUN, "--space", "training.clip=uniform(0.1,0.3)")
+    command(*words)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "the best of 2 trials is optimistic; judged again: 0.625 [0.525, 0.725]" in told
+    command(*words, "--json")
+    assert json.loads(capsys.readouterr().out)["judged_again"]["value"] == 0.625
 
 
 def test_an_iteration_is_a_line() -> None:
