@@ -106,7 +106,8 @@ class JourneyBatch:
 
         Raises:
             ShouldFixArgument: an action that is not valid for its person, or no ``reset`` before.
-            ShouldRestoreArtefact: the user model answered NaN, infinity or a value out of range.
+            ShouldRestoreArtefact: the user model answered NaN, infinity, a value out of range or an array
+                of another shape.
         """
         if self._rng is None:
             raise ShouldFixArgument("Journeys have not started.", "Call reset first.")
@@ -168,18 +169,29 @@ class JourneyBatch:
         )
 
     def _check(self, responses: Responses) -> None:
+        self._require_shapes(responses)
         reward, context, ended = responses.reward, responses.context, responses.ended
-        if not (len(reward) == len(ended) == self.size and context.shape == self._context.shape):
-            raise self._broken(
-                f"{len(reward)} rewards, {len(ended)} ends and contexts {context.shape} for "
-                f"{self.size} people"
-            )
         if not bounded(reward):
             raise self._broken("a reward that is not a number within [-1, 1]")
         if not bounded(context):
             raise self._broken("a context that is not a number within [-1, 1]")
         if ended.dtype != np.bool_:
             raise self._broken("an end that is neither true nor false")
+
+    def _require_shapes(self, responses: Responses) -> None:
+        one, signals = (self.size,), responses.signals.shape
+        if len(signals) != 2 or signals[0] != self.size:
+            raise self._broken(f"signals of shape {signals}, not ({self.size}, any)")
+        shapes = [
+            ("rewards", responses.reward.shape, one),
+            ("contexts", responses.context.shape, self._context.shape),
+            ("ends", responses.ended.shape, one),
+        ]
+        if responses.present is not None:
+            shapes.append(("evidence", responses.present.shape, signals))
+        for what, found, wanted in shapes:
+            if found != wanted:
+                raise self._broken(f"{what} of shape {found}, not {wanted}")
 
     def _broken(self, answer: str) -> ShouldRestoreArtefact:
         return ShouldRestoreArtefact(

@@ -157,9 +157,14 @@ def test_profiles_that_cannot_be_played_are_refused(changes: dict[str, Any], pro
     ("changes", "problem"),
     [
         ({"ended": np.zeros(3)}, "an end that is neither true nor false"),
-        ({"ended": np.zeros(2, dtype=np.bool_)}, "3 rewards, 2 ends"),
-        ({"reward": np.zeros(1)}, "1 rewards, 3 ends"),
-        ({"context": np.zeros((3, 3), np.float32)}, r"contexts \(3, 3\) for 3 people"),
+        ({"ended": np.zeros(2, dtype=np.bool_)}, r"ends of shape \(2,\), not \(3,\)"),
+        ({"ended": np.zeros((3, 1), dtype=np.bool_)}, r"ends of shape \(3, 1\), not \(3,\)"),
+        ({"reward": np.zeros(1)}, r"rewards of shape \(1,\), not \(3,\)"),
+        ({"reward": np.zeros((3, 1))}, r"rewards of shape \(3, 1\), not \(3,\)"),
+        ({"reward": np.float64(0.5)}, r"rewards of shape \(\), not \(3,\)"),
+        ({"signals": np.zeros(3)}, r"signals of shape \(3,\), not \(3, any\)"),
+        ({"present": np.ones((3, 2), np.bool_)}, r"evidence of shape \(3, 2\), not \(3, 1\)"),
+        ({"context": np.zeros((3, 3), np.float32)}, r"contexts of shape \(3, 3\), not \(3, 4\)"),
     ],
 )
 def test_a_user_model_that_answers_for_others_is_named(
