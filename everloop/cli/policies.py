@@ -61,7 +61,10 @@ Address = Annotated[
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume/--fresh", help="Go on where the same command was interrupted."),
+    typer.Option(
+        "--resume/--fresh",
+        help="Go on where the same command was interrupted, or replace what is in the folder.",
+    ),
 ]
 
 

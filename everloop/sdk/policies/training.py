@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from everloop.contracts.documents import sha256_of
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.figures import TrainingPoint
 from everloop.contracts.policy_learning import LearningTask
 from everloop.contracts.synthetic_jobs import UsedRelease
+from everloop.sdk.policies.folder import Question, held
 from everloop.sdk.policies.source import LearningSource, learning_source
 from everloop.wiring import open_workspace
 
@@ -19,6 +21,9 @@ LEARNERS = ("ppo", "greedy", "lin_ts", "lin_ucb")
 FOLDER = "policies"
 """Within the workspace: a folder for each policy that was trained outside the graph."""
 CHECKPOINT = "checkpoint.json"
+CARD = "policy.json"
+RESULTS = (CARD, "policy.onnx", "policy.safetensors", CHECKPOINT, "tensorboard")
+"""What a training leaves in its folder."""
 
 Progress = Callable[[TrainingPoint, int], None]
 """Called after every iteration with its point of the learning curve and the iterations in all."""
@@ -78,12 +83,15 @@ def train_policy(
         runners, learners: remote workers on Ray (PPO alone); none of either trains in this process.
         address: ``host:port`` of a running Ray cluster; by default one is started here if needed.
         out: folder for the policy; by default one in the workspace, named by all that it depends on.
-        fresh: forget an interrupted training's checkpoints in ``out``.
+        fresh: forget an interrupted training's checkpoints in ``out``, and replace what another training
+            has left there.
         home: the workspace.
         progress: hears of every iteration of PPO.
 
     Raises:
         ShouldFixArgument, ShouldFixLoopSpec, ShouldCollectMoreData: nothing was started.
+        ShouldWaitForWorker: another process trains in this folder.
+        ShouldResolveConflict: the folder holds what another training made.
         ShouldProvideKey, ShouldRetryLater: the cluster is not there, or does not let us in.
     """
     if learner not in LEARNERS:
@@ -103,12 +111,19 @@ def train_policy(
         if out
         else workspace.home / FOLDER / _name(source, learner, begun, runners, learners)
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    if fresh:
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-    if learner == "ppo":
-        return _with_ppo(source, begun, folder, (runners, learners, address), progress)
-    return _with(learner, source, begun, folder)
+    if begun is not None and begun.resolve() == folder.resolve():
+        raise ShouldFixArgument(
+            f"The policy to start from and the one to write are both in {folder}.",
+            "Give another --out.",
+        )
+    told = f"{learner} for {source.spec.name} on {source.name}"
+    question = Question(_digest(source, learner, begun, runners, learners), told)
+    with held(folder, question, RESULTS, fresh):
+        if fresh:
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+        if learner == "ppo":
+            return _with_ppo(source, begun, folder, (runners, learners, address), progress)
+        return _with(learner, source, begun, folder)
 
 
 def _with_ppo(
@@ -182,7 +197,15 @@ def _name(
     source: LearningSource, learner: str, start: Path | None, runners: int, learners: int
 ) -> str:
     """The same question is the same folder, so that it continues."""
+    digest = _digest(source, learner, start, runners, learners)
+    return f"{source.spec.name}-{learner}-{digest[:12]}"
+
+
+def _digest(
+    source: LearningSource, learner: str, start: Path | None, runners: int, learners: int
+) -> str:
+    """SHA-256 of all that the policy depends on, but for the code."""
     ids = [used.release_id for used in source.releases]
-    asked = (source.spec.checksum, *ids, str(start), str(runners), str(learners))
-    digest = hashlib.sha256("\0".join(asked).encode()).hexdigest()[:12]
-    return f"{source.spec.name}-{learner}-{digest}"
+    begun = "" if start is None or not (start / CARD).exists() else sha256_of(start / CARD)
+    asked = (source.spec.checksum, *ids, str(start), begun, str(runners), str(learners), learner)
+    return hashlib.sha256("\0".join(asked).encode()).hexdigest()

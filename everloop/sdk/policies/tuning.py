@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from everloop.sdk.policies.folder import Question, held
 from everloop.sdk.policies.source import learning_source
 from everloop.wiring import open_workspace
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 FOLDER = "tuning"
 """Within the workspace: a folder for each loop, user model and search space."""
+
+RESULTS = ("trials.json", "best")
+"""What a finished search leaves in its folder; trials in progress have a folder for each search."""
 
 Progress = Callable[["TrialRow"], None]
 
@@ -46,12 +50,14 @@ def tune_policy(
         trials, scheduler, cpus, seed: see ``rl.tune.sweep.SweepPlan``.
         address: ``host:port`` of a running Ray cluster whose nodes share the folder.
         out: folder for the sweep; by default one in the workspace.
-        fresh: begin anew even if this sweep was begun before.
+        fresh: begin anew even if this sweep was begun before, and replace what another one has left.
         home: the workspace.
         progress: hears of every report of a trial.
 
     Raises:
         ShouldFixArgument, ShouldFixLoopSpec, ShouldCollectMoreData: nothing was started.
+        ShouldWaitForWorker: another process searches in this folder.
+        ShouldResolveConflict: the folder holds what another search found.
         ShouldProvideKey, ShouldRetryLater: the cluster is not there, or does not let us in.
     """
     from rl.tune.space import parse_space
@@ -60,7 +66,12 @@ def tune_policy(
     workspace = open_workspace(home)
     source = learning_source(workspace, named, loop, settings)
     plan = SweepPlan(parse_space(space, source.spec), trials, scheduler, cpus, seed)
-    asked = (source.spec.checksum, source.model.release_id, scheduler, str(seed), *sorted(space))
-    digest = hashlib.sha256("\0".join(asked).encode()).hexdigest()[:12]
-    folder = Path(out) if out else workspace.home / FOLDER / f"{source.spec.name}-{digest}"
-    return sweep(source.spec, source.model, source.profiles, plan, folder, address, fresh, progress)
+    ids = [used.release_id for used in source.releases]
+    asked = (source.spec.checksum, *ids, scheduler, str(trials), str(seed), *sorted(space))
+    digest = hashlib.sha256("\0".join(asked).encode()).hexdigest()
+    folder = Path(out) if out else workspace.home / FOLDER / f"{source.spec.name}-{digest[:12]}"
+    told = f"a search of {trials} trials for {source.spec.name} on {source.name}"
+    with held(folder, Question(digest, told), RESULTS, fresh):
+        return sweep(
+            source.spec, source.model, source.profiles, plan, folder, address, fresh, progress
+        )

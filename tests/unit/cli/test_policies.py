@@ -19,6 +19,7 @@ from everloop.contracts.errors import (
     ShouldCollectMoreData,
     ShouldFixArgument,
     ShouldFixLoopSpec,
+    ShouldResolveConflict,
     ShouldRetryLater,
 )
 from everloop.contracts.evaluation import Estimate
@@ -143,6 +144,29 @@ def test_a_cheap_learner_learns_from_the_same_releases(
     command("train", "policy", "--from", RUN, *SET, "--learner", "greedy", "--out", "greedy")
     assert "greedy" in capsys.readouterr().out
     assert load_policy(folder / "greedy" / "policy.onnx").loop == "coach"
+
+
+def test_a_policy_of_another_training_is_not_overwritten(folder: Path) -> None:
+    words = ("train", "policy", "--from", RUN, *SET, "--out", "made", "--learner")
+    command(*words, "greedy")
+    first = read(PolicyCard, folder / "made" / "policy.json")
+    command(*words, "greedy")
+    with pytest.raises(ShouldResolveConflict, match=r"of something else \(greedy for coach"):
+        command(*words, "lin_ucb")
+    assert read(PolicyCard, folder / "made" / "policy.json") == first
+    with pytest.raises(ShouldFixArgument, match="are both in made"):
+        command(*words, "ppo", "--start", "made", "--fresh")
+    command(*words, "lin_ucb", "--fresh")
+    assert read(PolicyCard, folder / "made" / "policy.json").learner == "lin_ucb"
+
+
+def test_a_search_does_not_overwrite_another_ones_table(folder: Path) -> None:
+    (folder / "searched").mkdir()
+    (folder / "searched" / "trials.json").write_text("theirs")
+    words = ("--space", "training.clip=uniform(0.1,0.3)", "--out", "searched")
+    with pytest.raises(ShouldResolveConflict, match=r"holds trials\.json of something else"):
+        command("tune", "--from", RUN, *SET, *words)
+    assert (folder / "searched" / "trials.json").read_text() == "theirs"
 
 
 @pytest.mark.parametrize(
