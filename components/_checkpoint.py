@@ -122,6 +122,13 @@ def _figures(found: PolicyEvaluation, card: PolicyCard) -> dict[str, float]:
             f"{estimate.name}_low": estimate.low,
             f"{estimate.name}_high": estimate.high,
         }
+    for rate in found.rates:
+        figures |= {
+            rate.name: rate.value,
+            f"{rate.name}_low": rate.low,
+            f"{rate.name}_high": rate.high,
+            f"{rate.name}_n": float(rate.n),
+        }
     return figures
 
 

@@ -94,6 +94,10 @@ class PolicyEvaluation:
     they were not counted."""
     candidates: int = 1
     """Candidates that were judged on these held-out people, over which the error is split."""
+    rates: tuple[Estimate, ...] = ()
+    """Shares of what the candidate would do that are received in some way, such as
+    ``intervention_acceptance``; their ``n`` is the effective size of the weighted rows. Empty where
+    the candidate does nothing of the kind or the log holds none."""
 
 
 class Decision(StrEnum):

@@ -115,7 +115,25 @@ def _policy_rows(found: RunEvidence) -> tuple[ModelRow, ...]:
     kind = ActionKind.INTERVENTION
     about = {m.name for m in found.spec.success_metrics if m.action_kind is kind}
     served = [f for f in found.success if f.name in about and f.name.endswith(_OUTCOMES)]
+    if found.evaluation is not None:
+        figures = {figure.name: figure for figure in found.success}
+        rows += [_rate_row(rate, figures.get(rate.name)) for rate in found.evaluation.rates]
     return (*rows, *map(_served_row, served))
+
+
+def _rate_row(rate: Estimate, served: SuccessFigure | None) -> ModelRow:
+    """The candidate's own rate, beside what is asked of it and what the product in use has."""
+    beside = ""
+    if served is not None:
+        asked = "below" if served.lower_is_better else "at least"
+        current = NOT_MEASURED if served.current is None else interval(served.current)
+        beside = f"asked for: {asked} {percent(served.target)}; as served: {current}"
+    return ModelRow(
+        f"{words(rate.name)}, candidate's estimate",
+        interval(rate),
+        f"effective n = {rate.n:,} from {rate.clusters:,} people",
+        beside,
+    )
 
 
 def _excluded(overlap: OverlapDiagnostics) -> list[ModelRow]:

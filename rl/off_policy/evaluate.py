@@ -20,6 +20,7 @@ from rl.off_policy.bounds import METHOD, Judgement, Sides, bounds_of_difference,
 from rl.off_policy.estimators import WeightedDecisions
 from rl.off_policy.groups import group_values
 from rl.off_policy.intervals import clustered_mean
+from rl.off_policy.rates import intervention_rates
 from rl.off_policy.scoring import Scored, judged_rows, require_encoder, score, training_rows
 from rl.off_policy.shares import bound_share, pair_share
 
@@ -159,6 +160,7 @@ class HeldOut:
             positive_rewards=int((judged.reward > 0).sum()),
             held_out=int(judged_rows(self._episodes).sum()),
             candidates=self._candidates,
+            rates=intervention_rates(spec, judged, own.decisions.weight),
         )
 
     def between(self, name: str, first: Policy, second: Policy, *, compared: int = 2) -> Estimate:
