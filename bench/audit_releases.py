@@ -144,7 +144,7 @@ class KnownModel:
 
     def respond(
         self,
-        resting: Float32,  # noqa: ARG002
+        resting: Float32,
         context: Float32,
         action: Int,
         rng: np.random.Generator,

@@ -106,7 +106,8 @@ class PolicyComparison:
     ``chosen``: the deployable learner with the best lower bound of candidate - baseline; the default one on
     exact ties and where no policy's overlap allows an estimate. ``reason`` says why, in a sentence.
     ``distinguishable``: whether the chosen one is better than every other deployable one, by the interval
-    of their difference; it does not change the choice. ``differences``: chosen - each other learner, by the other's name.
+    of their difference; it does not change the choice. ``differences``: chosen - each other learner, by
+    the other's name.
     ``privacy_cost``: what the best report-only policy would earn more than the chosen one.
     """
 
