@@ -109,29 +109,26 @@ class BelievedUserModel:
         """Members answer ``ROWS`` decisions at a time, drawn at random; then the penalty is taken off.
 
         Raises:
-            ShouldRestoreArtefact: a member, or the standard error, is not a number.
+            ShouldRestoreArtefact: a member answered what is not a number or rewards of another shape, or
+                ``doubt`` refuses a standard error.
         """
         parts = []
         for start in range(0, len(action), ROWS):
             rows = slice(start, start + ROWS)
             which = int(rng.integers(len(self._answering)))
             part = self._answering[which].respond(resting[rows], context[rows], action[rows], rng)
+            one_each(part.reward, len(action[rows]), self.release_id, "rewards")
             self._require_numbers(part, which)
             parts.append(part)
         whole = parts[0] if len(parts) == 1 else _together(parts)
         return replace(whole, reward=self._lowered(whole.reward, context, action))
 
     def _lowered(self, reward: Float, context: Float32, action: Int) -> Float:
+        one_each(reward, len(action), self.release_id, "rewards")
         if self.pessimism == 0.0:
             return reward
-        doubt = self.model.reward_standard_error(context, action, reference=self.reference)
-        if not (doubt <= BROKEN).all():
-            raise ShouldRestoreArtefact(
-                f"User model {self.release_id} says that an expected reward may be off by "
-                f"{float(doubt.max()):g}, which is no standard error of a reward within [-1, 1].",
-                "Fit the user model again.",
-            )
-        return np.clip(reward - self.pessimism * np.minimum(doubt, WIDEST), -1.0, 1.0)
+        errors = doubt(self.model, context, action, self.reference)
+        return np.clip(reward - self.pessimism * errors, -1.0, 1.0)
 
     def _require_numbers(self, part: Responses, which: int) -> None:
         if np.isfinite(part.reward).all() and np.isfinite(part.context).all():
@@ -139,6 +136,45 @@ class BelievedUserModel:
         who = f"Member {which} of user model" if self.members else "User model"
         raise ShouldRestoreArtefact(
             f"{who} {self.release_id} answered what is not a number.", "Fit the user model again."
+        )
+
+
+def doubt(model: UncertainUserModel, context: Float32, action: Int, reference: int | None) -> Float:
+    """(n,) how far what is expected of (n,) actions may be off: standard errors within [0, ``WIDEST``].
+
+    Whoever takes doubts off rewards takes these: simulators, the head start and other learners.
+
+    Args:
+        model: who says so.
+        context, action: (n, d) states and (n,) positions in the catalogue.
+        reference: position of the action that others must earn more than; ``None``: none.
+
+    Raises:
+        ShouldRestoreArtefact: a standard error is negative, not a number or beyond ``BROKEN``, or there is
+            not one for each action.
+    """
+    errors = model.reward_standard_error(context, action, reference=reference)
+    one_each(errors, len(action), model.release_id, "standard errors")
+    known = (errors >= 0.0) & (errors <= BROKEN)
+    if not known.all():
+        raise ShouldRestoreArtefact(
+            f"User model {model.release_id} says that an expected reward may be off by "
+            f"{float(errors[~known][0]):g}, which is no standard error of a reward within [-1, 1].",
+            "Fit the user model again.",
+        )
+    return np.minimum(errors, WIDEST)
+
+
+def one_each(answers: Float, count: int, release_id: str, what: str) -> None:
+    """Refuse what is not one answer for each of ``count`` decisions.
+
+    Raises:
+        ShouldRestoreArtefact: naming the shape.
+    """
+    if answers.shape != (count,):
+        raise ShouldRestoreArtefact(
+            f"User model {release_id} answered {what} of shape {answers.shape}, not ({count},).",
+            "Fit the user model again.",
         )
 
 

@@ -12,7 +12,7 @@ from everloop.contracts.datasets import Bool, Float, Float32, Int
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.policy_learning import LearningTask
 from everloop.contracts.simulation import UncertainUserModel
-from rl.belief import believed, doing_nothing, knows_its_error
+from rl.belief import believed, doing_nothing, doubt, knows_its_error, one_each
 from rl.encoders.context import layout
 from rl.environment.journeys import JourneyBatch, JourneySource
 
@@ -118,7 +118,9 @@ def cautious(task: LearningTask, context: Float32, action: Int) -> Float:
     parts = []
     for start in range(0, len(context), _ROWS):
         rows = slice(start, start + _ROWS)
-        parts.append(np.asarray(task.model.expected_reward(context[rows], action[rows])))
+        part = task.model.expected_reward(context[rows], action[rows])
+        one_each(part, len(action[rows]), task.model.release_id, "rewards")
+        parts.append(part)
     expected = np.concatenate([np.zeros(0), *parts])
     if not (np.abs(expected) <= 1.0 + _ROUNDING).all():
         raise ShouldRestoreArtefact(
@@ -126,28 +128,21 @@ def cautious(task: LearningTask, context: Float32, action: Int) -> Float:
             "[-1, 1].",
             "Fit the user model again.",
         )
-    return np.clip(expected - doubt(task, context, action), -1.0, 1.0)
+    return np.clip(expected - penalty(task, context, action), -1.0, 1.0)
 
 
-def doubt(task: LearningTask, context: Float32, action: Int) -> Float:
+def penalty(task: LearningTask, context: Float32, action: Int) -> Float:
     """(n,) what ``training.pessimism`` takes off a reward; 0 where the user model knows no doubt.
 
     Raises:
-        ShouldRestoreArtefact: the user model answered NaN or a negative standard error.
+        ShouldRestoreArtefact: a standard error that ``rl.belief.doubt`` refuses.
     """
     pessimism = task.spec.training.pessimism
     if pessimism == 0.0 or not knows_its_error(task.model):
         return np.zeros(len(action))
-    error = cast("UncertainUserModel", task.model).reward_standard_error
-    reference = doing_nothing(task.spec)
+    model, reference = cast("UncertainUserModel", task.model), doing_nothing(task.spec)
     parts = [
-        np.asarray(error(context[rows], action[rows], reference=reference))
+        doubt(model, context[rows], action[rows], reference)
         for rows in (slice(start, start + _ROWS) for start in range(0, len(context), _ROWS))
     ]
-    errors = np.concatenate([np.zeros(0), *parts])
-    if not (np.isfinite(errors) & (errors >= 0.0)).all():
-        raise ShouldRestoreArtefact(
-            f"User model {task.model.release_id} answered a standard error that is no number >= 0.",
-            "Fit the user model again.",
-        )
-    return pessimism * errors
+    return pessimism * np.concatenate([np.zeros(0), *parts])

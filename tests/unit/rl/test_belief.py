@@ -13,7 +13,7 @@ from everloop.contracts.datasets import Float, Float32, Int
 from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.loop_spec import ActionSpec, LoopSpec
 from everloop.contracts.simulation import Responses
-from rl.belief import ROWS, BelievedUserModel, believed, doing_nothing, knows_its_error
+from rl.belief import ROWS, BelievedUserModel, believed, doing_nothing, doubt, knows_its_error
 from tests.learning.worlds import World, identity, loop_of
 
 CONTEXT = np.zeros((2 * ROWS, 3), dtype=np.float32)
@@ -167,6 +167,44 @@ def test_a_standard_error_beyond_all_doubt_is_refused() -> None:
     model = BelievedUserModel(Constant(error=3e11), (), 0.5)
     with pytest.raises(ShouldRestoreArtefact, match=r"may be off by 3e\+11"):
         model.cautious_reward(CONTEXT, ACTION)
+
+
+@pytest.mark.parametrize("error", [-0.01, 101.0, float("nan"), float("inf")])
+def test_what_is_no_standard_error_is_no_doubt(error: float) -> None:
+    with pytest.raises(
+        ShouldRestoreArtefact, match=f"User model release .* off by {error:g}, which"
+    ):
+        doubt(Constant(error=error), CONTEXT, ACTION, None)
+
+
+def test_a_doubt_is_a_standard_error_up_to_the_widest_there_is() -> None:
+    action = np.array([0, 1, 4, 99])
+    found = doubt(Constant(error=0.4), CONTEXT[:4], action, None)
+    np.testing.assert_allclose(found, [0.4, 0.8, 1.0, 1.0])
+    np.testing.assert_allclose(doubt(Constant(error=0.4), CONTEXT[:1], action[:1], 0), [0.0])
+
+
+@dataclass(frozen=True)
+class Column(Constant):
+    """Rewards as a column, (n, 1)."""
+
+    def expected_reward(self, context: Float32, action: Int, slate: Any = None) -> Float:
+        return np.full((len(action), 1), self.value)
+
+    def respond(
+        self, resting: Float32, context: Float32, action: Int, rng: np.random.Generator
+    ) -> Responses:
+        whole = Constant.respond(self, resting, context, action, rng)
+        return replace(whole, reward=whole.reward[:, None])
+
+
+def test_a_reward_of_another_shape_is_named() -> None:
+    model = BelievedUserModel(Column(), (), 1.0)
+    wanted = r"User model release answered rewards of shape \(4, 1\), not \(4,\)"
+    with pytest.raises(ShouldRestoreArtefact, match=wanted):
+        model.cautious_reward(CONTEXT[:4], ACTION[:4])
+    with pytest.raises(ShouldRestoreArtefact, match=wanted):
+        model.respond(CONTEXT[:4], CONTEXT[:4], ACTION[:4], np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("broken", ["member", "error"])
