@@ -21,7 +21,7 @@ import torch
 from everloop.contracts.datasets import Float, Float32, Int
 from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.simulation import UserModel
-from rl.belief import BelievedUserModel
+from rl.belief import BelievedUserModel, one_each
 from rl.environment.journeys import JourneyBatch
 from rl.module import PolicyNetwork
 from rl.ppo.checkpoint import Array
@@ -48,7 +48,7 @@ def head_start(plan: Plan, weights: Mapping[str, Array] | None = None) -> dict[s
         weights: to start from; ``None``: the plan's own initial ones.
 
     Raises:
-        ShouldRestoreArtefact: the user model answered NaN.
+        ShouldRestoreArtefact: the user model answered NaN or an array of another shape.
     """
     network = plan.network()
     if weights is not None:
@@ -84,7 +84,9 @@ def best_single_decisions(model: UserModel, states: Float32, width: int) -> Floa
         if len(rows):
             chosen: Int = np.full(len(rows), action, dtype=np.int64)
             ask = believed or model.expected_reward
-            value[rows, action] = ask(context[rows], chosen)
+            expected = ask(context[rows], chosen)
+            one_each(expected, len(rows), model.release_id, "rewards")
+            value[rows, action] = expected
     if np.isnan(value).any():
         raise ShouldRestoreArtefact(
             f"User model {model.release_id} expects a reward that is not a number.",

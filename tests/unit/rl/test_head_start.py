@@ -25,7 +25,7 @@ from rl.ppo.schedule import stream
 from rl.ppo.start import Start
 from rl.ppo.training import plan_of
 from tests.learning.worlds import World, identity, loop_of, people
-from tests.unit.rl.test_belief import AlikeDoubt, Constant
+from tests.unit.rl.test_belief import AlikeDoubt, Column, Constant
 
 SMALL = {"iterations": 1, "environments": 8, "rollout_length": 8, "hidden": 8, "epochs": 1}
 SPEC = loop_of(2, 2, **SMALL)
@@ -52,6 +52,14 @@ def test_targets_by_hand() -> None:
     np.testing.assert_allclose(found, [[share, 1 - share], [1, 0]], atol=1e-5)
     with pytest.raises(ShouldRestoreArtefact, match="expects a reward that is not a number"):
         best_single_decisions(Constant(value=float("nan")), states, 1)
+
+
+def test_an_expected_reward_of_another_shape_is_named() -> None:
+    states = np.array([[0.0, 1, 1], [0.0, 1, 0]], dtype=np.float32)
+    with pytest.raises(
+        ShouldRestoreArtefact, match=r"answered rewards of shape \(2, 1\), not \(2,\)"
+    ):
+        best_single_decisions(Column(), states, 1)
 
 
 def test_a_doubt_that_all_actions_share_moves_no_target() -> None:
