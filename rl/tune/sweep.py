@@ -14,7 +14,7 @@ from contextlib import redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,58 +33,14 @@ from rl.ppo.cluster import connected
 from rl.ppo.result import TrainingResult
 from rl.ppo.training import finish
 from rl.tune.objective import JOURNEYS_AGAIN, doubts_seed, simulated_return
-from rl.tune.space import FROM_THE_START, Dimension, SearchSpace, Value
+from rl.tune.plan import SweepPlan
+from rl.tune.space import Dimension, Value
 from rl.tune.trial import RETURN, PolicyTrial, Task, estimate_of, read_trial
 
-Scheduler = Literal["asha", "pbt"]
 STATE = "tune"
 TABLE_FILE = "trials.json"
 BEST_FOLDER = "best"
 _CODE = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True, slots=True)
-class SweepPlan:
-    """What is searched, and how.
-
-    Attributes:
-        space: what varies.
-        trials: how many settings are tried.
-        scheduler: ``asha`` ends the worse two thirds early, again and again (Li et al. 2020);
-            ``pbt`` lets the worst quarter go on from the best quarter's weights with settings nearby
-            (Jaderberg et al. 2017).
-        cpus: trials that run side by side, one CPU each.
-        seed: of the settings that are tried, of every trial and of the evaluation.
-    """
-
-    space: SearchSpace
-    trials: int
-    scheduler: Scheduler = "asha"
-    cpus: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("trials", 1), ("cpus", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ShouldFixArgument(
-                    f"{name}={getattr(self, name)} is below {least}.", f"Give at least {least}."
-                )
-        if self.scheduler not in {"asha", "pbt"}:
-            raise ShouldFixArgument(
-                f"There is no scheduler {self.scheduler!r}.", "Use asha or pbt."
-            )
-        if self.scheduler == "pbt":
-            if self.trials < 4:
-                raise ShouldFixArgument(
-                    f"A population of {self.trials} has no best and worst quarter.",
-                    "Give pbt at least 4 trials.",
-                )
-            fixed = sorted({d.setting for d in self.space.dimensions} & set(FROM_THE_START))
-            if fixed:
-                raise ShouldFixArgument(
-                    f"pbt changes settings half-way, and {fixed[0]} is for good.",
-                    "Leave it out, or use asha.",
-                )
 
 
 @dataclass(frozen=True, slots=True)

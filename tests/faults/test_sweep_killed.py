@@ -15,7 +15,8 @@ from rl.policy_card import PolicyCard
 from rl.runtime import load_policy
 from rl.tune import parse_space
 from rl.tune.objective import JOURNEYS_AGAIN
-from rl.tune.sweep import SweepPlan, SweepResult, SweepTable, TrialRow, sweep
+from rl.tune.plan import SweepPlan
+from rl.tune.sweep import SweepResult, SweepTable, TrialRow, sweep
 from tests.learning.worlds import World, identity, loop_of, people
 
 pytestmark = [

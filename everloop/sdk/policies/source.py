@@ -27,6 +27,7 @@ from everloop.wiring import Workspace
 SETTABLE = ("training", "exploration")
 """Sections that may be set: the releases were paid for under the others."""
 _RUNS = 1000
+_ADDRESS = re.compile(r"[^/]+:\d{1,5}")
 _WHOLE_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -50,6 +51,16 @@ class LearningSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A run's or dataset version's loop with the settings applied, whose it is and of which day."""
+
+    spec: LoopSpec
+    name: str
+    tenant: str
+    logical_date: date
+
+
+@dataclass(frozen=True, slots=True)
 class _Named:
     """A run or a dataset version: which loop's, whose and of which day; ``spec`` as the run had it."""
 
@@ -60,10 +71,10 @@ class _Named:
     spec: LoopSpec | None
 
 
-def learning_source(
+def asked_of(
     workspace: Workspace, named: str, loop: str = "", settings: tuple[str, ...] = ()
-) -> LearningSource:
-    """Find a run or dataset version and load the private releases that it led to.
+) -> Asked:
+    """Find a run or dataset version and apply the settings; opens no release and loads nothing heavy.
 
     Args:
         named: a run's id or its start, or a dataset version's id or its start.
@@ -74,29 +85,39 @@ def learning_source(
     Raises:
         ShouldFixArgument: nothing has this id, several have, or a setting belongs to another section.
         ShouldFixLoopSpec: a setting that the loop does not take.
+    """
+    checked = _checked(settings)
+    found = _named(workspace, named)
+    spec = override(_spec(found, loop), checked)
+    if spec.name != found.loop:
+        raise ShouldFixArgument(
+            f"{found.name} is of loop {found.loop!r}, but {loop!r} specifies {spec.name!r}.",
+            "Leave --loop out, or name the loop that was run.",
+        )
+    return Asked(spec, found.name, found.tenant, found.logical_date)
+
+
+def learning_source(workspace: Workspace, asked: Asked) -> LearningSource:
+    """Load the private releases that a run or dataset version led to.
+
+    Raises:
         ShouldCollectMoreData: the day has no release: the graph refused one, or never ran.
     """
     from rl.encoders import layout
     from synthetic.profiles import draw_profiles, load_statistics
     from synthetic.user_model import load_user_model
 
-    found = _named(workspace, named)
-    spec = override(_spec(found, loop), _checked(settings))
-    if spec.name != found.loop:
-        raise ShouldFixArgument(
-            f"{found.name} is of loop {found.loop!r}, but {loop!r} specifies {spec.name!r}.",
-            "Leave --loop out, or name the loop that was run.",
-        )
+    spec = asked.spec
     files: dict[str, Path] = {}
     used = []
     for stage in STAGES:
         latest = workspace.ledger.latest_release(
-            f"{spec.name}/{found.tenant}", stage, found.logical_date
+            f"{spec.name}/{asked.tenant}", stage, asked.logical_date
         )
         if latest is None:
             raise ShouldCollectMoreData(
-                f"{found.name} led to no release of stage {stage}, so there is nothing to learn from.",
-                f"Run the graph for {found.logical_date} first: everloop run daily.",
+                f"{asked.name} led to no release of stage {stage}, so there is nothing to learn from.",
+                f"Run the graph for {asked.logical_date} first: everloop run daily.",
             )
         row, url, sha256 = latest
         files[stage] = workspace.blobs.fetch(url, sha256)
@@ -104,11 +125,23 @@ def learning_source(
     encoding = layout(spec)
     return LearningSource(
         spec=spec,
-        name=found.name,
+        name=asked.name,
         releases=tuple(used),
         model=load_user_model(files["user_model"], spec),
         profiles=draw_profiles(spec, encoding, load_statistics(files["profiles"], encoding)),
     )
+
+
+def require_address(address: str | None) -> None:
+    """That the address of a Ray cluster has its form; whether anything answers there is seen later.
+
+    Raises:
+        ShouldFixArgument: it is not ``host:port``.
+    """
+    if address is not None and _ADDRESS.fullmatch(address) is None:
+        raise ShouldFixArgument(
+            f"{address!r} is no address of a Ray cluster.", "Give host:port, as in 10.0.0.5:6379."
+        )
 
 
 def _checked(settings: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,7 +13,12 @@ from everloop.contracts.figures import TrainingPoint
 from everloop.contracts.policy_learning import LearningTask
 from everloop.contracts.synthetic_jobs import UsedRelease
 from everloop.sdk.policies.folder import Question, held
-from everloop.sdk.policies.source import LearningSource, learning_source
+from everloop.sdk.policies.source import (
+    LearningSource,
+    asked_of,
+    learning_source,
+    require_address,
+)
 from everloop.wiring import open_workspace
 
 LEARNERS = ("ppo", "greedy", "lin_ts", "lin_ucb")
@@ -77,7 +82,7 @@ def train_policy(
 
     Args:
         named: id of a run or of a dataset version, or the start of one.
-        loop, settings: see ``everloop.sdk.policies.source.learning_source``.
+        loop, settings: see ``everloop.sdk.policies.source.asked_of``.
         learner: one of ``LEARNERS``.
         start: folder of an earlier policy to start from.
         runners, learners: remote workers on Ray (PPO alone); none of either trains in this process.
@@ -103,8 +108,9 @@ def train_policy(
         raise ShouldFixArgument(
             f"{learner} learns in this process.", "Leave --runners, --learners and --address out."
         )
+    require_address(address)
     workspace = open_workspace(home)
-    source = learning_source(workspace, named, loop, settings)
+    source = learning_source(workspace, asked_of(workspace, named, loop, settings))
     begun = None if start is None else Path(start).absolute()
     folder = (
         Path(out)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from everloop.sdk.policies.folder import Question, held
-from everloop.sdk.policies.source import learning_source
+from everloop.sdk.policies.source import asked_of, learning_source, require_address
 from everloop.wiring import open_workspace
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def tune_policy(
     at, and no privacy is spent.
 
     Args:
-        named, loop, settings: see ``everloop.sdk.policies.source.learning_source``.
+        named, loop, settings: see ``everloop.sdk.policies.source.asked_of``.
         space: what varies, as ``training.learning_rate=loguniform(1e-4,1e-2)``; see ``rl.tune.space``.
-        trials, scheduler, cpus, seed: see ``rl.tune.sweep.SweepPlan``.
+        trials, scheduler, cpus, seed: see ``rl.tune.plan.SweepPlan``.
         address: ``host:port`` of a running Ray cluster whose nodes share the folder.
         out: folder for the sweep; by default one in the workspace.
         fresh: begin anew even if this sweep was begun before, and replace what another one has left.
@@ -60,16 +60,21 @@ def tune_policy(
         ShouldResolveConflict: the folder holds what another search found.
         ShouldProvideKey, ShouldRetryLater: the cluster is not there, or does not let us in.
     """
+    from rl.tune.plan import SweepPlan
     from rl.tune.space import parse_space
-    from rl.tune.sweep import SweepPlan, sweep
 
+    require_address(address)
     workspace = open_workspace(home)
-    source = learning_source(workspace, named, loop, settings)
-    plan = SweepPlan(parse_space(space, source.spec), trials, scheduler, cpus, seed)
+    of = asked_of(workspace, named, loop, settings)
+    plan = SweepPlan(parse_space(space, of.spec), trials, scheduler, cpus, seed)
+    source = learning_source(workspace, of)
     ids = [used.release_id for used in source.releases]
     asked = (source.spec.checksum, *ids, scheduler, str(trials), str(seed), *sorted(space))
     digest = hashlib.sha256("\0".join(asked).encode()).hexdigest()
     folder = Path(out) if out else workspace.home / FOLDER / f"{source.spec.name}-{digest[:12]}"
+    # Ray and torch take seconds to load, and what is wrong so far is told without them
+    from rl.tune.sweep import sweep
+
     told = f"a search of {trials} trials for {source.spec.name} on {source.name}"
     with held(folder, Question(digest, told), RESULTS, fresh):
         return sweep(

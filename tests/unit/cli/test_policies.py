@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -219,6 +221,33 @@ def test_a_search_that_cannot_be_made_starts_no_cluster(
 ) -> None:
     with pytest.raises(ShouldFixArgument, match=said):
         command("tune", "--from", RUN, *words)
+
+
+WRONG = (
+    ("train", "policy", "--set", "training.hidden=none"),
+    ("train", "policy", "--set", "privacy.epsilon=2"),
+    ("train", "policy", "--address", "10.0.0.5"),
+    ("tune", "--space", "training.clip=uniform(0.3)"),
+    ("tune", "--space", "training.clip=uniform(0.1,7)"),
+    ("tune", "--space", "training.clip=uniform(0.1,0.3)", "--set", "training.hiden=2"),
+    ("tune", "--space", "training.clip=uniform(0.1,0.3)", "--address", "ray://10.0.0.5:1"),
+    ("tune", "--space", "training.clip=uniform(0.1,0.3)", "--scheduler", "pbt", "--trials", "2"),
+)
+
+
+def test_wrong_arguments_are_told_before_anything_heavy_is_loaded(folder: Path) -> None:
+    line = f"""
+import sys
+from everloop.cli import app as cli
+from everloop.contracts.errors import ShouldFixArgument, ShouldFixLoopSpec
+for words in {WRONG}:
+    try:
+        cli.app([*words, "--from", "{RUN}", "--home", "home"], standalone_mode=False)
+    except (ShouldFixArgument, ShouldFixLoopSpec):
+        print(" ".join(words), [name for name in ("torch", "ray", "synthetic") if name in sys.modules])
+"""
+    ran = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == [f"{' '.join(words)} []" for words in WRONG]
 
 
 def test_a_search_tells_what_its_best_earned_when_judged_again(

@@ -6,8 +6,8 @@ import pytest
 
 from everloop.contracts.errors import ShouldFixArgument
 from rl.tune import parse_space
+from rl.tune.plan import SweepPlan
 from rl.tune.space import Dimension, applied
-from rl.tune.sweep import SweepPlan
 from tests.learning.worlds import loop_of
 
 SPEC = loop_of(2, 2)
