@@ -14,7 +14,11 @@ from synthetic.population.archetypes import (
 from synthetic.population.responses import Responses
 from synthetic.population.state import MOODS, Hidden
 
-LOOP = load("companion")
+_COMPANION = load("companion")
+LOOP = _COMPANION.model_copy(
+    update={"training": _COMPANION.training.model_copy(update={"discount": 0.9})}
+)
+"""The companion with a far horizon: with its own, looking ahead is worth next to nothing."""
 SPEC = PopulationSpec()
 RESPONSES: Responses = SPEC.responses(LOOP, SPEC.start)
 TRUTH = Truth(RESPONSES, LOOP.training.discount)
