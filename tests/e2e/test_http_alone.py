@@ -41,7 +41,7 @@ reward: {attainable_low: 0, attainable_high: 1, half_life_seconds: 3600, closes_
          success_at: 0.5, failure_at: -0.5}
 privacy: {epsilon: 1, people_expected: 500, min_people: 50, first_fit_share: 0.9}
 training: {iterations: 8, epochs: 4, profiles: 100, environments: 64, rollout_length: 16, hidden: 16,
-           learning_rate: 0.01}
+           learning_rate: 0.01, alternatives: []}
 thresholds: {window_days: 3, min_effective_sample: 100}
 """
 CLICKS = {
