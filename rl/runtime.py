@@ -6,7 +6,6 @@ so a checkpoint of another encoder or of a changed catalogue is refused before i
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import PolicyOutput, Provenance, States
 from rl.encoders.catalogue import ActionCatalogue
 from rl.encoders.context import layout
+from rl.onnx_file import read_verified, session_of
 
 LOOP_KEY = "everloop.loop"
 ENCODER_KEY = "everloop.encoder"
@@ -203,35 +203,12 @@ def load_policy(path: Path, sha256: str | None = None, spec: LoopSpec | None = N
         ShouldRestoreArtefact: the file is missing, differs from ``sha256``, or is no policy.
         ShouldFixArgument: the policy was trained for another loop, encoder or catalogue.
     """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as problem:
-        raise ShouldRestoreArtefact(
-            f"{path} cannot be read ({problem.strerror}).", "Fetch or export the policy again."
-        ) from problem
-    found = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and found != sha256:
-        raise ShouldRestoreArtefact(
-            f"{path} has checksum {found}, not {sha256}.", "Fetch the policy again."
-        )
-    policy = OnnxPolicy(_session(data, str(path)), str(path))
+    data = read_verified(Path(path), sha256, "Fetch or export the policy again.")
+    session = session_of(data, str(path), "Export the policy again.")
+    policy = OnnxPolicy(session, str(path))
     if spec is not None:
         _require_match(policy, spec)
     return policy
-
-
-def _session(data: bytes, name: str) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as problem:  # onnxruntime's errors share no base class of their own
-        raise ShouldRestoreArtefact(
-            f"{name} is no ONNX model ({problem!s:.200}).", "Export the policy again."
-        ) from problem
 
 
 def _require_match(policy: OnnxPolicy, spec: LoopSpec) -> None:

@@ -6,7 +6,6 @@ encoder or of other descriptors is refused before it scores anybody.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from everloop.contracts.datasets import Float, Float32
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
 from rl.encoders.context import layout
+from rl.onnx_file import read_verified, session_of
 from rl.runtime import ENCODER_KEY, LOOP_KEY, VERSION_KEY
 
 DESCRIPTORS_KEY = "everloop.descriptors"
@@ -100,27 +100,8 @@ def load_scorer(path: Path, sha256: str, spec: LoopSpec) -> OnnxScorer:
         ShouldRestoreArtefact: the file is missing, differs from ``sha256``, or is no pairing model.
         ShouldFixArgument: it was made for another loop, encoder or descriptors.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as problem:
-        raise ShouldRestoreArtefact(
-            f"{path} cannot be read ({problem.strerror}).", "Fetch the pairing model again."
-        ) from problem
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
-        raise ShouldRestoreArtefact(
-            f"{path} has checksum {found}, not {sha256}.", "Fetch the pairing model again."
-        )
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as problem:  # onnxruntime's errors share no base class of their own
-        raise ShouldRestoreArtefact(
-            f"{path} is no ONNX model ({problem!s:.200}).", "Export the pairing model again."
-        ) from problem
+    data = read_verified(Path(path), sha256, "Fetch the pairing model again.")
+    session = session_of(data, str(path), "Export the pairing model again.")
     scorer = OnnxScorer(session, str(path))
     encoding = layout(spec)
     declared = () if spec.candidates is None else spec.candidates.descriptors
