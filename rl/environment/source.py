@@ -11,6 +11,7 @@ from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import ProfileBatch, UserModel
 from rl.constraints.rules import Constraints, constraints_of
+from rl.encoders.context import layout
 from rl.environment.clock import Arrivals
 
 _ROUNDING = 1e-5
@@ -43,6 +44,29 @@ class JourneySource:
             constraints_of(spec),
             Arrivals.of(spec.journeys),
         )
+
+    @classmethod
+    def belonging(cls, spec: LoopSpec, model: UserModel, profiles: ProfileBatch) -> JourneySource:
+        """As ``of``, once it is known that the people belong to the loop.
+
+        Raises:
+            ShouldFixArgument: profiles of another encoder, catalogue or width.
+        """
+        own = layout(spec)
+        if profiles.encoder != own.encoder:
+            raise ShouldFixArgument(
+                f"The profiles' encoder is {profiles.encoder}, but loop {spec.name!r} has "
+                f"{own.encoder}.",
+                "Encode, fit and generate again under this specification.",
+            )
+        source = cls.of(spec, model, profiles)
+        if (source.width, source.actions) != (own.width, len(spec.actions)):
+            raise ShouldFixArgument(
+                f"Profiles have {source.width} dimensions and {source.actions} actions; the loop has "
+                f"{own.width} and {len(spec.actions)}.",
+                "Generate profiles for this loop.",
+            )
+        return source
 
     def __post_init__(self) -> None:
         people, rows = self.profiles, len(self.profiles)

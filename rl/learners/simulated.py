@@ -13,7 +13,6 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.policy_learning import LearningTask
 from everloop.contracts.simulation import UncertainUserModel
 from rl.belief import believed, doing_nothing, doubt, knows_its_error, one_each
-from rl.encoders.context import layout
 from rl.environment.journeys import JourneyBatch, JourneySource
 
 JOURNEYS = 512
@@ -46,24 +45,10 @@ def source_of(task: LearningTask) -> JourneySource:
     Raises:
         ShouldFixArgument: profiles of another encoder, catalogue or width, or a negative seed.
     """
-    own, profiles = layout(task.spec), task.profiles
     if task.seed < 0:
         raise ShouldFixArgument(f"seed={task.seed} is negative.", "Give a whole number >= 0.")
-    if profiles.encoder != own.encoder:
-        raise ShouldFixArgument(
-            f"The profiles' encoder is {profiles.encoder}, but loop {task.spec.name!r} has "
-            f"{own.encoder}.",
-            "Generate profiles under this specification.",
-        )
     model = believed(task.model, task.spec, task.seed)
-    source = JourneySource.of(task.spec, model, profiles)
-    if (source.width, source.actions) != (own.width, len(task.spec.actions)):
-        raise ShouldFixArgument(
-            f"Profiles have {source.width} dimensions and {source.actions} actions; the loop has "
-            f"{own.width} and {len(task.spec.actions)}.",
-            "Generate profiles for this loop.",
-        )
-    return source
+    return JourneySource.belonging(task.spec, model, task.profiles)
 
 
 def uniform(context: Float32, mask: Bool) -> Float:  # noqa: ARG001  a Chooser's

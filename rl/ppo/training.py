@@ -133,29 +133,14 @@ def plan_of(
     Raises:
         ShouldFixArgument: arguments that do not fit one another.
     """
-    source = _source(spec, believed(model, spec, seed), profiles, encoder)
+    if encoder != layout(spec).encoder:
+        raise ShouldFixArgument(
+            f"The encoder is {encoder}, but loop {spec.name!r} has {layout(spec).encoder}.",
+            "Encode, fit and generate again under this specification.",
+        )
+    source = JourneySource.belonging(spec, believed(model, spec, seed), profiles)
     features = ActionCatalogue(spec).features if spec.action_features else None
     return Plan(source, spec.training, spec.exploration, seed, runners, learners, features)
-
-
-def _source(
-    spec: LoopSpec, model: UserModel, profiles: ProfileBatch, encoder: str
-) -> JourneySource:
-    own = layout(spec)
-    for what, version in (("The encoder", encoder), ("The profiles' encoder", profiles.encoder)):
-        if version != own.encoder:
-            raise ShouldFixArgument(
-                f"{what} is {version}, but loop {spec.name!r} has {own.encoder}.",
-                "Encode, fit and generate again under this specification.",
-            )
-    source = JourneySource.of(spec, model, profiles)
-    if (source.width, source.actions) != (own.width, len(spec.actions)):
-        raise ShouldFixArgument(
-            f"Profiles have {source.width} dimensions and {source.actions} actions; the loop has "
-            f"{own.width} and {len(spec.actions)}.",
-            "Generate profiles for this loop.",
-        )
-    return source
 
 
 def _fingerprint(spec: LoopSpec, plan: Plan, earlier: Start | None) -> str:
