@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.status import Status
 
 from everloop.cli.output import notes
@@ -68,22 +75,16 @@ class StageDisplay:
         self._spinner.close()
 
 
-class ProfileBar:
-    """A bar on stderr while profiles are made; nothing where nobody looks."""
+class _Bar:
+    """A bar on stderr from ``with`` to its end, which then vanishes."""
 
-    def __init__(self) -> None:
+    def __init__(self, description: str, *columns: ProgressColumn) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=notes,
-            transient=True,
-            disable=not notes.is_terminal,
+            *columns, console=notes, transient=True, disable=not notes.is_terminal
         )
-        self._task = self._progress.add_task("profiles", total=None)
+        self._task = self._progress.add_task(description, total=None)
 
-    def __enter__(self) -> ProfileBar:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
@@ -94,39 +95,37 @@ class ProfileBar:
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
+
+
+class ProfileBar(_Bar):
+    """A bar on stderr while profiles are made; nothing where nobody looks."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "profiles",
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
 
     def __call__(self, done: int, total: int) -> None:
         """So many profiles of so many are made; 0 in all while unknown."""
         self._progress.update(self._task, completed=done, total=total or None)
 
 
-class TrainingBar:
+class TrainingBar(_Bar):
     """A bar on stderr while a policy trains, with how it goes; nothing where nobody looks."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
+        super().__init__(
+            "starting …",
             TextColumn("iterations"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.description}"),
             TimeRemainingColumn(),
-            console=notes,
-            transient=True,
-            disable=not notes.is_terminal,
         )
-        self._task = self._progress.add_task("starting …", total=None)
-
-    def __enter__(self) -> TrainingBar:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def __call__(self, point: TrainingPoint, iterations: int) -> None:
         """One more iteration of so many is done."""
