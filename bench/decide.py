@@ -34,7 +34,8 @@ import onnxruntime as ort
 from bench.record import Goal, Spread, record, spread
 from everloop import settings
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import ModelType, Provenance, RolloutRecord, States
+from everloop.contracts.models import ModelType, Provenance, States
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.loops import load
 from everloop.registry.promotion import promote
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register

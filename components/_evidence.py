@@ -31,9 +31,10 @@ from everloop.contracts.figures import (
 )
 from everloop.contracts.group_patterns import GroupPattern
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import ModelCheckpoint, RolloutRecord, StageRecord
+from everloop.contracts.models import ModelCheckpoint, StageRecord
 from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.privacy import ReleaseNote
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.gates.evidence import GateEvidence
 from everloop.privacy.spent_by_day import spent_by_day
 from everloop.reporting.evidence import RunEvidence, logged_action_share

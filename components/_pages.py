@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from everloop.contracts.datasets import DatasetManifest
 from everloop.contracts.evaluation import CheckStatus, PolicyEvaluation, Verdict
 from everloop.contracts.figures import HeadFigures, QualityFigures, RewardFigures, TrainingFigures
-from everloop.contracts.models import ModelCheckpoint, RolloutRecord
+from everloop.contracts.models import ModelCheckpoint
 from everloop.contracts.policy_learning import PolicyComparison
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.reporting.charts import (
     daily_reward,
     divergence_curve,

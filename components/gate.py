@@ -19,6 +19,7 @@ from components._runtime import component
 def gate(
     product: str,
     thresholds: str,
+    terms: str,
     code: str,
     validation: Input[Validation],
     rewards: Input[RewardTable],
@@ -37,6 +38,7 @@ def gate(
     Args:
         product: the loop specification's product section, JSON.
         thresholds: its thresholds, JSON.
+        terms: how candidates are tried, and who must agree, JSON.
         code: checksum of our source, part of the cache key.
         validation: what validation found.
         rewards: the reward figures (anomalies).
@@ -61,7 +63,7 @@ def gate(
     from everloop.loops.sections import assemble
 
     with stage("gate", verdict, page, metrics) as told:
-        spec = assemble(product, thresholds=thresholds)
+        spec = assemble(product, thresholds=thresholds, terms=terms)
         evidence = gate_evidence(
             spec,
             validation,

@@ -28,6 +28,7 @@ def report(
     privacy: str,
     training: str,
     thresholds: str,
+    terms: str,
     logical_date: str,
     tenant: str,
     code: str,
@@ -57,6 +58,7 @@ def report(
         privacy: its budget and mechanism, JSON.
         training: its training section, JSON.
         thresholds: its thresholds, JSON.
+        terms: how candidates are tried, JSON.
         logical_date: the day the run is for, ISO.
         tenant: owner of the rows.
         code: checksum of our source, shown as lineage.
@@ -86,7 +88,7 @@ def report(
     from everloop.wiring import open_workspace
 
     with stage("report", page, page, metrics) as told:
-        spec = assemble(product, privacy, training, thresholds)
+        spec = assemble(product, privacy, training, thresholds, terms)
         stages = (
             dataset, validation, rewards, episodes, user_model, profiles, quality, heads, policy,
             evaluation, comparison, explanations, verdict, checkpoint, rollout,

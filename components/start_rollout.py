@@ -10,6 +10,7 @@ from components._runtime import component
 def start_rollout(
     workspace: str,
     product: str,
+    terms: str,
     tenant: str,
     code: str,
     verdict: Input[GateVerdict],
@@ -23,6 +24,7 @@ def start_rollout(
     Args:
         workspace: address of the workspace.
         product: the loop specification's product section, JSON.
+        terms: how candidates are tried, JSON.
         tenant: owner of the model.
         code: checksum of our source, part of the cache key.
         verdict: the gate's answer.
@@ -52,7 +54,7 @@ def start_rollout(
         )
         answer = read(Verdict, verdict.path)
         record = start(
-            assemble(product),
+            assemble(product, terms=terms),
             answer,
             row.checkpoint_id,
             place.registry,

@@ -18,9 +18,9 @@ from everloop.contracts.ports import (
     EventLog,
     PrivacyLedger,
     Registry,
-    RolloutStore,
     RunStore,
 )
+from everloop.contracts.rollout_ports import RolloutStore
 from everloop.contracts.service_ports import (
     AuditLog,
     DecisionStore,

@@ -94,6 +94,7 @@ def learn_and_ship(
     verdict = gate(
         **common,
         **thresholds,
+        terms=sections["terms"],
         **released,
         validation=known["validation"],
         rewards=known["rewards"],
@@ -115,7 +116,11 @@ def learn_and_ship(
         verdict=verdict,
     ).outputs["checkpoint"]
     rollout = start_rollout(
-        **everywhere, tenant=tenant, verdict=verdict, checkpoint=checkpoint
+        **everywhere,
+        terms=sections["terms"],
+        tenant=tenant,
+        verdict=verdict,
+        checkpoint=checkpoint,
     ).outputs["rollout"]
     return {
         "quality": quality,
@@ -140,6 +145,7 @@ def daily_learning(
     privacy: str,
     training: str,
     thresholds: str,
+    terms: str,
     logical_date: str,
     code: str,
     tenant: str = "default",
@@ -153,6 +159,7 @@ def daily_learning(
         privacy: its budget and mechanism, JSON.
         training: its training section, JSON.
         thresholds: its thresholds, JSON.
+        terms: how candidates are tried on people, and who must agree, JSON.
         logical_date: the day to learn for, as YYYY-MM-DD.
         code: checksum of everloop's source; another code misses the cache.
         tenant: whose rows.
@@ -164,6 +171,7 @@ def daily_learning(
         "privacy": privacy,
         "training": training,
         "thresholds": thresholds,
+        "terms": terms,
     }
     extracted = extract_episodes(**dated, thresholds=thresholds, refresh=refresh)
     dataset = extracted.outputs["dataset"]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from everloop.contracts.actions import ActionKind, CandidateSpec
 from everloop.contracts.constraint_spec import ConstraintSpec
+from everloop.contracts.rollout_spec import RolloutSpec
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_\-]{0,62}$")]
 """Lower-case names: they become file names, column names and pipeline parameters."""
@@ -359,6 +360,8 @@ class ThresholdSpec(_Value):
     min_tstr_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     """AUC on held-out people of what synthetic decisions teach, as a share of what real ones teach."""
     min_explained_share: Share = 0.95
+    fairness_target: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Parity that is aimed at and reported; ``fairness_parity`` is what blocks."""
     max_anomaly_share: Share = 0.05
     max_safety_critical_share: Share = 0.5
 
@@ -400,6 +403,7 @@ class LoopSpec(_Value):
     exploration: ExplorationSpec = ExplorationSpec()
     feedback: FeedbackSpec = FeedbackSpec()
     serving: ServingSpec = ServingSpec()
+    rollout: RolloutSpec = RolloutSpec()
     journeys: JourneySpec = JourneySpec()
     persona: PersonaSpec = PersonaSpec()
     privacy: PrivacySpec = PrivacySpec()
@@ -433,6 +437,9 @@ class LoopSpec(_Value):
         for signal in (self.feedback.explicit, self.feedback.implicit):
             if signal is not None and signal not in {s.name for s in self.signals}:
                 raise ValueError(f"feedback becomes signal {signal!r}, which is not declared")
+        for guardrail in self.rollout.guardrails:
+            if guardrail.signal not in {s.name for s in self.signals}:
+                raise ValueError(f"guardrail reads unknown signal {guardrail.signal!r}")
         self._require_persona_field()
         self._require_named_features()
         self._require_known_constraints()

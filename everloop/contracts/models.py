@@ -1,4 +1,4 @@
-"""Trained artefacts: ``model_checkpoints``, ``synthetic_profiles``, deployments and rollouts."""
+"""Trained artefacts: ``model_checkpoints``, ``synthetic_profiles``, and runs."""
 
 from __future__ import annotations
 
@@ -110,28 +110,6 @@ class States:
 
     context: Float32
     mask: Bool
-
-
-RolloutState = Literal["started", "refused", "waiting", "ended"]
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutRecord:
-    """A trial of a candidate, or the refusal to start one.
-
-    ``state``: ``started`` at ``traffic_percent``; ``waiting`` behind the candidate on trial;
-    ``refused`` with the reasons; ``ended`` without traffic, the first reason says how.
-    """
-
-    rollout_id: str
-    loop: str
-    candidate: str
-    active: str | None
-    state: RolloutState
-    traffic_percent: float
-    reasons: tuple[str, ...]
-    recorded_at: datetime
-    tenant: str = "default"
 
 
 @dataclass(frozen=True, slots=True)

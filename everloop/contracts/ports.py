@@ -19,13 +19,7 @@ from numpy.typing import NDArray
 from everloop.contracts.datasets import DatasetVersion, Float, Float32
 from everloop.contracts.episodes import Consent, Dispute, Episode, RewardSignal
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import (
-    ModelCheckpoint,
-    PolicyOutput,
-    RolloutRecord,
-    RunRecord,
-    States,
-)
+from everloop.contracts.models import ModelCheckpoint, PolicyOutput, RunRecord, States
 from everloop.contracts.privacy import (
     BudgetPlan,
     BudgetStatus,
@@ -200,23 +194,6 @@ class Registry(Protocol):
     def deployment_log(
         self, loop: str, tenant: str = "default"
     ) -> tuple[Mapping[str, str | int | None], ...]: ...
-
-
-class RolloutStore(Protocol):
-    """Trials of candidates, one at a time."""
-
-    def start(self, record: RolloutRecord) -> RolloutRecord:
-        """Store a record. Constraints: idempotent by ``rollout_id`` (the stored one is returned); at
-        most one ``started`` per loop and tenant, a second becomes ``waiting``, atomically."""
-
-    def end(self, rollout_id: str, reason: str, tenant: str = "default") -> RolloutRecord:
-        """End a trial that was started or waits: no traffic, and another may start.
-
-        Constraints: idempotent; a refused one stays refused; an unknown one is ``ShouldNameKnownId``.
-        """
-
-    def rollouts(self, loop: str, tenant: str = "default") -> tuple[RolloutRecord, ...]:
-        """Newest first."""
 
 
 class RunStore(Protocol):

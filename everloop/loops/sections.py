@@ -1,4 +1,4 @@
-"""A loop specification as the pipeline carries it: four JSON texts, one per concern.
+"""A loop specification as the pipeline carries it: five JSON texts, one per concern.
 
 Stages take only the sections that they read, so that a change of, say, ``training`` leaves the
 results of every earlier stage valid.
@@ -15,25 +15,32 @@ from pydantic import ValidationError
 from everloop.contracts.errors import ShouldFixLoopSpec
 from everloop.contracts.loop_spec import LoopSpec
 
-TUNABLE = ("privacy", "training", "thresholds")
+TUNABLE = ("privacy", "training", "thresholds", "rollout")
+_PARAMETER = {"rollout": "terms"}
+"""Graphs call a trial's record ``rollout``, so the section travels under another name."""
 NOT_LEARNED_FROM = "serving"
 """No stage reads it: how the service decides must not make yesterday's results stale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """JSON texts: ``product`` is everything but the three tunable sections and ``serving``."""
+    """JSON texts: ``product`` is everything but the four tunable sections and ``serving``; ``terms`` is the
+    section ``rollout``."""
 
     product: str
     privacy: str
     training: str
     thresholds: str
+    terms: str
 
 
 def split(spec: LoopSpec) -> Sections:
     """Split a specification; canonical, so that equal specifications give equal texts."""
     whole: dict[str, Any] = spec.model_dump(mode="json", exclude_defaults=True)
-    parts = {name: _text(getattr(spec, name).model_dump(mode="json")) for name in TUNABLE}
+    parts = {
+        _PARAMETER.get(name, name): _text(getattr(spec, name).model_dump(mode="json"))
+        for name in TUNABLE
+    }
     product = {
         key: value for key, value in whole.items() if key not in {*TUNABLE, NOT_LEARNED_FROM}
     }
@@ -41,14 +48,23 @@ def split(spec: LoopSpec) -> Sections:
 
 
 def assemble(
-    product: str, privacy: str = "{}", training: str = "{}", thresholds: str = "{}"
+    product: str,
+    privacy: str = "{}",
+    training: str = "{}",
+    thresholds: str = "{}",
+    terms: str = "{}",
 ) -> LoopSpec:
     """Put sections together again; an absent one has its defaults.
 
     Raises:
         ShouldFixLoopSpec: a section is no JSON, or not what ``LoopSpec`` allows.
     """
-    texts = {"privacy": privacy, "training": training, "thresholds": thresholds}
+    texts = {
+        "privacy": privacy,
+        "training": training,
+        "thresholds": thresholds,
+        "rollout": terms,
+    }
     document = dict(_parse("product", product))
     document.update({name: _parse(name, text) for name, text in texts.items()})
     return _validated(document)

@@ -29,9 +29,10 @@ from everloop.contracts.figures import (
 )
 from everloop.contracts.group_patterns import GroupPattern
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import ModelCheckpoint, RolloutRecord, StageRecord
+from everloop.contracts.models import ModelCheckpoint, StageRecord
 from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.privacy import BudgetStatus, ReleaseNote
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.reporting.wording import sentence, words
 
 STAGES: Mapping[str, str] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from everloop.contracts.evaluation import CheckStatus, Decision, Verdict
-from everloop.contracts.models import RolloutRecord
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.reporting.evidence import STAGES, RunEvidence
 from everloop.reporting.wording import number, plural, sentence
 

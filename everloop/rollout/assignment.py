@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.contracts.models import RolloutRecord
+from everloop.contracts.rollouts import RolloutRecord
 
 _OFFSET = 0x811C9DC5
 _PRIME = 0x01000193

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from everloop.contracts.errors import ShouldResolveConflict
-from everloop.contracts.models import RolloutRecord
-from everloop.contracts.ports import Registry, RolloutStore
+from everloop.contracts.ports import Registry
+from everloop.contracts.rollout_ports import RolloutStore
+from everloop.contracts.rollouts import RolloutRecord
 
 ACTIVE, CANDIDATE = "active", "candidate"
 DEPLOYED = "The candidate was deployed: it serves everybody."

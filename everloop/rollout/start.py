@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 from everloop.contracts.evaluation import Decision, Verdict
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import Provenance, RolloutRecord, RolloutState
-from everloop.contracts.ports import Registry, RolloutStore
+from everloop.contracts.models import Provenance
+from everloop.contracts.ports import Registry
+from everloop.contracts.rollout_ports import RolloutStore
+from everloop.contracts.rollouts import RolloutRecord, RolloutState
 from everloop.rollout.end import ACTIVE, CANDIDATE, end_trial
 
 RAMP = (1, 5, 25, 50, 100)

@@ -17,9 +17,10 @@ from everloop.contracts.evaluation import (
     Verdict,
 )
 from everloop.contracts.figures import QualityFigures, RewardFigures, TrainingFigures
-from everloop.contracts.models import ModelCheckpoint, RolloutRecord, RunRecord, StageRecord
+from everloop.contracts.models import ModelCheckpoint, RunRecord, StageRecord
 from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.privacy import ReleaseNote
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.wiring import open_workspace
 
 T = TypeVar("T")

@@ -161,6 +161,7 @@ dataset_pins = Table(
     Column("spec_sha256", SHA256, nullable=True),
     Column("dataset_id", SHA256, nullable=True),
     Column("cutoff", UtcTime, nullable=True),
+    Column("review_revision", BigInteger, nullable=True),
     PrimaryKeyConstraint("tenant", "loop", "logical_date"),
 )
 
@@ -247,14 +248,16 @@ rollouts = Table(
     Column("traffic_percent", Double, nullable=False),
     Column("reasons", CanonicalJson, nullable=False),
     Column("recorded_at", UtcTime, nullable=False),
+    Column("generation", BigInteger, nullable=False, server_default=text("0")),
+    Column("document", CanonicalJson, nullable=True),
     PrimaryKeyConstraint("tenant", "rollout_id"),
     Index(
-        "uq_rollouts_one_started",
+        "uq_rollouts_one_live",
         "tenant",
         "loop",
         unique=True,
-        sqlite_where=text("state = 'started'"),
-        postgresql_where=text("state = 'started'"),
+        sqlite_where=text("state IN ('shadow', 'started', 'paused')"),
+        postgresql_where=text("state IN ('shadow', 'started', 'paused')"),
     ),
     Index(None, "tenant", "loop", "recorded_at"),
 )

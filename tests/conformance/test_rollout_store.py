@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from everloop.contracts.errors import ShouldNameKnownId
-from everloop.contracts.models import RolloutRecord
-from everloop.contracts.ports import RolloutStore
+from everloop.contracts.rollout_ports import RolloutStore
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.storage.sql.rollouts import SqlRolloutStore
 from tests.log_records import NOON
 from tests.postgresql_server import OnPostgresql, OnSqlite, SqlSuite

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from everloop.contracts.models import RolloutRecord
-from everloop.contracts.ports import Registry, RolloutStore
+from everloop.contracts.ports import Registry
+from everloop.contracts.rollout_ports import RolloutStore
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.registry.loading import ACTIVE, ACTIVE_PAIRING
 from everloop.rollout.end import CANDIDATE
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import RolloutRecord
-from everloop.contracts.ports import Registry, RolloutStore
+from everloop.contracts.ports import Registry
+from everloop.contracts.rollout_ports import RolloutStore
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.contracts.service_ports import JobStore
 from everloop.serving.decisions.breaker import BreakerState
 from everloop.serving.decisions.deployment import Deployed, read_deployed

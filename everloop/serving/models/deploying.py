@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from everloop.contracts.models import ModelCheckpoint, ModelType, RolloutRecord
+from everloop.contracts.models import ModelCheckpoint, ModelType
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.registry.loading import active_alias
 from everloop.registry.promotion import promote
 from everloop.rollout.end import end_trial_of

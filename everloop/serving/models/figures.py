@@ -12,7 +12,8 @@ from everloop.contracts.documents import read
 from everloop.contracts.errors import EverloopError
 from everloop.contracts.evaluation import PolicyEvaluation, Verdict
 from everloop.contracts.figures import HeadFigures
-from everloop.contracts.models import ModelCheckpoint, ModelType, RolloutRecord, RunRecord
+from everloop.contracts.models import ModelCheckpoint, ModelType, RunRecord
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.serving.models.finding import is_active, version_of
 from everloop.wiring import Workspace
 

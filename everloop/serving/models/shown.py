@@ -8,7 +8,8 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from everloop.contracts.evaluation import Estimate, PolicyEvaluation, Verdict
-from everloop.contracts.models import ModelCheckpoint, RolloutRecord
+from everloop.contracts.models import ModelCheckpoint
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.registry.loading import active_alias
 from everloop.serving.models.figures import MOST_COUNTED, ModelFigures
 from everloop.serving.models.finding import version_of

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
 from sqlalchemy.sql import ColumnElement
 
 from everloop.contracts.errors import ShouldNameKnownId
-from everloop.contracts.models import RolloutRecord
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.storage.schema import rollouts
 from everloop.storage.sql.engine import reading, writing
 

@@ -35,15 +35,10 @@ from everloop.contracts.figures import (
     TrainingFigures,
     TrainingPoint,
 )
-from everloop.contracts.models import (
-    ModelCheckpoint,
-    ModelType,
-    Provenance,
-    RolloutRecord,
-    StageRecord,
-)
+from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance, StageRecord
 from everloop.contracts.policy_learning import ComparedPolicy, PolicyComparison
 from everloop.contracts.privacy import BudgetStatus, ReleaseNote
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.reporting import RunEvidence
 
 DATE = date(2025, 11, 21)

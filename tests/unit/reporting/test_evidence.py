@@ -14,7 +14,8 @@ from everloop.contracts.evaluation import (
     ValidationReport,
     Verdict,
 )
-from everloop.contracts.models import RolloutRecord, StageRecord
+from everloop.contracts.models import StageRecord
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.reporting import RunEvidence, logged_action_share
 from everloop.reporting.headline import headline
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefact
-from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance, RolloutRecord
+from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
+from everloop.contracts.rollouts import RolloutRecord
 
 
 def checkpoint(checkpoint_id: str, **changes: Any) -> ModelCheckpoint:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.contracts.models import RolloutRecord
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.rollout.assignment import assign, bucket, choose, fnv1a32, in_trial
 
 

@@ -23,15 +23,9 @@ from everloop.contracts.evaluation import (
     Verdict,
 )
 from everloop.contracts.figures import HeadFigures, HeadModel
-from everloop.contracts.models import (
-    ModelCheckpoint,
-    ModelType,
-    Provenance,
-    RolloutRecord,
-    RunRecord,
-    StageRecord,
-)
+from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance, RunRecord, StageRecord
 from everloop.contracts.privacy import ErasureMark
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.contracts.serving import JobState, Submission
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.rollout.end import DEPLOYED

@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 
 from everloop.contracts.episodes import Json
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance, RolloutRecord
+from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.registry.loading import ACTIVE
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.rollout.end import CANDIDATE
