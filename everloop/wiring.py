@@ -20,7 +20,7 @@ from everloop.contracts.ports import (
     Registry,
     RunStore,
 )
-from everloop.contracts.rollout_ports import RolloutStore
+from everloop.contracts.rollout_ports import OversightStore, RolloutStore
 from everloop.contracts.service_ports import (
     AuditLog,
     DecisionStore,
@@ -48,6 +48,7 @@ from everloop.storage.sql.jobs import SqlJobStore
 from everloop.storage.sql.key_marks import check_keys, key_of
 from everloop.storage.sql.keys import SqlKeyStore
 from everloop.storage.sql.ledger_store import SqlLedgerStore
+from everloop.storage.sql.oversights import SqlOversightStore
 from everloop.storage.sql.people import SqlPersonStore
 from everloop.storage.sql.profiles import SqlProfileStore
 from everloop.storage.sql.registry import SqlRegistry
@@ -70,6 +71,7 @@ class Workspace:
     blobs: BlobStore
     registry: Registry
     rollouts: RolloutStore
+    oversights: OversightStore
     runs: RunStore
     ledger: PrivacyLedger
     profiles: SqlProfileStore
@@ -108,6 +110,7 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         blobs=LocalBlobStore(configured.home / "blobs"),
         registry=SqlRegistry(engine),
         rollouts=SqlRolloutStore(engine),
+        oversights=SqlOversightStore(engine, clock),
         runs=SqlRunStore(engine),
         ledger=Ledger(
             SqlLedgerStore(engine), configured.ledger_key, clock, configured.previous_ledger_keys
