@@ -98,6 +98,18 @@ class PolicyEvaluation:
     """Shares of what the candidate would do that are received in some way, such as
     ``intervention_acceptance``; their ``n`` is the effective size of the weighted rows. Empty where
     the candidate does nothing of the kind or the log holds none."""
+    epsilon: float | None = None
+    """Exploration share in [0, 1] at which the policies were judged: what the service would explore
+    with now; None where it was not said."""
+    intervals: tuple[Estimate, ...] = ()
+    """Other intervals of values in ``estimates`` and of ``journeys``, under their names; ``method``
+    says which kind."""
+    journeys: Estimate | None = None
+    """Mean sum of rewards of a journey of at most three decisions; None where it was refused."""
+    baseline_journeys: Estimate | None = None
+    """The same of what ``baseline`` is of."""
+    journeys_refused: str = ""
+    """Why no value of journeys is given."""
 
 
 class Decision(StrEnum):
