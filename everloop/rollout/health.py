@@ -1,0 +1,282 @@
+"""What workers' counts say of a candidate: whether its shadow is over, and what rolls a trial back at once.
+
+Pure functions. ``PASSED``: nothing is wrong; ``INSUFFICIENT``: too few counts, or more than allowed without
+proof that this is no chance: wait; ``FAILED``: roll back. A share fails only when an anytime-valid exact
+binomial test puts it above its limit (``shares.log_evidence_above``) at ``ERROR`` over all looks together,
+so that neither one early failure nor many looks roll anything back; an answer that is no distribution is never
+chance, and one is enough.
+
+A trial's counts are tested twice, all together and tally by tally, so that a candidate that worked for a
+month and fails today is not excused by its month: half of the error for the whole, and for each of m
+tallies ERROR / (4 m^2), which sums to less than the other half however many there become.
+
+Latency percentiles come from histograms: a percentile is the upper edge of the bucket that holds it, so it
+is never told lower than it is. "p99 above L" is the same as "more than one in a hundred above L", which is
+what is tested; an answer counts as slower where its bucket's upper edge is above L.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.evaluation import Check, CheckStatus
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.rollouts import RolloutRecord, TrialTally
+from everloop.rollout.shares import log_evidence_above
+
+SHADOW, TRIAL = "shadow", "trial"
+"""Phases of a ``TrialTally``."""
+ERROR = 0.01
+"""Probability of a false alarm of one check over the whole trial, where the truth is at its limit."""
+_SLOWEST = 0.01
+"""Share of answers that may be slower than the limit of a 99th percentile."""
+
+
+def merged(tallies: Sequence[TrialTally], phase: str) -> TrialTally:
+    """The counts of a phase over all workers; zeros without any.
+
+    Raises:
+        ShouldFixArgument: tallies of two rollouts.
+    """
+    chosen = [tally for tally in tallies if tally.phase == phase]
+    rollouts = {(tally.tenant, tally.rollout_id) for tally in chosen}
+    if len(rollouts) > 1:
+        raise ShouldFixArgument(
+            f"Tallies of several rollouts ({sorted(rollouts)}) do not add up.", "Pass those of one."
+        )
+    tenant, rollout_id = next(iter(rollouts), ("default", ""))
+    return TrialTally(
+        rollout_id=rollout_id,
+        phase=phase,
+        worker="all",
+        tenant=tenant,
+        asked=sum(t.asked for t in chosen),
+        failed=sum(t.failed for t in chosen),
+        invalid=sum(t.invalid for t in chosen),
+        dropped=sum(t.dropped for t in chosen),
+        agreed=sum(t.agreed for t in chosen),
+        actions=_summed([t.actions for t in chosen]),
+        active_actions=_summed([t.active_actions for t in chosen]),
+        latency=_summed([t.latency for t in chosen]),
+    )
+
+
+def percentile_ms(latency: Mapping[str, int], share: float = 0.99) -> float:
+    """Upper edge in milliseconds of the bucket that holds a percentile; NaN without any answer."""
+    total, seen = sum(latency.values()), 0
+    for edge in sorted(latency, key=float):
+        seen += latency[edge]
+        if seen >= math.ceil(share * total) and seen > 0:
+            return float(edge)
+    return math.nan
+
+
+def shadow_checks(
+    spec: LoopSpec, record: RolloutRecord, tallies: Sequence[TrialTally], now: datetime
+) -> tuple[Check, ...]:
+    """Whether the candidate may meet people: every one ``PASSED``.
+
+    Dropped questions come in bursts, so their share fails no sooner than the time in shadow is over.
+    """
+    limits, found = spec.rollout.shadow, merged(tallies, SHADOW)
+    hours = (now - record.entered_at).total_seconds() / 3600.0
+    whole = [found]
+    return (
+        _enough(found, limits.decisions),
+        _long_enough(hours, limits.hours),
+        _answers("shadow_answers", found),
+        _share(
+            "shadow_errors",
+            whole,
+            lambda t: (t.failed, t.asked - t.dropped),
+            limits.max_error_share,
+            "decisions got no answer from the candidate",
+        ),
+        _latency("shadow_latency", whole, limits.max_p99_ms),
+        _share(
+            "shadow_dropped",
+            whole,
+            lambda t: (t.dropped, t.asked),
+            limits.max_dropped_share,
+            "decisions were not put to the candidate for want of time",
+            patient=hours < limits.hours,
+        ),
+        _agreement(found, limits.min_agreement),
+        _collapse("shadow_actions", found, spec.rollout.hard_limits.collapse_share),
+    )
+
+
+def hard_failures(spec: LoopSpec, tallies: Sequence[TrialTally]) -> tuple[Check, ...]:
+    """What rolls a trial back at once, from the tallies of phase ``trial`` among those given.
+
+    Below ``min_decisions`` every check but that of the answers is ``INSUFFICIENT``: it keeps a winner from
+    being promoted unseen, and should not keep a ramp from bringing more people.
+    """
+    limits, whole = spec.rollout.hard_limits, merged(tallies, TRIAL)
+    least = limits.min_decisions
+    each = [t for t in tallies if t.phase == TRIAL and t.asked - t.dropped >= least]
+    judged = (
+        [whole, *each] if len(each) > 1 or whole.asked > sum(t.asked for t in each) else [whole]
+    )
+    return (
+        _answers("answers", whole),
+        _share(
+            "errors",
+            judged,
+            lambda t: (t.failed, t.asked - t.dropped),
+            limits.max_error_share,
+            "decisions got no answer from the candidate",
+            least,
+        ),
+        _latency("latency", judged, limits.max_p99_ms, least),
+        _collapse("actions", whole, limits.collapse_share, least),
+    )
+
+
+def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(sorted(total.items()))
+
+
+def _known(value: float) -> float | None:
+    """Figures travel as JSON, which has neither NaN nor infinity."""
+    return value if math.isfinite(value) else None
+
+
+def _enough(found: TrialTally, least: int) -> Check:
+    status = CheckStatus.PASSED if found.answered >= least else CheckStatus.INSUFFICIENT
+    reason = f"The candidate decided {found.answered:,} times unseen; {least:,} are asked for."
+    return Check("shadow_decisions", status, reason, float(found.answered), float(least))
+
+
+def _long_enough(hours: float, least: float) -> Check:
+    status = CheckStatus.PASSED if hours >= least else CheckStatus.INSUFFICIENT
+    reason = f"It has been in shadow for {hours:.1f} hours; {least:g} are asked for."
+    return Check("shadow_time", status, reason, hours, least)
+
+
+def _answers(name: str, found: TrialTally) -> Check:
+    if found.invalid:
+        reason = (
+            f"{found.invalid:,} of {found.asked:,} answers were no distribution (NaN or the like)."
+        )
+        return Check(name, CheckStatus.FAILED, reason, float(found.invalid), 0.0)
+    if not found.asked:
+        return Check(name, CheckStatus.INSUFFICIENT, "The candidate was not asked yet.", 0.0, 0.0)
+    reason = f"All of {found.answered:,} answers were distributions."
+    return Check(name, CheckStatus.PASSED, reason, 0.0, 0.0)
+
+
+def _share(
+    name: str,
+    judged: Sequence[TrialTally],
+    count: Callable[[TrialTally], tuple[int, int]],
+    limit: float,
+    what: str,
+    least: int = 1,
+    patient: bool = False,
+) -> Check:
+    """The first of ``judged`` is the whole; ``patient``: wait where it would fail."""
+    worst, failed = _judged(judged, count, limit)
+    hits, n = count(worst)
+    share = hits / n if n else math.nan
+    counted = f"{hits:,} of {n:,} {what}; at most {limit:.1%} may."
+    if n < least:
+        reason = f"Too few decisions to say ({n:,} of {least:,}): {counted}"
+        return Check(name, CheckStatus.INSUFFICIENT, reason, _known(share), limit)
+    if failed and not patient:
+        where = "" if worst is judged[0] else f" (worker {worst.worker})"
+        reason = f"{counted[:-1]}, and that is no chance{where}."
+        return Check(name, CheckStatus.FAILED, reason, share, limit)
+    if share > limit:
+        reason = f"{counted[:-1]}; it could still be chance."
+        return Check(name, CheckStatus.INSUFFICIENT, reason, _known(share), limit)
+    return Check(name, CheckStatus.PASSED, counted, _known(share), limit)
+
+
+def _judged(
+    judged: Sequence[TrialTally], count: Callable[[TrialTally], tuple[int, int]], limit: float
+) -> tuple[TrialTally, bool]:
+    whole, each = judged[0], judged[1:]
+    if log_evidence_above(*count(whole), limit) >= math.log(2.0 / ERROR):
+        return whole, True
+    bound = math.log(4.0 * max(1, len(each)) ** 2 / ERROR)
+    for tally in each:
+        if log_evidence_above(*count(tally), limit) >= bound:
+            return tally, True
+    return whole, False
+
+
+def _latency(name: str, judged: Sequence[TrialTally], limit_ms: float, least: int = 1) -> Check:
+    def slow(tally: TrialTally) -> tuple[int, int]:
+        counts = tally.latency
+        return sum(c for edge, c in counts.items() if float(edge) > limit_ms), sum(counts.values())
+
+    found = _share(
+        name,
+        judged,
+        slow,
+        _SLOWEST,
+        f"answers took longer than {limit_ms:g} ms",
+        least,
+    )
+    p99 = percentile_ms(judged[0].latency)
+    told = (
+        f"{p99:g} ms"
+        if math.isfinite(p99)
+        else "not known"
+        if math.isnan(p99)
+        else "beyond all edges"
+    )
+    reason = f"{found.reason} 99th percentile: {told}."
+    return Check(name, found.status, reason, _known(p99), limit_ms)
+
+
+def _agreement(found: TrialTally, least: float) -> Check:
+    name, n = "shadow_agreement", found.answered - found.invalid
+    share = found.agreed / n if n else math.nan
+    said = (
+        f"Candidate and active would most likely do the same in {found.agreed:,} of {n:,} decisions"
+    )
+    if least == 0.0:
+        return Check(name, CheckStatus.PASSED, f"{said} (reported only).", _known(share), least)
+    reason = f"{said}; at least {least:.1%} are asked for."
+    if not n or share >= least:
+        status = CheckStatus.PASSED if n else CheckStatus.INSUFFICIENT
+        return Check(name, status, reason, _known(share), least)
+    proven = log_evidence_above(n - found.agreed, n, 1.0 - least) >= math.log(1.0 / ERROR)
+    status = CheckStatus.FAILED if proven else CheckStatus.INSUFFICIENT
+    return Check(name, status, reason, _known(share), least)
+
+
+def _collapse(name: str, found: TrialTally, limit: float, least: int = 1) -> Check:
+    """A candidate collapsed that would most likely take one action in more than ``limit`` of its decisions,
+    where the active's share of that action is below it; both proven. A limit of 1 asks nothing."""
+    n, others = sum(found.actions.values()), sum(found.active_actions.values())
+    if n < max(least, 1):
+        reason = f"Too few answers to say ({n:,} of {max(least, 1):,})."
+        return Check(name, CheckStatus.INSUFFICIENT, reason, None, limit)
+    action, hits = max(found.actions.items(), key=lambda item: (item[1], item[0]))
+    same = found.active_actions.get(action, 0)
+    share = hits / n
+    reason = (
+        f"{action!r} is the candidate's answer in {hits:,} of {n:,} decisions ({share:.1%})"
+        + (
+            f", the active's in {same:,} of {others:,} ({same / others:.1%})."
+            if others
+            else "; the active answered none."
+        )
+    )
+    if share < limit or limit == 1.0 or (others and same / others >= limit):
+        return Check(name, CheckStatus.PASSED, reason, share, limit)
+    bound = math.log(2.0 / ERROR)
+    other_than = log_evidence_above(others - same, others, 1.0 - limit)
+    proven = log_evidence_above(hits, n, limit) >= bound and (not others or other_than >= bound)
+    status = CheckStatus.FAILED if proven else CheckStatus.INSUFFICIENT
+    return Check(name, status, f"{reason} A policy has collapsed at {limit:.1%}.", share, limit)
