@@ -1,0 +1,1 @@
+"""What people's answers say of a candidate on trial: effects, intervals, ratios, drift and plans."""
