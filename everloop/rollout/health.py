@@ -3,8 +3,8 @@
 Pure functions. ``PASSED``: nothing is wrong; ``INSUFFICIENT``: too few counts, or more than allowed without
 proof that this is no chance: wait; ``FAILED``: roll back. A share fails only when an anytime-valid exact
 binomial test puts it above its limit (``shares.log_evidence_above``) at ``ERROR`` over all looks together,
-so that neither one early failure nor many looks roll anything back; an answer that is no distribution is never
-chance, and one is enough.
+so that neither one early failure nor many looks roll anything back; an answer that is no distribution is
+never chance, and one is enough.
 
 A trial's counts are tested twice, all together and tally by tally, so that a candidate that worked for a
 month and fails today is not excused by its month: half of the error for the whole, and for each of m
