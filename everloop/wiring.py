@@ -20,7 +20,7 @@ from everloop.contracts.ports import (
     Registry,
     RunStore,
 )
-from everloop.contracts.rollout_ports import OversightStore, RolloutStore
+from everloop.contracts.rollout_ports import DeploymentStore, OversightStore, RolloutStore
 from everloop.contracts.service_ports import (
     AuditLog,
     DecisionStore,
@@ -40,6 +40,7 @@ from everloop.storage.local.dataset_key import keep_datasets_of
 from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.decisions import SqlDecisionStore
+from everloop.storage.sql.deployments import SqlDeploymentStore
 from everloop.storage.sql.engine import open_database
 from everloop.storage.sql.event_log import SqlEventLog
 from everloop.storage.sql.feedback import SqlFeedbackStore
@@ -71,6 +72,7 @@ class Workspace:
     blobs: BlobStore
     registry: Registry
     rollouts: RolloutStore
+    deployments: DeploymentStore
     oversights: OversightStore
     runs: RunStore
     ledger: PrivacyLedger
@@ -109,7 +111,8 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         datasets=LocalDatasetStore(engine, configured.home / "datasets"),
         blobs=LocalBlobStore(configured.home / "blobs"),
         registry=SqlRegistry(engine),
-        rollouts=SqlRolloutStore(engine),
+        rollouts=SqlRolloutStore(engine, clock),
+        deployments=SqlDeploymentStore(engine, clock),
         oversights=SqlOversightStore(engine, clock),
         runs=SqlRunStore(engine),
         ledger=Ledger(

@@ -13,7 +13,7 @@ import pytest
 
 from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.rollout_ports import RolloutStore
-from everloop.contracts.rollouts import RolloutRecord
+from everloop.contracts.rollouts import RolloutRecord, Stay
 from everloop.storage.sql.rollouts import SqlRolloutStore
 from tests.log_records import NOON
 from tests.postgresql_server import OnPostgresql, OnSqlite, SqlSuite
@@ -32,7 +32,9 @@ def rollout(number: int = 1, **changes: Any) -> RolloutRecord:
         "reasons": ("the lower bound is above the margin",),
         "recorded_at": NOON + timedelta(days=number),
     }
-    return RolloutRecord(**(values | changes))
+    values |= changes
+    begun = Stay(values["state"], values["traffic_percent"], values["recorded_at"])
+    return RolloutRecord(**({"history": (begun,)} | values))
 
 
 class RolloutStoreSuite(ABC):

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, Engine, Table, insert, text
 
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.storage import schema, service_tables
+from everloop.storage import rollout_tables, schema, service_tables
 from everloop.storage.column_types import CanonicalJson, UtcTime
 from everloop.storage.sql import ingest_counters as counters
 from everloop.storage.sql.engine import open_database, reading, writing
@@ -31,6 +31,9 @@ TABLES: dict[str, tuple[Table, str]] = {
     "checkpoint": (schema.model_checkpoints, "checkpoint_id"),
     "job": (service_tables.training_jobs, "job_id"),
     "synthetic_job": (service_tables.synthetic_jobs, "job_id"),
+    "review": (rollout_tables.reviews, "review_id"),
+    "deployment": (rollout_tables.deployments, "deployment_id"),
+    "rollout": (schema.rollouts, "rollout_id"),
 }
 
 
@@ -53,9 +56,9 @@ def _value(column: Any, seq: int) -> Any:
 
 
 def put(connection: Connection, kind: str, row_id: str, tenant: str, **values: Any) -> None:
-    """Insert a row of a kind with its ingest number, and the episode that a signal needs."""
+    """Insert a row of a kind with its ingest number, and the episode that a signal or review needs."""
     table, column = TABLES[kind]
-    if kind == "signal":
+    if kind in {"signal", "review"}:
         values["episode_id"] = str(uuid.uuid5(uuid.NAMESPACE_OID, row_id))
         put(connection, "episode", values["episode_id"], tenant)
     seq = counters.advance(connection, tenant, kind, 1) if "seq" in table.c else 0
@@ -117,7 +120,7 @@ class TestOnSqlite(TenancySuite):
     def opener(self, folder: Path, request: pytest.FixtureRequest) -> Opener:
         return lambda: open_database("", folder / "state.db")
 
-    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "rollout"])  # one a day
     def test_no_table_of_events_is_scanned(self, engine: Engine, kind: str) -> None:
         table, column = TABLES[kind]
         query = owner_query(kind, uuid_of(1)).compile(

@@ -6,20 +6,27 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
+from sqlalchemy import Engine, RowMapping, insert, select
 
-from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefact
+from everloop.contracts.errors import ShouldResolveConflict
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.contracts.ports import Clock
+from everloop.contracts.rollouts import RolloutEvent, role_of
 from everloop.storage.local.clock import SystemClock
 from everloop.storage.payloads import NOT_PAYLOAD, payload_sha256
-from everloop.storage.schema import deployment_log, model_aliases, model_checkpoints
+from everloop.storage.schema import deployment_log, model_checkpoints
+from everloop.storage.sql.aliases import (
+    CANDIDATE,
+    checkpoint_row,
+    move_alias,
+    read_alias,
+    require_checkpoint,
+    require_checkpoint_of,
+)
 from everloop.storage.sql.audit import append_audit
 from everloop.storage.sql.engine import reading, writing
-from everloop.storage.sql.upsert import upsert
-
-ACTIVE = "active"
-"""The alias that ``ModelCheckpoint.active`` follows."""
+from everloop.storage.sql.head_rows import raise_revision
+from everloop.storage.sql.rollout_events import append_event
 
 _NOT_PAYLOAD = NOT_PAYLOAD | {"active", "training_date"}
 # The same training registered again by a rerun carries another date; the first one stands.
@@ -41,7 +48,7 @@ class SqlRegistry:
         """See ``Registry``. Returns what is stored: a new checkpoint is never active."""
         sha256 = payload_sha256(checkpoint, _NOT_PAYLOAD)
         with writing(self._engine) as connection:
-            stored = _checkpoint_row(connection, checkpoint.checkpoint_id)
+            stored = checkpoint_row(connection, checkpoint.checkpoint_id)
             if stored is None:
                 connection.execute(insert(model_checkpoints).values(_row(checkpoint, sha256)))
                 return replace(checkpoint, active=False)
@@ -55,7 +62,7 @@ class SqlRegistry:
     def checkpoint(self, checkpoint_id: str) -> ModelCheckpoint:
         """See ``Registry``."""
         with reading(self._engine) as connection:
-            return _checkpoint(_required(connection, checkpoint_id))
+            return _checkpoint(require_checkpoint(connection, checkpoint_id))
 
     def checkpoints(self, loop: str, tenant: str = "default") -> tuple[ModelCheckpoint, ...]:
         """See ``Registry``."""
@@ -77,7 +84,7 @@ class SqlRegistry:
     def alias(self, loop: str, alias: str, tenant: str = "default") -> tuple[str | None, int]:
         """See ``Registry``."""
         with reading(self._engine) as connection:
-            return _alias(connection, loop, alias, tenant)
+            return read_alias(connection, loop, alias, tenant)
 
     def set_alias(
         self,
@@ -89,9 +96,12 @@ class SqlRegistry:
         tenant: str = "default",
         actor: str = "",
     ) -> int:
-        """See ``Registry``; ``ShouldRestoreArtefact`` when the loop has no such checkpoint."""
+        """See ``Registry``; ``ShouldRestoreArtefact`` when the loop has no such checkpoint.
+
+        A part of what serves that is moved by itself leaves no manifest serving; that is an event.
+        """
         with writing(self._engine) as connection:
-            previous, generation = _alias(connection, loop, alias, tenant)
+            previous, generation = read_alias(connection, loop, alias, tenant)
             if generation != expected_generation:
                 raise ShouldResolveConflict(
                     f"Alias {alias!r} of {loop} is at generation {generation}, not "
@@ -99,41 +109,38 @@ class SqlRegistry:
                     "Read the alias again and decide anew.",
                 )
             if checkpoint_id is not None:
-                row = _required(connection, checkpoint_id)
-                if (row["loop"], row["tenant"]) != (loop, tenant):
-                    raise ShouldRestoreArtefact(
-                        f"Checkpoint {checkpoint_id} belongs to loop {row['loop']!r} of tenant "
-                        f"{row['tenant']!r}, not to {loop!r} of {tenant!r}.",
-                        "Choose a checkpoint of this loop.",
-                    )
-            key = {"tenant": tenant, "loop": loop, "alias": alias}
-            new = {"checkpoint_id": checkpoint_id, "generation": generation + 1}
-            upsert(connection, model_aliases, key, new)
-            connection.execute(
-                insert(deployment_log).values(
-                    **key,
-                    **new,
-                    previous_checkpoint_id=previous,
-                    reason=reason,
-                    recorded_at=self._clock.now(),
+                require_checkpoint_of(connection, checkpoint_id, loop, tenant)
+            now = self._clock.now()
+            generation = move_alias(connection, loop, alias, checkpoint_id, reason, tenant, now)
+            parts_change = role_of(alias) is not None and checkpoint_id != previous
+            if role_of(alias) is not None or alias == CANDIDATE:
+                raise_revision(connection, loop, tenant, "" if parts_change else None)
+            if parts_change:
+                append_event(
+                    connection,
+                    RolloutEvent(
+                        loop=loop,
+                        kind="deployed",
+                        at=now,
+                        actor=actor,
+                        reason=f"{alias} is {checkpoint_id or 'nothing'}: {reason}",
+                        tenant=tenant,
+                    ),
                 )
-            )
-            if alias == ACTIVE:
-                _mark_active(connection, loop, tenant, checkpoint_id)
             if actor:
                 detail = {
                     "loop": loop,
                     "alias": alias,
-                    "generation": generation + 1,
+                    "generation": generation,
                     "previous": previous,
                     "reason": reason,
                 }
                 append_audit(
                     *(connection, tenant, actor, "model.deploy", checkpoint_id or "none", 1),
                     detail,
-                    self._clock.now(),
+                    now,
                 )
-            return generation + 1
+            return generation
 
     def deployment_log(
         self, loop: str, tenant: str = "default"
@@ -158,39 +165,6 @@ class SqlRegistry:
                 }
                 for row in connection.execute(query).mappings()
             )
-
-
-def _alias(connection: Connection, loop: str, alias: str, tenant: str) -> tuple[str | None, int]:
-    table = model_aliases.c
-    row = connection.execute(
-        select(table.checkpoint_id, table.generation).where(
-            table.tenant == tenant, table.loop == loop, table.alias == alias
-        )
-    ).first()
-    return (None, 0) if row is None else (row[0], row[1])
-
-
-def _mark_active(connection: Connection, loop: str, tenant: str, checkpoint_id: str | None) -> None:
-    table = model_checkpoints.c
-    connection.execute(
-        update(model_checkpoints)
-        .where(table.tenant == tenant, table.loop == loop)
-        .values(active=table.checkpoint_id.is_not_distinct_from(checkpoint_id))
-    )
-
-
-def _checkpoint_row(connection: Connection, checkpoint_id: str) -> RowMapping | None:
-    query = select(model_checkpoints).where(model_checkpoints.c.checkpoint_id == checkpoint_id)
-    return connection.execute(query).mappings().first()
-
-
-def _required(connection: Connection, checkpoint_id: str) -> RowMapping:
-    row = _checkpoint_row(connection, checkpoint_id)
-    if row is None:
-        raise ShouldRestoreArtefact(
-            f"There is no checkpoint {checkpoint_id}.", "Choose one that the registry lists."
-        )
-    return row
 
 
 def _row(checkpoint: ModelCheckpoint, sha256: bytes) -> dict[str, Any]:

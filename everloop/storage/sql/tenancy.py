@@ -8,10 +8,12 @@ from sqlalchemy import Column, Engine, Select, Table, select
 
 from everloop.contracts.episodes import canonical_uuid
 from everloop.contracts.errors import ShouldFixArgument
+from everloop.storage.rollout_tables import deployments, reviews
 from everloop.storage.schema import (
     ingest_counters,
     model_checkpoints,
     reward_signals,
+    rollouts,
     training_episodes,
 )
 from everloop.storage.service_tables import (
@@ -32,8 +34,11 @@ _NUMBERED: Mapping[str, tuple[Table, Column[str]]] = {
 }
 _UNIQUE: Mapping[str, tuple[Table, Column[str]]] = {
     "checkpoint": (model_checkpoints, model_checkpoints.c.checkpoint_id),
+    "deployment": (deployments, deployments.c.deployment_id),
     "job": (training_jobs, training_jobs.c.job_id),
     "synthetic_job": (synthetic_jobs, synthetic_jobs.c.job_id),
+    "rollout": (rollouts, rollouts.c.rollout_id),  # no index: a loop has one a day
+    "review": (reviews, reviews.c.review_id),
 }
 
 KINDS = (*_NUMBERED, *_UNIQUE)
