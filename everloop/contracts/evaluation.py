@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.oversight import Oversight, OversightKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,10 @@ class PolicyEvaluation:
     """Why no value of journeys is given."""
 
 
+APPROVAL_CHECK = "human_approval"
+"""Name of the check on which a person's word on a deployment stands."""
+
+
 class Decision(StrEnum):
     """A verdict: ``continue`` starts (or goes on with) a rollout, ``hold`` doesn't."""
 
@@ -129,13 +134,26 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One named question to the evidence and its answer, in words a person can act on."""
+    """One named question to the evidence and its answer, in words a person can act on.
+
+    ``person_decides``: where it did not pass, a named person may let the candidate go on all the same.
+    """
 
     name: str
     status: CheckStatus
     reason: str
     value: float | None = None
     threshold: float | None = None
+    person_decides: bool = False
+
+    @property
+    def passed(self) -> bool:
+        return self.status is CheckStatus.PASSED
+
+    @property
+    def awaits_person(self) -> bool:
+        """It did not pass, and a person may decide it."""
+        return self.person_decides and not self.passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +177,47 @@ class Verdict:
         """Why it holds; for ``continue``, why it may go on."""
         failing = tuple(c.reason for c in self.checks if c.status is not CheckStatus.PASSED)
         return failing or tuple(c.reason for c in self.checks)
+
+    @property
+    def awaits_person(self) -> bool:
+        """It holds, and a person may decide every check that did not pass."""
+        failing = [check for check in self.checks if not check.passed]
+        return (
+            self.decision is Decision.HOLD
+            and bool(failing)
+            and all(check.person_decides for check in failing)
+        )
+
+    def decided_by(self, said: Oversight) -> Verdict:
+        """The verdict after a person's word on its deployment.
+
+        An approval passes the checks that wait for a person and no other; a rejection fails them, and
+        holds whatever the verdict was. The reasons say who, when and why, before what the check had
+        found. The word is among the inputs.
+
+        Raises:
+            ShouldFixArgument: the word is no approval or rejection of a deployment.
+        """
+        if said.kind is not OversightKind.APPROVAL:
+            raise ShouldFixArgument(
+                f"Oversight {said.oversight_id} is of kind {said.kind}, which decides no verdict.",
+                "Give a word on the deployment, of kind approval.",
+            )
+        status = CheckStatus.PASSED if said.passed else CheckStatus.FAILED
+        checks = tuple(
+            Check(c.name, status, f"{said.sentence} {c.reason}", c.value, c.threshold)
+            if c.awaits_person
+            else c
+            for c in self.checks
+        )
+        if not said.passed and checks == self.checks:
+            checks += (Check(APPROVAL_CHECK, CheckStatus.FAILED, said.sentence),)
+        good = self.decision is Decision.HOLD and bool(checks) and all(c.passed for c in checks)
+        return Verdict(
+            Decision.HOLD if not said.passed else Decision.CONTINUE if good else self.decision,
+            checks,
+            {**self.inputs, said.kind.value: said.sha256},
+        )
 
 
 @dataclass(frozen=True, slots=True)

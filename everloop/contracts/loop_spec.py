@@ -364,6 +364,8 @@ class ThresholdSpec(_Value):
     """Parity that is aimed at and reported; ``fairness_parity`` is what blocks."""
     max_anomaly_share: Share = 0.05
     max_safety_critical_share: Share = 0.5
+    max_false_positive_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the candidate's interventions that people may receive badly; None: only reported."""
 
 
 class BenchmarkMetric(_Value):

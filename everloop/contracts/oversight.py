@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
-from everloop.contracts.episodes import Json
+from everloop.contracts.canonical import Json, canonical_bytes
 from everloop.contracts.errors import ShouldFixArgument
 
 _NAMESPACE = uuid.UUID("5f4b8f0e-3c6d-4b51-9b3f-2f0a7d1b6c45")
@@ -52,6 +53,32 @@ class Oversight:
                 f"{self.kind} of {self.subject_id}: actor={self.actor!r}, reason={self.reason!r}.",
                 "Say who decides and why.",
             )
+
+    @property
+    def sentence(self) -> str:
+        """Who said what of it, when and why, as a sentence."""
+        verb = "passed" if self.passed else "rejected"
+        agreed = "approved" if self.kind is OversightKind.APPROVAL else "passed"
+        verb = agreed if self.passed else "rejected"
+        why = self.reason.strip().rstrip(".")
+        return f"{self.actor.strip()} {verb} it on {self.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {why}."
+
+    @property
+    def sha256(self) -> str:
+        """Of everything that was said."""
+        said = {
+            "oversight_id": self.oversight_id,
+            "kind": str(self.kind),
+            "loop": self.loop,
+            "subject_id": self.subject_id,
+            "passed": self.passed,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at": self.at.astimezone(UTC).isoformat(),
+            "evidence": self.evidence,
+            "tenant": self.tenant,
+        }
+        return hashlib.sha256(canonical_bytes(said)).hexdigest()
 
 
 class ReviewState(StrEnum):
