@@ -278,4 +278,5 @@ class Tenancy(Protocol):
     """Whose row is it? Answers only after the caller's own tenant was found to have none."""
 
     def owner(self, kind: str, row_id: str) -> str | None:
-        """Tenant of an episode, signal, decision, interaction, feedback, checkpoint or job, if any."""
+        """Tenant of an episode, signal, decision, interaction, feedback, checkpoint, job or review,
+        if any."""

@@ -32,14 +32,17 @@ from everloop.contracts.models import (
     SyntheticProfile,
     inside_profile_id,
 )
+from everloop.contracts.oversight import ReviewState
 from everloop.contracts.synthetic_jobs import AugmentParameters
 from everloop.storage.ledger_tables import privacy_people
 from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.local.erased_artefacts import ErasedArtefacts, HeldFiles
+from everloop.storage.rollout_tables import exposures, variant_experiments
 from everloop.storage.schema import PSEUDONYM, metadata
 from everloop.storage.sql import people
 from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.engine import open_database, reading, writing
+from everloop.storage.sql.episode_reviews import SqlReviewStore
 from everloop.storage.sql.erasure_marks import PersonErased
 from everloop.storage.sql.event_log import SqlEventLog
 from everloop.storage.sql.feedback import SqlFeedbackStore
@@ -49,6 +52,7 @@ from everloop.storage.sql.profiles import SqlProfileStore
 from everloop.storage.sql.registry import SqlRegistry
 from everloop.storage.sql.synthetic_jobs import SqlSyntheticJobStore
 from tests.conformance.test_registry import checkpoint
+from tests.conformance.test_review_store import item as flagged_episode
 from tests.conformance.test_synthetic_job_store import job as synthetic_job
 from tests.feedback_records import decision, feedback, interaction, put, review
 from tests.log_records import (
@@ -117,6 +121,35 @@ def fill(store: Opened, person: str, first: int, tenant: str = "default") -> Non
     store.log.record_consent(dataclasses.replace(refusal(person, granted=True), tenant=tenant))
     reviews = SqlFeedbackStore(store.engine, SetClock())
     reviews.review(review(first, FeedbackStatus.RELEASED, tenant=tenant), (), ACTOR)
+    flagged, queue = flagged_episode(first, tenant=tenant), SqlReviewStore(store.engine)
+    queue.flag([flagged])
+    queue.decide(flagged.review_id, ReviewState.REJECTED, PLANTED, ACTOR, LATER, tenant)
+    put_exposure(store.engine, person, tenant)
+
+
+def put_exposure(engine: Engine, person: str, tenant: str) -> None:
+    """A person's meeting with a variant of the tenant's one experiment, unless they met it before."""
+    experiment = {"tenant": tenant, "experiment_id": uuid_of(1, f"experiment of {tenant}")}
+    with writing(engine) as connection:
+        known = select(variant_experiments.c.experiment_id).filter_by(**experiment)
+        if connection.scalar(known) is None:
+            connection.execute(
+                insert(variant_experiments).values(
+                    **experiment,
+                    loop="walk",
+                    subject="persona",
+                    base="base",
+                    state="running",
+                    generation=0,
+                    document={},
+                    started_at=NOON,
+                )
+            )
+        met = select(exposures.c.user_id).filter_by(**experiment, user_id=person)
+        if connection.scalar(met) is None:
+            connection.execute(
+                insert(exposures).values(**experiment, user_id=person, variant_id="b", at=NOON)
+            )
 
 
 def implied(number: int) -> str:
@@ -133,6 +166,9 @@ EVERYTHING = {
     "feedback": 1,
     "feedback_reviews": 1,
     "consents": 1,
+    "reviews": 1,
+    "review_decisions": 2,
+    "exposures": 1,
 }
 
 
@@ -261,7 +297,7 @@ class PersonStoreSuite(ABC):
         fill(store, ANN, 1)
         record = store.erase(reason="asked by letter")
         (entry,) = store.audited()
-        assert (entry.actor, entry.resource, entry.rows) == (ACTOR, record.erasure_id, 9)
+        assert (entry.actor, entry.resource, entry.rows) == (ACTOR, record.erasure_id, 13)
         assert entry.detail == {"deleted": dict(record.deleted), "reason": "asked by letter"}
         assert ANN not in repr(entry)
 

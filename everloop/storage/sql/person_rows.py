@@ -12,6 +12,7 @@ from everloop.contracts.feedback import implied_signal_id
 from everloop.contracts.models import inside_profile_id
 from everloop.contracts.synthetic_jobs import SyntheticKind
 from everloop.storage.ledger_tables import privacy_people
+from everloop.storage.rollout_tables import exposures, review_decisions, reviews
 from everloop.storage.schema import (
     consents,
     disputes,
@@ -154,6 +155,14 @@ def erasable_rows(person: str, tenant: str, implied: Implied | None = None) -> I
     yield PersonRows(reward_signals, signals)
     yield from _listed(reward_signals, tenant, taught)
     yield PersonRows(decisions, _person(decisions, person, tenant))
+    flagged = _of(reviews, tenant) & reviews.c.episode_id.in_(episode_ids)
+    review_ids = select(reviews.c.review_id).where(flagged)
+    yield PersonRows(
+        review_decisions,
+        _of(review_decisions, tenant) & review_decisions.c.review_id.in_(review_ids),
+    )
+    yield PersonRows(reviews, flagged)
+    yield PersonRows(exposures, _person(exposures, person, tenant))
     yield PersonRows(training_episodes, _person(training_episodes, person, tenant))
     made = () if implied is None else implied.profile_ids
     for start in range(0, len(made), _IDS):

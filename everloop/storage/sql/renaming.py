@@ -19,6 +19,7 @@ from everloop.contracts.models import ProfileSource, inside_profile_id
 from everloop.contracts.serving import Decision, question_sha256
 from everloop.storage.ledger_tables import privacy_people
 from everloop.storage.payloads import payload_sha256
+from everloop.storage.rollout_tables import exposures
 from everloop.storage.schema import consents, synthetic_profiles, training_episodes
 from everloop.storage.service_tables import decisions, erasures, feedback, interactions
 from everloop.storage.sql.decision_rows import decision_of
@@ -81,7 +82,7 @@ _KINDS = (
 )
 _PEOPLE = (
     *((kind.table, kind.table.c.user_id) for kind in _KINDS),
-    *((table, table.c.user_id) for table in (consents, erasures)),
+    *((table, table.c.user_id) for table in (consents, erasures, exposures)),
     (privacy_people, privacy_people.c.person),
 )
 
@@ -138,7 +139,7 @@ class Renaming:
             changed, unknown = self._rename_records(kind)
             rows[kind.table.name] = changed
             unrecognised += unknown
-        for table in (consents, erasures):
+        for table in (consents, erasures, exposures):
             rows[table.name] = self._rename_people(table)
         return Renamed(rows, unrecognised)
 

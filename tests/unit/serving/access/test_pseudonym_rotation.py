@@ -29,6 +29,7 @@ from everloop.contracts.errors import (
     ShouldWaitForWorker,
 )
 from everloop.contracts.models import ProfileSource, SyntheticProfile, inside_profile_id
+from everloop.contracts.oversight import ReviewState
 from everloop.contracts.serving import question_sha256
 from everloop.contracts.synthetic_jobs import AugmentParameters
 from everloop.privacy.pseudonyms import Pseudonyms
@@ -43,6 +44,8 @@ from everloop.storage.sql.engine import reading, writing
 from everloop.storage.sql.ingest_batch import store
 from everloop.storage.sql.ingest_records import prepare
 from everloop.wiring import Workspace, open_ingest, open_workspace
+from tests.conformance.test_person_store import put_exposure
+from tests.conformance.test_review_store import item as flagged_episode
 from tests.conformance.test_synthetic_job_store import job as synthetic_job
 from tests.feedback_records import decision, feedback, interaction, put, review, submission
 from tests.log_records import DAY, NOON, episode, extraction, uuid_of
@@ -93,6 +96,9 @@ def live(place: Workspace) -> None:
     place.log.record_consent(Consent(ben, "train", False, NOON), "test")
     place.log.record_consent(Consent(carl, "train", False, NOON), "test")
     place.feedback.review(review(1), [], "test")
+    place.reviews.flag([flagged_episode(1), flagged_episode(2)])
+    place.reviews.decide(flagged_episode(1).review_id, ReviewState.REJECTED, "a bot", "test", NOON)
+    put_exposure(place.engine, ann, "default")
     done = place.ledger.reserve(asked_release(share=0.6), [ann, ben], SPEC, 1)
     place.ledger.complete(done.release_id, "blob:1", "e" * 64)
     place.ledger.reserve(asked_release(1, share=0.3), [ann, carl], SPEC, 1)
@@ -140,6 +146,7 @@ def test_no_old_pseudonym_is_left_anywhere(home: Path) -> None:
         "feedback": 2,
         "consents": 2,
         "erasures": 1,
+        "exposures": 1,
     }
     place = open_workspace(home)
     for table, rows in everything(place).items():
@@ -213,6 +220,9 @@ def test_refusals_and_erasures_hold(home: Path) -> None:
         "feedback": 1,
         "feedback_reviews": 1,
         "synthetic_profiles": 1,
+        "reviews": 1,
+        "review_decisions": 2,
+        "exposures": 1,
     }
     assert gone.datasets == (version.manifest.dataset_id,)
     with reading(place.engine) as connection:
