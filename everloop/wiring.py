@@ -20,7 +20,12 @@ from everloop.contracts.ports import (
     Registry,
     RunStore,
 )
-from everloop.contracts.rollout_ports import DeploymentStore, OversightStore, RolloutStore
+from everloop.contracts.rollout_ports import (
+    DeploymentStore,
+    OversightStore,
+    ReviewStore,
+    RolloutStore,
+)
 from everloop.contracts.service_ports import (
     AuditLog,
     DecisionStore,
@@ -42,6 +47,7 @@ from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.decisions import SqlDecisionStore
 from everloop.storage.sql.deployments import SqlDeploymentStore
 from everloop.storage.sql.engine import open_database
+from everloop.storage.sql.episode_reviews import SqlReviewStore
 from everloop.storage.sql.event_log import SqlEventLog
 from everloop.storage.sql.feedback import SqlFeedbackStore
 from everloop.storage.sql.group_commit import GroupCommit
@@ -87,6 +93,7 @@ class Workspace:
     feedback: FeedbackStore
     decisions: DecisionStore
     people: PersonStore
+    reviews: ReviewStore
 
 
 def open_workspace(home: Path | str | None = None) -> Workspace:
@@ -129,6 +136,7 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         feedback=SqlFeedbackStore(engine, clock),
         decisions=SqlDecisionStore(engine),
         people=people,
+        reviews=SqlReviewStore(engine),
     )
 
 
