@@ -7,6 +7,8 @@ from typing import Final, Protocol
 import numpy as np
 
 from everloop.contracts.datasets import Bool, Float
+from everloop.contracts.errors import ShouldFixArgument
+from synthetic.population.archetypes import AGE_GROUPS
 from synthetic.population.catalogue import NOTHING
 from synthetic.population.domain import COMPANION, Domain
 from synthetic.population.emission import WideContexts
@@ -41,6 +43,29 @@ def rules_of(domain: Domain) -> Policy:
         return np.asarray((1 - UNIFORM_SHARE) * rules + UNIFORM_SHARE * uniform)
 
     return policy
+
+
+def neglecting(policy: Policy, group: str, share: float) -> Policy:
+    """A policy that is unfair by itself: for people of one age group, ``share`` of what it would do it
+    leaves undone.
+
+    Raises:
+        ShouldFixArgument: there is no such group, or the share is outside [0, 1].
+    """
+    if group not in AGE_GROUPS or not 0.0 <= share <= 1.0:
+        raise ShouldFixArgument(
+            f"neglecting: group={group!r}, share={share} name no age group or no share.",
+            f"Give one of {', '.join(AGE_GROUPS)} and a share in [0, 1].",
+        )
+    place = AGE_GROUPS.index(group)
+
+    def unfair(contexts: WideContexts, valid: Bool, rng: np.random.Generator) -> Float:
+        even = policy(contexts, valid, rng)
+        left = share * (contexts.age_group == place)[:, None]
+        nothing = np.eye(valid.shape[1])[NOTHING]
+        return np.asarray((1.0 - left) * even + left * nothing)
+
+    return unfair
 
 
 def uniform_policy(_contexts: WideContexts, valid: Bool, _rng: np.random.Generator) -> Float:

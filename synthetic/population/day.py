@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +11,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from everloop.contracts.datasets import Float
+from everloop.contracts.datasets import Bool, Float, Int
 from synthetic.population.archetypes import PLANE
 from synthetic.population.catalogue import SIGNALS
 from synthetic.population.decisions import Decisions
 from synthetic.population.responses import Responses
 
 _IDS: Final = uuid.uuid5(uuid.NAMESPACE_URL, "everloop/population")
+
+
+ROLES: Final = ("person", "bot", "poisoner")
+"""Who an account is: somebody who answers as they feel, nobody, or somebody who answers falsely."""
+PERSON, BOT, POISONER = range(3)
 
 
 def user_id(number: int) -> str:
@@ -41,6 +47,7 @@ class DayOfDecisions:
         decisions: contexts, actions, propensities, evidence, and the truth beside them.
         responses: the law of the day: the truth of any action at these states.
         present: people present in the morning. arrived, left: how many came new, and left.
+        role: (n,) who is behind each decision, a position in ``ROLES``.
     """
 
     date: date
@@ -53,9 +60,22 @@ class DayOfDecisions:
     present: int
     arrived: int
     left: int
+    role: Int
 
     def __len__(self) -> int:
         return len(self.decision_ids)
+
+    @property
+    def of_people(self) -> Bool:
+        """(n,) True where somebody is behind the decision, whatever they answer."""
+        return np.asarray(self.role != BOT)
+
+    @property
+    def value(self) -> float:
+        """Mean true expected reward of the policy that decided, over people's states; NaN without any."""
+        made, people = self.decisions, self.of_people
+        each = (made.propensities * made.expected_reward).sum(axis=1)[people]
+        return float(each.mean()) if len(each) else math.nan
 
     def valid_actions(self, row: int) -> tuple[str, ...]:
         valid = self.decisions.valid[row]

@@ -18,6 +18,7 @@ from synthetic.population.dynamics import MoodDraws, end_chance, move, rest
 from synthetic.population.emission import Persons, WideContexts, emit
 from synthetic.population.evidence import Evidence
 from synthetic.population.responses import Responses
+from synthetic.population.scripts import Accounts
 from synthetic.population.state import Hidden
 
 
@@ -111,10 +112,13 @@ class Chance:
         return cls(*(np.random.default_rng([*entropy, concern]) for concern in range(5)))
 
 
-def parts_and_seconds(archetype: Int, rng: np.random.Generator) -> tuple[Int, Int]:
-    """((n,) part of the day, (n,) second of the day) of n visits."""
+def parts_and_seconds(
+    archetype: Int, rng: np.random.Generator, comes: Float = COMES
+) -> tuple[Int, Int]:
+    """((n,) part of the day, (n,) second of the day) of n visits; ``comes`` (6, 4) are the chances of
+    the parts."""
     n = len(archetype)
-    part = (rng.random((n, 1)) >= COMES[archetype].cumsum(axis=1)[:, :-1]).sum(axis=1)
+    part = (rng.random((n, 1)) >= comes[archetype].cumsum(axis=1)[:, :-1]).sum(axis=1)
     return part, part * HOURS_PER_PART * 3_600 + rng.integers(0, HOURS_PER_PART * 3_600, n)
 
 
@@ -127,11 +131,13 @@ def decide(
     partners: Int,
     policy: Policy,
     chance: Chance,
+    accounts: Accounts | None = None,
 ) -> tuple[Decisions, Standing]:
     """Take one decision for each of n people.
 
     Args:
         partners: (n, 3) archetypes of those whom a pairing would bring.
+        accounts: who answers by script, or never leaves; None: everybody answers as they feel.
 
     Returns:
         The decisions, and where everyone stands after them, those who left included.
@@ -157,11 +163,15 @@ def decide(
         chance.answer,
         responses.domain.present,
     )
+    if accounts is not None:
+        evidence = accounts.answered(evidence, action, responses.domain.actions)
     means = signals.signal_means(loop, len(action), evidence)
     reward = signals.realised_reward(loop, means)
     expected = responses.expected_reward(hidden)
     leaving = end_chance(expected[np.arange(len(action)), action])
     ended = chance.change.random(len(action)) < leaving
+    if accounts is not None:
+        ended &= ~accounts.stays
     draws = MoodDraws.of(len(action), chance.change)
     mood, tired = move(hidden, action, partners, draws, responses.domain)
     decisions = Decisions(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
 
-from everloop.contracts.datasets import Float, Int
+from everloop.contracts.datasets import Bool, Float, Int
 from everloop.contracts.loop_spec import LoopSpec
 from synthetic.population.catalogue import SIGNALS, weights_of
 from synthetic.population.disturbance import PRESENT, Disturbance
@@ -37,6 +38,15 @@ class Evidence:
 
     def __len__(self) -> int:
         return len(self.decision)
+
+    def where(self, rows: Bool | Int) -> Evidence:
+        return Evidence(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    @classmethod
+    def joined(cls, parts: Sequence[Evidence]) -> Evidence:
+        return cls(
+            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
+        )
 
 
 def draw(

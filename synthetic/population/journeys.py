@@ -73,7 +73,8 @@ def play_journeys(
         first_day: first decisions lie within the two weeks from here.
 
     Raises:
-        ShouldFixArgument: a count below 1, a rate outside (0, 1], or a policy whose answer is none.
+        ShouldFixArgument: a count below 1, a rate outside (0, 1], a policy whose answer is none, or
+            moods that follow a season.
     """
     for name, value in (("people", people), ("decisions", decisions), ("chunk", chunk)):
         if value < 1:
@@ -82,6 +83,7 @@ def play_journeys(
         raise ShouldFixArgument(
             f"play_journeys: visits_per_day={visits_per_day} is outside (0, 1].", "Correct it."
         )
+    responses.require_still("How journeys go on")
     midnight = int(datetime(first_day.year, first_day.month, first_day.day, tzinfo=UTC).timestamp())
     for index, first in enumerate(range(0, people, chunk)):
         n = min(chunk, people - first)
@@ -91,7 +93,9 @@ def play_journeys(
         day = rng.integers(0, _FIRST_DAYS, n)
         for step in range(decisions):
             chance = Chance.of(seed, _STEP, index, step)
-            part, second = parts_and_seconds(ARCHETYPE_OF[persons.kind], chance.circumstances)
+            part, second = parts_and_seconds(
+                ARCHETYPE_OF[persons.kind], chance.circumstances, responses.comes
+            )
             made, standing = decide(
                 responses,
                 persons,

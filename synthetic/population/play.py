@@ -17,7 +17,8 @@ from synthetic.population.archetypes import (
 )
 from synthetic.population.behaviour import Policy
 from synthetic.population.cohort import arrive
-from synthetic.population.day import DayOfDecisions, decision_id, user_id
+from synthetic.population.crowd import FIRST_BATCH, Crowd
+from synthetic.population.day import BOT, DayOfDecisions, decision_id, user_id
 from synthetic.population.decisions import Chance, Standing, decide, parts_and_seconds
 from synthetic.population.domain import require_domain
 from synthetic.population.dynamics import MoodDraws
@@ -27,7 +28,8 @@ from synthetic.population.responses import Responses
 from synthetic.population.spec import PopulationSpec
 from synthetic.population.truth import Truth
 
-_ARRIVALS, _VISITS, _PARTNERS, _DECISIONS = range(4)
+_ARRIVALS, _VISITS, _PARTNERS, _DECISIONS, _MOODS = range(5)
+_BOTS = 7
 
 
 class Population:
@@ -64,6 +66,8 @@ class Population:
         rng = np.random.default_rng([seed, _ARRIVALS])
         self._persons = arrive(people, self.spec.burdened_group, rng, self.spec.mix)
         self._standing = Standing.new(self._persons.kind, MoodDraws.of(people, rng))
+        self._crowd = Crowd(self.spec.misbehaviour, seed)
+        self._script = self._crowd.scripts(people, FIRST_BATCH)
         self._number = np.arange(people)
         self._arrived = people
         self._last: date | None = None
@@ -71,17 +75,22 @@ class Population:
     @property
     def present(self) -> int:
         """How many people are there."""
-        return len(self._number)
+        return int(self._people.sum())
+
+    @property
+    def _people(self) -> Bool:
+        """(n,) True where somebody is behind an account."""
+        return np.asarray(self._crowd.roles(self._script, 0) != BOT)
 
     @property
     def persons(self) -> Persons:
         """The people present: the truth about each."""
-        return self._persons
+        return self._persons.where(self._people)
 
     @property
     def user_ids(self) -> tuple[str, ...]:
         """Product ids of the people present."""
-        return tuple(user_id(number) for number in self._number.tolist())
+        return tuple(user_id(number) for number in self._number[self._people].tolist())
 
     @property
     def partner_mix(self) -> Float:
@@ -112,13 +121,13 @@ class Population:
                 f"Day {day} is not after {self._last}, which was played.", "Play days in order."
             )
         number = day.toordinal()
-        arrived = self._welcome(np.random.default_rng([self.seed, _ARRIVALS, number]))
+        arrived = self._welcome(day)
+        passed = self.spec.day_of(day)
+        if self._crowd.come(passed, self._script):
+            self._let_in_bots()
         responses, present = self.responses(day), self.present
-        rng = np.random.default_rng([self.seed, _VISITS, number])
-        rows = np.flatnonzero(rng.random(present) < self.spec.visits(self.loop))
-        part, second = parts_and_seconds(ARCHETYPE_OF[self._persons.kind[rows]], rng)
-        order = np.lexsort((rows, second))
-        rows, part, second = rows[order], part[order], second[order]
+        rows, part, second = self._visits(responses, passed, number)
+        accounts = self._crowd.accounts(self._script[rows], passed)
         meetings = meet(
             rows,
             np.flatnonzero(CONNECTED_OF[self._persons.kind]),
@@ -129,12 +138,13 @@ class Population:
         decisions, after = decide(
             responses,
             self._persons.where(rows),
-            _rows_of(self._standing, rows),
+            self._felt(_rows_of(self._standing, rows), part, passed, number),
             part,
             midnight + second,
             ARCHETYPE_OF[self._persons.kind[met]],
             policy,
             Chance.of(self.seed, _DECISIONS, number),
+            accounts,
         )
         self._last = day
         users = tuple(user_id(n) for n in self._number[rows].tolist())
@@ -153,31 +163,63 @@ class Population:
             present=present,
             arrived=arrived,
             left=int(decisions.ended.sum()),
+            role=self._crowd.roles(self._script[rows], passed),
         )
         self._carry_on(rows, after, decisions.ended)
         return played
 
-    def _welcome(self, rng: np.random.Generator) -> int:
+    def _welcome(self, day: date) -> int:
         """Let new people in; returns how many."""
         if self._last is None:
             return 0
+        rng = np.random.default_rng([self.seed, _ARRIVALS, day.toordinal()])
         count = int(rng.poisson(self.spec.arrivals(self.loop)))
         new = arrive(count, self.spec.burdened_group, rng, self.spec.mix)
+        self._join(new, rng, self._crowd.scripts(count, day.toordinal()))
+        return count
+
+    def _let_in_bots(self) -> None:
+        bots = self._crowd.bots(self.spec.people, self.spec.burdened_group, self.spec.mix)
+        rng = np.random.default_rng([self.seed, _BOTS])
+        self._join(bots, rng, np.zeros(len(bots), dtype=np.int64))
+
+    def _join(self, new: Persons, rng: np.random.Generator, script: Int) -> None:
+        """New accounts, numbered on, with nothing behind them."""
+        count = len(new)
         standing = Standing.new(new.kind, MoodDraws.of(count, rng))
         self._persons = self._persons.joined(new)
         self._standing = _stacked(self._standing, standing)
+        self._script = np.concatenate([self._script, script])
         self._number = np.concatenate([self._number, self._arrived + np.arange(count)])
         self._arrived += count
-        return count
+
+    def _visits(self, responses: Responses, passed: int, number: int) -> tuple[Int, Int, Int]:
+        """(rows of who comes, parts of the day, seconds of the day), in order of time."""
+        rng = np.random.default_rng([self.seed, _VISITS, number])
+        chance = self.spec.visits(self.loop) * self.spec.misbehaviour.coming(passed)
+        comes = rng.random(len(self._number)) < chance
+        rows = np.flatnonzero(comes | ~self._people)
+        archetype = ARCHETYPE_OF[self._persons.kind[rows]]
+        part, second = parts_and_seconds(archetype, rng, responses.comes)
+        order = np.lexsort((rows, second))
+        return rows[order], part[order], second[order]
+
+    def _felt(self, standing: Standing, part: Int, passed: int, number: int) -> Standing:
+        """Where people stand as they come: seasons have moved their moods."""
+        if not self.spec.misbehaviour.restless:
+            return standing
+        draws = np.random.default_rng([self.seed, _MOODS, number]).random(standing.mood.shape)
+        return replace(standing, mood=self._crowd.moods(standing.mood, part, passed, draws))
 
     def _carry_on(self, rows: Int, after: Standing, ended: Bool) -> None:
         standing = self._standing
         for name in ("mood", "tired", "past_action", "past_reward", "past_time"):
             getattr(standing, name)[rows] = getattr(after, name)
-        stays = np.ones(self.present, dtype=np.bool_)
+        stays = np.ones(len(self._number), dtype=np.bool_)
         stays[rows[ended]] = False
         kept = np.flatnonzero(stays)
         self._persons, self._number = self._persons.where(kept), self._number[kept]
+        self._script = self._script[kept]
         self._standing = _rows_of(standing, kept)
 
 

@@ -4,7 +4,7 @@ How well action a suits a person with moods x in {-1, 0, 1}^4, traits t (turned 
 p of the day, tired of the action's kind or not, together with a partner of archetype q:
 
     s = MOOD_a . x + TASTE_a . t + OFFSET_a + DAILY_a,p - TIRED [tired] + AFFINITY C[own, q]
-        - gap [burdened].
+        - gap [burdened] + season_p.
 
 Signal j then succeeds with chance m_j = sigmoid(SLOPE_j (s - THRESHOLD_j)); after no_action it does with
 a small fixed chance for engagement, and half of the time for the others. Engagement and resonance are
@@ -29,8 +29,10 @@ from synthetic.population.archetypes import (
     ARCHETYPE_OF,
     ARCHETYPES,
     BURDENED_OF,
+    COMES,
     COMPATIBILITY,
     CONNECTED_OF,
+    PARTS,
     PLANE,
 )
 from synthetic.population.catalogue import MOST_PARTNERS, NOTHING, weights_of
@@ -60,6 +62,10 @@ class Responses:
         disturbance: of signals.
         domain: the catalogue and what its actions do; the loop must be its own.
         mix: who arrives.
+        group_turn: radians by which burdened people's tastes are turned against everybody else's.
+        season: (4,) how much more everything suits in each part of the day.
+        parts: (4,) factors on the chances of the parts of the day, before they sum to 1 again.
+        restless: moods follow the calendar too, which no law here knows of.
     """
 
     loop: LoopSpec
@@ -69,9 +75,19 @@ class Responses:
     disturbance: Disturbance = field(default_factory=Disturbance)
     domain: Domain = COMPANION
     mix: Mix = SHIPPED
+    group_turn: float = 0.0
+    season: tuple[float, ...] = (0.0,) * len(PARTS)
+    parts: tuple[float, ...] = (1.0,) * len(PARTS)
+    restless: bool = False
 
     def __post_init__(self) -> None:
         require_domain(self.loop, self.domain)
+        if len(self.season) != len(PARTS) or len(self.parts) != len(PARTS) or not any(self.parts):
+            raise ShouldFixArgument(
+                f"season={self.season}, parts={self.parts} are not one number for each of "
+                f"{len(PARTS)} parts of the day, or nobody may come.",
+                "Give four of each.",
+            )
         mix = self.partner_mix
         if mix.shape != (len(ARCHETYPES),) or (mix < 0).any() or abs(mix.sum() - 1) > 1e-9:
             raise ShouldFixArgument(
@@ -83,16 +99,51 @@ class Responses:
         """(n, A) valid actions."""
         return self.domain.valid(CONNECTED_OF[hidden.kind])
 
+    @property
+    def groups_differ(self) -> bool:
+        """Whether burdened people respond unlike the others."""
+        return bool(self.group_gap or self.group_turn)
+
+    @property
+    def comes(self) -> Float:
+        """(6, 4) chance of each part of the day at a visit of each archetype."""
+        if all(factor == 1.0 for factor in self.parts):
+            return COMES
+        weight = COMES * np.array(self.parts)
+        return np.asarray(weight / weight.sum(axis=1, keepdims=True))
+
+    def require_still(self, what: str) -> None:
+        """Refuse what knows of no calendar where moods follow it.
+
+        Raises:
+            ShouldFixArgument: they do.
+        """
+        if self.restless:
+            raise ShouldFixArgument(
+                f"{what} is not known: moods follow a season, and their law changes with the day.",
+                "Leave seasons of moods out, or play days.",
+            )
+
+    def _taste(self, turn: float) -> Float:
+        """(6, A) how well each action suits an archetype's turned traits."""
+        cos, sin = np.cos(turn), np.sin(turn)
+        return np.asarray(PLANE @ np.array([[cos, sin], [-sin, cos]]) @ self.domain.taste.T)
+
     def suits(self, hidden: Hidden) -> Float:
         """(n, A) s of the module's formula without the partner's part."""
-        cos, sin = np.cos(self.turn), np.sin(self.turn)
-        traits = PLANE @ np.array([[cos, sin], [-sin, cos]])
+        archetype, burdened = ARCHETYPE_OF[hidden.kind], BURDENED_OF[hidden.kind][:, None]
         fit = hidden.feeling @ self.domain.mood.T
-        fit += (traits @ self.domain.taste.T)[ARCHETYPE_OF[hidden.kind]]
+        taste = self._taste(self.turn)[archetype]
+        if self.group_turn:
+            turned = self._taste(self.turn + self.group_turn)[archetype]
+            taste = np.where(burdened, turned, taste)
+        fit += taste
         fit += self.domain.offset + self.domain.daily.T[hidden.part]
+        if any(self.season):
+            fit += np.array(self.season)[hidden.part][:, None]
         tired = np.concatenate([hidden.tired, np.zeros((len(hidden), 1), dtype=np.bool_)], axis=1)
         fit -= TIRED * tired[:, self.domain.kind_of]
-        return np.asarray(fit - self.group_gap * BURDENED_OF[hidden.kind][:, None])
+        return np.asarray(fit - self.group_gap * burdened)
 
     def chances(self, hidden: Hidden) -> Float:
         """(n, A, 3) chance m of each signal, the mean over the partners that may be drawn."""

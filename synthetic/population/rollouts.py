@@ -100,10 +100,12 @@ def roll_out(
         discount: of the journey's value, in [0, 1].
 
     Raises:
-        ShouldFixArgument: fewer than two people, or the policy's answer is no distribution.
+        ShouldFixArgument: fewer than two people, the policy's answer is no distribution, or moods
+            follow a season.
     """
     if people < 2:
         raise ShouldFixArgument(f"roll_out: people={people} gives no interval.", "Take 2 or more.")
+    responses.require_still("The value of journeys")
     rng = np.random.default_rng([seed, _PEOPLE])
     persons = arrive(people, burdened_group, rng, responses.mix)
     standing = Standing.new(persons.kind, MoodDraws.of(people, rng))
@@ -113,7 +115,9 @@ def roll_out(
     rows = np.arange(people)
     for step in range(LONGEST):
         chance = Chance.of(seed, _STEP, step)
-        part, second = parts_and_seconds(ARCHETYPE_OF[persons.kind], chance.circumstances)
+        part, second = parts_and_seconds(
+            ARCHETYPE_OF[persons.kind], chance.circumstances, responses.comes
+        )
         partners = partners_from(responses, people, chance.circumstances)
         made, standing = decide(
             responses, persons, standing, part, day * 86_400 + second, partners, policy, chance

@@ -13,6 +13,7 @@ from everloop.contracts.loop_spec import LoopSpec
 from synthetic.population.archetypes import AGE_GROUPS
 from synthetic.population.disturbance import Disturbance
 from synthetic.population.domain import COMPANION, Domain
+from synthetic.population.misbehaviour import Misbehaviour
 from synthetic.population.mix import SHIPPED, Mix
 from synthetic.population.responses import Responses
 
@@ -39,6 +40,7 @@ class PopulationSpec:
         domain: the catalogue and what its actions do.
         mix: who arrives.
         turned: radians by which tastes are turned from the start, the drift aside.
+        misbehaviour: what groups, turns, bots, poison and seasons do on request.
     """
 
     people: int = 3_000
@@ -52,6 +54,7 @@ class PopulationSpec:
     domain: Domain = COMPANION
     mix: Mix = SHIPPED
     turned: float = 0.0
+    misbehaviour: Misbehaviour = field(default_factory=Misbehaviour)
 
     def __post_init__(self) -> None:
         def refuse(name: str, problem: str) -> ShouldFixArgument:
@@ -73,7 +76,12 @@ class PopulationSpec:
 
     def turn(self, day: date) -> float:
         """Radians by which tastes have turned by a day."""
-        return self.turned + self.drift * (day - self.start).days / YEAR
+        passed = self.day_of(day)
+        return self.turned + self.drift * passed / YEAR + self.misbehaviour.turned(passed)
+
+    def day_of(self, day: date) -> int:
+        """Days since ``start``."""
+        return (day - self.start).days
 
     @property
     def burdened_group(self) -> int:
@@ -104,7 +112,8 @@ class PopulationSpec:
 
     def responses(self, loop: LoopSpec, day: date, partner_mix: Float | None = None) -> Responses:
         """The law of responses on a day, partners drawn from ``partner_mix`` (None: as people
-        arrive)."""
+        arrive). A season that goes on from day to day stands as it is on that day."""
+        passed = self.day_of(day)
         return Responses(
             loop,
             self.mix.partners() if partner_mix is None else partner_mix,
@@ -113,4 +122,8 @@ class PopulationSpec:
             self.disturbance,
             self.domain,
             self.mix,
+            self.misbehaviour.group_turn,
+            self.misbehaviour.suiting(passed),
+            self.misbehaviour.parts(passed),
+            self.misbehaviour.restless,
         )

@@ -16,7 +16,6 @@ import numpy as np
 from everloop.contracts.datasets import Bool, Float
 from synthetic.population.archetypes import (
     ARCHETYPE_OF,
-    COMES,
     CONNECTED_OF,
     PLANE,
     TYPES,
@@ -62,7 +61,10 @@ class Truth:
     Attributes:
         responses: the law of responses.
         discount: of the journey's value, in [0, 1].
-        burdened_share: share of arriving people who are burdened; matters with a group gap alone.
+        burdened_share: share of arriving people who are burdened; matters where groups differ alone.
+
+    Raises:
+        ShouldFixArgument: by what knows how moods go on, where they follow a season.
     """
 
     responses: Responses
@@ -108,6 +110,7 @@ class Truth:
 
     def next_feeling(self, hidden: Hidden) -> Float:
         """(n, A, 4) true mean of the next moods in -1..1, of those who stay."""
+        self.responses.require_still("What moods become")
         table = next_feeling(self.responses.partner_mix, self.responses.domain)
         mood = np.arange(len(MOODS))
         found: Float = table[hidden.kind[:, None], hidden.mood, :, mood]
@@ -125,6 +128,7 @@ class Truth:
 
     def process(self, kind: int) -> DecisionProcess:
         """The decision process of one hidden type."""
+        self.responses.require_still("The decision process")
         return self._process(kind, self._kernels(kind))
 
     def _process(self, kind: int, kernels: Float) -> DecisionProcess:
@@ -134,7 +138,7 @@ class Truth:
             ends=end_chance(self._rewards[row]),
             valid=self._valid[kind],
             kernels=kernels,
-            law=COMES[ARCHETYPE_OF[kind]],
+            law=self.responses.comes[ARCHETYPE_OF[kind]],
             start=start_law(kind),
         )
 
@@ -143,8 +147,8 @@ class Truth:
 
     @cached_property
     def _rewards(self) -> Float:
-        """(24 or 48, 648, 4, A) expected rewards; burdened types have their own with a group gap."""
-        kinds = np.arange(TYPES if self.responses.group_gap else UNBURDENED)
+        """(24 or 48, 648, 4, A) expected rewards; burdened types have their own where groups differ."""
+        kinds = np.arange(TYPES if self.responses.groups_differ else UNBURDENED)
         rewards = self.responses.expected_reward(all_states(kinds))
         return rewards.reshape(len(kinds), *self.shape[1:])
 
@@ -156,8 +160,9 @@ class Truth:
     def _of_types(self) -> Iterator[tuple[int, float, DecisionProcess]]:
         """(type, its share, its process); burdened types are counted with the others unless they
         differ."""
+        self.responses.require_still("The value of policies")
         shares = self.type_shares
-        if not self.responses.group_gap:
+        if not self.responses.groups_differ:
             shares = shares[:UNBURDENED] + shares[UNBURDENED:]
         kernels = np.empty(0)
         for kind, share in enumerate(shares):
@@ -170,7 +175,7 @@ class Truth:
         best = np.zeros(self.shape)
         for kind, _, process in self._of_types():
             best[kind] = process.best_policy(self.discount)
-        if not self.responses.group_gap:
+        if not self.responses.groups_differ:
             best[UNBURDENED:] = best[:UNBURDENED]
         return best
 
