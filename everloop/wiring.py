@@ -25,6 +25,7 @@ from everloop.contracts.rollout_ports import (
     OversightStore,
     ReviewStore,
     RolloutStore,
+    TallyStore,
 )
 from everloop.contracts.service_ports import (
     AuditLog,
@@ -62,6 +63,7 @@ from everloop.storage.sql.registry import SqlRegistry
 from everloop.storage.sql.rollouts import SqlRolloutStore
 from everloop.storage.sql.runs import SqlRunStore
 from everloop.storage.sql.synthetic_jobs import SqlSyntheticJobStore
+from everloop.storage.sql.tallies import SqlTallyStore
 from everloop.storage.sql.tenancy import SqlTenancy
 
 DATABASE = settings.DATABASE_FILE
@@ -78,6 +80,7 @@ class Workspace:
     blobs: BlobStore
     registry: Registry
     rollouts: RolloutStore
+    tallies: TallyStore
     deployments: DeploymentStore
     oversights: OversightStore
     runs: RunStore
