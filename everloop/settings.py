@@ -13,6 +13,12 @@
 ``EVERLOOP_OIDC_AUDIENCE``  ``aud`` of those tokens
 ``EVERLOOP_OIDC_JWKS_URL``  where the provider's keys are
 ``EVERLOOP_OIDC_TENANT_CLAIM``  the claim that names the caller's tenant (default ``tenant``)
+``EVERLOOP_NOTIFY_WEBHOOK_URL``  where notifications are posted, signed, if anywhere
+``EVERLOOP_NOTIFY_WEBHOOK_SECRET``  at least 16 characters; the key of that signature
+``EVERLOOP_NOTIFY_SLACK_URL``  an incoming webhook of Slack's
+``EVERLOOP_NOTIFY_SMTP_URL``  ``smtp://user:password@host:587`` or ``smtps://…:465``
+``EVERLOOP_NOTIFY_MAIL_FROM``  sender of notifications by email
+``EVERLOOP_NOTIFY_MAIL_TO``  their recipients, between commas
 ``RAY_AUTH_MODE``         Ray's own: ``token`` where a training cluster asks for one
 ``RAY_AUTH_TOKEN_PATH``   Ray's own: file with that token (or ``RAY_AUTH_TOKEN``, the token itself)
 ========================  =====================================================================
@@ -38,6 +44,7 @@ from pathlib import Path
 from everloop.contracts import documents
 from everloop.contracts.access import OidcConfig
 from everloop.contracts.errors import ShouldFixArgument, ShouldInitWorkspace, ShouldProvideKey
+from everloop.contracts.notifications import ChannelConfig
 
 HOME_VARIABLE = "EVERLOOP_HOME"
 DATABASE_URL = "EVERLOOP_DATABASE_URL"
@@ -55,6 +62,13 @@ OIDC_ISSUER = "EVERLOOP_OIDC_ISSUER"
 OIDC_AUDIENCE = "EVERLOOP_OIDC_AUDIENCE"
 OIDC_JWKS_URL = "EVERLOOP_OIDC_JWKS_URL"
 OIDC_TENANT_CLAIM = "EVERLOOP_OIDC_TENANT_CLAIM"
+NOTIFY_WEBHOOK_URL = "EVERLOOP_NOTIFY_WEBHOOK_URL"
+NOTIFY_WEBHOOK_SECRET = "EVERLOOP_NOTIFY_WEBHOOK_SECRET"  # noqa: S105 — a name
+NOTIFY_SLACK_URL = "EVERLOOP_NOTIFY_SLACK_URL"
+NOTIFY_SMTP_URL = "EVERLOOP_NOTIFY_SMTP_URL"
+NOTIFY_MAIL_FROM = "EVERLOOP_NOTIFY_MAIL_FROM"
+NOTIFY_MAIL_TO = "EVERLOOP_NOTIFY_MAIL_TO"
+MIN_SECRET_CHARACTERS = 16
 RAY_AUTH_MODE = "RAY_AUTH_MODE"
 RAY_AUTH_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 — a name
 RAY_AUTH_TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 — a name
@@ -120,6 +134,35 @@ def oidc() -> OidcConfig | None:
     issuer, audience, jwks_url = given
     claim = os.environ.get(OIDC_TENANT_CLAIM) or "tenant"
     return OidcConfig(issuer, audience, jwks_url, claim)
+
+
+def notifications() -> ChannelConfig:
+    """Where the environment says that people are told.
+
+    Raises:
+        ShouldFixArgument: an address lacks what it needs.
+        ShouldProvideKey: a webhook is named without a secret of at least 16 characters.
+    """
+    webhook, slack, smtp = (
+        os.environ.get(name, "") for name in (NOTIFY_WEBHOOK_URL, NOTIFY_SLACK_URL, NOTIFY_SMTP_URL)
+    )
+    secret = os.environ.get(NOTIFY_WEBHOOK_SECRET, "")
+    for name, url in ((NOTIFY_WEBHOOK_URL, webhook), (NOTIFY_SLACK_URL, slack)):
+        if url and not url.startswith(("https://", "http://")):
+            raise ShouldFixArgument(f"{name} is no http(s) address.", "Give a URL.")
+    if webhook and len(secret) < MIN_SECRET_CHARACTERS:
+        raise ShouldProvideKey(
+            f"{NOTIFY_WEBHOOK_SECRET} has {len(secret)} characters.",
+            f"Give {MIN_SECRET_CHARACTERS} or more, the same as the receiver checks with.",
+        )
+    sender = os.environ.get(NOTIFY_MAIL_FROM, "")
+    recipients = tuple(_listed(os.environ.get(NOTIFY_MAIL_TO, "")))
+    if smtp and not (smtp.startswith(("smtp://", "smtps://")) and sender and recipients):
+        raise ShouldFixArgument(
+            f"{NOTIFY_SMTP_URL} needs smtp:// or smtps://, {NOTIFY_MAIL_FROM} and {NOTIFY_MAIL_TO}.",
+            "Set all three, or none.",
+        )
+    return ChannelConfig(webhook, secret, slack, smtp, sender, recipients)
 
 
 def check_ray_token() -> None:

@@ -22,6 +22,7 @@ from everloop.contracts.ports import (
 )
 from everloop.contracts.rollout_ports import (
     DeploymentStore,
+    NoticeStore,
     OversightStore,
     ReviewStore,
     RolloutStore,
@@ -56,6 +57,7 @@ from everloop.storage.sql.jobs import SqlJobStore
 from everloop.storage.sql.key_marks import check_keys, key_of
 from everloop.storage.sql.keys import SqlKeyStore
 from everloop.storage.sql.ledger_store import SqlLedgerStore
+from everloop.storage.sql.notices import SqlNoticeStore
 from everloop.storage.sql.oversights import SqlOversightStore
 from everloop.storage.sql.people import SqlPersonStore
 from everloop.storage.sql.profiles import SqlProfileStore
@@ -96,6 +98,7 @@ class Workspace:
     feedback: FeedbackStore
     decisions: DecisionStore
     people: PersonStore
+    notices: NoticeStore
     reviews: ReviewStore
 
 
@@ -139,6 +142,7 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         feedback=SqlFeedbackStore(engine, clock),
         decisions=SqlDecisionStore(engine),
         people=people,
+        notices=SqlNoticeStore(engine),
         reviews=SqlReviewStore(engine),
     )
 
