@@ -125,6 +125,7 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         blobs=LocalBlobStore(configured.home / "blobs"),
         registry=SqlRegistry(engine),
         rollouts=SqlRolloutStore(engine, clock),
+        tallies=SqlTallyStore(engine),
         deployments=SqlDeploymentStore(engine, clock),
         oversights=SqlOversightStore(engine, clock),
         runs=SqlRunStore(engine),
