@@ -81,7 +81,12 @@ def test_nothing_counted_lets_nobody_on() -> None:
 
 
 def test_shadow_needs_its_decisions_and_its_time() -> None:
-    few = {"asked": 199, "agreed": 100, "actions": {"wait": 100, "walk": 99}, "latency": {"1": 199}}
+    few: dict[str, Any] = {
+        "asked": 199,
+        "agreed": 100,
+        "actions": {"wait": 100, "walk": 99},
+        "latency": {"1": 199},
+    }
     assert not_passed(in_shadow(tally(**few))) == {"shadow_decisions": WAIT}
     enough = few | {"asked": 200, "latency": {"1": 200}}
     assert not_passed(in_shadow(tally(**enough))) == {}

@@ -45,7 +45,7 @@ def test_looking_after_every_decision_raises_few_false_alarms() -> None:
         for path in hits
     )
     peeking = sum(
-        bool((stats.binom.sf(path - 1, np.arange(1, n + 1), limit) <= 0.05).any()) for path in hits
+        bool(np.any(stats.binom.sf(path - 1, np.arange(1, n + 1), limit) <= 0.05)) for path in hits
     )
     assert ever / paths <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / paths)
     assert peeking / paths > 0.15, "what is avoided"
