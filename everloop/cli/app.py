@@ -19,6 +19,7 @@ from everloop.cli import (
     importing,
     keys,
     models,
+    notifications,
     people,
     policies,
     privacy,
@@ -79,6 +80,7 @@ app.add_typer(people.dispute, name="dispute")
 app.add_typer(people.person, name="person")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(models.app, name="models")
+app.add_typer(notifications.app, name="notify")
 app.add_typer(keys.app, name="keys")
 app.add_typer(keys.audit, name="audit")
 

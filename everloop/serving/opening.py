@@ -12,6 +12,7 @@ from everloop import settings
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.loops import load
+from everloop.notifications.channels import channels_of
 from everloop.serving.access.admission import Access
 from everloop.serving.configuration import ServiceConfig
 from everloop.serving.consents import ConsentView
@@ -20,6 +21,7 @@ from everloop.serving.door import Door
 from everloop.serving.limits import RateLimits
 from everloop.serving.metrics import RequestFigures, ServiceCollector
 from everloop.serving.metrics_exchange import MetricsExchange, publishing
+from everloop.serving.postman import Postman
 from everloop.serving.retention import Retention
 from everloop.serving.service import Service
 from everloop.serving.synthetic.queue import SyntheticQueue
@@ -49,6 +51,8 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
         keep = timedelta(days=config.decision_days)
         retention = Retention(workspace.decisions, workspace.audit, clock, keep)
         closing.enter_context(retention)
+        channels = channels_of(settings.notifications())
+        postman = closing.enter_context(Postman(workspace.notices, channels, clock))
         training = TrainingTrigger(workspace, loops, sources, clock)
         if config.train:
             training.start()
@@ -82,6 +86,7 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
             consents=lambda: consents.alive,
             models=lambda: decisions.alive,
             retention=lambda: retention.alive,
+            notices=lambda: postman.alive,
             training=lambda: training.alive,
             synthetic=lambda: synthetic.alive,
             metrics=published,

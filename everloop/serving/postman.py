@@ -1,0 +1,68 @@
+"""A thread that sends the notices of the workspace's outbox."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from everloop.contracts.notifications import NoticeChannel
+from everloop.contracts.ports import Clock
+from everloop.contracts.rollout_ports import NoticeStore
+from everloop.notifications.outbox import deliver
+
+_EVERY_S = 15.0
+_log = logging.getLogger(__name__)
+
+
+class Postman:
+    """Sends what is due, every few seconds. Several workers may: whoever takes a notice has it alone.
+
+    Args:
+        store: the outbox.
+        channels: where to; without any the thread has nothing to do and does not start.
+        clock: says what is due.
+        every_s: seconds between looks.
+    """
+
+    def __init__(
+        self,
+        store: NoticeStore,
+        channels: Sequence[NoticeChannel],
+        clock: Clock,
+        every_s: float = _EVERY_S,
+    ) -> None:
+        self._store, self._channels, self._clock = store, channels, clock
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="everloop-notices", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._channels:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        if self._channels:
+            self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether notices are sent, or there is nowhere to send them."""
+        return not self._channels or self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every_s):
+            try:
+                deliver(self._store, self._channels, self._clock.now())
+            except Exception:
+                # The database is busy or away: it may be well at the next look.
+                _log.warning("Notices cannot be read; trying again.", exc_info=True)
