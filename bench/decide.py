@@ -39,7 +39,6 @@ from everloop.contracts.rollouts import RolloutRecord
 from everloop.loops import load
 from everloop.registry.promotion import promote
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
-from everloop.rollout.end import CANDIDATE
 from everloop.serving.decisions.engine import DecisionEngine
 from everloop.serving.decisions.question import Question
 from everloop.storage.local.clock import SystemClock
@@ -132,7 +131,6 @@ def deployed(spec: LoopSpec, home: Path) -> tuple[Workspace, Path]:
             recorded_at=datetime.now(UTC),
         )
     )
-    place.registry.set_alias(spec.name, CANDIDATE, candidate, 0, "benchmark")
     return place, paths[0]
 
 

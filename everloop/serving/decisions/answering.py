@@ -183,7 +183,7 @@ class Batch:
         index = draw(shares, self._uniform.random())
         arguments = question.action_arguments
         if question.candidates is not None:
-            suggested = self._slates().arguments(
+            suggested = self._slates(arm).arguments(
                 spec.actions[index], question.candidates, self._states.context[row], epsilon
             )
             arguments = {**arguments, **suggested}
@@ -206,12 +206,11 @@ class Batch:
             tenant=self._serving.tenant,
         )
 
-    def _slates(self) -> SlateMaker:
+    def _slates(self, arm: Arm) -> SlateMaker:
         serving, stats = self._serving, self._stats
         spec = serving.catalogue.spec
         return SlateMaker(
-            serving.pairing,
-            serving.deployed.pairing is not None,
+            *serving.pairing_for(arm),
             1.0 if spec.candidates is None else spec.candidates.sharpness,
             self._uniform,
             lambda version: stats.breaker_opened(spec.name, version),

@@ -1,4 +1,4 @@
-"""What the registry and the rollouts say shall serve, and what may stand in for it."""
+"""What the head of a loop and the registry say shall serve, and what may stand in for it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from everloop.contracts.ports import Registry
-from everloop.contracts.rollout_ports import RolloutStore
-from everloop.contracts.rollouts import RolloutRecord
-from everloop.registry.loading import ACTIVE, ACTIVE_PAIRING
+from everloop.contracts.rollout_ports import DeploymentStore
+from everloop.contracts.rollouts import POLICY, Artefact, Head, RolloutRecord, Serves
+from everloop.registry.loading import ACTIVE
 from everloop.rollout.end import CANDIDATE
+
+_NOTHING = Serves(None, 0)
+_PAIRING = "pairing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +23,11 @@ class Deployed:
         active: checkpoint that the alias ``active`` points at.
         generation: the alias's; 0 before the first deployment.
         predecessors: checkpoints that served before it and were never withdrawn, newest first.
-        rollout: the trial of a candidate.
+        rollout: the live trial of a candidate, the shadow included.
         pairing: checkpoint that the alias ``active-pairing`` points at, for loops with candidates.
         pairing_generation: the alias's.
+        head: what all of this was read from; ``None`` before it was.
+        trial_artefacts: the manifest on trial; empty for a trial of a policy alone.
     """
 
     active: str | None = None
@@ -31,28 +36,57 @@ class Deployed:
     rollout: RolloutRecord | None = None
     pairing: str | None = None
     pairing_generation: int = 0
+    head: Head | None = None
+    trial_artefacts: tuple[Artefact, ...] = ()
+
+    @property
+    def trial_pairing(self) -> str | None:
+        """The pairing model that the candidate's people get: that of its manifest, if it has one; without
+        a manifest the one that serves everybody."""
+        if not self.trial_artefacts:
+            return self.pairing if self.rollout is not None else None
+        found = (a.artefact_id for a in self.trial_artefacts if a.role == _PAIRING)
+        return next(found, None)
 
 
 def read_deployed(
     loop: str,
     tenant: str,
     registry: Registry,
-    rollouts: RolloutStore,
+    deployments: DeploymentStore,
     known: Deployed,
     pairs: bool = False,
 ) -> Deployed:
-    """Read it; the deployment log only where the alias moved since ``known`` was read.
+    """Read the head, and the rest only where that moved since ``known`` was read.
+
+    What is read after the head may be newer; then the head has moved by the time a decision is stored,
+    and the decision is made anew.
 
     ``pairs``: whether the loop declares candidates, so that a pairing model may score them.
     """
-    active, generation = registry.alias(loop, ACTIVE, tenant)
-    if (active, generation) == (known.active, known.generation):
+    head = deployments.head(loop, tenant)
+    if known.head == head:
+        return known
+    active = head.serves.get(POLICY, _NOTHING)
+    if (active.checkpoint_id, active.generation) == (known.active, known.generation):
         before = known.predecessors
     else:
-        before = predecessors(registry.deployment_log(loop, tenant), generation)
-    trial = _trial(loop, tenant, registry, rollouts, active)
-    pairing = registry.alias(loop, ACTIVE_PAIRING, tenant) if pairs else (None, 0)
-    return Deployed(active, generation, before, trial, *pairing)
+        before = predecessors(registry.deployment_log(loop, tenant), active.generation)
+    trial = _trial(head, registry, active.checkpoint_id)
+    parts: tuple[Artefact, ...] = ()
+    if trial is not None and trial.deployment_id:
+        parts = deployments.deployment(trial.deployment_id, tenant).artefacts
+    pairing = head.serves.get(_PAIRING, _NOTHING) if pairs else _NOTHING
+    return Deployed(
+        active=active.checkpoint_id,
+        generation=active.generation,
+        predecessors=before,
+        rollout=trial,
+        pairing=pairing.checkpoint_id,
+        pairing_generation=pairing.generation,
+        head=head,
+        trial_artefacts=parts,
+    )
 
 
 def predecessors(
@@ -81,18 +115,10 @@ def predecessors(
     return tuple(reversed(standing[:-1]))
 
 
-def _trial(
-    loop: str, tenant: str, registry: Registry, rollouts: RolloutStore, active: str | None
-) -> RolloutRecord | None:
-    """The started rollout that the alias ``candidate`` points at: clearing the alias ends a trial."""
-    candidate, _ = registry.alias(loop, CANDIDATE, tenant)
-    if candidate is None or candidate == active:
+def _trial(head: Head, registry: Registry, active: str | None) -> RolloutRecord | None:
+    """The live rollout that the alias ``candidate`` points at: clearing the alias ends a trial."""
+    trial = head.trial
+    if trial is None or trial.candidate == active:
         return None
-    return next(
-        (
-            record
-            for record in rollouts.rollouts(loop, tenant)
-            if record.state == "started" and record.candidate == candidate
-        ),
-        None,
-    )
+    candidate, _ = registry.alias(head.loop, CANDIDATE, head.tenant)
+    return trial if candidate == trial.candidate else None

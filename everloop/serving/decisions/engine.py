@@ -73,7 +73,7 @@ class _Slot:
                     self._models,
                     self._pairings,
                     workspace.registry,
-                    workspace.rollouts,
+                    workspace.deployments,
                     workspace.jobs,
                 )
             except Exception as problem:  # what is known serves on while the database is away

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from everloop.contracts.episodes import Arm
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import Registry
-from everloop.contracts.rollout_ports import RolloutStore
-from everloop.contracts.rollouts import RolloutRecord
+from everloop.contracts.rollout_ports import DeploymentStore
+from everloop.contracts.rollouts import Artefact, RolloutRecord, SafetyBreaker
 from everloop.contracts.service_ports import JobStore
 from everloop.serving.decisions.breaker import BreakerState
 from everloop.serving.decisions.deployment import Deployed, read_deployed
@@ -40,8 +41,10 @@ class Serving:
         standby: the newest predecessor that loads; stands in when ``active`` can't answer.
         candidate: the model on trial; ``None`` without a trial or where it did not load.
         pairing: the pairing model; ``None`` where none is deployed or it did not load.
+        candidate_pairing: the pairing model that the candidate's people get; ``None`` as above.
         epsilon: exploration share of models' decisions.
-        active_problem, candidate_problem, pairing_problem: why a model that should serve did not load.
+        active_problem, candidate_problem, pairing_problem, candidate_pairing_problem: why a model that
+            should serve did not load.
         problem: why the deployments could not be read; what was known before goes on serving.
         unread: the deployments were never read, so nobody knows whether there is a model.
     """
@@ -55,15 +58,39 @@ class Serving:
     standby: ServedModel | None = None
     candidate: ServedModel | None = None
     pairing: ServedPairing | None = None
+    candidate_pairing: ServedPairing | None = None
     active_problem: str = ""
     candidate_problem: str = ""
     pairing_problem: str = ""
+    candidate_pairing_problem: str = ""
     problem: str = ""
     unread: bool = False
 
     @property
     def rollout(self) -> RolloutRecord | None:
         return self.deployed.rollout
+
+    @property
+    def revision(self) -> int:
+        """Of the head that this was built from: what is decided under it says so when it is stored."""
+        return 0 if self.deployed.head is None else self.deployed.head.revision
+
+    @property
+    def trial_artefacts(self) -> tuple[Artefact, ...]:
+        """The manifest on trial; empty without a trial, and for a trial of a policy alone."""
+        return self.deployed.trial_artefacts
+
+    @property
+    def safety(self) -> SafetyBreaker:
+        """The breaker of safety-critical actions."""
+        head = self.deployed.head
+        return SafetyBreaker() if head is None else head.breaker
+
+    def pairing_for(self, arm: Arm) -> tuple[ServedPairing | None, bool]:
+        """The pairing model that suggests people where an arm decides, and whether there should be one."""
+        if arm is Arm.CANDIDATE:
+            return self.candidate_pairing, self.deployed.trial_pairing is not None
+        return self.pairing, self.deployed.pairing is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +130,26 @@ class EngineState:
 
 def state_of(serving: Serving) -> EngineState:
     """A serving value as others may see it."""
-    models = (serving.active, serving.candidate, serving.standby, serving.pairing)
-    left_alone = tuple(
+    models = (
+        serving.active,
+        serving.candidate,
+        serving.standby,
+        serving.pairing,
+        serving.candidate_pairing,
+    )
+    open_now = (
         model.version
         for model in models
         if model is not None and model.breaker.state is not BreakerState.CLOSED
     )
+    left_alone = tuple(dict.fromkeys(open_now))
     wrong = [
         serving.problem,
         serving.active_problem and f"active: {serving.active_problem}",
         serving.candidate_problem and f"candidate: {serving.candidate_problem}",
         serving.pairing_problem and f"pairing: {serving.pairing_problem}",
+        serving.candidate_pairing_problem
+        and f"candidate's pairing: {serving.candidate_pairing_problem}",
         *(f"{version} keeps failing and is left alone for a while." for version in left_alone),
     ]
     rollout = serving.rollout
@@ -142,7 +178,7 @@ def next_serving(
     models: PatientModels[ServedModel],
     pairings: PatientModels[ServedPairing],
     registry: Registry,
-    rollouts: RolloutStore,
+    deployments: DeploymentStore,
     jobs: JobStore,
 ) -> Serving:
     """What should serve now, built aside; ``known`` is what serves until then.
@@ -154,7 +190,7 @@ def next_serving(
         spec.name,
         known.tenant,
         registry,
-        rollouts,
+        deployments,
         known.deployed,
         pairs=spec.candidates is not None,
     )
@@ -174,7 +210,9 @@ def next_serving(
     trial = deployed.rollout
     candidate, candidate_problem = _loaded(trial.candidate if trial else None, models.get)
     pairing, pairing_problem = _loaded(deployed.pairing, pairings.get)
-    pairings.keep({deployed.pairing} if deployed.pairing else set())
+    trial_pairing = deployed.trial_pairing if spec.candidates is not None else None
+    candidate_pairing, candidate_pairing_problem = _loaded(trial_pairing, pairings.get)
+    pairings.keep({name for name in (deployed.pairing, trial_pairing) if name})
     wanted = {deployed.active, trial.candidate if trial else None}
     models.keep({w for w in wanted if w} | set(deployed.predecessors[:_MOST_PREDECESSORS]))
     counted = count_episodes(known.counted, jobs, spec, known.tenant)
@@ -188,9 +226,13 @@ def next_serving(
         standby=standby,
         candidate=candidate,
         pairing=pairing,
+        candidate_pairing=candidate_pairing,
         active_problem=active_problem,
         candidate_problem=candidate_problem,
         pairing_problem=pairing_problem,
+        candidate_pairing_problem=(
+            candidate_pairing_problem if trial_pairing != deployed.pairing else ""
+        ),
     )
 
 

@@ -25,6 +25,7 @@ from everloop.serving.decisions.engine import DecisionEngine
 from everloop.serving.decisions.question import Question
 from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.sql.decisions import SqlDecisionStore
+from everloop.storage.sql.deployments import SqlDeploymentStore
 from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.registry import SqlRegistry
 from everloop.storage.sql.rollouts import SqlRolloutStore
@@ -117,6 +118,7 @@ class World:
     clock: Clock
     database: Engine
     decisions: SqlDecisionStore
+    deployments: SqlDeploymentStore
     engines: list[DecisionEngine] = field(default_factory=list)
 
     def checkpoint(
@@ -229,6 +231,7 @@ def world(tmp_path: Path, migrated: Path) -> Iterator[World]:
         Clock(),
         database,
         SqlDecisionStore(database),
+        SqlDeploymentStore(database),
     )
     yield made
     for engine in made.engines:

@@ -53,15 +53,23 @@ def test_the_log_is_read_only_where_the_alias_moved(
 
     monkeypatch.setattr(world.registry, "deployment_log", counted)
     one, two = world.deploy(SPEC, "one"), world.deploy(SPEC, "two")
-    first = read_deployed("coach", "default", world.registry, world.rollouts, Deployed())
-    again = read_deployed("coach", "default", world.registry, world.rollouts, first)
-    assert first == again == Deployed(two.checkpoint_id, 2, (one.checkpoint_id,), None)
+    first = read_deployed("coach", "default", world.registry, world.deployments, Deployed())
+    again = read_deployed("coach", "default", world.registry, world.deployments, first)
+    assert again is first
+    assert (first.active, first.generation) == (two.checkpoint_id, 2)
+    assert first.predecessors == (one.checkpoint_id,)
+    assert first.rollout is None
+    assert reads == ["coach"]
+    world.trial(SPEC, "three", 5.0)
+    moved = read_deployed("coach", "default", world.registry, world.deployments, first)
+    assert moved.rollout is not None
+    assert moved.predecessors == first.predecessors
     assert reads == ["coach"]
 
 
 def test_a_trial_lasts_while_the_alias_points_at_its_candidate(world: World) -> None:
     def trial() -> str | None:
-        known = read_deployed("coach", "default", world.registry, world.rollouts, Deployed())
+        known = read_deployed("coach", "default", world.registry, world.deployments, Deployed())
         return known.rollout and known.rollout.rollout_id
 
     world.deploy(SPEC, "one")
@@ -81,8 +89,8 @@ def test_a_waiting_rollout_is_no_trial(world: World) -> None:
     waiting = world.trial(SPEC, "three", 5.0)
     assert waiting.state == "waiting"
     world.point(SPEC, waiting.candidate, "candidate")
-    known = read_deployed("coach", "default", world.registry, world.rollouts, Deployed())
+    known = read_deployed("coach", "default", world.registry, world.deployments, Deployed())
     assert known.rollout is None
     world.point(SPEC, running.candidate, "candidate")
-    known = read_deployed("coach", "default", world.registry, world.rollouts, Deployed())
+    known = read_deployed("coach", "default", world.registry, world.deployments, Deployed())
     assert known.rollout == running

@@ -211,7 +211,7 @@ def test_what_is_known_serves_while_the_database_is_away(
         raise EverloopError("The database is away.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(world.registry, "alias", away)
+        patched.setattr(world.deployments, "head", away)
         engine.refresh()
         assert version(engine) == "coach-1"
         assert "The database is away." in engine.state("default", "coach").degraded
