@@ -23,6 +23,9 @@ valid_actions (list<string>), context (JSON text), action_arguments (JSON text),
 closed (bool: the feedback window had passed at the cut-off). Ordered by (timestamp, episode_id)."""
 SIGNALS_FILE = "signals.parquet"
 """signal_id, episode_id, signal_type, value, latency (s), confidence. Ordered by signal_id."""
+REVIEWS_FILE = "reviews.parquet"
+"""episode_id, kind, state: what people had said of flagged episodes of the version at the pinned revision
+(``ReviewKind``, ``ReviewState``). Ordered by (episode_id, kind); only where an episode was flagged."""
 MANIFEST_FILE = "manifest.json"
 
 
@@ -55,6 +58,7 @@ class DatasetManifest:
 
     ``dataset_id`` is the SHA-256 of the files' checksums: equal inputs give an equal id.
     ``episode_watermark``/``signal_watermark``: the largest ingest sequence numbers read.
+    ``review_revision``: the newest change of a review that counts.
     """
 
     dataset_id: str
@@ -74,6 +78,7 @@ class DatasetManifest:
     cutoff: datetime | None = None
     """When the date was cut off because it had not ended; ``None``: at its end."""
     schema_version: int = 1
+    review_revision: int = 0
 
     @property
     def known_until(self) -> datetime:
@@ -89,10 +94,15 @@ class DatasetManifest:
     def signals(self) -> int:
         return next(f.rows for f in self.files if f.name == SIGNALS_FILE)
 
+    @property
+    def reviews(self) -> int:
+        """Reviews of the version's episodes, whatever their state."""
+        return sum(f.rows for f in self.files if f.name == REVIEWS_FILE)
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetVersion:
-    """A dataset version on disk: a folder with the three files named above, never changed."""
+    """A dataset version on disk: a folder with the files named above, never changed."""
 
     root: Path
     manifest: DatasetManifest
@@ -104,6 +114,11 @@ class DatasetVersion:
     @property
     def signals_path(self) -> Path:
         return self.root / SIGNALS_FILE
+
+    @property
+    def reviews_path(self) -> Path | None:
+        """Where the reviews are; ``None`` where no episode of the version had been flagged."""
+        return self.root / REVIEWS_FILE if self.manifest.reviews else None
 
 
 BLOCK_KINDS = ("number", "vector", "category", "cycle", "history", "missing")

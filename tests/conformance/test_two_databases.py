@@ -11,9 +11,12 @@ from sqlalchemy import Engine
 
 from everloop.contracts.datasets import DatasetVersion
 from everloop.contracts.episodes import Arm, Consent, Dispute
+from everloop.contracts.oversight import ReviewKind, ReviewState
 from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.sql.engine import open_database, open_workspace_database
+from everloop.storage.sql.episode_reviews import SqlReviewStore
 from everloop.storage.sql.event_log import SqlEventLog
+from tests.conformance.test_review_store import item
 from tests.log_records import ANN, BEN, NOON, SetClock, episode, extraction, signal, uuid_of
 
 MORE_THAN_A_GROUP = 16_500
@@ -70,6 +73,12 @@ def fill(engine: Engine, clock: SetClock) -> None:
         log.record_dispute(
             Dispute(uuid_of(number, "signal"), "not\nme", NOON + timedelta(hours=1), status)
         )
+    queue = SqlReviewStore(engine)
+    flagged = [item(n, kind) for n in range(0, 400, 3) for kind in ReviewKind]
+    queue.flag(flagged)
+    for number, one in enumerate(flagged):
+        for state in (ReviewState.RELEASED, ReviewState.REJECTED)[: number % 3]:
+            queue.decide(one.review_id, state, "looked", "ann", NOON, "default")
 
 
 def extracted(engine: Engine, folder: Path, clock: SetClock) -> DatasetVersion:
@@ -88,6 +97,7 @@ def test_equal_rows_make_an_equal_version(engines: tuple[Engine, Engine], tmp_pa
     assert min(excluded.opted_out_people, excluded.disputed_signals, excluded.late_signals) > 0
     assert here.episodes > MORE_THAN_A_GROUP // 2
     assert versions[0].episodes_path.read_bytes() == versions[1].episodes_path.read_bytes()
+    assert here.reviews > 100
 
 
 @pytest.mark.parametrize("moved", [(0, 1), (1, 0)], ids=["to-the-server", "from-the-server"])

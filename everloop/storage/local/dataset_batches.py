@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from everloop.contracts.datasets import EPISODES_FILE, SIGNALS_FILE
+from everloop.contracts.datasets import EPISODES_FILE, REVIEWS_FILE, SIGNALS_FILE
 from everloop.storage.local.dataset_files import SCHEMAS
 
 
@@ -26,6 +26,15 @@ def episode_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatc
         column["valid_actions"] = _string_lists(column["valid_actions"])
         arrays = [column[field.name].cast(field.type) for field in schema]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def review_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Rows of ``extraction_query.REVIEWS`` as rows of ``reviews.parquet``."""
+    schema = SCHEMAS[REVIEWS_FILE]
+    for batch in batches:
+        if batch.num_rows:
+            arrays = [batch.column(field.name).cast(field.type) for field in schema]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 class SignalBatches:

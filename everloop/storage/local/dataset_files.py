@@ -21,6 +21,7 @@ from everloop.contracts import documents
 from everloop.contracts.datasets import (
     EPISODES_FILE,
     MANIFEST_FILE,
+    REVIEWS_FILE,
     SIGNALS_FILE,
     DatasetManifest,
     DatasetVersion,
@@ -55,11 +56,30 @@ SIGNALS_SCHEMA = pa.schema(
         pa.field("confidence", pa.float64(), nullable=False),
     ]
 )
-ROW_GROUP = {EPISODES_FILE: 16_384, SIGNALS_FILE: 131_072}
+REVIEWS_SCHEMA = pa.schema(
+    [
+        pa.field("episode_id", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("state", pa.string(), nullable=False),
+    ]
+)
+ROW_GROUP = {EPISODES_FILE: 16_384, SIGNALS_FILE: 131_072, REVIEWS_FILE: 131_072}
 """Rows a group; an episode carries its context, a signal is small."""
 
-SCHEMAS = {EPISODES_FILE: EPISODES_SCHEMA, SIGNALS_FILE: SIGNALS_SCHEMA}
-_REPEATING = ["action", "valid_actions.list.element", "model_version", "arm", "signal_type"]
+SCHEMAS = {
+    EPISODES_FILE: EPISODES_SCHEMA,
+    SIGNALS_FILE: SIGNALS_SCHEMA,
+    REVIEWS_FILE: REVIEWS_SCHEMA,
+}
+_REPEATING = [
+    "action",
+    "valid_actions.list.element",
+    "model_version",
+    "arm",
+    "signal_type",
+    "kind",
+    "state",
+]
 _IDENTITY = b"everloop"
 
 

@@ -18,6 +18,7 @@ from everloop.contracts import documents
 from everloop.contracts.datasets import (
     EPISODES_FILE,
     MANIFEST_FILE,
+    REVIEWS_FILE,
     SIGNALS_FILE,
     DatasetManifest,
     DatasetVersion,
@@ -32,7 +33,7 @@ from everloop.contracts.errors import (
 from everloop.contracts.ports import Clock, Extraction
 from everloop.storage.local import extraction_query as query
 from everloop.storage.local.clock import SystemClock
-from everloop.storage.local.dataset_batches import SignalBatches, episode_batches
+from everloop.storage.local.dataset_batches import SignalBatches, episode_batches, review_batches
 from everloop.storage.local.dataset_files import (
     ROW_GROUP,
     dataset_id_of,
@@ -162,7 +163,7 @@ class LocalDatasetStore:
 
 
 def _write(folder: Path, bounds: query.Bounds, reader: query.LogReader) -> DatasetManifest:
-    """Write the three files of a version, the manifest last."""
+    """Write the files of a version, the manifest last."""
     extraction, pinned = bounds.extraction, bounds.pin
     days = {row["day"]: row for row in query.small_result(reader, reader.queries.days)}
     opted_out = query.small_result(reader, reader.queries.opted_out)[0]
@@ -185,10 +186,16 @@ def _write(folder: Path, bounds: query.Bounds, reader: query.LogReader) -> Datas
         pinned.cutoff,
     )
     episode_rows = write_rows(folder, EPISODES_FILE, episodes, identity)
-    files = (
-        entry_of(folder, EPISODES_FILE, episode_rows),
-        entry_of(folder, SIGNALS_FILE, signal_rows),
-    )
+    reviews = review_batches(reader.batches(reader.queries.reviews, ROW_GROUP[REVIEWS_FILE]))
+    rows = {
+        EPISODES_FILE: episode_rows,
+        SIGNALS_FILE: signal_rows,
+        REVIEWS_FILE: write_rows(folder, REVIEWS_FILE, reviews),
+    }
+    if not rows[REVIEWS_FILE]:  # a version that nobody reviewed keeps the id that it always had
+        (folder / REVIEWS_FILE).unlink()
+        del rows[REVIEWS_FILE]
+    files = tuple(entry_of(folder, name, count) for name, count in rows.items())
     first = extraction.logical_date - timedelta(days=extraction.window_days - 1)
     manifest = DatasetManifest(
         dataset_id=dataset_id_of(files),
@@ -207,6 +214,7 @@ def _write(folder: Path, bounds: query.Bounds, reader: query.LogReader) -> Datas
             for day in range(extraction.window_days)
         },
         cutoff=pinned.cutoff,
+        review_revision=pinned.review_revision,
     )
     documents.write(manifest, folder / MANIFEST_FILE)
     sync_folder(folder)

@@ -64,6 +64,17 @@ JOIN reward_signals AS s ON s.tenant = e.tenant AND s.episode_id = e.episode_id
 LEFT JOIN held ON held.signal_id = s.signal_id
 {_WINDOW} AND s.seq <= {{signals}} AND NOT {_LEFT_OUT}
 ORDER BY s.signal_id COLLATE "C\""""  # noqa: S608
+_REVIEWS = f"""{_CTE}
+SELECT e.episode_id, r.kind, d.state
+FROM reviews AS r
+JOIN training_episodes AS e ON e.tenant = r.tenant AND e.episode_id = r.episode_id
+JOIN review_decisions AS d ON d.tenant = r.tenant AND d.review_id = r.review_id
+{_WINDOW} AND NOT {_LEFT_OUT} AND {_PASSED}
+  AND d.revision = (
+    SELECT max(newest.revision) FROM review_decisions AS newest
+    WHERE newest.tenant = r.tenant AND newest.review_id = r.review_id
+      AND newest.revision <= {{reviewed}})
+ORDER BY e.episode_id COLLATE "C", r.kind COLLATE "C\""""  # noqa: S608
 
 
 def queries(bounds: Bounds) -> Queries:
@@ -79,12 +90,13 @@ def queries(bounds: Bounds) -> Queries:
         "episodes": sql.Literal(bounds.pin.episode_watermark),
         "signals": sql.Literal(bounds.pin.signal_watermark),
         "revision": sql.Literal(bounds.pin.consent_revision),
+        "reviewed": sql.Literal(bounds.pin.review_revision),
         "closes": sql.Literal(bounds.closes_after),
     }
     return Queries(
         *(
             sql.SQL(text).format(**values).as_string()
-            for text in (_OPTED_OUT, _DAYS, _EPISODES, _SIGNALS)
+            for text in (_OPTED_OUT, _DAYS, _EPISODES, _SIGNALS, _REVIEWS)
         )
     )
 

@@ -5,7 +5,8 @@ episode of the window counts when its feedback window has passed (``timestamp + 
 Counting open ones whose signals happen to be complete would tilt the newest day towards engaged people.
 A signal counts when it arrived (``timestamp + latency``) by T and within its episode's feedback window
 and is not disputed (``open`` or ``upheld``). People whose newest ``train`` consent is a refusal are left
-out.
+out. What people had said of flagged episodes by the pinned revision goes along: nobody's later word
+changes a version.
 
 SQLite and PostgreSQL answer with the same rows in the same order; ``extraction_sqlite`` and
 ``extraction_postgresql`` say it in their dialects.
@@ -49,7 +50,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """The four questions of an extraction.
+    """The questions of an extraction.
 
     Attributes:
         opted_out: one row of ``people`` and ``episodes`` that are left out for want of consent.
@@ -57,12 +58,15 @@ class Queries:
             those are ``open``.
         episodes: rows of ``dataset_batches.episode_batches``, by time and id.
         signals: rows of ``dataset_batches.SignalBatches``, by id.
+        reviews: rows of ``dataset_batches.review_batches``, by episode and kind: the newest state of
+            each review of an episode that ``episodes`` answers with.
     """
 
     opted_out: str
     days: str
     episodes: str
     signals: str
+    reviews: str
 
 
 class LogReader(Protocol):

@@ -66,6 +66,17 @@ SELECT s.signal_id, s.episode_id, s.signal_type, s.value, s.latency,
 {_WINDOW.format(join=f"CROSS JOIN {_SIGNALS} ON s.tenant = e.tenant AND s.episode_id = e.episode_id")}
   AND s.seq <= ?6 AND e.user_id NOT IN opted_out
 ORDER BY s.signal_id""",
+    reviews=f"""{_CTE}
+SELECT e.episode_id, r.kind, d.state
+FROM reviews AS r
+CROSS JOIN training_episodes AS e ON e.tenant = r.tenant AND e.episode_id = r.episode_id
+CROSS JOIN review_decisions AS d ON d.tenant = r.tenant AND d.review_id = r.review_id
+WHERE r.tenant = ?1 AND e.loop = ?2 AND e.timestamp >= ?3 AND e.timestamp < ?4 AND e.seq <= ?5
+  AND e.user_id NOT IN opted_out AND {_PASSED}
+  AND d.revision = (
+    SELECT max(newest.revision) FROM review_decisions AS newest
+    WHERE newest.tenant = r.tenant AND newest.review_id = r.review_id AND newest.revision <= ?9)
+ORDER BY e.episode_id, r.kind""",  # noqa: S608
 )
 
 
@@ -95,6 +106,7 @@ class SqliteReader:
             bounds.pin.signal_watermark,
             bounds.pin.consent_revision,
             bounds.closes_after,
+            bounds.pin.review_revision,
         )
 
     def batches(self, query: str, rows: int) -> Iterator[pa.RecordBatch]:

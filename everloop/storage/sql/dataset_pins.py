@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.sql import ColumnElement
 
 from everloop.contracts.ports import Extraction
 from everloop.storage.schema import dataset_pins
 from everloop.storage.sql import ingest_counters as counters
 from everloop.storage.sql.engine import writing
+from everloop.storage.sql.episode_reviews import EPISODE_REVIEWS
 from everloop.storage.sql.upsert import upsert
 
 
@@ -20,8 +21,9 @@ from everloop.storage.sql.upsert import upsert
 class Pin:
     """The largest numbers that an extraction reads, and the version that it made, if it has.
 
-    ``consent_revision`` bounds consents and disputes alike. ``cutoff``: when the date was pinned before
-    it had ended; ``None``: the end of the date.
+    ``consent_revision`` bounds consents and disputes alike, ``review_revision`` what was said of flagged
+    episodes (0 for a date that was pinned before there were reviews). ``cutoff``: when the date was
+    pinned before it had ended; ``None``: the end of the date.
     """
 
     episode_watermark: int
@@ -31,6 +33,7 @@ class Pin:
     window_days: int | None = None
     spec_sha256: str | None = None
     dataset_id: str | None = None
+    review_revision: int = 0
 
     def made(self, extraction: Extraction) -> str | None:
         """Id of the version that this very extraction made, if it has."""
@@ -55,6 +58,7 @@ def pin(engine: Engine, extraction: Extraction, now: datetime) -> Pin:
             "episode_watermark": counters.last_number(connection, tenant, counters.EPISODES),
             "signal_watermark": counters.last_number(connection, tenant, counters.SIGNALS),
             "consent_revision": counters.last_number(connection, tenant, counters.REVISIONS),
+            "review_revision": counters.last_number(connection, tenant, EPISODE_REVIEWS),
             "cutoff": now if now < extraction.ends_at else None,
         }
         key = {
@@ -77,6 +81,7 @@ def remember(engine: Engine, extraction: Extraction, used: Pin, dataset_id: str)
                 dataset_pins.c.episode_watermark == used.episode_watermark,
                 dataset_pins.c.signal_watermark == used.signal_watermark,
                 dataset_pins.c.consent_revision == used.consent_revision,
+                func.coalesce(dataset_pins.c.review_revision, 0) == used.review_revision,
                 dataset_pins.c.cutoff.is_not_distinct_from(used.cutoff),
             )
             .values(
@@ -107,4 +112,5 @@ def _stored(connection: Connection, extraction: Extraction) -> Pin | None:
         window_days=row["window_days"],
         spec_sha256=row["spec_sha256"],
         dataset_id=row["dataset_id"],
+        review_revision=row["review_revision"] or 0,
     )
