@@ -1,4 +1,4 @@
-"""Making a ``Check``: the three answers, and numbers as they appear in reasons."""
+"""Making a ``Check``: its answers, and numbers as they appear in reasons."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def insufficient(
     name: str, reason: str, value: float | None = None, threshold: float | None = None
 ) -> Check:
     return Check(name, CheckStatus.INSUFFICIENT, reason, value, threshold)
+
+
+def waits(
+    name: str, reason: str, value: float | None = None, threshold: float | None = None
+) -> Check:
+    """Not enough evidence, and a person may decide."""
+    return Check(name, CheckStatus.INSUFFICIENT, reason, value, threshold, person_decides=True)
 
 
 def number(value: float) -> str:

@@ -9,7 +9,7 @@ group g and everyone else, with parity p (0.9),
 alpha. *Certified* when H0 "mean_g <= p mean_rest" is rejected for every group, each at alpha
 (intersection-union test: no correction is needed to certify all). Otherwise the evidence is insufficient
 and a person decides. A plain smallest/largest < 0.9 rule alarms on most fair data at a few hundred
-people.
+people. The target (0.95) is told beside it and decides nothing: certified, met in the estimate or missed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scipy import stats
 
 from everloop.contracts.evaluation import Check, GroupValue
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.gates.answers import count, failed, insufficient, number, passed
+from everloop.gates.answers import count, failed, number, passed, waits
 from everloop.gates.evidence import GateEvidence
 
 _WAITS = "this waits for a person."
@@ -111,12 +111,12 @@ class FairnessCheck:
             shown = "; ".join(p.words for p in refuted)
             return failed(
                 self.name,
-                reason=f"Parity below {limit:g} is established: {shown}.",
+                reason=f"Parity below {limit:g} is established: {shown}. {_target(groups, spec)}",
                 value=refuted[0].ratio,
                 threshold=limit,
             )
         if missing:
-            return insufficient(
+            return waits(
                 self.name,
                 reason=(
                     f"Not enough evidence on fairness: {', '.join(missing)} has fewer than two "
@@ -124,26 +124,45 @@ class FairnessCheck:
                 ),
             )
         least = min(compared, key=lambda p: p.ratio if math.isfinite(p.ratio) else -math.inf)
-        open_ones = [p for p in compared if not _certified(p, spec)]
+        open_ones = [p for p in compared if not certified(p, spec)]
         if open_ones:
             shown = "; ".join(p.words for p in open_ones[:3])
-            return insufficient(
+            return waits(
                 self.name,
                 reason=(
                     f"Not enough evidence on fairness: {shown}. Parity of {limit:g} is neither "
-                    f"certified nor refuted for {count(len(open_ones), 'group')}; {_WAITS}"
+                    f"certified nor refuted for {count(len(open_ones), 'group')}; {_WAITS} "
+                    f"{_target(groups, spec)}"
                 ),
                 value=least.ratio,
                 threshold=limit,
             )
         return passed(
             self.name,
-            reason=f"Parity of {limit:g} is certified for every group; the lowest: {least.words}.",
+            reason=(
+                f"Parity of {limit:g} is certified for every group; the lowest: {least.words}. "
+                f"{_target(groups, spec)}"
+            ),
             value=least.ratio,
             threshold=limit,
         )
 
 
-def _certified(one: Parity, spec: LoopSpec) -> bool:
+def certified(one: Parity, spec: LoopSpec) -> bool:
+    """Whether a group of enough people is shown to reach the parity that it was compared at."""
     enough = one.people >= spec.thresholds.fairness_min_group
     return enough and float(stats.norm.sf(one.z)) <= spec.thresholds.alpha
+
+
+def _target(groups: tuple[GroupValue, ...], spec: LoopSpec) -> str:
+    """How the target is met, in a sentence."""
+    target = spec.thresholds.fairness_target
+    compared = parities(groups, target)
+    if all(certified(one, spec) for one in compared):
+        return f"The target of {target:g} is certified too."
+    ratios = [one.ratio for one in compared]
+    if any(math.isnan(ratio) for ratio in ratios):
+        return f"Whether the target of {target:g} is met is not known."
+    if min(ratios) >= target:
+        return f"The target of {target:g} is met in the estimate."
+    return f"The target of {target:g} is missed in the estimate ({number(min(ratios))})."

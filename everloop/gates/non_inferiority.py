@@ -4,6 +4,9 @@ Let b be the baseline's value and lo the least attainable reward. The margin is 
 share of what the baseline earns on the reward rescaled to its attainable range (an absolute margin
 would always pass where rewards are sparse). With [l, u] the interval of candidate - baseline:
 l > -m passes, u < -m fails, and anything else is not enough evidence.
+
+A candidate compared with itself differs by exactly nothing and would pass, and so might one compared with
+what no longer serves: neither is evidence.
 """
 
 from __future__ import annotations
@@ -29,31 +32,17 @@ class NonInferiorityCheck:
     name = "non_inferiority"
 
     def __call__(self, spec: LoopSpec, evidence: GateEvidence) -> Check:
-        found = evidence.evaluation
-        if found is None or found.difference.n == 0:
-            return insufficient(
-                self.name, reason="Not enough evidence: there is no held-out decision to judge on."
-            )
-        margin = margin_of(spec, found.baseline.value)
-        rests_on = _rests_on(found)
-        if not margin > 0:
-            return insufficient(
-                self.name,
-                reason=(
-                    f"Not enough evidence: {rests_on}; the baseline ({found.baseline_name}) earns "
-                    f"{number(found.baseline.value)}, the least that can be earned, so there is no "
-                    "margin to compare with."
-                ),
-            )
-        d = found.difference
+        found, problem = evidence.evaluation, _problem(spec, evidence)
+        if found is None or problem:
+            return insufficient(self.name, reason=f"Not enough evidence: {problem}.")
+        d, margin, rests_on = (
+            found.difference,
+            margin_of(spec, found.baseline.value),
+            _rests_on(found),
+        )
         share = (
             f"{spec.thresholds.margin:.0%} of what the baseline earns above the least attainable"
         )
-        if not (math.isfinite(d.low) and math.isfinite(d.high) and math.isfinite(d.value)):
-            return insufficient(
-                self.name,
-                reason=f"Not enough evidence: {rests_on}; the difference has no valid interval.",
-            )
         against = (
             f"The candidate earns {number(d.value)} {interval(d.low, d.high)} per decision relative "
             f"to the baseline ({found.baseline_name}, {number(found.baseline.value)})"
@@ -87,6 +76,43 @@ class NonInferiorityCheck:
             value=d.low,
             threshold=-margin,
         )
+
+
+def _problem(spec: LoopSpec, evidence: GateEvidence) -> str:
+    """Why nothing can be said of the difference; "" where something can."""
+    found = evidence.evaluation
+    if found is None or found.difference.n == 0:
+        return "there is no held-out decision to judge on"
+    if beside := _beside_the_point(found, evidence):
+        return beside
+    if not margin_of(spec, found.baseline.value) > 0:
+        return (
+            f"{_rests_on(found)}; the baseline ({found.baseline_name}) earns "
+            f"{number(found.baseline.value)}, the least that can be earned, so there is no margin to "
+            "compare with"
+        )
+    d = found.difference
+    if not (math.isfinite(d.low) and math.isfinite(d.high) and math.isfinite(d.value)):
+        return f"{_rests_on(found)}; the difference has no valid interval"
+    return ""
+
+
+def _beside_the_point(found: PolicyEvaluation, evidence: GateEvidence) -> str:
+    """Why the comparison is with itself, or not with what serves now; "" where it is in order."""
+    active = evidence.active
+    if found.policy == found.baseline_name:
+        return f"the candidate ({found.policy}) was compared with itself"
+    if active is None:
+        return ""
+    version = active.lineage.get("version", "")
+    if found.policy == version or evidence.policy_sha256 == active.weights_sha256:
+        return f"the candidate ({found.policy}) is what serves already"
+    if found.baseline_name != version:
+        return (
+            f"the candidate was compared with {found.baseline_name}, but {version or 'another model'} "
+            "serves now: evaluate it anew"
+        )
+    return ""
 
 
 def _rests_on(found: PolicyEvaluation) -> str:

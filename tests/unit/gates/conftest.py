@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,9 +18,11 @@ from everloop.contracts.evaluation import (
     ValidationCheck,
     ValidationReport,
 )
-from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import Provenance
+from everloop.contracts.loop_spec import LoopSpec, ThresholdSpec
+from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
+from everloop.contracts.oversight import Oversight, OversightKind
 from everloop.contracts.privacy import BudgetStatus
+from everloop.contracts.rollout_spec import OversightSpec, RolloutSpec
 from everloop.gates.evidence import GateEvidence
 
 SPEC: dict[str, Any] = {
@@ -72,6 +76,23 @@ EVALUATION = PolicyEvaluation(
     baseline_groups=(group("young", 0.53), group("old", 0.53)),
     action_share={"wait": 0.8, "calm": 0.2},
     positive_rewards=2600,
+    rates=(
+        Estimate("intervention_acceptance", 0.5, 0.4, 0.6, 0.95, 600, 400, "m"),
+        Estimate("intervention_false_positive_rate", 0.02, 0.01, 0.04, 0.95, 600, 400, "m"),
+    ),
+)
+NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
+ACTIVE = ModelCheckpoint(
+    checkpoint_id="c1",
+    model_type=ModelType.INTERVENTION,
+    loop="shop",
+    weights_url="blob",
+    weights_sha256="aa" * 32,
+    performance_metrics={},
+    training_date=NOW,
+    provenance=Provenance.PRIVATE_RELEASE,
+    lineage={"version": "shop-1"},
+    verdict="continue",
 )
 BUDGET = BudgetStatus(1.0, 1e-5, 365, 0.04, 0.3, 0.3, 0.0718, 0.01, 300, 0)
 EVIDENCE = GateEvidence(
@@ -92,8 +113,48 @@ def spec() -> LoopSpec:
 
 
 @pytest.fixture
+def demanding(spec: LoopSpec) -> LoopSpec:
+    """A loop that asks for everything that may be asked for."""
+    asked = OversightSpec(approval="start", weekly_review_days=7, adversarial_test_days=31)
+    return spec.model_copy(
+        update={
+            "rollout": RolloutSpec(oversight=asked),
+            "thresholds": ThresholdSpec(max_false_positive_rate=0.05),
+        }
+    )
+
+
+@pytest.fixture
 def evidence() -> GateEvidence:
     return EVIDENCE
+
+
+@pytest.fixture
+def overseen() -> GateEvidence:
+    """The same beside an active model that people looked at."""
+    assert EVIDENCE.evaluation is not None
+    return replace(
+        EVIDENCE,
+        evaluation=replace(EVIDENCE.evaluation, baseline_name="shop-1"),
+        policy_sha256="bb" * 32,
+        active=ACTIVE,
+        approval=said(OversightKind.APPROVAL),
+        review=said(OversightKind.REVIEW, days=3),
+        adversarial_test=said(OversightKind.ADVERSARIAL_TEST, days=20),
+        now=NOW,
+    )
+
+
+def said(kind: OversightKind, days: float = 0.0, **changes: Any) -> Oversight:
+    """Somebody's word, so many days before ``NOW``."""
+    at = NOW - timedelta(days=days)
+    word = Oversight("o1", kind, "shop", "s1", True, "Ann Ott", "All is well.", at)
+    return replace(word, **changes)
+
+
+@pytest.fixture
+def make_word() -> Any:
+    return said
 
 
 @pytest.fixture

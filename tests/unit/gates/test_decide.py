@@ -10,6 +10,9 @@ from everloop.contracts.evaluation import (
     Check,
     CheckStatus,
     Decision,
+    Estimate,
+    GroupValue,
+    OverlapDiagnostics,
     ValidationCheck,
     ValidationReport,
     Verdict,
@@ -17,10 +20,13 @@ from everloop.contracts.evaluation import (
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import Provenance
 from everloop.gates.decide import CHECKS, decide
-from everloop.gates.evidence import GateEvidence
-from everloop.gates.provenance import ProvenanceCheck
+from everloop.gates.evidence import GateCheck, GateEvidence
+from tests.unit.gates.conftest import ACTIVE, BUDGET, EVALUATION
 
 FAILED, INSUFFICIENT = CheckStatus.FAILED, CheckStatus.INSUFFICIENT
+
+
+EMPTY = OverlapDiagnostics(0, 0.0, math.nan, math.nan, math.nan, 0.0, 0.0, 1.0, ())
 
 
 def _answer(verdict: Verdict, name: str) -> Check:
@@ -36,13 +42,54 @@ def test_good_evidence_continues(spec: LoopSpec, evidence: GateEvidence) -> None
     assert len({check.name for check in CHECKS}) == len(CHECKS)
 
 
-def test_no_evidence_is_a_no(spec: LoopSpec) -> None:
-    """Nothing but provenance is known: every other check says that it knows nothing."""
-    verdict = decide(spec, GateEvidence(Provenance.PRIVATE_RELEASE))
-    assert verdict.decision is Decision.HOLD
-    unknown = [check for check in verdict.checks if check.name != ProvenanceCheck.name]
-    assert len(unknown) == len(CHECKS) - 1
-    assert all(check.status is INSUFFICIENT for check in unknown)
+NAN = math.nan
+UNKNOWN = Estimate("e", NAN, NAN, NAN, 0.95, 100, 50, "m")
+NOTHING_KNOWN = {
+    "nothing": GateEvidence(Provenance.RAW_LOG, active=ACTIVE),
+    "nothing, of a candidate against nobody": GateEvidence(
+        Provenance.RAW_LOG,
+        evaluation=replace(EVALUATION, groups=(), action_share={}, rates=(), overlap=EMPTY),
+        active=ACTIVE,
+    ),
+    "not a number": GateEvidence(
+        Provenance.RAW_LOG,
+        validation=ValidationReport("d", ()),
+        evaluation=replace(
+            EVALUATION,
+            estimates=(UNKNOWN,),
+            baseline=UNKNOWN,
+            difference=UNKNOWN,
+            overlap=OverlapDiagnostics(100, NAN, NAN, NAN, NAN, NAN, NAN, NAN, ()),
+            groups=(GroupValue("age", "a", 90, UNKNOWN), GroupValue("age", "b", 90, UNKNOWN)),
+            action_share={"wait": NAN, "calm": NAN},
+            rates=(replace(UNKNOWN, name="intervention_false_positive_rate"),),
+        ),
+        quality=(Check("auc", INSUFFICIENT, "The AUC is not known.", NAN, 0.6),),
+        anomaly_share=NAN,
+        budget=replace(BUDGET, epsilon_period=NAN, mu_squared_period=NAN),
+        explained_share=NAN,
+        active=ACTIVE,
+    ),
+}
+
+
+@pytest.mark.parametrize("known", list(NOTHING_KNOWN))
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_no_check_passes_without_data_or_on_what_is_no_number(
+    demanding: LoopSpec, check: GateCheck, known: str
+) -> None:
+    answer = check(demanding, NOTHING_KNOWN[known])
+    assert answer.name == check.name
+    assert answer.status is not CheckStatus.PASSED, answer.reason
+    assert decide(demanding, NOTHING_KNOWN[known], (check,)).decision is Decision.HOLD
+
+
+def test_good_evidence_continues_where_everything_is_asked_for(
+    demanding: LoopSpec, overseen: GateEvidence
+) -> None:
+    verdict = decide(demanding, overseen)
+    assert [check.reason for check in verdict.checks if not check.passed] == []
+    assert verdict.decision is Decision.CONTINUE
 
 
 def test_no_check_is_a_no(spec: LoopSpec, evidence: GateEvidence) -> None:

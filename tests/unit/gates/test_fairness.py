@@ -85,7 +85,7 @@ def test_alert_names_the_group_and_blocks(ask: Any, make_group: Any) -> None:
 def test_not_certified_waits_for_a_person(ask: Any, make_group: Any) -> None:
     found = ask(make_group("young", 0.55, half=0.2), make_group("old", 0.50, half=0.2))
     assert found.status is INSUFFICIENT
-    assert found.reason.endswith("this waits for a person.")
+    assert "this waits for a person." in found.reason
 
 
 @pytest.mark.parametrize("spoilt", ["small", "no interval", "one cluster"])
@@ -113,7 +113,7 @@ def test_a_rest_that_earns_nothing_has_no_ratio(ask: Any, make_group: Any) -> No
     assert found.status is FAILED
 
 
-def _simulated(rng: np.random.Generator, people: int, share: float, parity: float) -> list:
+def _simulated(rng: np.random.Generator, people: int, share: float, parity: float) -> list[GroupValue]:
     """Two groups with click-like rewards; ``parity`` of the second group's truth to the first's."""
     groups = []
     for name, size, rate in (
@@ -155,3 +155,39 @@ def test_at_the_limit_neither_answer_exceeds_its_error(ask: Any) -> None:
 def test_clear_disparity_is_found_and_clear_parity_certified(ask: Any) -> None:
     assert _rates(ask, 20_000, 0.75, trials=60)[0] > 0.95
     assert _rates(ask, 20_000, 1.0, trials=60)[1] > 0.9
+
+
+def test_only_what_is_not_certain_is_left_to_a_person(ask: Any, make_group: Any) -> None:
+    assert ask(
+        make_group("young", 0.55, half=0.2), make_group("old", 0.50, half=0.2)
+    ).person_decides
+    assert ask(make_group("young", 0.55)).person_decides
+    assert not ask(make_group("young", 0.55), make_group("old", 0.40)).person_decides
+    assert not ask(make_group("young", 0.55), make_group("old", 0.54)).person_decides
+
+
+@pytest.mark.parametrize(
+    ("old", "half", "status", "says"),
+    [
+        (0.55, 0.01, PASSED, "The target of 0.95 is certified too."),
+        (0.525, 0.01, PASSED, "The target of 0.95 is met in the estimate."),
+        (0.5, 0.002, PASSED, "The target of 0.95 is missed in the estimate (0.909)."),
+        (0.55, 0.2, INSUFFICIENT, "The target of 0.95 is met in the estimate."),
+        (0.5, 0.2, INSUFFICIENT, "The target of 0.95 is missed in the estimate (0.909)."),
+        (0.4, 0.01, FAILED, "The target of 0.95 is missed in the estimate (0.727)."),
+        (math.nan, 0.01, INSUFFICIENT, "Whether the target of 0.95 is met is not known."),
+    ],
+)
+def test_the_target_is_told_and_decides_nothing(
+    ask: Any, make_group: Any, old: float, half: float, status: CheckStatus, says: str
+) -> None:
+    found = ask(make_group("young", 0.55, half=half), make_group("old", old, half=half))
+    assert found.status is status
+    assert found.reason.endswith(says)
+    assert found.threshold == 0.9
+
+
+def test_a_target_is_not_certified_of_too_few_people(ask: Any, make_group: Any) -> None:
+    found = ask(make_group("young", 0.55), make_group("old", 0.55, people=49))
+    assert found.status is INSUFFICIENT
+    assert "met in the estimate" in found.reason

@@ -114,3 +114,54 @@ def test_reasons_carry_the_numbers(ask: Any) -> None:
     assert "5,000 held-out decisions of 1,200 people" in good
     assert "positive" not in good
     assert "worse" in ask(-0.15, -0.2, -0.1).reason
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift"), [(0.5, 0.0), (0.5, 0.25), (0.1, -0.2), (2 / 3, -1 / 3)]
+)
+def test_the_margin_is_a_share_of_the_rescaled_reward(
+    spec: LoopSpec, scale: float, shift: float
+) -> None:
+    """Rewards told in other units: the margin is the same share of what can be earned."""
+    reward = spec.reward.model_copy(
+        update={
+            name: scale * getattr(spec.reward, name) + shift
+            for name in ("attainable_low", "attainable_high")
+        }
+    )
+    told = spec.model_copy(update={"reward": reward})
+    assert margin_of(told, scale * 0.3 + shift) == pytest.approx(scale * margin_of(spec, 0.3))
+
+
+def test_a_margin_is_not_a_share_of_the_bare_reward(ask: Any, make_estimate: Any) -> None:
+    """The baseline earns 0.02, which is 0.52 above the least: the margin is .026 and not .001."""
+    low = make_estimate(0.02, 0.01, 0.03)
+    assert ask(0.0, -0.025, 0.02, baseline=low).status is PASSED
+    assert ask(0.0, -0.027, 0.02, baseline=low).status is INSUFFICIENT
+
+
+def test_a_candidate_compared_with_itself_is_no_evidence(ask: Any) -> None:
+    """It differs by exactly nothing, with certainty."""
+    found = ask(0.0, 0.0, 0.0, policy="shop-1", baseline_name="shop-1")
+    assert found.status is INSUFFICIENT
+    assert "the candidate (shop-1) was compared with itself" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("version", "weights", "baseline", "says"),
+    [
+        ("shop-1", "bb" * 32, "logging policy", "is what serves already"),
+        ("shop-2", "aa" * 32, "shop-1", "is what serves already"),
+        ("shop-2", "bb" * 32, "shop-0", "was compared with shop-0, but shop-1 serves now"),
+        ("shop-2", "bb" * 32, "logging policy", "but shop-1 serves now"),
+        ("shop-2", "bb" * 32, "shop-1", ""),
+    ],
+)
+def test_the_comparison_is_with_what_serves_now(
+    spec: LoopSpec, overseen: GateEvidence, version: str, weights: str, baseline: str, says: str
+) -> None:
+    assert overseen.evaluation is not None
+    found = replace(overseen.evaluation, policy=version, baseline_name=baseline)
+    answer = NonInferiorityCheck()(spec, replace(overseen, evaluation=found, policy_sha256=weights))
+    assert answer.status is (INSUFFICIENT if says else PASSED)
+    assert says in answer.reason
