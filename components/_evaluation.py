@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop.contracts.datasets import EncodedEpisodes
+from everloop.contracts.datasets import DatasetManifest, EncodedEpisodes
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelType
 from everloop.contracts.policy_learning import PolicyComparison
@@ -25,6 +25,9 @@ from rl.runtime import load_policy
 FILES = ("policy.onnx", "policy.safetensors", "policy.json")
 COMPARED = "compared"
 """A checkpoint's lineage holds under it the versions that its night compared, parted by spaces."""
+
+_COUNTED_HALVINGS = 20
+"""Beyond so many halvings of exploration's excess nobody needs to count on."""
 
 
 def active_policy(workspace: Workspace, spec: LoopSpec, tenant: str) -> Policy | None:
@@ -59,6 +62,18 @@ def candidates_so_far(
     return len(judged)
 
 
+def logged_so_far(workspace: Workspace, spec: LoopSpec, manifest: DatasetManifest) -> int:
+    """How many episodes of the loop had ever been logged when a dataset version was read.
+
+    The service counts the whole log, not the window, to know how much to explore.
+    """
+    enough = _COUNTED_HALVINGS * spec.serving.exploration_halves_after
+    counted = workspace.jobs.new_episodes(
+        spec.name, 0, enough, manifest.tenant, until=manifest.episode_watermark
+    )
+    return max(counted, manifest.episodes)
+
+
 def protected_groups(spec: LoopSpec, episodes: EncodedEpisodes) -> Mapping[str, NDArray[np.str_]]:
     """Protected attribute -> (n,) group of each episode, "" where it is not known."""
     blocks = {block.field: block for block in layout(spec).of_kind("category")}
@@ -76,6 +91,7 @@ def compare_policies(
     workspace: Workspace,
     tenant: str,
     logical_date: str,
+    manifest: DatasetManifest,
     logged: EncodedEpisodes,
     entrants: Sequence[tuple[Entrant, Path]],
     chosen: Path,
@@ -89,6 +105,7 @@ def compare_policies(
         active_policy(workspace, spec, tenant),
         candidates=candidates_so_far(workspace, spec, tenant, day, versions),
         groups=protected_groups(spec, logged),
+        logged=logged_so_far(workspace, spec, manifest),
     )
     found = compare(judging, [entrant for entrant, _ in entrants])
     folder = next(folder for entrant, folder in entrants if entrant.learner == found.chosen)

@@ -148,10 +148,15 @@ def evaluation_rows(result: PolicyEvaluation) -> Told:
         (f"difference to {result.baseline_name}", interval(result.difference)),
         (result.baseline_name, interval(result.baseline)),
         *((estimate.name, interval(estimate)) for estimate in result.estimates),
+        *((f"{e.name}: {e.method}", interval(e)) for e in result.intervals),
+        *_journey_rows(result),
         ("effective sample", f"{result.overlap.effective_sample:,.0f} of {result.overlap.n:,}"),
         ("mean weight", f"{result.overlap.mean_weight:.4g}"),
         *(("overlap", problem) for problem in result.overlap.problems),
     ]
+    if result.epsilon is not None:
+        told = f"{result.epsilon:.1%} of decisions, as the service would explore now"
+        rows.append(("judged while exploring", told))
     if result.comparison is not None:
         rows.append(("comparison logs", interval(result.comparison)))
     summary = f"candidate − {result.baseline_name}: {interval(result.difference)}"
@@ -163,6 +168,17 @@ def evaluation_rows(result: PolicyEvaluation) -> Told:
         "effective_sample": result.overlap.effective_sample,
     }
     return summary, rows, metrics, ()
+
+
+def _journey_rows(result: PolicyEvaluation) -> Sequence[tuple[str, str]]:
+    """What journeys are worth, or the sentence why that is not said."""
+    known = (
+        ("reward of a journey", result.journeys),
+        (f"reward of a journey, {result.baseline_name}", result.baseline_journeys),
+    )
+    rows = [(name, f"{interval(e)}, {e.method}") for name, e in known if e is not None]
+    refused = result.journeys_refused
+    return [*rows, ("reward of a journey", refused)] if refused else rows
 
 
 def comparison_rows(found: PolicyComparison) -> Told:
@@ -233,8 +249,12 @@ def rollout_rows(record: RolloutRecord) -> Told:
         ("traffic", f"{record.traffic_percent:g} %"),
         *(("reason", reason) for reason in record.reasons),
     ]
-    told = f"{record.state} at {record.traffic_percent:g} % of people"
-    summary = told if record.state == "started" else f"{record.state}: {record.reasons[0]}"
+    told = {
+        "started": f"started at {record.traffic_percent:g} % of people",
+        "shadow": "in shadow: decides unseen before anybody meets it",
+        "awaiting_approval": f"awaits a person: {record.reasons[0]}",
+    }
+    summary = told.get(record.state, f"{record.state}: {record.reasons[0]}")
     return summary, rows, {"traffic_percent": record.traffic_percent}, ()
 
 

@@ -6,6 +6,7 @@ from components._artifacts import (
     AlternativePolicies,
     Comparison,
     EncodedDataset,
+    EpisodeDataset,
     Evaluation,
     ReportOnlyPolicies,
     TrainedPolicy,
@@ -21,6 +22,7 @@ def evaluate_policy(
     logical_date: str,
     tenant: str,
     code: str,
+    dataset: Input[EpisodeDataset],
     episodes: Input[EncodedDataset],
     policy: Input[TrainedPolicy],
     alternatives: Input[AlternativePolicies],
@@ -40,6 +42,7 @@ def evaluate_policy(
         logical_date: the day the run is for, ISO.
         tenant: owner of the rows.
         code: checksum of our source, part of the cache key.
+        dataset: the dataset version, which says how much was logged by then.
         episodes: the encoded episodes.
         policy: PPO's policy.
         alternatives: what else was learned from private releases.
@@ -56,7 +59,8 @@ def evaluate_policy(
     from components._evaluation import compare_policies
     from components._pages import comparison_rows
     from components._stage import stage
-    from everloop.contracts.documents import write
+    from everloop.contracts.datasets import DatasetManifest
+    from everloop.contracts.documents import read, write
     from everloop.contracts.encoded_file import load_encoded
     from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
@@ -69,6 +73,7 @@ def evaluate_policy(
             place,
             tenant,
             logical_date,
+            read(DatasetManifest, dataset.path),
             load_encoded(episodes.path),
             entrants,
             Path(chosen.path),

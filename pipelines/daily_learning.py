@@ -81,7 +81,7 @@ def learn_and_ship(
     evaluated = evaluate_policy(
         **dated,
         **thresholds,
-        episodes=known["episodes"],
+        **real,
         policy=trained.outputs["policy"],
         alternatives=others.outputs["alternatives"],
         report_only=others.outputs["report_only"],
@@ -116,9 +116,9 @@ def learn_and_ship(
         verdict=verdict,
     ).outputs["checkpoint"]
     rollout = start_rollout(
-        **everywhere,
+        **dated,
         terms=sections["terms"],
-        tenant=tenant,
+        evaluation=evaluation,
         verdict=verdict,
         checkpoint=checkpoint,
     ).outputs["rollout"]

@@ -18,14 +18,15 @@ from everloop.contracts.loop_spec import LoopSpec
 TUNABLE = ("privacy", "training", "thresholds", "rollout")
 _PARAMETER = {"rollout": "terms"}
 """Graphs call a trial's record ``rollout``, so the section travels under another name."""
-NOT_LEARNED_FROM = "serving"
-"""No stage reads it: how the service decides must not make yesterday's results stale."""
+NOT_LEARNED_FROM = ("train_after_episodes", "train_after_hours")
+"""Of the section ``serving`` no stage reads these: when the service trains must not make yesterday's
+results stale. How fast its exploration decays decides what candidates are judged at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """JSON texts: ``product`` is everything but the four tunable sections and ``serving``; ``terms`` is the
-    section ``rollout``."""
+    """JSON texts: ``product`` is everything but the four tunable sections and when the service trains;
+    ``terms`` is the section ``rollout``."""
 
     product: str
     privacy: str
@@ -41,9 +42,10 @@ def split(spec: LoopSpec) -> Sections:
         _PARAMETER.get(name, name): _text(getattr(spec, name).model_dump(mode="json"))
         for name in TUNABLE
     }
-    product = {
-        key: value for key, value in whole.items() if key not in {*TUNABLE, NOT_LEARNED_FROM}
-    }
+    product = {key: value for key, value in whole.items() if key not in TUNABLE}
+    serving = {k: v for k, v in product.pop("serving", {}).items() if k not in NOT_LEARNED_FROM}
+    if serving:
+        product["serving"] = serving
     return Sections(product=_text(product), **parts)
 
 

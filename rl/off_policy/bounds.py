@@ -51,22 +51,29 @@ class Judgement:
 
 
 def prepare(
-    spec: LoopSpec, episodes: EncodedEpisodes, exploration_floor: float, candidates: int
+    spec: LoopSpec,
+    episodes: EncodedEpisodes,
+    exploration_floor: float,
+    candidates: int,
+    epsilon: float | None = None,
 ) -> Judgement:
     """Fit the reward model and fix ranges, error probability and the most decisions of a person.
 
     A propensity below ``exploration_floor`` / A anywhere in the log contradicts the floor: then no
-    bound on weights is claimed (``Known.overshoot`` is infinite).
+    bound on weights is claimed (``Known.overshoot`` is infinite). ``epsilon``: exploration of the judged
+    policies; by default that of a service that has logged ``episodes`` and no more.
     """
+    if epsilon is None:
+        epsilon = spec.serving_epsilon(len(episodes))
     training, judged = episodes.training, episodes.evaluation
     most = most_decisions(training)
     kept = first_decisions(judged, most)
     pilot = _pilot(training, most)
     low, high = spec.reward.attainable_low, spec.reward.attainable_high
     model = regression.fit(training, low, high)
-    actions, epsilon = episodes.mask.shape[1], spec.exploration.serving_floor
+    actions = episodes.mask.shape[1]
     smallest = min(float(e.propensity.min(initial=1.0)) for e in (pilot, judged))
-    holds = smallest * actions >= exploration_floor * (1 - 1e-6)
+    holds = exploration_floor > 0 and smallest * actions >= exploration_floor * (1 - 1e-6)
     # a flag may leave a single action, which is then taken for sure
     least_explored = 0.0 if spec.constraints.flags else epsilon
     judged_kept = judged.where(kept)

@@ -40,7 +40,7 @@ from rl.off_policy.intervals import totals_by_person
 
 STRENGTHS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 """Coefficients of the control variates that are tried."""
-_LEAST_VARIANCE = 1e-12
+LEAST_VARIANCE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,7 @@ class Plan:
 def plan(pilot: Terms, person: Int, known: Known, people: int, alpha: float) -> Plan:
     """Choose the control variates whose bound is expected to be the narrowest.
 
-    With stakes l = min(sqrt(2 L / (P s^2)), c / -least) and L = log(1/alpha), the bound is expected to
-    lie L / (P l) + l s^2 / 2 below the mean. Without a pilot: no control variates and a wide guess.
+    Without a pilot: no control variates and a wide guess.
 
     Args:
         pilot: terms on the training people's decisions.
@@ -139,14 +138,27 @@ def plan(pilot: Terms, person: Int, known: Known, people: int, alpha: float) -> 
             if not math.isfinite(worst):
                 continue
             mix = np.array([1.0, strength, counter])
-            variance = max(float(mix @ covariance @ mix), _LEAST_VARIANCE)
-            price = math.log(1.0 / alpha)
-            stake = min(math.sqrt(2 * price / (people * variance)), LARGEST_STAKE / worst)
-            expected = price / (people * stake) + stake * variance / 2
+            variance = max(float(mix @ covariance @ mix), LEAST_VARIANCE)
+            expected = expected_gap(variance, worst, people, alpha)
             if expected < narrowest:
                 narrowest = expected
                 best = Plan(strength, counter, Guess(float(mix @ means), variance))
     return best
+
+
+def expected_gap(variance: float, worst: float, people: int, alpha: float) -> float:
+    """How far below the mean a bound by betting is expected to lie: L / (P l) + l s^2 / 2 with stakes
+    l = min(sqrt(2 L / (P s^2)), c / worst) and L = log(1/alpha).
+
+    Args:
+        variance: s^2 > 0 of what a person contributes.
+        worst: by how much a value can fall below the mean, > 0.
+        people: P >= 1.
+        alpha: error probability in (0, 1).
+    """
+    price = math.log(1.0 / alpha)
+    stake = min(math.sqrt(2 * price / (people * variance)), LARGEST_STAKE / worst)
+    return price / (people * stake) + stake * variance / 2
 
 
 def lower_bound(evaluated: Terms, person: Int, known: Known, chosen: Plan, alpha: float) -> float:

@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from everloop.contracts.datasets import Bool, EncodedEpisodes, Float, Int
-from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.datasets import Bool, EncodedEpisodes, Float
+from everloop.contracts.errors import ShouldCollectMoreData, ShouldFixArgument
 from everloop.contracts.evaluation import Estimate, OverlapDiagnostics, PolicyEvaluation
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import Policy
@@ -20,13 +20,21 @@ from rl.off_policy.bounds import METHOD, Judgement, Sides, bounds_of_difference,
 from rl.off_policy.estimators import WeightedDecisions
 from rl.off_policy.groups import group_values
 from rl.off_policy.intervals import clustered_mean
+from rl.off_policy.journey_values import Walked, value_of_journeys, walked
 from rl.off_policy.rates import intervention_rates
-from rl.off_policy.scoring import Scored, judged_rows, require_encoder, score, training_rows
+from rl.off_policy.scoring import Scored, judged_rows, require_encoder, score
 from rl.off_policy.shares import bound_share, pair_share
+from rl.off_policy.usable import check_arguments, unusable
+from rl.off_policy.values import (
+    INTERVAL,
+    NAMES,
+    contributions,
+    with_betting_bounds,
+    with_bootstrap_intervals,
+    with_t_intervals,
+)
 
 LOGGING_POLICY = "logging policy"
-_INTERVAL = "t interval over people"
-_ROUNDING = 1e-9
 
 
 def evaluate(
@@ -38,6 +46,7 @@ def evaluate(
     candidates: int = 1,
     groups: Mapping[str, NDArray[np.str_]] | None = None,
     exploration_floor: float | None = None,
+    logged: int | None = None,
     compared: int = 1,
 ) -> PolicyEvaluation:
     """One candidate on the held-out people; see ``HeldOut``, whose arguments these are."""
@@ -48,6 +57,7 @@ def evaluate(
         candidates=candidates,
         groups=groups,
         exploration_floor=exploration_floor,
+        logged=logged,
     )
     return judging.evaluate(candidate, compared=compared)
 
@@ -55,7 +65,8 @@ def evaluate(
 class HeldOut:
     """What candidates would earn per decision at the held-out people's logged states.
 
-    Candidates act with the exploration that they would serve with. The reward model is fitted once on
+    Policies act with the exploration that the service would use now, ``LoopSpec.serving_epsilon`` of the
+    episodes that were logged: that is what would meet people first. The reward model is fitted once on
     ``episodes.training``, everything else is taken on ``episodes.evaluation``; a policy is asked once,
     however often it is compared. Too little data is an answer, not an error: figures are NaN and
     ``overlap.problems`` says why.
@@ -73,8 +84,10 @@ class HeldOut:
             probability is split over them.
         groups: protected attribute -> (n,) group of each episode of ``episodes``.
         exploration_floor: smallest exploration epsilon of any policy that logged; a valid action
-            then had a propensity of at least epsilon / A. Default: the loop's serving floor. Where a
-            logged propensity contradicts it, the bounds do without it and are wider.
+            then had a propensity of at least epsilon / A. Default: the least that the loop's service ever
+            explores with. Where a logged propensity contradicts it, the bounds do without it and are
+            wider.
+        logged: how many episodes of the loop were ever logged; default: those of ``episodes``.
 
     Raises:
         ShouldFixArgument: a person is on both sides of the split, ``groups`` do not fit, or ``candidates``
@@ -90,14 +103,21 @@ class HeldOut:
         candidates: int = 1,
         groups: Mapping[str, NDArray[np.str_]] | None = None,
         exploration_floor: float | None = None,
+        logged: int | None = None,
     ) -> None:
-        floor = spec.exploration.serving_floor if exploration_floor is None else exploration_floor
-        _check(episodes, candidates, floor, groups or {})
+        check_arguments(episodes, candidates, exploration_floor, logged, groups or {})
+        floor = min(spec.exploration.start, spec.exploration.serving_floor)
+        floor = floor if exploration_floor is None else exploration_floor
         self._spec, self._episodes, self._active = spec, episodes, active
         self._candidates, self._groups = candidates, groups or {}
-        self._problem = _unusable(spec, episodes, active)
-        self._setting = None if self._problem else prepare(spec, episodes, floor, candidates)
+        self._problem = unusable(spec, episodes, active)
+        self._epsilon = spec.serving_epsilon(len(episodes) if logged is None else logged)
+        self._setting = (
+            None if self._problem else prepare(spec, episodes, floor, candidates, self._epsilon)
+        )
         self._asked: dict[int, tuple[Policy, Scored, WeightedDecisions]] = {}
+        self._walked: Walked | None = None
+        self._journeys: dict[int, tuple[Policy | None, tuple[Estimate, ...], str]] = {}
 
     def evaluate(self, candidate: Policy, *, compared: int = 1) -> PolicyEvaluation:
         """The candidate's values, its difference to the baseline with bounds, overlap and groups.
@@ -133,18 +153,20 @@ class HeldOut:
                 for text in overlap.diagnose(rival, judged, spec.thresholds).problems
             )
         diagnostics = overlap.diagnose(own, judged, spec.thresholds)
+        estimates, intervals = self._valued(own.decisions, self._piloted(candidate), confidence)
         labels = {name: values[setting.rows] for name, values in self._groups.items()}
         by_group = partial(group_values, spec, judged, labels)
+        journeys, refused = self._journeys_of(candidate)
         return PolicyEvaluation(
             policy=candidate.version,
             baseline_name=name,
-            estimates=_estimates(own.decisions, judged.person, confidence),
+            estimates=estimates,
             baseline=clustered_mean(
                 "baseline",
                 baseline,
                 judged.person,
                 confidence,
-                f"{'doubly robust' if rival else 'mean logged reward'}; {_INTERVAL}",
+                f"{'doubly robust' if rival else 'mean logged reward'}; {INTERVAL}",
             ),
             difference=difference,
             overlap=replace(
@@ -161,6 +183,11 @@ class HeldOut:
             held_out=int(judged_rows(self._episodes).sum()),
             candidates=self._candidates,
             rates=intervention_rates(spec, judged, own.decisions.weight),
+            epsilon=self._epsilon,
+            intervals=intervals + journeys[1:],
+            journeys=journeys[0] if journeys else None,
+            baseline_journeys=next(iter(self._journeys_of(active)[0]), None),
+            journeys_refused=refused,
         )
 
     def between(self, name: str, first: Policy, second: Policy, *, compared: int = 2) -> Estimate:
@@ -194,6 +221,48 @@ class HeldOut:
             worth - against,
         )
 
+    def _valued(
+        self, decisions: WeightedDecisions, piloted: WeightedDecisions, confidence: float
+    ) -> tuple[tuple[Estimate, ...], tuple[Estimate, ...]]:
+        """Every estimator's value with its t interval, and the other intervals of the same values."""
+        setting = self._usable()
+        person, parts = setting.judged.person, contributions(decisions)
+        estimates = with_t_intervals(parts, person, confidence)
+        bounded = with_betting_bounds(
+            estimates[NAMES.index("dr")],
+            setting.known,
+            (piloted, setting.pilot.person),
+            (decisions, person),
+        )
+        drawn = with_bootstrap_intervals(parts, decisions, person, confidence)
+        return estimates, (*drawn, bounded)
+
+    def _journeys_of(self, policy: Policy | None) -> tuple[tuple[Estimate, ...], str]:
+        """(t, bootstrap) of the value of a policy's journeys, or () and why not."""
+        if id(policy) not in self._journeys:
+            setting, thresholds = self._usable(), self._spec.thresholds
+            self._walked = self._walked or walked(self._spec, self._episodes)
+            found: tuple[Estimate, ...] = ()
+            refused = ""
+            try:
+                found = value_of_journeys(
+                    policy,
+                    self._walked,
+                    setting.model,
+                    setting.epsilon,
+                    1 - thresholds.alpha,
+                    thresholds.min_effective_sample,
+                )
+            except ShouldCollectMoreData as reason:
+                refused = str(reason)
+            self._journeys[id(policy)] = policy, found, refused
+        return self._journeys[id(policy)][1:]
+
+    def _usable(self) -> Judgement:
+        if self._setting is None:
+            raise ShouldFixArgument(self._problem, "Collect decisions that can be judged.")
+        return self._setting
+
     def _scored(self, policy: Policy) -> Scored:
         return self._ask(policy)[1]
 
@@ -201,77 +270,13 @@ class HeldOut:
         return self._ask(policy)[2]
 
     def _ask(self, policy: Policy) -> tuple[Policy, Scored, WeightedDecisions]:
-        setting = self._setting
-        if setting is None:
-            raise ShouldFixArgument(self._problem, "Collect decisions that can be judged.")
+        setting = self._usable()
         if id(policy) not in self._asked:
             ask = partial(score, policy, model=setting.model, epsilon=setting.epsilon)
             judged = ask(setting.judged, valid=setting.allowed.mask)
             pilot = ask(setting.pilot, valid=setting.pilot_allowed.mask)
             self._asked[id(policy)] = policy, judged, pilot.decisions
         return self._asked[id(policy)]
-
-
-def _check(
-    episodes: EncodedEpisodes,
-    candidates: int,
-    floor: float,
-    groups: Mapping[str, NDArray[np.str_]],
-) -> None:
-    if candidates < 1:
-        raise ShouldFixArgument(f"candidates={candidates} is below 1.", "Count this one too.")
-    if not 0 < floor <= 1:
-        raise ShouldFixArgument(
-            f"exploration_floor={floor} is outside (0, 1].",
-            "Give the smallest epsilon that logged.",
-        )
-    learnt_from = episodes.person[training_rows(episodes)]
-    both = np.intersect1d(learnt_from, episodes.person[episodes.holdout])
-    if len(both):
-        raise ShouldFixArgument(
-            f"{len(both)} people are both trained on and held out, the first is "
-            f"{episodes.people[both[0]]}.",
-            "Split by person.",
-        )
-    for attribute, labels in groups.items():
-        if len(labels) != len(episodes):
-            raise ShouldFixArgument(
-                f"groups[{attribute!r}] has {len(labels)} labels for {len(episodes)} episodes.",
-                "Give one label per episode.",
-            )
-
-
-def _unusable(spec: LoopSpec, episodes: EncodedEpisodes, active: Policy | None) -> str:
-    """Why nothing can be estimated; "" where it can."""
-    if active is not None and active.encoder != episodes.encoder:
-        return (
-            f"The active policy {active.version} reads states of encoder {active.encoder!r}, these "
-            f"episodes were encoded by {episodes.encoder!r}: the two cannot be compared."
-        )
-    rows = judged_rows(episodes)
-    if not rows.any():
-        return (
-            "There is no held-out decision with a reward and a logged propensity: "
-            f"{int(episodes.holdout.sum()):,} of {len(episodes):,} decisions are held out."
-        )
-    if not training_rows(episodes).any():
-        return "There is no rewarded decision of the other people to fit the reward model on."
-    propensity, reward = episodes.propensity[rows], episodes.reward[rows]
-    wrong = ~((propensity > 0) & (propensity <= 1))
-    if wrong.any():
-        return (
-            f"{int(wrong.sum()):,} held-out decisions have a propensity outside (0, 1], "
-            f"the first is {propensity[wrong][0]:g}."
-        )
-    low, high = spec.reward.attainable_low, spec.reward.attainable_high
-    outside = (reward < low - _ROUNDING) | (reward > high + _ROUNDING)
-    if outside.any():
-        return (
-            f"{int(outside.sum()):,} held-out rewards lie outside the attainable range "
-            f"[{low:g}, {high:g}] that the loop declares, the first is {reward[outside][0]:g}: "
-            "no bound can be trusted."
-        )
-    return ""
 
 
 def _bounded(
@@ -294,37 +299,6 @@ def _bounded(
     return replace(point, low=low, high=high), ()
 
 
-def _estimates(
-    decisions: WeightedDecisions, person: Int, confidence: float
-) -> tuple[Estimate, ...]:
-    tuned = np.unique(np.quantile(decisions.weight, [0.5, 0.75, 0.9, 0.95, 0.99, 1.0]))
-    thresholds = [math.inf, *tuned[::-1].tolist()]
-    shrinkages = [math.inf, *(tuned[::-1] ** 2 * 10).tolist()]
-    threshold = estimators.least_error(estimators.switch_dr, decisions, thresholds)
-    shrinkage = estimators.least_error(estimators.dr_os, decisions, shrinkages)
-    rows = {
-        "ips": estimators.ips(decisions),
-        "snips": estimators.snips(decisions),
-        "dm": estimators.dm(decisions),
-        "dr": estimators.dr(decisions),
-        "switch_dr": estimators.switch_dr(decisions, threshold),
-        "dr_os": estimators.dr_os(decisions, shrinkage),
-    }
-    notes = {
-        "dm": "; leaves the reward model's own error out",
-        "switch_dr": f"; weights up to {_limit(threshold)}",
-        "dr_os": f"; shrinkage {_limit(shrinkage)}",
-    }
-    return tuple(
-        clustered_mean(name, values, person, confidence, _INTERVAL + notes.get(name, ""))
-        for name, values in rows.items()
-    )
-
-
-def _limit(value: float) -> str:
-    return "no limit" if math.isinf(value) else f"{value:g}"
-
-
 def _comparison(episodes: EncodedEpisodes, confidence: float) -> Estimate | None:
     rows: Bool = episodes.comparison & np.isfinite(episodes.reward)
     if not rows.any():
@@ -334,7 +308,7 @@ def _comparison(episodes: EncodedEpisodes, confidence: float) -> Estimate | None
         episodes.reward[rows],
         episodes.person[rows],
         confidence,
-        f"mean reward of the comparison logs; {_INTERVAL}",
+        f"mean reward of the comparison logs; {INTERVAL}",
     )
 
 
@@ -352,7 +326,7 @@ def _nothing(
     return PolicyEvaluation(
         policy=policy,
         baseline_name=baseline,
-        estimates=tuple(empty(name) for name in ("ips", "snips", "dm", "dr", "switch_dr", "dr_os")),
+        estimates=tuple(empty(name) for name in NAMES),
         baseline=empty("baseline"),
         difference=empty("difference"),
         overlap=diagnostics,

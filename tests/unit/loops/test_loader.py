@@ -120,6 +120,19 @@ def test_a_change_of_one_section_leaves_the_others_alone() -> None:
     )
 
 
+def test_how_exploration_decays_reaches_the_stages_and_when_to_train_does_not() -> None:
+    before = load("companion")
+    sooner = before.model_copy(
+        update={"serving": before.serving.model_copy(update={"train_after_episodes": 7})}
+    )
+    slower = before.model_copy(
+        update={"serving": before.serving.model_copy(update={"exploration_halves_after": 77})}
+    )
+    assert split(sooner) == split(before)
+    assert assemble(split(slower).product).serving_epsilon(77) == slower.serving_epsilon(77)
+    assert slower.serving_epsilon(77) != before.serving_epsilon(77)
+
+
 @pytest.mark.parametrize(
     "setting", ["training.iteration=3", "iterations", "training.iterations=0", "a.b.c=1", "=", ""]
 )

@@ -83,6 +83,7 @@ def _spec(low: float, **thresholds: float) -> LoopSpec:
                 "success_at": 0.5,
                 "failure_at": -0.5,
             },
+            "exploration": {"start": 0.1, "serving_floor": 0.1},
             "protected": ["age"],
             "thresholds": thresholds,
         }

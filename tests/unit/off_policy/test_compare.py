@@ -161,7 +161,8 @@ def test_one_regression_and_one_question_serve_all(
     once = rivals[0].policy.asked  # type: ignore[attr-defined]
     assert once == rivals[1].policy.asked  # type: ignore[attr-defined]
     rows = len(world.episodes)
-    assert once <= 2 * (1 + rows // 16_384)
+    # at the judged states, the pilot's and those of whole journeys
+    assert once <= 3 * (1 + rows // 16_384)
     assert len(found.policies) == 3
 
 

@@ -13,7 +13,7 @@ from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import PolicyEvaluation
 from everloop.contracts.models import PolicyOutput, States
-from rl.off_policy import bounds, scoring
+from rl.off_policy import bounds, scoring, values
 from rl.off_policy import evaluate as module
 from rl.off_policy.evaluate import LOGGING_POLICY, evaluate
 
@@ -170,8 +170,8 @@ def test_it_tells_how_many_were_held_out_and_judged(world: Any) -> None:
 def test_no_limit_is_said_in_words(world: Any) -> None:
     methods = [e.method for e in evaluate(world.spec, world.episodes, world.good, None).estimates]
     assert not any("inf" in method for method in methods)
-    assert module._limit(math.inf) == "no limit"
-    assert module._limit(12.5) == "12.5"
+    assert values._limit(math.inf) == "no limit"
+    assert values._limit(12.5) == "12.5"
 
 
 def test_a_propensity_below_the_floor_drops_the_control_variates(world: Any) -> None:
