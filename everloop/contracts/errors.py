@@ -20,6 +20,8 @@
     ├── ShouldInitWorkspace        no workspace here, or one of another version
     ├── ShouldFreeDisk             a write did not fit
     ├── ShouldResolveConflict      the same id with another payload, or a lost compare-and-set
+    │   ├── ShouldWaitForWorker    another process works on the job
+    │   └── ShouldDecideAgain      what serves changed between a decision and its storing
     ├── ShouldRestoreArtefact      an artefact is missing or its checksum differs
     ├── ShouldCollectMoreData      a stage has too little to work with
     ├── ShouldWaitForBudget        the privacy budget does not cover a release
@@ -137,6 +139,10 @@ class ShouldResolveConflict(EverloopError):
 
 class ShouldWaitForWorker(ShouldResolveConflict):
     """Another process works on the job."""
+
+
+class ShouldDecideAgain(ShouldResolveConflict):
+    """A decision was made under what has ceased to serve since; it was not stored."""
 
 
 class ShouldRestoreArtefact(EverloopError):

@@ -95,6 +95,9 @@ class Submission:
     """What one request wants stored: all of it, or none.
 
     ``actor`` goes into the audit log with the ranges of ingest numbers that the records got.
+    ``decided_under``: loop -> revision of the head under which the decisions of the loop were made. One
+    that is another by now refuses the submission with ``ShouldDecideAgain``, where it holds decisions of
+    the loop that weren't stored before; loops that are left out are not compared.
     """
 
     tenant: str
@@ -104,6 +107,7 @@ class Submission:
     decisions: tuple[Decision, ...] = ()
     interactions: tuple[Interaction, ...] = ()
     feedback: tuple[FeedbackInstance, ...] = ()
+    decided_under: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return (

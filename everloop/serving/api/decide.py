@@ -15,7 +15,12 @@ from pydantic import BaseModel, Field, TypeAdapter
 from everloop.contracts.access import Caller, Scope
 from everloop.contracts.actions import ActionKind
 from everloop.contracts.episodes import canonical_uuid
-from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput
+from everloop.contracts.errors import (
+    ShouldDecideAgain,
+    ShouldFixArgument,
+    ShouldFixInput,
+    ShouldRetryLater,
+)
 from everloop.contracts.ids import event_id
 from everloop.contracts.serving import Decision, Receipt, Submission, question_sha256
 from everloop.intake.slates import slate_nonconformities
@@ -24,6 +29,7 @@ from everloop.serving.batches import Batch
 from everloop.serving.bodies import Body as BodyModel
 from everloop.serving.bodies import Id, Person, Word
 from everloop.serving.consents import SERVE
+from everloop.serving.decisions.engine import Decided
 from everloop.serving.decisions.question import Question, check_context
 from everloop.serving.fast_lane import Body
 from everloop.serving.openapi import body_of, problems
@@ -33,6 +39,8 @@ from everloop.serving.service import Service, service_of
 router = APIRouter(tags=["decisions"])
 
 LARGEST_BATCH = 1000
+_ATTEMPTS = 5
+"""How often a question is decided before its asker is told that what serves doesn't hold still."""
 _INLINE_BYTES = 32 * 1024
 """Larger bodies are worked on by a thread, so that nobody else's request waits for them; so is what
 needs a model that isn't loaded."""
@@ -134,10 +142,12 @@ async def answer_decide(service: Service, request: Request, read: Body) -> bytes
         await run_in_threadpool(service.decisions.prepare, caller.tenant, loop)
     asked = _question(service, caller, body)
     if service.decisions.waits(loop):
-        decision = await run_in_threadpool(service.decisions.decide, caller.tenant, asked.question)
+        made = await run_in_threadpool(
+            service.decisions.decide_under, caller.tenant, asked.question
+        )
     else:
-        decision = service.decisions.decide(caller.tenant, asked.question)
-    stored = await _stored(service, caller, (_recorded(decision, asked),))
+        made = service.decisions.decide_under(caller.tenant, asked.question)
+    stored = await _stored(service, caller, (asked,), made)
     return orjson.dumps(_answer(service, stored[0], asked))
 
 
@@ -159,10 +169,10 @@ async def decide_many(request: Request) -> Response:
     loaded = all(service.decisions.is_ready(caller.tenant, loop) for loop in service.loops)
     waits = any(map(service.decisions.waits, service.loops))
     if len(raw) > _INLINE_BYTES or waits or not loaded:
-        asked, decisions = await run_in_threadpool(_decided, service, caller, raw)
+        asked, made = await run_in_threadpool(_decided, service, caller, raw)
     else:
-        asked, decisions = _decided(service, caller, raw)
-    stored = await _stored(service, caller, decisions)
+        asked, made = _decided(service, caller, raw)
+    stored = await _stored(service, caller, asked, made)
     answers = [_answer(service, *both) for both in zip(stored, asked, strict=True)]
     return _json({"decisions": answers})
 
@@ -176,14 +186,20 @@ class _Asked:
     named: Named
 
 
-def _decided(
-    service: Service, caller: Caller, raw: bytes
-) -> tuple[list[_Asked], tuple[Decision, ...]]:
+def _decided(service: Service, caller: Caller, raw: bytes) -> tuple[list[_Asked], Decided]:
     bodies = MANY.read(raw)
     service.limits.admit(caller.tenant, len(bodies))
     asked = [_named(service, caller, body, place) for place, body in enumerate(bodies)]
-    decisions = service.decisions.decide_many(caller.tenant, [each.question for each in asked])
-    return asked, tuple(map(_recorded, decisions, asked))
+    questions = [each.question for each in asked]
+    return asked, service.decisions.decide_many_under(caller.tenant, questions)
+
+
+def _decided_again(
+    service: Service, caller: Caller, asked: Sequence[_Asked], stale: Decided
+) -> Decided:
+    service.decisions.catch_up(caller.tenant, stale.under)
+    questions = [each.question for each in asked]
+    return service.decisions.decide_many_under(caller.tenant, questions)
 
 
 def _named(service: Service, caller: Caller, body: DecideBody, place: int) -> _Asked:
@@ -245,13 +261,31 @@ def _recorded(decision: Decision, asked: _Asked) -> Decision:
 
 
 async def _stored(
-    service: Service, caller: Caller, decisions: Sequence[Decision]
+    service: Service, caller: Caller, asked: Sequence[_Asked], made: Decided
 ) -> tuple[Decision, ...]:
-    submission = Submission(caller.tenant, caller.actor, decisions=tuple(decisions))
-    with service.decisions.storing(decisions):
-        receipt = await service.door.store(submission)
-    service.decisions.stored(_new(decisions, receipt))
-    return receipt.decisions
+    """Store decisions; those that what serves has left behind meanwhile are made anew.
+
+    Raises:
+        ShouldRetryLater: what serves changes faster than it can be read.
+    """
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            made = await run_in_threadpool(_decided_again, service, caller, asked, made)
+        decisions = tuple(map(_recorded, made.decisions, asked))
+        submission = Submission(
+            caller.tenant, caller.actor, decisions=decisions, decided_under=made.under
+        )
+        try:
+            with service.decisions.storing(decisions):
+                receipt = await service.door.store(submission)
+        except ShouldDecideAgain:
+            continue
+        service.decisions.stored(_new(decisions, receipt))
+        return receipt.decisions
+    raise ShouldRetryLater(
+        f"What serves changed {_ATTEMPTS} times while this was decided, or can't be read.",
+        "Ask again, under the same decision_id.",
+    )
 
 
 def _new(decisions: Sequence[Decision], receipt: Receipt) -> Iterable[Decision]:

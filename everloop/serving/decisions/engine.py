@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.loop_spec import LoopSpec
@@ -44,6 +44,14 @@ _JOIN_S = 5.0
 _LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Decisions in the order of their questions; ``under``: loop -> revision of what served it then."""
+
+    decisions: Sequence[Decision]
+    under: Mapping[str, int]
+
+
 class _Slot:
     """One loop of one tenant: what serves it, and how to find out what should."""
 
@@ -65,22 +73,31 @@ class _Slot:
 
     def refresh(self) -> None:
         """Build what should serve now and put it in place; requests never wait for this."""
-        workspace = self._workspace
         with self._refreshing:
-            try:
-                self.serving = next_serving(
-                    self.serving,
-                    self._models,
-                    self._pairings,
-                    workspace.registry,
-                    workspace.deployments,
-                    workspace.jobs,
-                )
-            except Exception as problem:  # what is known serves on while the database is away
-                reason = f"Deployments can't be read: {brief(problem)}"
-                if self.serving.problem != reason:
-                    _LOG.warning("%s", reason)
-                self.serving = replace(self.serving, problem=reason)
+            self._refresh()
+
+    def catch_up(self, revision: int) -> None:
+        """As ``refresh``, unless somebody did since this revision was what served."""
+        with self._refreshing:
+            if self.serving.revision == revision:
+                self._refresh()
+
+    def _refresh(self) -> None:
+        workspace = self._workspace
+        try:
+            self.serving = next_serving(
+                self.serving,
+                self._models,
+                self._pairings,
+                workspace.registry,
+                workspace.deployments,
+                workspace.jobs,
+            )
+        except Exception as problem:  # what is known serves on while the database is away
+            reason = f"Deployments can't be read: {brief(problem)}"
+            if self.serving.problem != reason:
+                _LOG.warning("%s", reason)
+            self.serving = replace(self.serving, problem=reason)
 
 
 class DecisionEngine:
@@ -175,11 +192,21 @@ class DecisionEngine:
             ShouldRetryLater: no model decides, and only safety-critical actions are valid; or what the
                 person met can't be read, and only limited ones are.
         """
+        return self.decide_under(tenant, question).decisions[0]
+
+    def decide_under(self, tenant: str, question: Question) -> Decided:
+        """As ``decide``, with the revision that the database compares when it stores the decision."""
         slot = self._slot(tenant, question.spec.name)
-        return self._decided(slot, (question,), lambda _: "")[0]
+        decisions, revision = self._decided(slot, (question,), lambda _: "")
+        return Decided(decisions, {question.spec.name: revision})
 
     def decide_many(self, tenant: str, questions: Sequence[Question]) -> list[Decision]:
         """As ``decide``, in order, with one runtime call per loop and model; all or none."""
+        return list(self.decide_many_under(tenant, questions).decisions)
+
+    def decide_many_under(self, tenant: str, questions: Sequence[Question]) -> Decided:
+        """As ``decide_many``, with the revisions that the database compares."""
+        under: dict[str, int] = {}
         places: dict[str, list[int]] = {}
         for place, question in enumerate(questions):
             places.setdefault(question.spec.name, []).append(place)
@@ -188,8 +215,14 @@ class DecisionEngine:
             slot = self._slot(tenant, loop)
             asked = [questions[place] for place in rows]
             named = [f"decisions[{place}]: " for place in rows].__getitem__
-            found.update(zip(rows, self._decided(slot, asked, named), strict=True))
-        return [found[place] for place in range(len(questions))]
+            decisions, under[loop] = self._decided(slot, asked, named)
+            found.update(zip(rows, decisions, strict=True))
+        return Decided([found[place] for place in range(len(questions))], under)
+
+    def catch_up(self, tenant: str, under: Mapping[str, int]) -> None:
+        """Look at what serves now where these revisions still serve here; the caller waits for it."""
+        for loop, revision in under.items():
+            self._slot(tenant, loop).catch_up(revision)
 
     def storing(self, decisions: Sequence[Decision]) -> AbstractContextManager[None]:
         """The context in which these decisions are given to the database: until it has them, they count
@@ -229,16 +262,16 @@ class DecisionEngine:
 
     def _decided(
         self, slot: _Slot, questions: Sequence[Question], named: Callable[[int], str]
-    ) -> list[Decision]:
+    ) -> tuple[list[Decision], int]:
         serving = slot.serving  # once: a swap must not change it half-way
         states, now = states_of(serving.catalogue, questions, named), self._clock.now()
         if not serving.catalogue.rules.any:
-            return self._batch(serving, questions, states).decide(now)
+            return self._batch(serving, questions, states).decide(now), serving.revision
         asked = Asked(serving.tenant, serving.catalogue, questions, now, named)
         with self._constraining.within(asked, states) as (allowed, tell):
             decisions = self._batch(serving, questions, allowed).decide(now)
             tell(decisions)
-        return decisions
+        return decisions, serving.revision
 
     def _batch(self, serving: Serving, questions: Sequence[Question], states: States) -> Batch:
         return Batch(serving, questions, states, self._uniform, self._stats, _LOG.warning)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from everloop.contracts.episodes import Episode
-from everloop.contracts.errors import EverloopError, ShouldFixEpisode, ShouldResolveConflict
+from everloop.contracts.errors import (
+    EverloopError,
+    ShouldDecideAgain,
+    ShouldFixEpisode,
+    ShouldResolveConflict,
+)
 from everloop.contracts.serving import Decision, Receipt
 from everloop.storage.column_types import microseconds
 from everloop.storage.service_tables import audit_log
@@ -18,7 +23,7 @@ from everloop.storage.service_tables import decisions as decisions_table
 from everloop.storage.sql.audit import AUDIT
 from everloop.storage.sql.bulk import Bulk, bulk_of, ingest_audit
 from everloop.storage.sql.decision_rows import decision_of
-from everloop.storage.sql.ingest_kinds import EPISODES, KINDS, Kind
+from everloop.storage.sql.ingest_kinds import DECISIONS, EPISODES, KINDS, Kind
 from everloop.storage.sql.ingest_known import Known
 from everloop.storage.sql.ingest_records import Key, Prepared, PreparedRecord
 
@@ -47,7 +52,7 @@ class _Batch:
         self._bulk = bulk
         self._batch = batch
         self._now = now
-        self._known = Known(bulk, [item for prepared in batch for item in prepared.records])
+        self._known = Known(bulk, batch)
 
     def run(self) -> list[Receipt | EverloopError]:
         outcomes: list[Receipt | EverloopError] = []
@@ -82,9 +87,25 @@ class _Batch:
                     "payload.",
                     "Send a new id for a new record, and a replay unchanged.",
                 )
+        self._require_present(prepared, staged.values())
         for item in staged.values():
             self._known.sha256[item.kind.name][item.key] = item.sha256
         return list(staged.values())
+
+    def _require_present(self, prepared: Prepared, fresh: Iterable[PreparedRecord]) -> None:
+        """Refuse new decisions of what has ceased to serve: whoever changes what serves excludes this
+        transaction, so that its commit is the moment from which on everybody decides anew."""
+        under = prepared.submission.decided_under
+        if not under:
+            return
+        for loop in {item.record.loop for item in fresh if item.kind is DECISIONS}:
+            present = self._known.revisions.get((prepared.submission.tenant, loop), 0)
+            if under.get(loop, present) != present:
+                raise ShouldDecideAgain(
+                    f"What loop {loop!r} serves changed from revision {under[loop]} to {present} "
+                    "before the decision was stored.",
+                    "Decide again under what serves now.",
+                )
 
     def _check(self, item: PreparedRecord, staged: dict[tuple[str, Key], PreparedRecord]) -> None:
         kind = item.kind

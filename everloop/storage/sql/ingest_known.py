@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from everloop.storage.rollout_tables import deployment_heads
 from everloop.storage.service_tables import decisions
 from everloop.storage.sql.bulk import Bulk
-from everloop.storage.sql.ingest_kinds import EPISODES, KINDS, Kind
-from everloop.storage.sql.ingest_records import Key, PreparedRecord
+from everloop.storage.sql.ingest_kinds import DECISIONS, EPISODES, KINDS, Kind
+from everloop.storage.sql.ingest_records import Key, Prepared
 from everloop.storage.sql.lookups import Lookup
 
 _DECIDED = ("user_id", "action_taken", "propensity", "model_version")
@@ -23,13 +24,15 @@ class Known:
         parents: kind's name -> (tenant, id) of the stored rows that its records speak of.
         decided: (tenant, id) of an episode -> person, action, propensity and model of the decision
             that has its id.
+        revisions: (tenant, loop) of a decision -> revision of its head; left out where there is none yet.
     """
 
-    def __init__(self, bulk: Bulk, records: Iterable[PreparedRecord]) -> None:
+    def __init__(self, bulk: Bulk, batch: Iterable[Prepared]) -> None:
         self.sha256: dict[str, dict[Key, bytes]] = {kind.name: {} for kind in KINDS}
         self.parents: dict[str, set[Key]] = {kind.name: set() for kind in KINDS}
         self.decided: dict[Key, tuple[Any, ...]] = {}
-        own, above = _ids(records)
+        self.revisions: dict[Key, int] = {}
+        own, above, under = _ids(batch)
         asked: list[tuple[str, Kind, Lookup]] = []
         for (kind, tenant), ids in own.items():
             look = Lookup(kind.table, kind.key, ("payload_sha256",), tenant, ids)
@@ -42,6 +45,9 @@ class Known:
             if kind.parent is not None:
                 _, table, key = kind.parent
                 asked.append(("above", kind, Lookup(table, key, (), tenant, ids)))
+        for tenant, loops in under.items():
+            look = Lookup(deployment_heads, "loop", ("revision",), tenant, sorted(loops))
+            asked.append(("under", DECISIONS, look))
         answers = bulk.stored([look for _, _, look in asked])
         for (what, kind, look), rows in zip(asked, answers, strict=True):
             self._note(what, kind, look.tenant, rows)
@@ -55,6 +61,8 @@ class Known:
             )
         elif what == "above":
             self.parents[kind.name].update((tenant, row_id) for row_id in rows)
+        elif what == "under":
+            self.revisions.update({(tenant, loop): int(row[0]) for loop, row in rows.items()})
         else:
             self.decided.update({(tenant, row_id): row for row_id, row in rows.items()})
 
@@ -62,13 +70,19 @@ class Known:
 _Ids = dict[tuple[Kind, str], list[str]]
 
 
-def _ids(records: Iterable[PreparedRecord]) -> tuple[_Ids, _Ids]:
-    """Ids of the records, and ids that they speak of, by kind and tenant."""
+def _ids(batch: Iterable[Prepared]) -> tuple[_Ids, _Ids, dict[str, set[str]]]:
+    """Ids of the records, ids that they speak of, by kind and tenant; and each tenant's loops that were
+    decided under a revision."""
     own: _Ids = defaultdict(list)
     above: _Ids = defaultdict(list)
-    for item in records:
-        tenant, row_id = item.key
-        own[item.kind, tenant].append(row_id)
-        if item.kind.parent is not None and (parent := item.row[item.kind.parent[0]]) is not None:
-            above[item.kind, tenant].append(parent)
-    return own, above
+    under: dict[str, set[str]] = defaultdict(set)
+    for prepared in batch:
+        if prepared.submission.decided_under:
+            under[prepared.submission.tenant].update(prepared.submission.decided_under)
+        for item in prepared.records:
+            tenant, row_id = item.key
+            own[item.kind, tenant].append(row_id)
+            parent = None if item.kind.parent is None else item.row[item.kind.parent[0]]
+            if parent is not None:
+                above[item.kind, tenant].append(parent)
+    return own, above, under
