@@ -65,6 +65,16 @@ def _decision(verdict: Verdict) -> tuple[str, str, Tone]:
     return "Hold", "Nothing changes in serving.", "wait"
 
 
+_STANDS = {
+    "waiting": "The rollout waits",
+    "awaiting_approval": "The rollout waits for a person's approval",
+    "paused": "The rollout is paused",
+    "promoted": "The candidate was promoted",
+    "rolled_back": "The candidate was rolled back",
+    "ended": "The rollout has ended",
+}
+
+
 def rollout_sentence(rollout: RolloutRecord | None, told: Sequence[str] = ()) -> str:
     """Where the candidate's trial stands; reasons that were ``told`` already are not repeated."""
     if rollout is None:
@@ -75,8 +85,11 @@ def rollout_sentence(rollout: RolloutRecord | None, told: Sequence[str] = ()) ->
             f"The rollout has started: {rollout.candidate} gets "
             f"{number(rollout.traffic_percent)} % of traffic, against {against}."
         )
-    says = {"waiting": "The rollout waits", "ended": "The rollout has ended"}.get(
-        rollout.state, "No rollout was started"
-    )
+    if rollout.state == "shadow":
+        return (
+            f"The rollout has begun in shadow: {rollout.candidate} decides unseen, and nobody meets it "
+            "until its health is known."
+        )
+    says = _STANDS.get(rollout.state, "No rollout was started")
     why = "; ".join(reason for reason in rollout.reasons if reason not in told)
     return sentence(f"{says}: {why}" if why else says)

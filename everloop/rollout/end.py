@@ -5,7 +5,7 @@ from __future__ import annotations
 from everloop.contracts.errors import ShouldResolveConflict
 from everloop.contracts.ports import Registry
 from everloop.contracts.rollout_ports import RolloutStore
-from everloop.contracts.rollouts import RolloutRecord
+from everloop.contracts.rollouts import OVER, RolloutRecord
 
 ACTIVE, CANDIDATE = "active", "candidate"
 DEPLOYED = "The candidate was deployed: it serves everybody."
@@ -38,6 +38,6 @@ def end_trial_of(
 ) -> RolloutRecord | None:
     """End the trial of a checkpoint that was deployed; ``None`` where it was on none."""
     for record in store.rollouts(loop, tenant):
-        if record.candidate == checkpoint_id and record.state in ("started", "waiting"):
+        if record.candidate == checkpoint_id and record.state not in OVER:
             return end_trial(record, registry, store)
     return None

@@ -6,92 +6,153 @@ import hashlib
 import uuid
 from datetime import UTC, datetime
 
-from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
+from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Decision, Verdict
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import Provenance
-from everloop.contracts.ports import Registry
-from everloop.contracts.rollout_ports import RolloutStore
-from everloop.contracts.rollouts import RolloutRecord, RolloutState
-from everloop.rollout.end import ACTIVE, CANDIDATE, end_trial
+from everloop.contracts.oversight import OversightKind
+from everloop.contracts.rollouts import (
+    POLICY,
+    Artefact,
+    Deployment,
+    Head,
+    RolloutRecord,
+    RolloutState,
+    Stay,
+)
+from everloop.rollout.end import end_trial
+from everloop.rollout.places import TrialPlaces
 
-RAMP = (1, 5, 25, 50, 100)
-"""Percent of people who meet the candidate, step by step."""
 _NAMESPACE = uuid.UUID("6e1c3a52-6d3f-5a0b-9d43-0b6c8f1f7a11")
-_ATTEMPTS = 5
+_NO_CHECK = Verdict(Decision.HOLD, ())
 
 
 def start_rollout(
     spec: LoopSpec,
-    verdict: Verdict,
-    checkpoint_id: str,
-    registry: Registry,
-    store: RolloutStore,
+    deployment: Deployment,
+    places: TrialPlaces,
     now: datetime,
-    tenant: str = "default",
+    serving: Deployment | None = None,
 ) -> RolloutRecord:
-    """Act on a verdict: start the candidate's trial at the first ramp step, queue it, or refuse it.
+    """Act on a deployment's verdict: begin its trial, queue it, let it wait for a person, or refuse it.
 
-    One candidate is on trial at a time; later ones wait. A trial of what serves by now is over. The same
-    checkpoint is tried once, however often this is called, and the same refusal is recorded once. A
-    started trial owns the alias ``candidate``; where a run died between record and alias, the next call
-    sets it.
+    A trial begins in shadow, or at the first step of the ramp where the loop has no shadow. One candidate
+    is on trial at a time; later ones wait. A trial of what serves by now is over. The same checkpoint is
+    tried once, however often this is called, and the same refusal is recorded once. The deployment is
+    recorded with its verdict whatever the answer; an approval that a named person gave since counts.
+
+    Args:
+        deployment: the candidate's manifest, with the gate's verdict, what evaluation predicted, the run.
+        serving: the manifest of what serves, which a rollback returns to; None where nothing does.
 
     Raises:
         ShouldRestoreArtefact: there is no such checkpoint.
-        ShouldFixArgument: the checkpoint belongs to another loop or tenant, or ``now`` has no time
-            zone.
-        ShouldResolveConflict: the alias keeps changing under this call.
+        ShouldFixArgument: the deployment has no policy, its checkpoint belongs to another loop or tenant,
+            or ``now`` has no time zone.
     """
-    checkpoint = registry.checkpoint(checkpoint_id)
-    if (checkpoint.loop, checkpoint.tenant) != (spec.name, tenant):
-        raise ShouldFixArgument(
-            f"Checkpoint {checkpoint_id} belongs to loop {checkpoint.loop!r} of tenant "
-            f"{checkpoint.tenant!r}, not to {spec.name!r} of {tenant!r}.",
-            "Name a checkpoint of this loop.",
-        )
     if now.tzinfo is None:
         raise ShouldFixArgument(f"now={now.isoformat()} has no time zone.", "Give it in UTC.")
-    active, _ = registry.alias(spec.name, ACTIVE, tenant)
-    known = {record.rollout_id: record for record in store.rollouts(spec.name, tenant)}
-    trial = rollout_id_of(spec.name, tenant, checkpoint_id)
+    loop, tenant = spec.name, deployment.tenant
+    checkpoint_id = policy_of(deployment).artefact_id
+    checkpoint = places.registry.checkpoint(checkpoint_id)
+    if {(checkpoint.loop, checkpoint.tenant), (deployment.loop, tenant)} != {(loop, tenant)}:
+        raise ShouldFixArgument(
+            f"Checkpoint {checkpoint_id} belongs to loop {checkpoint.loop!r} of tenant "
+            f"{checkpoint.tenant!r}, not to {loop!r} of {tenant!r}.",
+            "Name a checkpoint of this loop.",
+        )
+    verdict = _with_approval(places, deployment)
+    places.deployments.record(deployment)
+    if serving is not None:
+        places.deployments.record(serving)
+    head = _without_a_finished_trial(places, loop, tenant, checkpoint_id)
+    active = served_by(head)
+    trial = rollout_id_of(loop, tenant, checkpoint_id)
+    known = {record.rollout_id: record for record in places.rollouts.rollouts(loop, tenant)}
     refusals = _refusals(verdict, checkpoint.provenance)
+    awaits = verdict.awaits_person and len(refusals) == len(verdict.reasons)
     if not refusals and trial not in known and active == checkpoint_id:
         refusals = ("This checkpoint is serving already.",)
     rollout_id, reasons = trial, verdict.reasons
-    state: RolloutState = "started"
-    on_trial = next((r for r in known.values() if r.state == "started"), None)
-    if on_trial is not None and on_trial.candidate == active != checkpoint_id:
-        end_trial(on_trial, registry, store)
-        on_trial = None
-    if refusals:
+    state, traffic = first_stay(spec)
+    if awaits:
+        state, traffic, reasons = "awaiting_approval", 0.0, refusals
+    elif refusals:
         digest = hashlib.sha256("\0".join(refusals).encode()).hexdigest()
-        rollout_id = rollout_id_of(spec.name, tenant, checkpoint_id, f"refused {digest}")
-        state, reasons = "refused", refusals
-    elif on_trial is not None:
-        waits = f"Candidate {on_trial.candidate} is on trial; this one waits until it ends."
-        state, reasons = "waiting", (waits, *verdict.reasons)
-    found = known.get(rollout_id) or store.start(
+        rollout_id = rollout_id_of(loop, tenant, checkpoint_id, f"refused {digest}")
+        state, traffic, reasons = "refused", 0.0, refusals
+    elif head.trial is not None and head.trial.rollout_id != trial:
+        waits = f"Candidate {head.trial.candidate} is on trial; this one waits until it ends."
+        state, traffic, reasons = "waiting", 0.0, (waits, *verdict.reasons)
+    moment = now.astimezone(UTC)
+    return known.get(rollout_id) or places.rollouts.start(
         RolloutRecord(
             rollout_id=rollout_id,
-            loop=spec.name,
+            loop=loop,
             candidate=checkpoint_id,
             active=active,
             state=state,
-            traffic_percent=float(RAMP[0]) if state == "started" else 0.0,
+            traffic_percent=traffic,
             reasons=reasons,
-            recorded_at=now.astimezone(UTC),
+            recorded_at=moment,
             tenant=tenant,
+            deployment_id=deployment.deployment_id,
+            previous_deployment="" if serving is None else serving.deployment_id,
+            holdout_percent=spec.rollout.holdout_percent,
+            history=(Stay(state, traffic, moment),),
         )
     )
-    if found.state == "started":
-        _point_candidate_at(registry, found)
+
+
+def first_stay(spec: LoopSpec) -> tuple[RolloutState, float]:
+    """How a trial of a loop begins: its state, and its share of people in percent."""
+    if spec.rollout.shadow.decisions > 0:
+        return "shadow", 0.0
+    return "started", spec.rollout.ramp[0]
+
+
+def policy_of(deployment: Deployment) -> Artefact:
+    """What a trial is about; ``ShouldFixArgument`` where the manifest has no policy."""
+    found = deployment.artefact(POLICY)
+    if found is None:
+        raise ShouldFixArgument(
+            f"Deployment {deployment.deployment_id} has no {POLICY}.", "Name what is to be tried."
+        )
     return found
+
+
+def served_by(head: Head) -> str | None:
+    """Checkpoint of the policy that serves; None where none does."""
+    serves = head.serves.get(POLICY)
+    return None if serves is None else serves.checkpoint_id
 
 
 def rollout_id_of(loop: str, tenant: str, checkpoint_id: str, key: str = "trial") -> str:
     """UUID of the one trial (or of one refusal) of a checkpoint."""
     return str(uuid.uuid5(_NAMESPACE, "\0".join((loop, tenant, checkpoint_id, key))))
+
+
+def _with_approval(places: TrialPlaces, deployment: Deployment) -> Verdict:
+    """The verdict after the newest word of a person on the deployment, where it asks for one."""
+    verdict = deployment.verdict or _NO_CHECK
+    if not verdict.awaits_person:
+        return verdict
+    said = places.oversights.latest(
+        deployment.loop, OversightKind.APPROVAL, deployment.deployment_id, deployment.tenant
+    )
+    return verdict if said is None else verdict.decided_by(said)
+
+
+def _without_a_finished_trial(
+    places: TrialPlaces, loop: str, tenant: str, checkpoint_id: str
+) -> Head:
+    """What serves, after the end of a trial whose candidate serves everybody by now."""
+    head = places.deployments.head(loop, tenant)
+    active = served_by(head)
+    if head.trial is None or head.trial.candidate != active or active == checkpoint_id:
+        return head
+    end_trial(head.trial, places.registry, places.rollouts)
+    return places.deployments.head(loop, tenant)
 
 
 def _refusals(verdict: Verdict, provenance: Provenance) -> tuple[str, ...]:
@@ -101,35 +162,3 @@ def _refusals(verdict: Verdict, provenance: Provenance) -> tuple[str, ...]:
     if provenance is not Provenance.PRIVATE_RELEASE:
         found.append("The checkpoint was made from the raw log and must not leave the boundary.")
     return tuple(found)
-
-
-def _point_candidate_at(registry: Registry, started: RolloutRecord) -> None:
-    """Set the alias once in a trial's life: an operator who cleared it is not overruled."""
-    loop, tenant, checkpoint_id = started.loop, started.tenant, started.candidate
-    for _ in range(_ATTEMPTS):
-        current, generation = registry.alias(loop, CANDIDATE, tenant)
-        if current == checkpoint_id or _was_set(registry, loop, checkpoint_id, tenant):
-            return
-        try:
-            registry.set_alias(
-                loop,
-                CANDIDATE,
-                checkpoint_id,
-                generation,
-                f"rollout {started.rollout_id} started at {started.traffic_percent:g} %",
-                tenant,
-            )
-        except ShouldResolveConflict:
-            continue
-        return
-    raise ShouldResolveConflict(
-        f"The alias {CANDIDATE!r} of loop {loop!r} changed {_ATTEMPTS} times while a trial started.",
-        "Find out what else moves it, then rerun.",
-    )
-
-
-def _was_set(registry: Registry, loop: str, checkpoint_id: str, tenant: str) -> bool:
-    return any(
-        CANDIDATE in entry.values() and checkpoint_id in entry.values()
-        for entry in registry.deployment_log(loop, tenant)
-    )

@@ -47,7 +47,7 @@ def bandit(home: Path) -> OpenedRun:
 def test_the_example_goes_all_the_way_to_a_started_rollout(example: OpenedRun, home: Path) -> None:
     assert [stage.stage for stage in example.record.stages] == list(STAGES)
     assert example.verdict.decision is Decision.CONTINUE
-    assert (example.rollout.state, example.rollout.traffic_percent) == ("started", 1.0)
+    assert (example.rollout.state, example.rollout.traffic_percent) == ("shadow", 0.0)
     registry = open_workspace(home).registry
     assert registry.alias("companion", "candidate")[0] == example.checkpoint.checkpoint_id
     assert example.checkpoint.provenance is Provenance.PRIVATE_RELEASE
