@@ -15,7 +15,7 @@ from synthetic.population.behaviour import (
     neglecting,
     uniform_policy,
 )
-from synthetic.population.day import DayOfDecisions
+from synthetic.population.day import DayOfDecisions, Visitors
 from synthetic.population.emission import WideContexts
 from synthetic.population.misbehaviour import Bots, Misbehaviour, Poison, Season, Turn
 from synthetic.population.play import Population
@@ -36,6 +36,7 @@ __all__ = [
     "Season",
     "Truth",
     "Turn",
+    "Visitors",
     "WideContexts",
     "doing_nothing",
     "logging_policy",

@@ -16,6 +16,7 @@ from synthetic.population.archetypes import PLANE
 from synthetic.population.catalogue import SIGNALS
 from synthetic.population.decisions import Decisions
 from synthetic.population.responses import Responses
+from synthetic.population.state import Hidden
 
 _IDS: Final = uuid.uuid5(uuid.NAMESPACE_URL, "everloop/population")
 
@@ -33,6 +34,19 @@ def user_id(number: int) -> str:
 def decision_id(seed: int, user: str, day: date) -> str:
     """UUID of the decision of a person on a day: people come at most once a day."""
     return str(uuid.uuid5(_IDS, f"{seed}/{user}/{day.isoformat()}"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Visitors:
+    """Who comes on a day, n of them in order of time, before anything is decided.
+
+    Attributes:
+        user_ids: product ids. timestamp: (n,) seconds since the epoch, UTC. hidden: the truth of them.
+    """
+
+    user_ids: tuple[str, ...]
+    timestamp: Int
+    hidden: Hidden
 
 
 @dataclass(frozen=True, slots=True, eq=False)

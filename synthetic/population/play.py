@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -18,18 +19,20 @@ from synthetic.population.archetypes import (
 from synthetic.population.behaviour import Policy
 from synthetic.population.cohort import arrive
 from synthetic.population.crowd import FIRST_BATCH, Crowd
-from synthetic.population.day import BOT, DayOfDecisions, decision_id, user_id
+from synthetic.population.day import BOT, DayOfDecisions, Visitors, decision_id, user_id
 from synthetic.population.decisions import Chance, Standing, decide, parts_and_seconds
 from synthetic.population.domain import require_domain
 from synthetic.population.dynamics import MoodDraws
 from synthetic.population.emission import Persons
-from synthetic.population.meeting import meet
 from synthetic.population.responses import Responses
 from synthetic.population.spec import PopulationSpec
+from synthetic.population.state import Hidden
 from synthetic.population.truth import Truth
 
 _ARRIVALS, _VISITS, _PARTNERS, _DECISIONS, _MOODS = range(5)
 _BOTS = 7
+
+Meet = Callable[[Visitors], None]
 
 
 class Population:
@@ -109,8 +112,12 @@ class Population:
         loop's discount."""
         return Truth(self.responses(day), self.loop.training.discount, self.spec.burdened_share)
 
-    def day(self, day: date, policy: Policy) -> DayOfDecisions:
+    def day(self, day: date, policy: Policy, meet: Meet | None = None) -> DayOfDecisions:
         """Play one day: new people arrive, some come, are decided for and answer, some leave for good.
+
+        Args:
+            policy: what decides.
+            meet: told who comes before the policy is asked for them, in the same order.
 
         Raises:
             ShouldFixArgument: the day is not after the last one played, or the policy's answer is no
@@ -135,10 +142,16 @@ class Population:
         )
         met = meetings.met
         midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+        users = tuple(user_id(n) for n in self._number[rows].tolist())
+        standing = self._felt(_rows_of(self._standing, rows), part, passed, number)
+        if meet is not None:
+            kind = self._persons.kind[rows]
+            hidden = Hidden(kind, standing.mood, standing.tired, part)
+            meet(Visitors(users, midnight + second, hidden))
         decisions, after = decide(
             responses,
             self._persons.where(rows),
-            self._felt(_rows_of(self._standing, rows), part, passed, number),
+            standing,
             part,
             midnight + second,
             ARCHETYPE_OF[self._persons.kind[met]],
@@ -147,7 +160,6 @@ class Population:
             accounts,
         )
         self._last = day
-        users = tuple(user_id(n) for n in self._number[rows].tolist())
         partners = self.spec.domain.partners[decisions.action]
         played = DayOfDecisions(
             date=day,

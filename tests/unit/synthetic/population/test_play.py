@@ -49,6 +49,22 @@ def test_another_policy_meets_the_same_people_at_the_same_hours() -> None:
     assert calm.decisions.contexts.snapshots() == busy.decisions.contexts.snapshots()
 
 
+def test_who_comes_is_told_before_the_policy_is_asked_in_its_order() -> None:
+    population, seen = Population(LOOP, 150, 3), []
+
+    def policy(contexts, valid, rng):
+        assert len(seen) == 1
+        return uniform_policy(contexts, valid, rng)
+
+    day = population.day(START, policy, seen.append)
+    (visitors,) = seen
+    assert visitors.user_ids == day.user_ids
+    np.testing.assert_array_equal(visitors.timestamp, day.decisions.timestamp)
+    for name in ("kind", "mood", "tired", "part"):
+        found = getattr(visitors.hidden, name)
+        np.testing.assert_array_equal(found, getattr(day.decisions.hidden, name))
+
+
 def test_ids_are_unique_and_read_like_a_products() -> None:
     played = days(Population(LOOP, 150, 1), 6)
     decisions = [d for day in played for d in day.decision_ids]
