@@ -32,7 +32,7 @@ from synthetic.population.truth import Truth
 _ARRIVALS, _VISITS, _PARTNERS, _DECISIONS, _MOODS = range(5)
 _BOTS = 7
 
-Meet = Callable[[Visitors], None]
+Greet = Callable[[Visitors], None]
 
 
 class Population:
@@ -112,12 +112,12 @@ class Population:
         loop's discount."""
         return Truth(self.responses(day), self.loop.training.discount, self.spec.burdened_share)
 
-    def day(self, day: date, policy: Policy, meet: Meet | None = None) -> DayOfDecisions:
+    def day(self, day: date, policy: Policy, greet: Greet | None = None) -> DayOfDecisions:
         """Play one day: new people arrive, some come, are decided for and answer, some leave for good.
 
         Args:
             policy: what decides.
-            meet: told who comes before the policy is asked for them, in the same order.
+            greet: told who comes before the policy is asked for them, in the same order.
 
         Raises:
             ShouldFixArgument: the day is not after the last one played, or the policy's answer is no
@@ -144,10 +144,10 @@ class Population:
         midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
         users = tuple(user_id(n) for n in self._number[rows].tolist())
         standing = self._felt(_rows_of(self._standing, rows), part, passed, number)
-        if meet is not None:
+        if greet is not None:
             kind = self._persons.kind[rows]
             hidden = Hidden(kind, standing.mood, standing.tired, part)
-            meet(Visitors(users, midnight + second, hidden))
+            greet(Visitors(users, midnight + second, hidden))
         decisions, after = decide(
             responses,
             self._persons.where(rows),
