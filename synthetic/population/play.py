@@ -24,6 +24,7 @@ from synthetic.population.decisions import Chance, Standing, decide, parts_and_s
 from synthetic.population.domain import require_domain
 from synthetic.population.dynamics import MoodDraws
 from synthetic.population.emission import Persons
+from synthetic.population.meeting import meet
 from synthetic.population.responses import Responses
 from synthetic.population.spec import PopulationSpec
 from synthetic.population.state import Hidden
