@@ -27,6 +27,7 @@ from everloop.contracts.rollout_ports import (
     ReviewStore,
     RolloutStore,
     TallyStore,
+    VariantStore,
 )
 from everloop.contracts.service_ports import (
     AuditLog,
@@ -67,6 +68,7 @@ from everloop.storage.sql.runs import SqlRunStore
 from everloop.storage.sql.synthetic_jobs import SqlSyntheticJobStore
 from everloop.storage.sql.tallies import SqlTallyStore
 from everloop.storage.sql.tenancy import SqlTenancy
+from everloop.storage.sql.variants import SqlVariantStore
 
 DATABASE = settings.DATABASE_FILE
 
@@ -99,6 +101,7 @@ class Workspace:
     decisions: DecisionStore
     people: PersonStore
     notices: NoticeStore
+    variants: VariantStore
     reviews: ReviewStore
 
 
@@ -144,6 +147,7 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         decisions=SqlDecisionStore(engine),
         people=people,
         notices=SqlNoticeStore(engine),
+        variants=SqlVariantStore(engine, clock),
         reviews=SqlReviewStore(engine),
     )
 

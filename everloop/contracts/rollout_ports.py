@@ -200,6 +200,9 @@ class VariantStore(Protocol):
     def expose(self, exposures: Sequence[Exposure]) -> int:
         """Note who met which variant; how many are new. Constraints: a person's first exposure stays."""
 
+    def met(self, experiment_id: str, user_id: str, tenant: str = "default") -> str | None:
+        """The variant that a person met first; None before."""
+
     def exposures(self, experiment_id: str, tenant: str = "default") -> tuple[Exposure, ...]:
         """By time, then person."""
 
