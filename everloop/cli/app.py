@@ -27,6 +27,7 @@ from everloop.cli import (
     runs,
     serving,
     synth,
+    variants,
     workspace,
 )
 from everloop.cli.output import complain
@@ -80,6 +81,7 @@ app.add_typer(people.dispute, name="dispute")
 app.add_typer(people.person, name="person")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(models.app, name="models")
+app.add_typer(variants.app, name="variants")
 app.add_typer(notifications.app, name="notify")
 app.add_typer(keys.app, name="keys")
 app.add_typer(keys.audit, name="audit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -29,8 +30,7 @@ def judge_variants(
     known = [
         (variant, variant.metrics.difference)
         for variant in judged[1:]
-        if variant.metrics.difference is not None
-        and variant.metrics.difference.low == variant.metrics.difference.low
+        if variant.metrics.difference is not None and not math.isnan(variant.metrics.difference.low)
     ]
     better = [(v, d) for v, d in known if d.low > 0]
     if better:

@@ -16,6 +16,7 @@ from everloop.serving.api import (
     rewards,
     synthetic,
     training,
+    variants,
 )
 
 RESOURCES = (
@@ -28,6 +29,7 @@ RESOURCES = (
     training,
     synthetic,
     models,
+    variants,
     privacy,
     audit,
     observability,

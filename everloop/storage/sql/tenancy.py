@@ -8,7 +8,7 @@ from sqlalchemy import Column, Engine, Select, Table, select
 
 from everloop.contracts.episodes import canonical_uuid
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.storage.rollout_tables import deployments, reviews
+from everloop.storage.rollout_tables import deployments, reviews, variant_experiments
 from everloop.storage.schema import (
     ingest_counters,
     model_checkpoints,
@@ -33,6 +33,7 @@ _NUMBERED: Mapping[str, tuple[Table, Column[str]]] = {
     "feedback": (feedback, feedback.c.feedback_id),
 }
 _UNIQUE: Mapping[str, tuple[Table, Column[str]]] = {
+    "experiment": (variant_experiments, variant_experiments.c.experiment_id),
     "checkpoint": (model_checkpoints, model_checkpoints.c.checkpoint_id),
     "deployment": (deployments, deployments.c.deployment_id),
     "job": (training_jobs, training_jobs.c.job_id),
