@@ -136,11 +136,14 @@ def holdout_seed(rollout: RolloutRecord) -> str:
     return f"holdout/{rollout.tenant}/{rollout.loop}/"
 
 
+def traffic_of(rollout: RolloutRecord) -> float:
+    """Percent of those not held out who meet the candidate now; one that is paused keeps its traffic."""
+    return rollout.traffic_percent if rollout.state in _WITH_TRAFFIC else 0.0
+
+
 def in_trial(user_id: str, rollout: RolloutRecord) -> bool:
-    """Whether a person meets the candidate now; one that is paused keeps its traffic."""
-    if rollout.state not in _WITH_TRAFFIC:
-        return False
-    return arm_of(user_id, rollout, rollout.traffic_percent) is Arm.CANDIDATE
+    """Whether a person meets the candidate now."""
+    return arm_of(user_id, rollout, traffic_of(rollout)) is Arm.CANDIDATE
 
 
 def buckets(user_ids: Sequence[str], seed: str) -> Float:

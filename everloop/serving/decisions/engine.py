@@ -31,6 +31,7 @@ from everloop.serving.decisions.randomness import OperatingSystem, Uniform
 from everloop.serving.decisions.scorers import read_scorer
 from everloop.serving.decisions.serving import EngineState, Serving, next_serving, state_of
 from everloop.serving.decisions.stats import DecisionCounts, DecisionStats, label_of
+from everloop.serving.decisions.watching import TrialWatch
 from everloop.wiring import Workspace
 
 FIRST_TENANT = "default"
@@ -103,6 +104,8 @@ class _Slot:
 class DecisionEngine:
     """Decides for every loop and tenant. Thread-safe; a decision waits for no other one and no swap.
 
+    ``watch`` counts what candidates do; ``flush`` should be called every few seconds.
+
     Loops of other tenants than ``default`` are loaded with their first question, so ``prepare`` should
     be called off the event loop where ``is_ready`` says no.
 
@@ -150,6 +153,7 @@ class DecisionEngine:
         self._most = most
         self._idle_s = idle_s
         self._stats = DecisionStats()
+        self.watch = TrialWatch(monotonic)
         self._constraining = Constraining(lambda: workspace.decisions, monotonic, _LOG.warning)
         self._slots: dict[tuple[str, str], _Slot] = {}
         self._opening = threading.Lock()
@@ -162,12 +166,23 @@ class DecisionEngine:
             self._open(FIRST_TENANT, loop, pinned=True)
         self._poller = threading.Thread(target=self._poll, name="decision-models", daemon=True)
         self._poller.start()
+        self.watch.start()
 
     def close(self) -> None:
-        """Stop polling; what is loaded still answers."""
+        """Stop polling, and store what was counted of trials; what is loaded still answers."""
         self._stop.set()
         if self._poller is not None:
             self._poller.join(_JOIN_S)
+        self.watch.close()
+        self.flush()
+
+    def flush(self) -> None:
+        """Store what was counted of trials since the last time. Where that fails it is tried again with
+        the next."""
+        try:
+            self.watch.tallies.flush(self._workspace.tallies, self._clock.now())
+        except Exception:  # busy, full or away: decisions go on
+            _LOG.warning("What was counted of a trial cannot be stored now.", exc_info=True)
 
     @property
     def alive(self) -> bool:
@@ -274,7 +289,9 @@ class DecisionEngine:
         return decisions, serving.revision
 
     def _batch(self, serving: Serving, questions: Sequence[Question], states: States) -> Batch:
-        return Batch(serving, questions, states, self._uniform, self._stats, _LOG.warning)
+        return Batch(
+            serving, questions, states, self._uniform, self._stats, self.watch, _LOG.warning
+        )
 
     def _slot(self, tenant: str, loop: str) -> _Slot:
         slot = self._slots.get((tenant, loop)) or self._open(tenant, loop)

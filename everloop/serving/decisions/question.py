@@ -70,7 +70,7 @@ class Catalogue:
     Attributes:
         spec: the loop.
         everything: (A,) all True.
-        critical: (A,) True for safety-critical actions.
+        critical: (A,) True for safety-critical actions; ``any_critical``: there is one.
         rules: what is never done.
         limited: ids of the actions that some limit covers.
     """
@@ -80,6 +80,7 @@ class Catalogue:
         self.rules = constraints_of(spec)
         self.everything: Bool = np.ones(len(spec.actions), dtype=np.bool_)
         self.critical: Bool = np.array([a.safety_critical for a in spec.actions], dtype=np.bool_)
+        self.any_critical = bool(self.critical.any())
         for mask in (self.everything, self.critical):
             mask.flags.writeable = False
         self.limited = self.ids(self.rules.limits.limited)

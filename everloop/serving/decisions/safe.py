@@ -4,6 +4,7 @@ A *cold start* (no model was ever deployed, or an operator took it away) explore
 so that learning begins with true propensities. A *standstill* (models exist, and none works) does
 nothing and explores nothing. Neither ever chooses a safety-critical action: that is a trained model's
 decision alone, so those actions leave the mask, and the mask that is logged is the one that was used.
+While a loop's safety breaker is open they leave it whoever decides.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def cold_start(catalogue: Catalogue, valid: Bool) -> SafeChoice:
     Raises:
         ShouldRetryLater: only safety-critical actions are valid.
     """
-    mask = _harmless(catalogue, valid)
+    mask = harmless(catalogue, valid)
     uniform = mask / mask.sum()
     quiet = _quiet(catalogue, mask)
     if quiet is None:
@@ -61,7 +62,7 @@ def standstill(catalogue: Catalogue, valid: Bool) -> SafeChoice:
     Raises:
         ShouldRetryLater: only safety-critical actions are valid.
     """
-    mask = _harmless(catalogue, valid)
+    mask = harmless(catalogue, valid)
     quiet = _quiet(catalogue, mask)
     if quiet is None:
         return SafeChoice(UNIFORM, mask, mask / mask.sum(), 1.0)
@@ -70,13 +71,22 @@ def standstill(catalogue: Catalogue, valid: Bool) -> SafeChoice:
     return SafeChoice(NO_ACTION, alone, alone.astype(np.float64), 0.0)
 
 
-def _harmless(catalogue: Catalogue, valid: Bool) -> Bool:
-    mask = valid & ~catalogue.critical
+def harmless(catalogue: Catalogue, valid: Bool, breaker_open: bool = False) -> Bool:
+    """(A,) what is left of a mask without safety-critical actions.
+
+    Raises:
+        ShouldRetryLater: nothing is; says whether for want of a model or because of the breaker.
+    """
+    mask: Bool = valid & ~catalogue.critical
     if not mask.any():
+        why = f"no model of loop {catalogue.spec.name!r} serves that could choose one"
+        when = "a model serves"
+        if breaker_open:
+            why = f"the safety breaker of loop {catalogue.spec.name!r} is open"
+            when = "it is closed"
         raise ShouldRetryLater(
-            f"Only safety-critical actions are valid ({', '.join(catalogue.ids(valid))}) and no "
-            f"model of loop {catalogue.spec.name!r} serves that could choose one.",
-            "Keep an action such as no_action valid, or ask again once a model serves.",
+            f"Only safety-critical actions are valid ({', '.join(catalogue.ids(valid))}) and {why}.",
+            f"Keep an action such as no_action valid, or ask again once {when}.",
             retry_after=_RETRY_S,
         )
     return mask

@@ -29,6 +29,7 @@ from everloop.storage.sql.deployments import SqlDeploymentStore
 from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.registry import SqlRegistry
 from everloop.storage.sql.rollouts import SqlRolloutStore
+from everloop.storage.sql.tallies import SqlTallyStore
 from everloop.wiring import Workspace
 from tests.made_policies import made_policy
 
@@ -119,6 +120,7 @@ class World:
     database: Engine
     decisions: SqlDecisionStore
     deployments: SqlDeploymentStore
+    tallies: SqlTallyStore
     engines: list[DecisionEngine] = field(default_factory=list)
 
     def checkpoint(
@@ -232,6 +234,7 @@ def world(tmp_path: Path, migrated: Path) -> Iterator[World]:
         database,
         SqlDecisionStore(database),
         SqlDeploymentStore(database),
+        SqlTallyStore(database),
     )
     yield made
     for engine in made.engines:
