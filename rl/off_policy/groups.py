@@ -12,11 +12,7 @@ from numpy.typing import NDArray
 from everloop.contracts.datasets import EncodedEpisodes, Float, Int
 from everloop.contracts.evaluation import GroupValue
 from everloop.contracts.loop_spec import LoopSpec
-from rl.off_policy.intervals import clustered_mean
-
-FEWEST_INFORMATIVE = 10
-"""Fewer decisions than this with another reward than the most frequent one give no interval: with
-three clicks in a thousand decisions a normal interval is an invention."""
+from rl.off_policy.intervals import FEWEST_INFORMATIVE, clustered_mean, informative
 
 
 def group_values(
@@ -52,7 +48,7 @@ def group_values(
                 confidence,
                 "share of the attainable range; t interval over people",
             )
-            if _informative(episodes.reward[rows]) < FEWEST_INFORMATIVE:
+            if informative(episodes.reward[rows]) < FEWEST_INFORMATIVE:
                 estimate = replace(
                     estimate,
                     low=math.nan,
@@ -80,8 +76,3 @@ def merged(labels: NDArray[np.str_], person: Int, smallest: int) -> NDArray[np.s
         return labels
     together = " + ".join(sorted(joined))
     return np.where(np.isin(labels, joined), together, labels)
-
-
-def _informative(reward: Float) -> int:
-    counts = np.unique(reward, return_counts=True)[1]
-    return len(reward) - int(counts.max(initial=0))

@@ -11,6 +11,15 @@ from everloop.contracts.datasets import Float, Int
 from everloop.contracts.evaluation import Estimate
 
 FEWEST_PEOPLE = 2
+FEWEST_INFORMATIVE = 10
+"""With fewer decisions than this that differ in reward from the most frequent one a normal interval is an
+invention: three clicks in a thousand decisions hardly say how often there are none."""
+
+
+def informative(reward: Float) -> int:
+    """How many of (n,) rewards differ from the most frequent one."""
+    counts = np.unique(reward, return_counts=True)[1]
+    return len(reward) - int(counts.max(initial=0))
 
 
 def totals_by_person(values: Float, person: Int) -> tuple[Float, Int]:

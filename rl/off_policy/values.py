@@ -14,7 +14,12 @@ from rl.off_policy import bootstrap, estimators, value_bounds
 from rl.off_policy.bootstrap import Figure, bootstrap_intervals, ratio
 from rl.off_policy.difference import Known
 from rl.off_policy.estimators import WeightedDecisions
-from rl.off_policy.intervals import clustered_mean, totals_by_person
+from rl.off_policy.intervals import (
+    FEWEST_INFORMATIVE,
+    clustered_mean,
+    informative,
+    totals_by_person,
+)
 
 NAMES = ("ips", "snips", "dm", "dr", "switch_dr", "dr_os")
 INTERVAL = "t interval over people"
@@ -49,8 +54,11 @@ def contributions(decisions: WeightedDecisions) -> tuple[Contribution, ...]:
         "switch_dr": f"; weights up to {_limit(threshold)}",
         "dr_os": f"; shrinkage {_limit(shrinkage)}",
     }
+    differing = informative(decisions.reward)
+    few = f"; only {differing} rewards differ, too few to rely on it"
+    caveat = few if differing < FEWEST_INFORMATIVE else ""
     return tuple(
-        Contribution(name, rows, notes.get(name, ""))
+        Contribution(name, rows, notes.get(name, "") + caveat)
         for name, rows in zip(NAMES, values, strict=True)
     )
 
