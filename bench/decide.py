@@ -118,7 +118,7 @@ def deployed(spec: LoopSpec, home: Path) -> tuple[Workspace, Path]:
         ).checkpoint_id
         for path in paths
     )
-    promote(active, place.registry, place.blobs, "benchmark")
+    promote(active, place.registry, place.blobs, place.deployments, "benchmark")
     place.rollouts.start(
         RolloutRecord(
             rollout_id=str(uuid.uuid4()),

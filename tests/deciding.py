@@ -81,7 +81,7 @@ class Served:
             place.registry,
             place.blobs,
         )
-        promote(made.checkpoint_id, place.registry, place.blobs, "a test")
+        promote(made.checkpoint_id, place.registry, place.blobs, place.deployments, "a test")
         self.service.decisions.refresh()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

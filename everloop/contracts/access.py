@@ -23,6 +23,11 @@ _LONGEST_ACTION = 63
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
+def without_people(text: str) -> str:
+    """A text as an audit entry takes it: what looks like a pseudonym is left out."""
+    return _PSEUDONYM.sub("...", text)
+
+
 class Scope(StrEnum):
     """What a caller may do. ``admin`` manages keys, consents and erasures; it implies no other."""
 

@@ -71,7 +71,8 @@ class Deciders:
         if wanted is None:
             place.registry.set_alias(name, ACTIVE, None, generation, "nothing serves yet", TENANT)
         else:
-            promote(wanted, place.registry, place.blobs, "the night ended in continue", actor=ACTOR)
+            reason = "the night ended in continue"
+            promote(wanted, place.registry, place.blobs, place.deployments, reason, actor=ACTOR)
 
     def _policy(self, version: str) -> OnnxPolicy:
         model = load(self._checkpoint(version), self._workspace.registry, self._workspace.blobs)

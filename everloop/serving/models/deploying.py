@@ -52,6 +52,7 @@ def deploy(
         checkpoint.checkpoint_id,
         workspace.registry,
         workspace.blobs,
+        workspace.deployments,
         reason,
         expected_generation=expected_generation,
         actor=actor,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, Engine
 
+from everloop.contracts.access import without_people
 from everloop.contracts.episodes import Json
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.evaluation import Estimate
@@ -18,10 +19,13 @@ from everloop.contracts.rollouts import (
     RolloutEvent,
     RolloutRecord,
     SafetyBreaker,
+    Serves,
     alias_of,
+    role_of,
 )
 from everloop.storage.local.clock import SystemClock
 from everloop.storage.sql.aliases import move_alias, require_checkpoint_of
+from everloop.storage.sql.audit import append_audit
 from everloop.storage.sql.deployment_rows import (
     change_deployment,
     deployment_row,
@@ -36,7 +40,7 @@ from everloop.storage.sql.head_rows import (
     read_head,
     require_revision,
 )
-from everloop.storage.sql.rollout_events import append_event, events_after, newest_event
+from everloop.storage.sql.rollout_events import OURSELVES, append_event, events_after, newest_event
 from everloop.storage.sql.rollout_rows import change_rollout, follow_candidate
 
 LARGEST_PAGE = 1000
@@ -145,8 +149,7 @@ class SqlDeploymentStore:
                 return head
             now = self._clock.now()
             if rollout is not None:
-                before, after = change_rollout(connection, rollout)
-                follow_candidate(connection, before, after, now)
+                follow_candidate(connection, *change_rollout(connection, rollout), now)
             for alias, checkpoint_id in moves.items():
                 move_alias(connection, loop, alias, checkpoint_id, reason, tenant, now)
             raise_revision(connection, loop, tenant, deployment.deployment_id)
@@ -164,7 +167,22 @@ class SqlDeploymentStore:
                     tenant=tenant,
                 ),
             )
-            return read_head(connection, loop, tenant)
+            after = read_head(connection, loop, tenant)
+            for alias, checkpoint_id in moves.items():
+                role = role_of(alias) or ""
+                before = head.serves.get(role, Serves(None, 0))
+                detail = {
+                    "loop": loop,
+                    "alias": alias,
+                    "generation": after.serves[role].generation,
+                    "previous": before.checkpoint_id,
+                    "reason": without_people(reason),
+                }
+                append_audit(
+                    *(connection, tenant, actor or OURSELVES, "model.deploy"),
+                    *(checkpoint_id or "none", 1, detail, now),
+                )
+            return after
 
     def set_breaker(
         self, loop: str, breaker: SafetyBreaker, expected_revision: int, actor: str, tenant: str

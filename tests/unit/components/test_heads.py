@@ -210,7 +210,9 @@ def test_three_rows_of_one_night_serve_under_their_own_aliases(
             assert row.performance_metrics[f"{figure.name}_n"] == figure.n
     aliases = {"pairing": "active-pairing", "emotion": "active-emotion", "intervention": "active"}
     for kind, row in found.items():
-        promote(row.checkpoint_id, workspace.registry, workspace.blobs, "better")
+        promote(
+            row.checkpoint_id, workspace.registry, workspace.blobs, workspace.deployments, "better"
+        )
         for other, alias in aliases.items():
             serving = workspace.registry.alias("companion", alias)[0]
             assert serving == row.checkpoint_id or other != kind.value
@@ -230,7 +232,13 @@ def test_a_head_that_does_not_beat_what_needs_no_model_is_held(
     for kind in (ModelType.PAIRING, ModelType.EMOTION):
         assert found[kind].verdict == "hold"
         with pytest.raises(ShouldFixArgument, match="held by the gate"):
-            promote(found[kind].checkpoint_id, workspace.registry, workspace.blobs, "hope")
+            promote(
+                found[kind].checkpoint_id,
+                workspace.registry,
+                workspace.blobs,
+                workspace.deployments,
+                "hope",
+            )
 
 
 def test_a_head_without_figures_is_held(artefacts: tuple[Any, ...]) -> None:

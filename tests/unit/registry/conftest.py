@@ -8,18 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
 from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.ports import BlobStore, Registry
+from everloop.contracts.rollout_ports import DeploymentStore
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate
 from everloop.storage.local.blobs import LocalBlobStore
+from everloop.storage.sql.deployments import SqlDeploymentStore
 from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.registry import SqlRegistry
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Registry:
-    return SqlRegistry(open_workspace_database(tmp_path / "state.db"))
+def database(tmp_path: Path) -> Engine:
+    return open_workspace_database(tmp_path / "state.db")
+
+
+@pytest.fixture
+def registry(database: Engine) -> Registry:
+    return SqlRegistry(database)
+
+
+@pytest.fixture
+def deployments(database: Engine) -> DeploymentStore:
+    return SqlDeploymentStore(database)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from everloop.contracts.errors import (
 )
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.contracts.ports import BlobStore, Registry
+from everloop.contracts.rollout_ports import DeploymentStore
 from everloop.registry.loading import active_alias, load, load_alias, verified
 from everloop.registry.promotion import promote
 from everloop.registry.registration import Candidate, register
@@ -44,13 +45,18 @@ def test_every_file_is_loaded_by_its_checksum(
 
 @pytest.mark.parametrize("name", ["policy.onnx", "policy.json"])
 def test_nothing_of_a_damaged_checkpoint_is_loaded(
-    stored: ModelCheckpoint, registry: Registry, blobs: BlobStore, tmp_path: Path, name: str
+    stored: ModelCheckpoint,
+    registry: Registry,
+    blobs: BlobStore,
+    deployments: DeploymentStore,
+    tmp_path: Path,
+    name: str,
 ) -> None:
     damage(tmp_path, stored.files[name])
     with pytest.raises(ShouldRestoreArtefact, match=stored.files[name]):
         load(stored.checkpoint_id, registry, blobs)
     with pytest.raises(ShouldRestoreArtefact):
-        promote(stored.checkpoint_id, registry, blobs, "better")
+        promote(stored.checkpoint_id, registry, blobs, deployments, "better")
     assert registry.alias("walk", "active") == (None, 0)
 
 
@@ -74,9 +80,11 @@ def test_an_alias_without_a_model_loads_nothing(registry: Registry, blobs: BlobS
 
 
 def test_a_promoted_checkpoint_is_what_the_alias_loads(
-    stored: ModelCheckpoint, registry: Registry, blobs: BlobStore
+    stored: ModelCheckpoint, registry: Registry, blobs: BlobStore, deployments: DeploymentStore
 ) -> None:
-    assert promote(stored.checkpoint_id, registry, blobs, "the online test was won") == 1
+    assert (
+        promote(stored.checkpoint_id, registry, blobs, deployments, "the online test was won") == 1
+    )
     model = load_alias("walk", registry, blobs)
     assert model is not None
     assert model.checkpoint == dataclasses.replace(stored, active=True)
@@ -90,58 +98,72 @@ def test_a_promoted_checkpoint_is_what_the_alias_loads(
     ids=["raw log", "held"],
 )
 def test_what_may_not_serve_is_refused(
-    make_candidate: Any, registry: Registry, blobs: BlobStore, change: dict[str, Any], named: str
+    make_candidate: Any,
+    registry: Registry,
+    blobs: BlobStore,
+    deployments: DeploymentStore,
+    change: dict[str, Any],
+    named: str,
 ) -> None:
     refused = register(make_candidate(**change), registry, blobs)
     with pytest.raises(ShouldFixArgument, match=named):
-        promote(refused.checkpoint_id, registry, blobs, "why not")
+        promote(refused.checkpoint_id, registry, blobs, deployments, "why not")
     assert registry.alias("walk", "active") == (None, 0)
     assert registry.deployment_log("walk") == ()
 
 
 def test_a_reason_is_required(
-    stored: ModelCheckpoint, registry: Registry, blobs: BlobStore
+    stored: ModelCheckpoint, registry: Registry, blobs: BlobStore, deployments: DeploymentStore
 ) -> None:
     with pytest.raises(ShouldFixArgument, match="reason"):
-        promote(stored.checkpoint_id, registry, blobs, " ")
+        promote(stored.checkpoint_id, registry, blobs, deployments, " ")
 
 
 def test_a_decision_made_at_another_generation_is_refused(
-    stored: ModelCheckpoint, candidate: Candidate, registry: Registry, blobs: BlobStore
+    stored: ModelCheckpoint,
+    candidate: Candidate,
+    registry: Registry,
+    blobs: BlobStore,
+    deployments: DeploymentStore,
 ) -> None:
     lineage = dict(candidate.lineage) | {"version": "another"}
     other = register(dataclasses.replace(candidate, lineage=lineage), registry, blobs)
     assert other.checkpoint_id != stored.checkpoint_id
-    promote(stored.checkpoint_id, registry, blobs, "first", expected_generation=0)
+    promote(stored.checkpoint_id, registry, blobs, deployments, "first", expected_generation=0)
     with pytest.raises(ShouldResolveConflict):
-        promote(other.checkpoint_id, registry, blobs, "late", expected_generation=0)
-    assert promote(other.checkpoint_id, registry, blobs, "again") == 2
+        promote(other.checkpoint_id, registry, blobs, deployments, "late", expected_generation=0)
+    assert promote(other.checkpoint_id, registry, blobs, deployments, "again") == 2
 
 
 def test_what_is_pointed_at_already_is_not_deployed_again(
-    stored: ModelCheckpoint, registry: Registry, blobs: BlobStore
+    stored: ModelCheckpoint, registry: Registry, blobs: BlobStore, deployments: DeploymentStore
 ) -> None:
-    assert promote(stored.checkpoint_id, registry, blobs, "first") == 1
+    assert promote(stored.checkpoint_id, registry, blobs, deployments, "first") == 1
     log = registry.deployment_log("walk")
     for expected in (None, 0, 1):
         again = promote(
-            stored.checkpoint_id, registry, blobs, "again", expected_generation=expected
+            stored.checkpoint_id,
+            registry,
+            blobs,
+            deployments,
+            "again",
+            expected_generation=expected,
         )
         assert again == 1
     with pytest.raises(ShouldResolveConflict):
-        promote(stored.checkpoint_id, registry, blobs, "again", expected_generation=7)
+        promote(stored.checkpoint_id, registry, blobs, deployments, "again", expected_generation=7)
     assert registry.deployment_log("walk") == log
 
 
 def test_models_of_each_kind_serve_under_an_alias_of_their_own(
-    make_candidate: Any, registry: Registry, blobs: BlobStore
+    make_candidate: Any, registry: Registry, blobs: BlobStore, deployments: DeploymentStore
 ) -> None:
     made = {
         kind: register(make_candidate(model_type=kind), registry, blobs).checkpoint_id
         for kind in ModelType
     }
     for kind, checkpoint_id in made.items():
-        assert promote(checkpoint_id, registry, blobs, "better") == 1
+        assert promote(checkpoint_id, registry, blobs, deployments, "better") == 1
         assert registry.alias("walk", active_alias(kind)) == (checkpoint_id, 1)
     assert {active_alias(kind) for kind in ModelType} == {
         "active",
@@ -149,8 +171,17 @@ def test_models_of_each_kind_serve_under_an_alias_of_their_own(
         "active-emotion",
     }
     with pytest.raises(ShouldFixArgument, match="cannot serve under alias 'active'"):
-        promote(made[ModelType.PAIRING], registry, blobs, "a slip", alias="active")
+        promote(made[ModelType.PAIRING], registry, blobs, deployments, "a slip", alias="active")
     with pytest.raises(ShouldFixArgument, match="Promote it under 'active'"):
-        promote(made[ModelType.INTERVENTION], registry, blobs, "a slip", alias="active-pairing")
+        promote(
+            made[ModelType.INTERVENTION],
+            registry,
+            blobs,
+            deployments,
+            "a slip",
+            alias="active-pairing",
+        )
     assert registry.alias("walk", "active") == (made[ModelType.INTERVENTION], 1)
-    assert promote(made[ModelType.PAIRING], registry, blobs, "kept", alias="shadow") == 1
+    assert (
+        promote(made[ModelType.PAIRING], registry, blobs, deployments, "kept", alias="shadow") == 1
+    )

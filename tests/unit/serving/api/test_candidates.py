@@ -352,7 +352,7 @@ def deploy_pairing(served: Served, path: Path, version: str) -> ModelCheckpoint:
         place.registry,
         place.blobs,
     )
-    promote(made.checkpoint_id, place.registry, place.blobs, "a test")
+    promote(made.checkpoint_id, place.registry, place.blobs, place.deployments, "a test")
     served.service.decisions.refresh()
     return made
 
