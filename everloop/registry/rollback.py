@@ -22,8 +22,10 @@ def previous_deployment(events: Iterable[RolloutEvent]) -> str | None:
         events: of one loop and tenant, oldest first.
     """
     standing: list[str] = []
+    tried: dict[str, str] = {}
     for event in events:
-        if not _made_serve(event):
+        candidate = tried.setdefault(event.rollout_id, event.deployment_id)
+        if not _made_serve(event, candidate):
             continue
         if event.deployment_id and event.deployment_id in standing:
             del standing[standing.index(event.deployment_id) + 1 :]
@@ -53,9 +55,12 @@ def rollback_target(deployments: DeploymentStore, loop: str, tenant: str = "defa
     return deployments.deployment(found, tenant)
 
 
-def _made_serve(event: RolloutEvent) -> bool:
-    """Whether the deployment of an event served from then on: a trial that is rolled back leaves what
-    serves as it is."""
-    return event.kind in ("deployed", "promoted") or (
-        event.kind == "rolled_back" and not event.rollout_id
-    )
+def _made_serve(event: RolloutEvent, candidate: str) -> bool:
+    """Whether the deployment of an event served from then on.
+
+    A trial that is rolled back tells of its candidate, and leaves what serves as it is; or of what serves
+    in the candidate's place.
+    """
+    if event.kind == "rolled_back" and event.rollout_id:
+        return event.deployment_id != candidate
+    return event.kind in ("deployed", "promoted", "rolled_back")
