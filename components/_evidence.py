@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,15 +32,18 @@ from everloop.contracts.figures import (
 from everloop.contracts.group_patterns import GroupPattern
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, StageRecord
+from everloop.contracts.oversight import Oversight, OversightKind
 from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.privacy import ReleaseNote
-from everloop.contracts.rollouts import RolloutRecord
+from everloop.contracts.rollouts import POLICY, RolloutRecord, alias_of
 from everloop.gates.evidence import GateEvidence
+from everloop.gates.plugins import fingerprint
 from everloop.privacy.spent_by_day import spent_by_day
 from everloop.reporting.evidence import RunEvidence, logged_action_share
 from everloop.reporting.success import success_figures, unmeasured
 from everloop.wiring import Workspace
 from rl.encoders import layout
+from rl.policy_card import PolicyCard
 from synthetic.profiles.group_patterns import group_patterns
 from synthetic.profiles.statistics import load_statistics
 from synthetic.user_model import load_user_model
@@ -49,40 +52,70 @@ T = TypeVar("T")
 
 
 def gate_evidence(
-    spec: LoopSpec,
-    validation: Any,
-    rewards: Any,
-    user_model: Any,
-    profiles: Any,
-    quality: Any,
-    policy: Any,
-    evaluation: Any,
-    explanations: Any,
+    spec: LoopSpec, workspace: Workspace, tenant: str, now: datetime, artefacts: tuple[Any, ...]
 ) -> GateEvidence:
-    """Read what the gate may look at from the artifacts of the steps before it."""
-    notes = [released_note(user_model.path), released_note(profiles.path)]
-    artefacts = {
-        "validation": validation,
-        "rewards": rewards,
-        "user_model": user_model,
-        "profiles": profiles,
-        "quality": quality,
-        "policy": policy,
-        "evaluation": evaluation,
-        "explanations": explanations,
+    """Read what the gate may look at: the steps before it, what serves, and what people said of it.
+
+    ``artefacts`` are those of ``components/gate.py``, in its order.
+    """
+    names = (
+        *("validation", "rewards", "user_model", "profiles", "quality"),
+        *("policy", "evaluation", "explanations"),
+    )
+    found = dict(zip(names, artefacts, strict=True))
+    notes = [released_note(found[name].path) for name in ("user_model", "profiles")]
+    policy = Path(found["policy"].path)
+    active, _ = workspace.registry.alias(spec.name, alias_of(POLICY), tenant)
+    serving = workspace.registry.checkpoint(active) if active else None
+    words = {
+        "approval": rejection(workspace, spec, tenant, read(PolicyCard, policy / "policy.json")),
+        "review": workspace.oversights.latest(spec.name, OversightKind.REVIEW, tenant=tenant),
+        "adversarial_test": workspace.oversights.latest(
+            spec.name, OversightKind.ADVERSARIAL_TEST, tenant=tenant
+        ),
     }
+    inputs = {name: sha256_of(artefact.path) for name, artefact in found.items()}
+    inputs |= {name: word.sha256 for name, word in words.items() if word}
+    inputs |= {"loop_spec": spec.checksum, "installed_checks": fingerprint()}
+    inputs["active"] = serving.weights_sha256 if serving else ""
     return GateEvidence(
-        provenance=provenance_of(policy.path, notes),
-        validation=read(ValidationReport, validation.path),
-        evaluation=read(PolicyEvaluation, evaluation.path),
-        quality=read(QualityFigures, quality.path).checks,
-        anomaly_share=read(RewardFigures, Path(rewards.path) / "figures.json").anomaly_share,
+        provenance=provenance_of(found["policy"].path, notes),
+        validation=read(ValidationReport, found["validation"].path),
+        evaluation=read(PolicyEvaluation, found["evaluation"].path),
+        quality=read(QualityFigures, found["quality"].path).checks,
+        anomaly_share=read(
+            RewardFigures, Path(found["rewards"].path) / "figures.json"
+        ).anomaly_share,
         budget=max(
             (n.budget for n in notes), key=lambda b: (b.mu_squared_period, b.epsilon_tonight)
         ),
-        explained_share=explained_share_of(explanations.path),
-        inputs={name: sha256_of(artefact.path) for name, artefact in artefacts.items()},
+        explained_share=explained_share_of(found["explanations"].path),
+        policy_sha256=sha256_of(policy / "policy.onnx"),
+        active=serving,
+        now=now,
+        inputs={name: sha256 for name, sha256 in inputs.items() if sha256},
+        **words,
     )
+
+
+def rejection(
+    workspace: Workspace, spec: LoopSpec, tenant: str, policy: PolicyCard
+) -> Oversight | None:
+    """The newest word on a deployment of the very same policy, where it is a no.
+
+    Nights without a new release train the same policy again: whoever rejected it is not asked anew. A yes
+    was said of one trial and starts no other.
+    """
+    words = [
+        workspace.oversights.latest(
+            spec.name, OversightKind.APPROVAL, deployment.deployment_id, tenant
+        )
+        for deployment in workspace.deployments.deployments(spec.name, tenant=tenant)
+        if (part := deployment.artefact(POLICY)) and part.version == policy.version
+    ]
+    said = [word for word in words if word is not None]
+    newest = max(said, key=lambda word: (word.at, not word.passed), default=None)
+    return None if newest is None or newest.passed else newest
 
 
 def run_evidence(

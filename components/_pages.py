@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from everloop.contracts.datasets import DatasetManifest
-from everloop.contracts.evaluation import CheckStatus, PolicyEvaluation, Verdict
+from everloop.contracts.evaluation import Check, CheckStatus, PolicyEvaluation, Verdict
 from everloop.contracts.figures import HeadFigures, QualityFigures, RewardFigures, TrainingFigures
 from everloop.contracts.models import ModelCheckpoint
 from everloop.contracts.policy_learning import PolicyComparison
@@ -201,13 +201,17 @@ def comparison_rows(found: PolicyComparison) -> Told:
 def verdict_rows(verdict: Verdict) -> Told:
     """The gate: decision and every check."""
     rows = [
-        ("decision", verdict.decision.value),
-        *((f"{c.name}: {c.status}", c.reason) for c in verdict.checks),
+        ("decision", f"{verdict.decision}{_waiting(verdict)}"),
+        *((f"{c.name}: {c.status}{_waiting(c)}", c.reason) for c in verdict.checks),
         *((f"input: {name}", checksum) for name, checksum in verdict.inputs.items()),
     ]
     passed = sum(check.status is CheckStatus.PASSED for check in verdict.checks)
     metrics = {"checks": float(len(verdict.checks)), "passed": float(passed)}
-    return f"{verdict.decision}: {verdict.reasons[0]}", rows, metrics, ()
+    return f"{verdict.decision}{_waiting(verdict)}: {verdict.reasons[0]}", rows, metrics, ()
+
+
+def _waiting(answer: Verdict | Check) -> str:
+    return ", waits for a person" if answer.awaits_person else ""
 
 
 def head_rows(found: HeadFigures) -> Told:

@@ -17,10 +17,13 @@ from components._runtime import component
 
 @component
 def gate(
+    workspace: str,
     product: str,
     thresholds: str,
     terms: str,
+    tenant: str,
     code: str,
+    oversight: str,
     validation: Input[Validation],
     rewards: Input[RewardTable],
     user_model: Input[PrivateRelease],
@@ -36,10 +39,14 @@ def gate(
     """Ask every named check and answer continue or hold, with reasons.
 
     Args:
+        workspace: address of the workspace: what serves, and what people said of it.
         product: the loop specification's product section, JSON.
         thresholds: its thresholds, JSON.
         terms: how candidates are tried, and who must agree, JSON.
+        tenant: owner of the model.
         code: checksum of our source, part of the cache key.
+        oversight: what the answer depends on beside the artifacts (``everloop/sdk/standing.py``), part
+            of the cache key, so that a review in between is seen.
         validation: what validation found.
         rewards: the reward figures (anomalies).
         user_model: the user model's release (provenance, budget).
@@ -55,27 +62,25 @@ def gate(
     Returns:
         ``continue`` or ``hold``.
     """
+    from datetime import UTC, datetime
+
     from components._evidence import gate_evidence
     from components._pages import verdict_rows
     from components._stage import stage
     from everloop.contracts.documents import write
     from everloop.gates.decide import decide
     from everloop.loops.sections import assemble
+    from everloop.wiring import open_workspace
 
     with stage("gate", verdict, page, metrics) as told:
         spec = assemble(product, thresholds=thresholds, terms=terms)
-        evidence = gate_evidence(
+        artefacts = (
+            validation, rewards, user_model, profiles, quality, policy, evaluation, explanations,
+        )  # fmt: skip
+        answer = decide(
             spec,
-            validation,
-            rewards,
-            user_model,
-            profiles,
-            quality,
-            policy,
-            evaluation,
-            explanations,
+            gate_evidence(spec, open_workspace(workspace), tenant, datetime.now(UTC), artefacts),
         )
-        answer = decide(spec, evidence)
         write(answer, verdict.path)
         told.says(*verdict_rows(answer))
     return answer.decision.value

@@ -56,7 +56,7 @@ STAGES = (
 
 
 def learn_and_ship(
-    dated: dict[str, Any], sections: dict[str, Any], known: dict[str, Any]
+    dated: dict[str, Any], sections: dict[str, Any], known: dict[str, Any], oversight: str
 ) -> dict[str, Any]:
     """The sub-graph from synthetic people to a rollout; the artifacts that it adds."""
     everywhere = {name: dated[name] for name in ("workspace", "product", "code")}
@@ -92,9 +92,11 @@ def learn_and_ship(
         **everywhere, **thresholds, **real, user_model=known["user_model"], policy=policy
     ).outputs["explanations"]
     verdict = gate(
-        **common,
+        **everywhere,
         **thresholds,
         terms=sections["terms"],
+        tenant=tenant,
+        oversight=oversight,
         **released,
         validation=known["validation"],
         rewards=known["rewards"],
@@ -150,6 +152,7 @@ def daily_learning(
     code: str,
     tenant: str = "default",
     refresh: str = "",
+    oversight: str = "",
 ) -> None:
     """Learn from the days that end with a date.
 
@@ -164,6 +167,7 @@ def daily_learning(
         code: checksum of everloop's source; another code misses the cache.
         tenant: whose rows.
         refresh: any new token extracts the date anew; empty keeps its dataset.
+        oversight: any new token asks the gate anew: people have spoken since, or a check was installed.
     """
     everywhere: dict[str, Any] = {"workspace": workspace, "product": product, "code": code}
     dated: dict[str, Any] = everywhere | {"logical_date": logical_date, "tenant": tenant}
@@ -194,7 +198,7 @@ def daily_learning(
             )
             known["profiles"] = drawn.outputs["profiles"]
             with dsl.If(drawn.outputs["Output"] == True, "people"):  # noqa: E712
-                shipped = learn_and_ship(dated, sections, known)
+                shipped = learn_and_ship(dated, sections, known, oversight)
                 report(**dated, **sections, **known, **shipped)
             with dsl.Else("no-people"):
                 report(**dated, **sections, **known)

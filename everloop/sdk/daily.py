@@ -19,6 +19,7 @@ from everloop.contracts.serving import EARLIEST_DAY
 from everloop.loops import load
 from everloop.loops.sections import override, split
 from everloop.sdk.opened import OpenedRun
+from everloop.sdk.standing import standing
 from everloop.wiring import Workspace, open_workspace
 from pipelines.compile import compile_graph
 from pipelines.daily_learning import NAME, STAGES
@@ -206,6 +207,7 @@ def _arguments(
         "code": code_sha256(),
         "tenant": plan.tenant,
         "refresh": _reading(folder, plan),
+        "oversight": standing(workspace, spec, plan.tenant, datetime.now(UTC).date()),
     }
 
 

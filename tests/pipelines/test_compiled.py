@@ -95,7 +95,10 @@ def test_a_wrong_wire_fails_when_the_graph_is_built() -> None:
         wires = ("validation", "rewards", "user_model", "profiles", "quality", "policy")
         gate(
             **everything,
+            workspace="w",
             terms="{}",
+            tenant="t",
+            oversight="",
             **dict.fromkeys(wires, extracted.outputs["dataset"]),
             evaluation=extracted.outputs["dataset"],
             explanations=extracted.outputs["dataset"],

@@ -164,6 +164,7 @@ class _Life:
             "code": code_sha256(),
             "tenant": TENANT,
             "refresh": "",
+            "oversight": "",
         }
 
         def on_event(event: StageEvent) -> None:
