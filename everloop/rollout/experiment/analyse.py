@@ -12,16 +12,13 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollouts import DayEffect, ExperimentFigures, RolloutRecord
 from everloop.rollout.experiment.arms import arm_means
 from everloop.rollout.experiment.drift import cusum, departures
-from everloop.rollout.experiment.effect import effect_at
+from everloop.rollout.experiment.effect import AIM, effect_at
 from everloop.rollout.experiment.fairness import exposure_fairness
 from everloop.rollout.experiment.guardrails import enough_people, guardrails_of, segments_of
 from everloop.rollout.experiment.moments import Moments, moments_of
 from everloop.rollout.experiment.observations import CANDIDATE, Floats, TrialObservations
 from everloop.rollout.experiment.srm import sample_ratio
 from everloop.rollout.experiment.strata import Strata, cells_of, strata_of
-
-AIM = 0.1
-"""Share of the control's value at whose gain or loss the primary's interval is tightest."""
 
 
 def analyse(
@@ -44,7 +41,7 @@ def analyse(
     cells = cells_of(known, strata, known.reward)
     moments = moments_of(cells, covariates)
     effect = effect_at(moments)
-    control, candidate = arm_means(cells, moments, 1 - spec.rollout.alpha)
+    control, candidate = arm_means(cells, moments, effect.strata, 1 - spec.rollout.alpha)
     above_least = control.value - spec.reward.attainable_low
     enough = enough_people(cells, spec.rollout.min_people)
     low, high = (
@@ -124,13 +121,16 @@ def _over(moments: Moments, strata: Strata, until: datetime) -> Moments:
     """The strata of days that are over: a day's beginning is not compared with whole days."""
     today = until.date().isoformat()
     over = np.array([day < today for day in strata.day], dtype=np.bool_)
+    both = np.ix_(over, over)
     return Moments(
-        moments.decisions[:, over],
-        moments.total[:, over],
-        moments.people[:, over],
-        moments.score[:, over],
-        moments.designed[:, :, over][:, :, :, over],
-        moments.observed[:, :, over][:, :, :, over],
+        decisions=moments.decisions[:, over],
+        total=moments.total[:, over],
+        people=moments.people[:, over],
+        score=moments.score[:, over],
+        raw=moments.raw[:, :, over][:, :, :, over],
+        nested=moments.nested[both],
+        observed=moments.observed[:, :, over][:, :, :, over],
+        together=moments.together[both],
     )
 
 

@@ -14,9 +14,9 @@ kept:
 
 The first is the variance over the draw of people, who keep their place while the ramp grows, so that
 E[(A_d - p_d)(A_e - p_e)] = min p (1 - max p). It takes both arms' people, so an arm of one in a hundred
-that has seen no rare reward yet does not pass for one without variance. The second is the usual sandwich
-(Liang & Zeger 1986), for arms that vary differently. Columns of y are: the measure, the arm itself
-(whose score is h_d), and the covariates.
+that has seen no rare reward yet does not pass for one without variance. The second is the usual
+sandwich (Liang & Zeger 1986), for arms that vary differently. Columns of y are: the measure, the arm
+itself (whose score is h_d), and the covariates.
 """
 
 from __future__ import annotations
@@ -37,20 +37,28 @@ class Moments:
     Attributes:
         decisions, total, people: (2, D) of control and candidate.
         score: (m, D); the arm's row is the weight h_d.
-        designed, observed: (m, m, D, D) covariances of scores.
+        raw: (m, m, D, D) sum over people of R_id R_ie; ``designed`` is this times ``nested``, (D, D).
+        observed: (m, m, D, D).
+        together: (D, D) sum over people of their decisions in d times those in e.
     """
 
     decisions: Floats
     total: Floats
     people: Floats
     score: Floats
-    designed: Floats
+    raw: Floats
+    nested: Floats
     observed: Floats
+    together: Floats
 
     @property
     def weight(self) -> Floats:
         weights: Floats = self.score[1]
         return weights
+
+    @property
+    def designed(self) -> Floats:
+        return np.asarray(self.raw * self.nested)
 
     @property
     def strata(self) -> int:
@@ -89,8 +97,21 @@ def moments_of(cells: Cells, covariates: Floats | None = None) -> Moments:
         product = (table.T @ table).toarray().reshape(width, size, width, size)
         return np.asarray(product.transpose(0, 2, 1, 3))
 
-    nested = np.minimum.outer(share, share) * (1.0 - np.maximum.outer(share, share))
-    return Moments(decisions, total, counted, score, gram(centred) * nested, gram(signed))
+    return Moments(
+        decisions=decisions,
+        total=total,
+        people=counted,
+        score=score,
+        raw=gram(centred),
+        nested=nested_draw(share),
+        observed=gram(signed),
+        together=gram(cells.count[None, :])[0, 0],
+    )
+
+
+def nested_draw(share: Floats) -> Floats:
+    """(D, D) covariance of meeting the candidate in d and in e, for places that are kept."""
+    return np.asarray(np.minimum.outer(share, share) * (1.0 - np.maximum.outer(share, share)))
 
 
 def _sums(where: Ints, weights: Floats, size: int) -> Floats:
