@@ -22,6 +22,7 @@ from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.serving import JobCause, JobState, Submission, TrainingJob
 from everloop.contracts.synthetic_jobs import FileFormat, JobOutput
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
+from everloop.sdk import variants
 from everloop.sdk.synthetic.asking import ask_generate
 from everloop.serving.access.credentials import make_key
 from everloop.serving.app import create_app
@@ -87,6 +88,7 @@ class Rows:
     checkpoint: str
     job: str
     synthetic: str
+    experiment: str
     user: str
 
 
@@ -212,6 +214,7 @@ class World:
             checkpoint=self._checkpoint(tenant, mark),
             job=self._job(tenant, at),
             synthetic=self._synthetic(tenant, mark, at),
+            experiment=self._experiment(tenant, mark),
             user=user,
         )
 
@@ -234,6 +237,15 @@ class World:
             tenant=tenant,
         )
         return register(candidate, workspace.registry, workspace.blobs).checkpoint_id
+
+    def _experiment(self, tenant: str, mark: str) -> str:
+        """A trial of a variant that runs, with somebody in it."""
+        workspace = self.service.workspace
+        made = variants.start(
+            workspace, "coach", mark, {"warm": {"note": mark}}, shares={"warm": 50.0}, tenant=tenant
+        )
+        variants.assign(workspace, made.experiment_id, f"user of {tenant}", tenant)
+        return made.experiment_id
 
     def _job(self, tenant: str, at: datetime) -> str:
         """A job that has ended: one that is open would be answered instead of a new one."""

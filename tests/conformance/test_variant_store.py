@@ -69,7 +69,8 @@ class VariantStoreSuite(ABC):
         made = experiment()
         assert store.create(made, "cli:ann") == made
         assert reopen().experiment(made.experiment_id) == made
-        assert store.create(made, "cli:ann") == made
+        later = replace(made, started_at=made.started_at + timedelta(hours=1))
+        assert store.create(later, "cli:ann") == made
 
     def test_figures_are_never_stored(self, store: VariantStore) -> None:
         base, warm = experiment().variants

@@ -135,21 +135,25 @@ async def create(request: Request) -> ExperimentRow:
     service.limits.admit(caller.tenant)
     body = await read_body(request, _CREATE)
     loop = service.loop(body.loop).name
-    made = await run_in_threadpool(
-        variants.start,
-        service.workspace,
-        loop,
-        body.base_persona_id,
-        {v.variant_id: v.modifications for v in body.variants},
-        shares={v.variant_id: v.traffic_percentage for v in body.variants},
-        subject=body.subject,
-        alpha=body.alpha,
-        min_people=body.min_people,
-        actor=caller.actor,
-        tenant=caller.tenant,
-        experiment_id=body.experiment_id or "",
-    )
-    return _row(made)
+
+    def made() -> VariantExperiment:
+        if body.experiment_id is not None:
+            _refuse_foreign(service, body.experiment_id, caller.tenant)
+        return variants.start(
+            service.workspace,
+            loop,
+            body.base_persona_id,
+            {v.variant_id: v.modifications for v in body.variants},
+            shares={v.variant_id: v.traffic_percentage for v in body.variants},
+            subject=body.subject,
+            alpha=body.alpha,
+            min_people=body.min_people,
+            actor=caller.actor,
+            tenant=caller.tenant,
+            experiment_id=body.experiment_id or "",
+        )
+
+    return _row(await run_in_threadpool(made))
 
 
 @router.get(
@@ -247,12 +251,16 @@ def _of_tenant(service: Service, experiment_id: str, tenant: str, asked: Any) ->
     try:
         return asked(service.workspace, experiment_id, tenant)
     except ShouldNameKnownId:
-        if service.workspace.tenancy.owner("experiment", experiment_id) is not None:
-            raise ShouldAskForScope(
-                f"Experiment {experiment_id} is another tenant's.",
-                "Use that tenant's credential.",
-            ) from None
+        _refuse_foreign(service, experiment_id, tenant)
         raise
+
+
+def _refuse_foreign(service: Service, experiment_id: str, tenant: str) -> None:
+    owner = service.workspace.tenancy.owner("experiment", experiment_id)
+    if owner is not None and owner != tenant:
+        raise ShouldAskForScope(
+            f"Experiment {experiment_id} is another tenant's.", "Use that tenant's credential."
+        )
 
 
 def _row(experiment: VariantExperiment, verdict: VariantVerdict | None = None) -> ExperimentRow:

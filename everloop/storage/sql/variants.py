@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine, RowMapping, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -23,6 +24,8 @@ from everloop.storage.rollout_tables import exposures, variant_experiments
 from everloop.storage.sql.audit import append_audit
 from everloop.storage.sql.engine import reading, writing
 from everloop.storage.sql.storable import refuse_unstorable
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SqlVariantStore:
@@ -196,14 +199,9 @@ def _storable(experiment: VariantExperiment) -> VariantExperiment:
 
 
 def _terms(experiment: VariantExperiment) -> VariantExperiment:
-    """What a repeated creation must agree in: all but what became of it."""
+    """What a repeated creation must agree in: all but when it was asked for and what became of it."""
     return replace(
-        experiment,
-        state="running",
-        winner="",
-        reason="",
-        generation=0,
-        started_at=experiment.started_at,
+        experiment, state="running", winner="", reason="", generation=0, started_at=_EPOCH
     )
 
 

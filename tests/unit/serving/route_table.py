@@ -79,6 +79,11 @@ def _reward(rows: Rows, **changes: Any) -> dict[str, Any]:
     return values | changes
 
 
+def _variants(base: str, **changes: Any) -> dict[str, Any]:
+    warm = {"variant_id": "warm", "modifications": {}, "traffic_percentage": 50.0}
+    return {"base_persona_id": base, "variants": [warm]} | changes
+
+
 def _question(**changes: Any) -> dict[str, Any]:
     return {"user_id": "ann", "context": {"x": 0.5, "pulse": 70.0}} | changes
 
@@ -303,6 +308,55 @@ TRAINING: Mapping[tuple[str, str], Case] = {
 }
 
 
+VARIANTS: Mapping[tuple[str, str], Case] = {
+    ("POST", "/api/ml/variants"): Case(
+        Scope.DEPLOY,
+        good=lambda ours: Sent(body=_variants(str(uuid.uuid4()))),
+        foreign={
+            "experiment_id": lambda ours, theirs: Sent(
+                body=_variants(str(uuid.uuid4()), experiment_id=theirs.experiment)
+            )
+        },
+        apart={
+            "base_persona_id": lambda ours, theirs: Sent(body=_variants("theirs")),
+            "variant_id": lambda ours, theirs: Sent(body=_variants(str(uuid.uuid4()))),
+        },
+    ),
+    ("GET", "/api/ml/variants"): Case(Scope.READ, good=lambda ours: Sent(query={"loop": "coach"})),
+    ("GET", "/api/ml/variants/{experiment_id}"): Case(
+        Scope.READ,
+        good=lambda ours: Sent(path={"experiment_id": ours.experiment}),
+        foreign={
+            "experiment_id": lambda ours, theirs: Sent(path={"experiment_id": theirs.experiment})
+        },
+    ),
+    ("POST", "/api/ml/variants/{experiment_id}/assignment"): Case(
+        Scope.DECIDE,
+        good=lambda ours: Sent(path={"experiment_id": ours.experiment}, body={"user_id": "ann"}),
+        foreign={
+            "experiment_id": lambda ours, theirs: Sent(
+                path={"experiment_id": theirs.experiment}, body={"user_id": "ann"}
+            )
+        },
+        apart={
+            "user_id": lambda ours, theirs: Sent(
+                path={"experiment_id": ours.experiment}, body={"user_id": theirs.user}
+            )
+        },
+        mutates=False,
+    ),
+    ("POST", "/api/ml/variants/{experiment_id}/end"): Case(
+        Scope.DEPLOY,
+        good=lambda ours: Sent(path={"experiment_id": ours.experiment}, body={"reason": "enough"}),
+        foreign={
+            "experiment_id": lambda ours, theirs: Sent(
+                path={"experiment_id": theirs.experiment}, body={"reason": "enough"}
+            )
+        },
+    ),
+}
+
+
 SYNTHETIC: Mapping[tuple[str, str], Case] = {
     ("POST", "/api/ml/synthetic/generate"): Case(
         Scope.TRAIN,
@@ -377,6 +431,7 @@ ROUTES: Mapping[tuple[str, str], Case] = {
     **LEARNING,
     **FEEDBACK,
     **TRAINING,
+    **VARIANTS,
     **SYNTHETIC,
     **PRIVACY,
     **ADMIN,
