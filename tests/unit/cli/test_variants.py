@@ -75,7 +75,8 @@ def test_people_s_feedback_chooses_the_winner(workspace: Workspace) -> None:
     wanted = begun(workspace)
     met = people(workspace, wanted, 160)
     assert {"guide", "warm"} == set(met.values())
-    say(workspace, {u: (1.0 if v == "warm" else -0.5) for u, v in met.items()})
+    liked = {"warm": (1.0, 0.5), "guide": (0.0, -0.5)}
+    say(workspace, {user: liked[v][n % 2] for n, (user, v) in enumerate(met.items())})
     before, verdict = variants.judged(workspace, wanted)
     assert (before.state, verdict.winner) == ("running", "warm")
     after, _ = variants.settle(workspace, wanted)
