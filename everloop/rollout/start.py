@@ -61,7 +61,7 @@ def start_rollout(
             f"{checkpoint.tenant!r}, not to {loop!r} of {tenant!r}.",
             "Name a checkpoint of this loop.",
         )
-    verdict = _with_approval(places, deployment)
+    verdict = with_approval(places, deployment)
     places.deployments.record(deployment)
     if serving is not None:
         places.deployments.record(serving)
@@ -132,7 +132,7 @@ def rollout_id_of(loop: str, tenant: str, checkpoint_id: str, key: str = "trial"
     return str(uuid.uuid5(_NAMESPACE, "\0".join((loop, tenant, checkpoint_id, key))))
 
 
-def _with_approval(places: TrialPlaces, deployment: Deployment) -> Verdict:
+def with_approval(places: TrialPlaces, deployment: Deployment) -> Verdict:
     """The verdict after the newest word of a person on the deployment, where it asks for one."""
     verdict = deployment.verdict or _NO_CHECK
     if not verdict.awaits_person:

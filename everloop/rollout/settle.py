@@ -1,0 +1,174 @@
+"""What an ended trial leaves to do: its outcome is kept, and the next candidate begins.
+
+Every step can be repeated: whoever was killed between two of them leaves something that the next call
+completes. A compare-and-set that is lost was won by somebody who does the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from everloop.contracts.documents import from_json
+from everloop.contracts.errors import ShouldResolveConflict
+from everloop.contracts.evaluation import Decision, Estimate
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.rollouts import (
+    LIVE,
+    EventKind,
+    Head,
+    RolloutEvent,
+    RolloutRecord,
+    RolloutState,
+)
+from everloop.rollout.decide import moved
+from everloop.rollout.places import TrialPlaces
+from everloop.rollout.start import first_stay, served_by, with_approval
+
+_TRIED: tuple[RolloutState, ...] = ("promoted", "rolled_back", "ended")
+_LAST: tuple[EventKind, ...] = ("promoted", "rolled_back", "ended")
+_MEASURED: tuple[EventKind, ...] = ("step", "hold", "resumed")
+NEWER = "A newer candidate is on trial."
+
+
+def settle(
+    spec: LoopSpec, places: TrialPlaces, now: datetime, actor: str, tenant: str = "default"
+) -> None:
+    """Keep the outcomes of ended trials, and start the newest candidate that waits and still may.
+
+    One may start whose verdict still stands, that is, what serves is what it was compared with; otherwise
+    it needs a new look (``needs_a_new_look``). The older ones end.
+    """
+    records = places.rollouts.rollouts(spec.name, tenant)
+    _keep_outcomes(places, spec.name, tenant, records)
+    for record in records:
+        if record.state == "awaiting_approval":
+            with contextlib.suppress(ShouldResolveConflict):
+                complete_approval(spec, places, record, now, actor)
+    with contextlib.suppress(ShouldResolveConflict):
+        _next(spec, places, now, actor, tenant)
+
+
+def needs_a_new_look(places: TrialPlaces, loop: str, tenant: str) -> RolloutRecord | None:
+    """The newest candidate that waits with nothing on trial, and whose comparison is with what no longer
+    serves; None where there is none."""
+    head = places.deployments.head(loop, tenant)
+    newest = _newest_waiting(places, loop, tenant)
+    if head.trial is not None or newest is None or newest.active == served_by(head):
+        return None
+    return newest
+
+
+def begin(
+    spec: LoopSpec,
+    places: TrialPlaces,
+    record: RolloutRecord,
+    head: Head,
+    reasons: tuple[str, ...],
+    now: datetime,
+    actor: str,
+) -> RolloutRecord:
+    """Let a candidate's trial begin, against what serves; ``ShouldResolveConflict`` where it lost."""
+    state, traffic = first_stay(spec)
+    begun = replace(
+        moved(record, state, traffic, now.astimezone(UTC), reasons, step=0),
+        active=served_by(head),
+        previous_deployment=head.deployment_id or record.previous_deployment,
+        holdout_percent=spec.rollout.holdout_percent,
+    )
+    kind: EventKind = "shadow" if state == "shadow" else "step"
+    return places.rollouts.advance(begun, kind, reasons[0], actor)
+
+
+def complete_approval(
+    spec: LoopSpec, places: TrialPlaces, record: RolloutRecord, now: datetime, actor: str
+) -> RolloutRecord:
+    """Let a candidate that a person approved begin or wait; one that nobody approved stays.
+
+    Raises:
+        ShouldResolveConflict: somebody changed the rollout, or another one became live, meanwhile.
+    """
+    deployment = places.deployments.deployment(record.deployment_id, record.tenant)
+    verdict = with_approval(places, deployment)
+    if verdict.decision is not Decision.CONTINUE:
+        return record
+    head = places.deployments.head(spec.name, record.tenant)
+    if head.trial is not None or record.active != served_by(head):
+        waits = "Approved; it waits for its turn."
+        queued = moved(
+            record, "waiting", 0.0, now.astimezone(UTC), (waits, *verdict.reasons), step=0
+        )
+        return places.rollouts.advance(queued, "waiting", waits, actor)
+    return begin(spec, places, record, head, verdict.reasons, now, actor)
+
+
+def _keep_outcomes(
+    places: TrialPlaces, loop: str, tenant: str, records: Sequence[RolloutRecord]
+) -> None:
+    open_ = {
+        deployment.deployment_id
+        for deployment in places.deployments.deployments(loop, tenant=tenant)
+        if not deployment.outcome
+    }
+    under_way = {r.deployment_id for r in records if r.state in (*LIVE, "waiting")}
+    for record in records:
+        if record.state in _TRIED and record.deployment_id in open_ - under_way:
+            measured = _measured(places, record)
+            places.deployments.measured(record.deployment_id, measured, record.state, tenant)
+
+
+def _measured(places: TrialPlaces, record: RolloutRecord) -> Estimate | None:
+    """The newest effect that was measured: of the end, else of the last look before it."""
+    for kinds in (_LAST, _MEASURED):
+        event = places.deployments.last_event(record.rollout_id, kinds, record.tenant)
+        found = None if event is None else _effect(event)
+        if found is not None:
+            return found
+    return None
+
+
+def _effect(event: RolloutEvent) -> Estimate | None:
+    experiment = event.evidence.get("experiment")
+    if not isinstance(experiment, dict):
+        return None
+    found = from_json(Estimate, json.dumps(experiment["primary"]).encode())
+    return found if math.isfinite(found.value) else None
+
+
+def _next(spec: LoopSpec, places: TrialPlaces, now: datetime, actor: str, tenant: str) -> None:
+    head = places.deployments.head(spec.name, tenant)
+    newest = _newest_waiting(places, spec.name, tenant)
+    if head.trial is None and newest is not None and newest.active == served_by(head):
+        told = ("What was on trial ended, and this is the newest that may.", *newest.reasons[1:])
+        begin(spec, places, newest, head, told, now, actor)
+        head = places.deployments.head(spec.name, tenant)
+    if head.trial is not None:
+        _end_older(places, head.trial, now, actor)
+
+
+def _end_older(places: TrialPlaces, trial: RolloutRecord, now: datetime, actor: str) -> None:
+    for record in places.rollouts.rollouts(trial.loop, trial.tenant):
+        if record.state == "waiting" and record.entered_at < _queued_at(trial):
+            ended = moved(record, "ended", 0.0, now.astimezone(UTC), (NEWER, *record.reasons))
+            places.rollouts.advance(ended, "ended", NEWER, actor)
+
+
+def _newest_waiting(places: TrialPlaces, loop: str, tenant: str) -> RolloutRecord | None:
+    waiting = (r for r in places.rollouts.rollouts(loop, tenant) if r.state == "waiting")
+    return max(waiting, key=lambda r: (r.entered_at, r.recorded_at), default=None)
+
+
+def _queued_at(trial: RolloutRecord) -> datetime:
+    """When a trial took its place: it waited since then, or began at once."""
+    waited = [stay.entered_at for stay in trial.history if stay.state == "waiting"]
+    return (
+        waited[-1]
+        if waited
+        else trial.history[0].entered_at
+        if trial.history
+        else trial.recorded_at
+    )
