@@ -19,16 +19,27 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from everloop.contracts.evaluation import Check, CheckStatus
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.rollout.experiment.boundary import log_evidence, tuned_to
 from everloop.rollout.experiment.effect import TUNED_POWER
 from everloop.rollout.experiment.guardrails import groups_in
-from everloop.rollout.experiment.observations import CANDIDATE, Floats, TrialObservations
+from everloop.rollout.experiment.observations import CANDIDATE, TrialObservations
 
 NAME = "fairness"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSums:
+    """What n decisions of a group's people earned, rescaled: their ``total``, and ``squares``, the sum over
+    people of (their sum - the group's mean times their decisions)^2."""
+
+    name: str
+    people: int
+    n: int
+    total: float
+    squares: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,11 @@ def exposure_fairness(spec: LoopSpec, observations: TrialObservations) -> Check 
     compared = [
         group
         for attribute in spec.protected
-        for group in parities_in(spec, observations, attribute)
+        for group in parities(
+            groups_sums(spec, observations, attribute),
+            thresholds.fairness_parity,
+            thresholds.alpha,
+        )
     ]
     missing = [a for a in spec.protected if not any(g.name.startswith(f"{a} ") for g in compared)]
     limit = thresholds.fairness_parity
@@ -106,34 +121,47 @@ def exposure_fairness(spec: LoopSpec, observations: TrialObservations) -> Check 
     )
 
 
-def parities_in(
+def groups_sums(
     spec: LoopSpec, observations: TrialObservations, attribute: str
-) -> tuple[GroupParity, ...]:
-    """Each group of an attribute against its others; nothing where there are fewer than two."""
+) -> tuple[GroupSums, ...]:
+    """What the candidate's people of each group of an attribute earned; small groups are one."""
     if attribute not in observations.segments:
         return ()
-    reward, thresholds = spec.reward, spec.thresholds
-    width = reward.attainable_high - reward.attainable_low
+    low, high = spec.reward.attainable_low, spec.reward.attainable_high
     met = observations.where((observations.arm == CANDIDATE) & np.isfinite(observations.reward))
-    value = (met.reward - reward.attainable_low) / width
-    groups = list(groups_in(met, attribute, thresholds.fairness_min_group))
+    value = (met.reward - low) / (high - low)
+    found = []
+    for label, rows in groups_in(met, attribute, spec.thresholds.fairness_min_group):
+        residual = value[rows] - value[rows].mean()
+        squares = float((np.bincount(met.person[rows], weights=residual) ** 2).sum())
+        found.append(
+            GroupSums(
+                f"{attribute} {label}",
+                len(np.unique(met.person[rows])),
+                int(rows.sum()),
+                float(value[rows].sum()),
+                squares,
+            )
+        )
+    return tuple(found)
+
+
+def parities(groups: tuple[GroupSums, ...], parity: float, alpha: float) -> tuple[GroupParity, ...]:
+    """Each group of one attribute against its others; nothing where there are fewer than two."""
     if len(groups) < 2:
         return ()
-    residual = np.zeros(met.n)
-    for _, rows in groups:
-        residual[rows] = value[rows] - value[rows].mean()
-    known = np.logical_or.reduce([rows for _, rows in groups])
-    pooled = _squares(met.person[known], residual[known], met.people) / known.sum()
-    return tuple(
-        _parity(
-            f"{attribute} {label}",
-            (met.person, value, residual),
-            rows,
-            known & ~rows,
-            (thresholds.fairness_parity, pooled, thresholds.alpha),
-        )
-        for label, rows in groups
-    )
+    pooled = sum(g.squares for g in groups) / sum(g.n for g in groups)
+    found = []
+    for one in groups:
+        others = [g for g in groups if g is not one]
+        rows = sum(g.n for g in others)
+        mean, rest = one.total / one.n, sum(g.total for g in others) / rows
+        variance = max(one.squares, pooled * one.n) / one.n**2
+        variance_rest = sum(max(g.squares, pooled * g.n) for g in others) / rows**2
+        error = variance + parity**2 * variance_rest
+        below, above = _one_sided(mean - parity * rest, error, (1.0 - parity) * rest, alpha)
+        found.append(GroupParity(one.name, one.people, mean, rest, below, above))
+    return tuple(found)
 
 
 def holm(probabilities: list[float], alpha: float) -> list[int]:
@@ -147,36 +175,15 @@ def holm(probabilities: list[float], alpha: float) -> list[int]:
     return found
 
 
-def _parity(
-    name: str,
-    columns: tuple[NDArray[np.int64], Floats, Floats],
-    rows: NDArray[np.bool_],
-    rest: NDArray[np.bool_],
-    terms: tuple[float, float, float],
-) -> GroupParity:
-    person, value, residual = columns
-    parity, pooled, alpha = terms
-
-    def variance(of: NDArray[np.bool_]) -> float:
-        n = float(of.sum())
-        own = _squares(person[of], residual[of], int(person.max()) + 1) / n
-        return max(own, pooled) / n
-
-    mean, others = float(value[rows].mean()), float(value[rest].mean())
-    error = variance(rows) + parity**2 * variance(rest)
-    contrast, aim = mean - parity * others, (1.0 - parity) * others
-    below = above = 1.0
-    if error > 0 and aim > 0:
-        information = 1.0 / error
-        tuning = tuned_to((TUNED_POWER / aim) ** 2, 2 * alpha)
-        once = float(log_evidence(contrast * information, information, tuning))
-        one_sided = min(1.0, 0.5 * math.exp(-once))
-        below, above = (one_sided, 1.0) if contrast < 0 else (1.0, one_sided)
-    return GroupParity(name, len(np.unique(person[rows])), mean, others, below, above)
-
-
-def _squares(person: NDArray[np.int64], residual: Floats, people: int) -> float:
-    return float((np.bincount(person, weights=residual, minlength=people) ** 2).sum())
+def _one_sided(contrast: float, error: float, aim: float, alpha: float) -> tuple[float, float]:
+    """Probabilities of a contrast as low, and as high, over all looks; 1 for the side it is not on."""
+    if not (error > 0 and aim > 0):
+        return 1.0, 1.0
+    information = 1.0 / error
+    tuning = tuned_to((TUNED_POWER / aim) ** 2, 2 * alpha)
+    once = float(log_evidence(contrast * information, information, tuning))
+    seen = min(1.0, 0.5 * math.exp(-once))
+    return (seen, 1.0) if contrast < 0 else (1.0, seen)
 
 
 def _known(value: float) -> float | None:
