@@ -173,6 +173,7 @@ def run_evidence(
             date.fromisoformat(logical_date),
         ),
         patterns=_patterns(spec, profiles),
+        deployments=workspace.deployments.deployments(spec.name, tenant=tenant),
         ended_at=refusal.stage if refusal else "",
         ended_because=refusal.reason if refusal else "",
     )

@@ -32,7 +32,7 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, StageRecord
 from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.privacy import BudgetStatus, ReleaseNote
-from everloop.contracts.rollouts import RolloutRecord
+from everloop.contracts.rollouts import Deployment, RolloutRecord
 from everloop.reporting.wording import sentence, words
 
 STAGES: Mapping[str, str] = {
@@ -89,6 +89,7 @@ class RunEvidence:
         stages: the runner's records in order; empty where the runner keeps them elsewhere.
         spending: privacy spent by day up to the logical date, oldest first.
         patterns: groups that the profiles' release allows to tell.
+        deployments: the loop's, newest first, with what was predicted and measured of each.
         ended_at, ended_because: the stage at which the run ended early and a sentence why; needed
             only where neither a failed stage nor a failed validation says so.
 
@@ -121,6 +122,7 @@ class RunEvidence:
     stages: tuple[StageRecord, ...] = ()
     spending: tuple[SpendingDay, ...] = ()
     patterns: tuple[GroupPattern, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
     ended_at: str = ""
     ended_because: str = ""
 

@@ -56,9 +56,19 @@ def _decision(verdict: Verdict) -> tuple[str, str, Tone]:
         return "Promote", f"{total} made: the candidate becomes the active model.", "good"
     if verdict.decision is Decision.ROLLBACK:
         return "Roll back", f"{failed} of {total} failed: the active model returns.", "bad"
+    return _hold(verdict, failed, insufficient)
+
+
+def _hold(verdict: Verdict, failed: int, insufficient: int) -> tuple[str, str, Tone]:
+    total = plural(len(verdict.checks), "check")
     if failed:
         more = f", {insufficient} had not enough evidence" if insufficient else ""
         return "Hold", f"{failed} of {total} failed{more}: nothing changes in serving.", "bad"
+    if verdict.awaits_person:
+        answer = (
+            f"{insufficient} of {total} must be decided by a person: until then nobody meets it."
+        )
+        return "Hold: waits for a person", answer, "wait"
     if insufficient:
         answer = f"{insufficient} of {total} had not enough evidence: nothing changes in serving."
         return "Hold: not enough evidence", answer, "wait"

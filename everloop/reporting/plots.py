@@ -163,6 +163,38 @@ def whiskers(caption: Caption, labels: Sequence[str], series: Series) -> Markup:
     return figure(caption, HEIGHT + 22, _y_axis(y, HEIGHT), *parts, _places(labels, HEIGHT + 18))
 
 
+def agreement(caption: Caption, names: Sequence[str], across: Series, up: Series) -> Markup:
+    """One point per name with an interval in both directions, on one scale; dashed where both are equal.
+
+    Args:
+        caption: of the figure.
+        names: of the points, shown when one is pointed at.
+        across, up: their values; ``x`` of both is not used.
+    """
+    values = [v for side in (across, up) for v in (*side.y, *side.low, *side.high)]
+    axis = Axis.over(values, include=(0.0,)).rounded()
+    equal: dict[str, str | float] = {"x1": "0", "x2": "100%", "y1": HEIGHT, "y2": "0"}
+    parts = [tag("line", class_="rule", **equal)]
+    for index, name in enumerate(names):
+        x, y = axis.at(across.y[index]), axis.at(up.y[index])
+        if x is None or y is None:
+            continue
+        at_x, at_y, group = percent(x), HEIGHT * (1 - y), []
+        ends = [axis.at(side[index]) if side else None for side in (across.low, across.high)]
+        if ends[0] is not None and ends[1] is not None:
+            left, right = percent(ends[0]), percent(ends[1])
+            group.append(tag("line", class_="whisker main", x1=left, x2=right, y1=at_y, y2=at_y))
+        ends = [axis.at(side[index]) if side else None for side in (up.low, up.high)]
+        if ends[0] is not None and ends[1] is not None:
+            low, high = (HEIGHT * (1 - end) for end in (ends[0], ends[1]))
+            group.append(tag("line", class_="whisker main", x1=at_x, x2=at_x, y1=low, y2=high))
+        group.append(tag("circle", class_="dot main", cx=at_x, cy=at_y, r=3.5))
+        told = f"{name}: {across.name} {number(across.y[index])}, {up.name} {number(up.y[index])}"
+        parts.append(tag("g", tag("title", escape(told)), *group))
+    ticks = _x_ticks(axis, across.name, HEIGHT)
+    return figure(caption, HEIGHT + 40, _y_axis(axis, HEIGHT), ticks, *parts)
+
+
 def _places(labels: Sequence[str], y: float) -> Markup:
     """Labels of evenly spaced places, thinned so that they don't touch on a phone."""
     widest = max((len(label) for label in labels), default=0) * CHARACTER_PX

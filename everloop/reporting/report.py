@@ -18,7 +18,7 @@ from markupsafe import Markup
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Check, CheckStatus, Estimate
 from everloop.contracts.figures import SuccessFigure
-from everloop.reporting import charts, learners, private, wording
+from everloop.reporting import calibration, charts, learners, private, wording
 from everloop.reporting.evidence import RunEvidence
 from everloop.reporting.headline import headline
 from everloop.reporting.night_models import night_models
@@ -51,6 +51,7 @@ SECTIONS = (
     Section("models", "Models of the night"),
     Section("fairness", "Fairness"),
     Section("gate", "Gate"),
+    Section("calibration", "Predictions and trials"),
     Section("explanations", "Explanations"),
     Section("success", "Success metrics"),
     Section("lineage", "Lineage"),
@@ -147,6 +148,7 @@ def _environment() -> Environment:
         "mechanism": _mechanism,
     }
     environment.globals |= {
+        "calibration": calibration,
         "charts": charts,
         "learners": learners,
         "night_models": night_models,

@@ -38,7 +38,7 @@ from everloop.contracts.figures import (
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance, StageRecord
 from everloop.contracts.policy_learning import ComparedPolicy, PolicyComparison
 from everloop.contracts.privacy import BudgetStatus, ReleaseNote
-from everloop.contracts.rollouts import RolloutRecord
+from everloop.contracts.rollouts import Artefact, Deployment, RolloutRecord
 from everloop.reporting import RunEvidence
 
 DATE = date(2025, 11, 21)
@@ -344,6 +344,39 @@ def heads() -> HeadFigures:
     )
 
 
+def deployments() -> tuple[Deployment, ...]:
+    """Six that the gate answered, newest first, and one by hand: of four pairs three lie inside."""
+
+    def made(
+        number: int, answer: Verdict | None, predicted: float, measured: float, outcome: str
+    ) -> Deployment:
+        parts = (
+            Artefact("policy", f"checkpoint-{number}", f"companion-night-{number}", sha(number)),
+        )
+        return Deployment(
+            deployment_id=f"deployment-{number}",
+            loop="companion",
+            artefacts=parts,
+            made_at=datetime(2025, 11, number, 3, tzinfo=UTC),
+            verdict=answer,
+            predicted=None if answer is None else estimate("difference", predicted, 0.03),
+            measured=None if math.isnan(measured) else estimate("effect", measured, 0.02),
+            outcome=outcome,
+        )
+
+    nan, waits = math.nan, Check("fairness", CheckStatus.INSUFFICIENT, "Few.", person_decides=True)
+    held = Verdict(Decision.HOLD, (waits,))
+    return (
+        made(20, verdict(), 0.0708, nan, ""),
+        made(17, verdict(), 0.05, 0.0411, "promoted"),
+        made(12, held, 0.03, 0.0122, "promoted"),
+        made(9, held, 0.01, nan, ""),
+        made(7, verdict(), 0.04, -0.0213, "rolled_back"),
+        made(3, verdict(), 0.02, 0.0214, "ended"),
+        made(1, None, nan, nan, ""),
+    )
+
+
 @pytest.fixture
 def full() -> RunEvidence:
     """A run that reached its last stage with a verdict of continue."""
@@ -408,6 +441,7 @@ def full() -> RunEvidence:
         ),
         explanations=explanations(),
         explanations_total=5012,
+        deployments=deployments(),
         success=(
             SuccessFigure("pairing_accuracy", 0.65, 0.85, "share",
                           Estimate("pairing_accuracy", 0.6412, 0.6173, 0.6644, 0.95, 1604, 811,

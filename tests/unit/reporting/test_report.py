@@ -19,6 +19,7 @@ from everloop.reporting import SECTIONS, RunEvidence, render, section_page, stag
 from everloop.reporting.plots import bars
 from everloop.reporting.success import unmeasured
 from everloop.reporting.svg import Caption
+from tests.unit.reporting.conftest import sha
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>'\"&"
@@ -158,7 +159,14 @@ NUMBERS = {
     "fairness": ["age group: over 64", "0.267 [0.215, 0.319]", "0.197 [0.145, 0.249]",
                  "n = 485 from 94 people"],
     "gate": ["All 8 checks passed", "0.0431", "\N{MINUS SIGN}0.0268", "0.5", "0.961",
-             "Every decision is explained."],
+             "Every decision is explained.", "What the gate looked at", sha(21), sha(22)],
+    "calibration": ["3 of 4 measured differences lay inside", "from 30% to 95%",
+                    "companion-night-17", "deployment-17", "+0.050 [0.020, 0.080]",
+                    "+0.041 [0.021, 0.061]", "\N{MINUS SIGN}0.021", "rolled back",
+                    "Of 7 deployments the gate or a person let 5 through, 1 of them by a person's word, "
+                    "and 1 was held. 1 was made by hand.",
+                    "promoted 2", "rolled back 1", "ended without a winner 1",
+                    "on trial, or not begun 1"],
     "explanations": ["3 of 5,012 explained decisions", "thumbs up", "0.46", "resonance 0.8",
                      "6f1c0a52-0000-4000-8000-000000000000", "slightly more in such states"],
     "success": ["64.1 % [61.7, 66.4]", "≥ 85 %", "missed", "0.207 [0.198, 0.215]", "≤ 0.15",
@@ -201,6 +209,26 @@ def test_trust_stands_beside_its_target_and_few_people_prove_nothing(
     shown = plain(Page(render(replace(full, success=figures))).sections["success"])
     assert f"user trust score {trusted}" in shown
     assert f"opt out rate {opted_out}" in shown
+
+
+def test_a_check_that_waits_for_a_person_says_so_and_how_to_decide(full: RunEvidence) -> None:
+    few = Check("fairness", CheckStatus.INSUFFICIENT, "Few people.", 0.91, 0.9, person_decides=True)
+    waits = Verdict(Decision.HOLD, (few, full.verdict.checks[0] if full.verdict else few))
+    shown = plain(Page(render(replace(full, verdict=waits))).sections["gate"])
+    assert "Hold: waits for a person" in shown
+    assert "1 of 2 checks must be decided by a person" in shown
+    assert "fairness ? insufficient waits for a person 0.91 0.9 Few people." in shown
+    assert "everloop rollout approve" in shown
+    blocked = Verdict(Decision.HOLD, (few, Check("anomalies", CheckStatus.FAILED, "Many.")))
+    shown = plain(Page(render(replace(full, verdict=blocked))).sections["gate"])
+    assert shown.count("waits for a person") == 1
+    assert "everloop rollout approve" not in shown
+
+
+def test_without_deployments_nothing_is_said_of_predictions(full: RunEvidence) -> None:
+    shown = plain(Page(render(replace(full, deployments=()))).sections["calibration"])
+    assert "No deployment is recorded yet" in shown
+    assert "%" not in shown
 
 
 def test_groups_are_said_to_be_shares_of_the_range(full: RunEvidence) -> None:
@@ -404,7 +432,13 @@ def test_hostile_names_stay_text(full: RunEvidence) -> None:
             mechanism={"kind": HOSTILE, HOSTILE: HOSTILE},
             metrics={HOSTILE: 1.0},
         ),
-        verdict=Verdict(Decision.HOLD, (Check(HOSTILE, CheckStatus.FAILED, HOSTILE),)),
+        verdict=Verdict(
+            Decision.HOLD, (Check(HOSTILE, CheckStatus.FAILED, HOSTILE),), {HOSTILE: HOSTILE}
+        ),
+        deployments=tuple(
+            replace(d, artefacts=(replace(d.artefacts[0], version=HOSTILE),), outcome=HOSTILE)
+            for d in full.deployments
+        ),
         explanations=tuple(
             replace(x, action_taken=HOSTILE, context_summary=HOSTILE, model_adjustment=HOSTILE)
             for x in full.explanations
