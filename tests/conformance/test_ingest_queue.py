@@ -16,16 +16,19 @@ import pytest
 from sqlalchemy import Engine, Table, func, select
 
 from everloop.contracts.errors import (
+    ShouldDecideAgain,
     ShouldFixEpisode,
     ShouldFixFeedback,
     ShouldFixSignal,
     ShouldResolveConflict,
     ShouldRetryLater,
 )
+from everloop.contracts.rollouts import SafetyBreaker
 from everloop.contracts.serving import Receipt, Submission
 from everloop.storage.schema import reward_signals, training_episodes
 from everloop.storage.service_tables import audit_log, decisions, feedback, interactions
 from everloop.storage.sql.audit import SqlAuditLog
+from everloop.storage.sql.deployments import SqlDeploymentStore
 from everloop.storage.sql.engine import open_database, reading, writing
 from everloop.storage.sql.event_log import SqlEventLog
 from everloop.storage.sql.group_commit import GroupCommit
@@ -230,6 +233,66 @@ class IngestQueueSuite(ABC):
         again = replace(first, action_taken="right", propensity=0.125)
         assert queue.submit(of(decisions=[first])).result(30).decisions == (first,)
         assert queue.submit(of(decisions=[again])).result(30).decisions == (first,)
+
+    def test_decisions_of_what_no_longer_serves_are_refused(
+        self, engine: Engine, queue: GroupCommit
+    ) -> None:
+        deployments = SqlDeploymentStore(engine)
+
+        def decided(number: int, **under: int) -> Submission:
+            return replace(of(decisions=[decision(number)]), decided_under=under)
+
+        assert queue.submit(decided(1, walk=0)).result(30).new == 1
+        opened = SafetyBreaker(True, "harm")
+        deployments.set_breaker("walk", opened, 0, "cli:test", TENANT)
+        with pytest.raises(ShouldDecideAgain, match="from revision 0 to 1"):
+            queue.submit(decided(2, walk=0)).result(30)
+        with pytest.raises(ShouldDecideAgain):  # nobody has been there yet
+            queue.submit(decided(2, walk=2)).result(30)
+        assert count(engine, decisions) == 1
+        assert queue.submit(decided(2, walk=1)).result(30).new == 1
+        assert queue.submit(decided(3, run=7)).result(30).new == 1, "it names no revision of walk"
+        assert queue.figures.refused == 2
+
+    def test_a_replayed_decision_is_answered_whatever_serves(
+        self, engine: Engine, queue: GroupCommit
+    ) -> None:
+        deployments = SqlDeploymentStore(engine)
+        first = decision(1, action_taken="left")
+        queue.submit(replace(of(decisions=[first]), decided_under={"walk": 0})).result(30)
+        deployments.set_breaker("walk", SafetyBreaker(True, "harm"), 0, "cli:test", TENANT)
+        again = replace(of(decisions=[replace(first, action_taken="right")]))
+        stale = replace(again, decided_under={"walk": 0})
+        assert queue.submit(stale).result(30).decisions == (first,)
+        mixed = replace(of(decisions=[first, decision(2)]), decided_under={"walk": 0})
+        with pytest.raises(ShouldDecideAgain):
+            queue.submit(mixed).result(30)
+        assert count(engine, decisions) == 1, "a part of a refused submission is stored"
+
+    def test_a_stale_decision_takes_nobody_with_it(
+        self, engine: Engine, queue: GroupCommit, blocked: Callable[[], Any]
+    ) -> None:
+        SqlDeploymentStore(engine).set_breaker(
+            "walk", SafetyBreaker(True, "harm"), 0, "cli:test", TENANT
+        )
+        with blocked():
+            futures = [
+                queue.submit(replace(of(decisions=[decision(n)]), decided_under=under))
+                for n, under in enumerate(({"walk": 0}, {"walk": 1}, {}, {"walk": 2}))
+            ]
+            other = Submission(
+                "other",
+                "key:two",
+                decisions=(decision(1, tenant="other"),),
+                decided_under={"walk": 0},
+            )
+            theirs = queue.submit(other)
+            elsewhere = replace(of(decisions=[decision(9, loop="run")]), decided_under={"run": 0})
+            apart = queue.submit(elsewhere)
+        for stale in (futures[0], futures[3]):
+            with pytest.raises(ShouldDecideAgain):
+                stale.result(30)
+        assert [f.result(30).new for f in (futures[1], futures[2], theirs, apart)] == [1] * 4
 
     def test_an_episode_is_what_was_decided_under_its_id(self, queue: GroupCommit) -> None:
         decided = decision(1)
