@@ -84,7 +84,7 @@ def learn(arguments: Mapping[str, str], folder: Path, on_event: EventSink) -> Ni
         for stage in STAGES:
             if stage in SKIPPED or (night.ended_at and stage != "report"):
                 continue
-            answer = _run(stage, arguments, night, on_event)
+            answer = run_step(stage, arguments, night, on_event)
             if answer is False and stage in _BRANCHES:
                 night.ended_at = stage
                 night.reason = _summary(stage, night)
@@ -102,7 +102,12 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _run(stage: str, arguments: Mapping[str, str], night: Night, on_event: EventSink) -> Any:
+def run_step(stage: str, arguments: Mapping[str, str], night: Night, on_event: EventSink) -> Any:
+    """Run one step of the graph on a night's artifacts so far, and add what it made to them.
+
+    Raises:
+        EverloopError: what the step raised.
+    """
     step = getattr(importlib.import_module(f"components.{stage}"), stage)
     made = {
         name: Output(str(_place(night.folder, stage, name)))
