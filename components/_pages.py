@@ -60,8 +60,8 @@ def dataset_rows(manifest: DatasetManifest) -> Told:
     return summary, rows, metrics, (episodes_per_day(manifest),)
 
 
-def reward_rows(figures: RewardFigures) -> Told:
-    """Rewards: mean with its interval, outcomes, evidence by type."""
+def reward_rows(figures: RewardFigures, loop: str) -> Told:
+    """Rewards: mean with its interval, outcomes, evidence by type, and what waits for a person."""
     rows = [
         ("episodes", f"{figures.episodes:,}"),
         ("with a reward", f"{figures.rewarded:,}"),
@@ -73,6 +73,8 @@ def reward_rows(figures: RewardFigures) -> Told:
             for s in figures.by_signal
         ),
         ("anomalies", f"{figures.anomalies:,} ({figures.anomaly_share:.2%})"),
+        ("outlier actions", f"{figures.outliers:,}"),
+        *held_rows(figures, loop),
     ]
     if figures.comparison is not None:
         rows.append(("comparison logs", interval(figures.comparison)))
@@ -82,9 +84,26 @@ def reward_rows(figures: RewardFigures) -> Told:
         "mean_reward": figures.mean.value,
         "positive_share": figures.positive_share,
         "anomaly_share": figures.anomaly_share,
+        "held": float(figures.held),
     }
     summary = f"{figures.rewarded:,} rewards, mean {interval(figures.mean)}"
+    if figures.held:
+        summary += f"; {plural(figures.held, 'episode')} held from training"
     return summary, rows, metrics, (reward_histogram(figures), daily_reward(figures))
+
+
+def held_rows(figures: RewardFigures, loop: str) -> Sequence[tuple[str, str]]:
+    """How many episodes teach nothing, and how a person decides about them."""
+    if not figures.held:
+        return [("held from training", "0")]
+    waiting = figures.held - figures.rejected
+    return [
+        (
+            "held from training",
+            f"{figures.held:,}: {waiting:,} waiting, {figures.rejected:,} rejected",
+        ),
+        ("look at them", f"everloop review list --loop {loop}"),
+    ]
 
 
 def quality_rows(figures: QualityFigures) -> Told:

@@ -20,6 +20,9 @@ def aggregate_rewards(
 ) -> None:
     """Aggregate rewards with the one SQL file and encode the episodes once for all later steps.
 
+    What is strange goes into the review queue. What nobody has released is left out of the encoded
+    episodes, so that nothing learns from it and nothing is judged by it.
+
     Args:
         workspace: address of the workspace.
         product: the loop specification's product section, JSON.
@@ -31,16 +34,18 @@ def aggregate_rewards(
         page: rewards in figures and plots.
         metrics: episodes, rewarded, mean reward.
     """
+    from datetime import UTC, datetime
     from pathlib import Path
 
     from components._contexts import audited_contexts
     from components._pages import reward_rows
+    from components._reviews import queue_suspicions
     from components._stage import stage
     from everloop.contracts.datasets import DatasetManifest
     from everloop.contracts.documents import read, write
     from everloop.contracts.encoded_file import save_encoded
     from everloop.loops.sections import assemble
-    from everloop.rewards.runner import aggregate
+    from everloop.rewards.runner import aggregate_and_flag
     from everloop.wiring import open_workspace
     from rl.encoders import encode
 
@@ -52,8 +57,9 @@ def aggregate_rewards(
         manifest = read(DatasetManifest, dataset.path)
         place = open_workspace(workspace)
         version = place.datasets.open(manifest.dataset_id)
-        figures = aggregate(spec, version, table)
+        figures, found = aggregate_and_flag(spec, version, table)
+        queue_suspicions(place.reviews, manifest, found, datetime.now(UTC))
         write(figures, Path(rewards.path) / "figures.json")
         contexts = audited_contexts(place, manifest, "aggregate_rewards")
         save_encoded(encode(spec, version, table, contexts), episodes.path)
-        told.says(*reward_rows(figures))
+        told.says(*reward_rows(figures, manifest.loop))

@@ -62,6 +62,7 @@ class Row:
     context: str = "{}"
     arm: str = "active"
     closed: bool = True
+    model_version: str = "logged"
 
     def columns(self) -> dict[str, Any]:
         return {
@@ -73,7 +74,7 @@ class Row:
             "valid_actions": self.valid_actions,
             "context": self.context,
             "action_arguments": "{}",
-            "model_version": "logged",
+            "model_version": self.model_version,
             "arm": self.arm,
             "closed": self.closed,
         }

@@ -74,9 +74,15 @@ class RewardFigures:
         histogram_edges: k + 1 increasing rewards; bin i is [edge i, edge i+1), the last closed.
         histogram_counts: k counts of rewarded episodes.
         comparison: mean reward of the comparison arm; ``None`` where the log has none.
-        anomalies: episodes flagged for extreme signal variance; ``anomaly_share`` of ``rewarded``.
+        anomalies: episodes flagged for extreme signal variance, ``anomaly_share`` of those that are
+            rewarded or held.
         variance_limit: an episode is flagged when ``variance`` in the reward table is above this.
         anomaly_ids: flagged episodes, largest variance first; at most a hundred.
+        outliers: episodes flagged for an action that was taken far more often than elsewhere.
+        held: episodes whose reward is withheld, because a person hasn't released them; the other
+            figures leave their evidence out, but for ``anomalies`` and ``anomaly_share``.
+        rejected: of these, episodes that a person rejected.
+        released: episodes that were flagged and that a person released.
     """
 
     episodes: int
@@ -93,11 +99,20 @@ class RewardFigures:
     anomaly_share: float = 0.0
     variance_limit: float = math.inf
     anomaly_ids: tuple[str, ...] = ()
+    outliers: int = 0
+    held: int = 0
+    rejected: int = 0
+    released: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.rewarded <= self.episodes:
             raise ShouldFixArgument(
                 f"Reward figures: {self.rewarded} of {self.episodes} episodes cannot be rewarded."
+            )
+        if not 0 <= self.rejected <= self.held <= self.episodes - self.rewarded:
+            raise ShouldFixArgument(
+                f"Reward figures: {self.held} held episodes ({self.rejected} rejected) don't fit "
+                f"{self.episodes} episodes of which {self.rewarded} are rewarded."
             )
         if self.histogram_counts and len(self.histogram_edges) != len(self.histogram_counts) + 1:
             raise ShouldFixArgument(

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import duckdb
 
-Z_LIMIT = 5.0
-NORMAL_MAD = 1.4826
+from everloop.contracts.oversight import ReviewKind
+from everloop.rewards.suspicion import NORMAL_MAD, Z_LIMIT, Suspicion
+
 MIN_ASSESSED = 30
 """Below this, a median absolute deviation says too little to hold an episode from training."""
 MAX_IDS = 100
@@ -25,7 +26,8 @@ MAX_IDS = 100
 class VarianceAnomalies:
     """What was flagged.
 
-    ``limit``: variance above which an episode is flagged; infinity where none can be.
+    ``limit``: variance above which an episode is flagged; infinity where none can be. ``median`` and
+    ``mad``: of the log variances.
     ``episode_ids``: at most ``MAX_IDS`` flagged episodes, largest variance first, then by id.
     """
 
@@ -33,6 +35,8 @@ class VarianceAnomalies:
     limit: float
     flagged: int
     episode_ids: tuple[str, ...]
+    median: float = 0.0
+    mad: float = 0.0
 
 
 def variance_limit(median: float, mad: float, assessed: int) -> float:
@@ -58,5 +62,31 @@ def find_anomalies(connection: duckdb.DuckDBPyConnection) -> VarianceAnomalies:
         [limit, MAX_IDS],
     ).fetchall()
     return VarianceAnomalies(
-        assessed, limit, flagged[0][1] if flagged else 0, tuple(row[0] for row in flagged)
+        assessed,
+        limit,
+        flagged[0][1] if flagged else 0,
+        tuple(row[0] for row in flagged),
+        median,
+        mad,
+    )
+
+
+def contradictions(connection: duckdb.DuckDBPyConnection) -> tuple[Suspicion, ...]:
+    """Every flagged episode of the view ``rewards``, by id."""
+    found = find_anomalies(connection)
+    rows = connection.execute(
+        "SELECT episode_id, signals, variance FROM rewards WHERE variance > ? ORDER BY episode_id",
+        [found.limit],
+    ).fetchall()
+    return tuple(
+        Suspicion(
+            episode_id,
+            ReviewKind.ANOMALY,
+            f"Its {signals} signals contradict each other: variance {variance:.3g}, where the median of "
+            f"{found.assessed:,} episodes is {math.exp(found.median):.3g} (robust z {z:.1f} of its "
+            f"logarithm, limit {Z_LIMIT:g}).",
+            z,
+        )
+        for episode_id, signals, variance in rows
+        for z in [(math.log(variance) - found.median) / (NORMAL_MAD * found.mad)]
     )

@@ -19,8 +19,10 @@ from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.evaluation import Estimate
 from everloop.contracts.figures import DailyFigure, RewardFigures, SignalFigures
 from everloop.contracts.loop_spec import LoopSpec, SignalSpec, Silence
+from everloop.contracts.oversight import ReviewKind
 from everloop.rewards.anomaly import find_anomalies
 from everloop.rewards.engine import register_parquet
+from everloop.rewards.holding import Holding
 
 CONFIDENCE = 0.95
 HISTOGRAM_EDGES = tuple(round(-1.0 + index / 10, 1) for index in range(21))
@@ -28,7 +30,7 @@ HISTOGRAM_EDGES = tuple(round(-1.0 + index / 10, 1) for index in range(21))
 
 # Both files are in dataset order, so rows are paired by position and the pairing is checked.
 _PAIRED = """
-CREATE VIEW paired AS
+CREATE OR REPLACE VIEW paired AS
 SELECT r.*, e.person, CAST(e.timestamp AS DATE) AS day, e.arm = '{comparison}' AS comparison,
   r.episode_id IS DISTINCT FROM e.episode_id AS misplaced
 FROM rewards AS r POSITIONAL JOIN episodes AS e
@@ -46,7 +48,9 @@ FROM people JOIN means USING (key) GROUP BY key, mean ORDER BY key
 
 _OBSERVED = """
 SELECT count(*) FROM (
-  SELECT DISTINCT episode_id FROM signals SEMI JOIN rewards USING (episode_id) WHERE signal_type = ?
+  SELECT DISTINCT episode_id
+  FROM signals SEMI JOIN (SELECT episode_id FROM rewards WHERE NOT held) USING (episode_id)
+  WHERE signal_type = ?
 )
 """
 
@@ -89,12 +93,21 @@ class ClusteredMean:
 
 
 NOTHING = ClusteredMean(math.nan, 0, 0, 0.0)
+NOBODY_HELD = Holding()
 
 
 def measure_rewards(
-    connection: duckdb.DuckDBPyConnection, spec: LoopSpec, dataset: DatasetVersion, rewards: Path
+    connection: duckdb.DuckDBPyConnection,
+    spec: LoopSpec,
+    dataset: DatasetVersion,
+    rewards: Path,
+    waiting: Holding = NOBODY_HELD,
 ) -> RewardFigures:
     """Measure a reward table beside the dataset version that it was made from.
+
+    Args:
+        waiting: whose rewards the table withholds. Flagged episodes stay a share of all that were
+            rewarded, held ones included.
 
     Raises:
         ShouldRestoreArtefact: the two do not hold the same episodes in the same order.
@@ -113,6 +126,11 @@ def measure_rewards(
             f"{dataset.episodes_path}.",
             "Rerun aggregate_rewards.",
         )
+    held, assessable = _row(
+        connection,
+        "SELECT coalesce(count_if(held), 0), count(*) FILTER (WHERE reward IS NOT NULL OR held) "
+        "FROM rewards",
+    )
     arms = _clustered(connection, "comparison", "TRUE")
     anomalies = find_anomalies(connection)
     outcomes = dict(
@@ -126,15 +144,19 @@ def measure_rewards(
         mean=arms.get(False, NOTHING).estimate("mean_reward"),
         positive_share=positive / rewarded if rewarded else math.nan,
         outcomes={outcome.value: outcomes.get(outcome.value, 0) for outcome in Outcome},
-        by_signal=tuple(_signal(connection, signal, episodes) for signal in spec.signals),
+        by_signal=tuple(_signal(connection, signal, episodes - held) for signal in spec.signals),
         daily=_daily(connection, dataset.manifest),
         histogram_edges=HISTOGRAM_EDGES,
         histogram_counts=_histogram(rewards),
         comparison=arms[True].estimate("comparison_reward") if True in arms else None,
         anomalies=anomalies.flagged,
-        anomaly_share=anomalies.flagged / rewarded if rewarded else 0.0,
+        anomaly_share=min(1.0, anomalies.flagged / assessable) if assessable else 0.0,
         variance_limit=anomalies.limit,
         anomaly_ids=anomalies.episode_ids,
+        outliers=sum(one.kind is ReviewKind.OUTLIER_ACTION for one in waiting.found),
+        held=held,
+        rejected=len(waiting.rejected),
+        released=len(waiting.released),
     )
 
 

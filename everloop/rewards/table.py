@@ -18,7 +18,7 @@ from everloop.rewards.definition import RewardRule, SignalRule, reward_rule, sig
 from everloop.rewards.engine import bounded_engine, quoted, register_parquet
 
 # Rewards hardly ever repeat, so a dictionary is given up early; outcomes and counts still get theirs.
-_FORMAT = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 1000"
+FORMAT = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, DICTIONARY_SIZE_LIMIT 1000"
 
 
 def write_rewards(
@@ -40,7 +40,10 @@ def write_rewards(
             declare_rule(connection, spec)
             rewards = statement(spec.signal_names, "duckdb")
             try:
-                connection.execute(f"COPY ({rewards}) TO {quoted(str(temporary))} ({_FORMAT})")
+                connection.execute(
+                    f"COPY (SELECT *, FALSE AS held FROM ({rewards})) "  # noqa: S608
+                    f"TO {quoted(str(temporary))} ({FORMAT})"
+                )
             except duckdb.Error:
                 _refuse_nan(connection)
                 raise

@@ -50,7 +50,9 @@ def encode(
     rewards_path: Path,
     contexts: ContextOpener = plain,
 ) -> EncodedEpisodes:
-    """Encode every episode of a dataset version with its aggregated reward.
+    """Encode the episodes of a dataset version with their aggregated rewards.
+
+    Those that the table marks as held are left out: they teach nothing and judge nothing, by no column.
 
     Args:
         spec: the loop; its catalogue orders the actions, its signals the signal columns.
@@ -75,11 +77,16 @@ def encode(
     for batch in _batches(dataset.episodes_path, read):
         _append(spec, encoder, contexts, batch, columns)
     joined = {name: _join(name, parts, spec, encoder) for name, parts in columns.items()}
+    reward, signals, held = _rewards(spec, rewards_path, joined["episode_id"])
+    if held.any():
+        joined = {
+            name: column[~held] for name, column in joined.items() if len(column) == len(held)
+        }
+        reward, signals = reward[~held], signals[~held]
     people, person = np.unique(joined["person"], return_inverse=True)
     kept = np.array(
         [in_holdout(str(p), spec.thresholds.holdout_share) for p in people], dtype=np.bool_
     )
-    reward, signals = _rewards(spec, rewards_path, joined["episode_id"])
     return EncodedEpisodes(
         episode_id=joined["episode_id"],
         person=person.astype(np.int64),
@@ -229,9 +236,10 @@ def _opened(batch: pa.RecordBatch, contexts: ContextOpener, name: Any) -> list[A
     return opened
 
 
-def _rewards(spec: LoopSpec, path: Path, episode_id: NDArray[np.str_]) -> tuple[Float, Float]:
+def _rewards(spec: LoopSpec, path: Path, episode_id: NDArray[np.str_]) -> tuple[Float, Float, Bool]:
+    """(n,) rewards, (n, S) means, (n,) whether the episode is held."""
     names = ("episode_id", "reward", *(f"mean_{signal}" for signal in spec.signal_names))
-    parts = list(_batches(path, names))
+    parts = list(_batches(path, (*names, "held")))
     ids = [str(value) for batch in parts for value in batch["episode_id"].to_pylist()]
     if ids != episode_id.tolist():
         raise ShouldRestoreArtefact(
@@ -251,4 +259,5 @@ def _rewards(spec: LoopSpec, path: Path, episode_id: NDArray[np.str_]) -> tuple[
             "outside [-1, 1].",
             "Aggregate the rewards again.",
         )
-    return np.clip(numbers[:, 0], -1.0, 1.0), np.clip(numbers[:, 1:], -1.0, 1.0)
+    held = np.array([one for batch in parts for one in batch["held"].to_pylist()], dtype=np.bool_)
+    return np.clip(numbers[:, 0], -1.0, 1.0), np.clip(numbers[:, 1:], -1.0, 1.0), held

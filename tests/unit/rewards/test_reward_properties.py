@@ -211,4 +211,5 @@ def test_columns_of_the_table(tmp_path: Path) -> None:
         "mean_engagement": pa.float64(),
         "mean_resonance": pa.float64(),
         "mean_explicit_feedback": pa.float64(),
+        "held": pa.bool_(),
     }

@@ -69,6 +69,7 @@ def reward(row: dict[str, Any], value: float | None, **means: float | None) -> d
         "signals": 1,
         "closed": True,
         **columns,
+        "held": False,
     }
 
 
@@ -108,6 +109,7 @@ def write(tmp_path: Path) -> Write:
                 ("signals", pa.int64()),
                 ("closed", pa.bool_()),
                 *((f"mean_{name}", pa.float64()) for name in signals),
+                ("held", pa.bool_()),
             ]
         )
         path = tmp_path / "rewards.parquet"
@@ -155,6 +157,33 @@ def test_every_column_by_hand(spec: LoopSpec, write: Write) -> None:
         encode_context(spec, [{"heart_rate": 75, "hour": 1}, {"heart_rate": 75, "hour": 2}, {}]),
     )
     assert encoded.interacting.tolist() == [True] * 6 + [False] * 31
+
+
+def test_held_episodes_are_in_no_column(spec: LoopSpec, write: Write) -> None:
+    rows = [episode(number, person=person(number)) for number in (1, 2, 3, 4)]
+    rewards = [reward(row, number / 10) for number, row in enumerate(rows)]
+    whole = encode(spec, *write(rows, rewards))
+    for number in (0, 2):
+        rewards[number] |= {"held": True, "reward": None}
+    encoded = encode(spec, *write(rows, rewards))
+    kept = [rows[1], rows[3]]
+    assert encoded.episode_id.tolist() == [row["episode_id"] for row in kept]
+    assert encoded.people.tolist() == sorted(row["person"] for row in kept)
+    assert [str(encoded.people[p]) for p in encoded.person] == [row["person"] for row in kept]
+    np.testing.assert_array_equal(encoded.reward, [0.1, 0.3])
+    place = [1, 3]
+    for name in ("context", "action", "mask", "propensity", "signals", "comparison", "timestamp"):
+        np.testing.assert_array_equal(getattr(encoded, name), getattr(whole, name)[place], name)
+    nobody = encode(spec, *write(rows, [one | {"held": True} for one in rewards]))
+    assert (len(nobody), len(nobody.people), nobody.context.shape) == (0, 0, (0, 37))
+
+
+def test_a_table_that_does_not_say_who_is_held_is_refused(spec: LoopSpec, write: Write) -> None:
+    dataset, path = write([episode(1)])
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["held"]), path)
+    with pytest.raises(ShouldRestoreArtefact, match="'held'"):
+        encode(spec, dataset, path)
 
 
 def test_the_encoded_file_round_trips(spec: LoopSpec, write: Write, tmp_path: Path) -> None:
@@ -220,7 +249,7 @@ def test_missing_and_broken_files_are_named(spec: LoopSpec, write: Write) -> Non
     dataset, rewards = write([episode(1)])
     with pytest.raises(ShouldRestoreArtefact, match=r"absent\.parquet"):
         encode(spec, dataset, rewards.with_name("absent.parquet"))
-    pq.write_table(pa.table({"episode_id": ["x"], "reward": [0.1]}), rewards)
+    pq.write_table(pa.table({"episode_id": ["x"], "reward": [0.1], "held": [False]}), rewards)
     with pytest.raises(ShouldRestoreArtefact, match="lacks the column 'mean_engagement'"):
         encode(spec, dataset, rewards)
     dataset.episodes_path.write_bytes(b"no parquet")
