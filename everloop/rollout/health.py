@@ -30,6 +30,8 @@ from everloop.rollout.shares import log_evidence_above
 
 SHADOW, TRIAL = "shadow", "trial"
 """Phases of a ``TrialTally``."""
+HARD_LIMITS = ("answers", "errors", "latency", "actions")
+"""Names of the checks of ``hard_failures``."""
 ERROR = 0.01
 """Probability of a false alarm of one check over the whole trial, where the truth is at its limit."""
 _SLOWEST = 0.01

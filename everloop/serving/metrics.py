@@ -6,6 +6,7 @@ Nothing here is of one tenant: the page is open to whoever reaches the port.
 from __future__ import annotations
 
 import time
+from collections import Counter as Counting
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -99,6 +100,7 @@ class ServiceCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._ingest()
         yield from self._decided()
+        yield from self._trials()
         yield from self._trust_figures()
 
     def _ingest(self) -> Iterator[Metric]:
@@ -150,6 +152,48 @@ class ServiceCollector(Collector):
             for key, count in found.items():
                 family.add_metric(key, count)
             yield family
+
+    def _trials(self) -> Iterator[Metric]:
+        counted = CounterMetricFamily(
+            "everloop_trial_decisions",
+            "Decisions that candidates were asked for, unseen (shadow) or by people on trial",
+            labels=("loop", "phase", "outcome"),
+        )
+        for (loop, phase), total in self._decisions.watch.tallies.totals().items():
+            for outcome, n in total.items():
+                counted.add_metric((loop, phase, outcome), n)
+        yield counted
+        trials: Counting[tuple[str, str]] = Counting()
+        traffic: dict[str, float] = {}
+        breakers: Counting[str] = Counting()
+        for state in self._decisions.states():
+            breakers[state.loop] += state.safety_open
+            if state.trial_state:
+                trials[state.loop, state.trial_state] += 1
+                traffic[state.loop] = max(traffic.get(state.loop, 0.0), state.traffic_percent)
+        on_trial = GaugeMetricFamily(
+            "everloop_trials", "Candidates on trial, by tenant", labels=("loop", "state")
+        )
+        for key, n in trials.items():
+            on_trial.add_metric(key, n)
+        met = GaugeMetricFamily(
+            "everloop_trial_traffic_percent",
+            "Largest share of people who meet a candidate, the holdout aside",
+            labels=("loop",),
+        )
+        for loop, percent in traffic.items():
+            met.add_metric((loop,), percent)
+        opened = GaugeMetricFamily(
+            "everloop_safety_breakers_open", "Open safety breakers, by tenant", labels=("loop",)
+        )
+        for loop, n in breakers.items():
+            opened.add_metric((loop,), n)
+        waiting = GaugeMetricFamily(
+            "everloop_shadow_waiting",
+            "Questions that wait to be put to a candidate unseen",
+            value=self._decisions.watch.shadow.waiting,
+        )
+        yield from (on_trial, met, opened, waiting)
 
     def _trust_figures(self) -> list[Metric]:
         now = time.monotonic()

@@ -18,6 +18,7 @@ from everloop.serving.configuration import ServiceConfig
 from everloop.serving.consents import ConsentView
 from everloop.serving.decisions.engine import DecisionEngine
 from everloop.serving.door import Door
+from everloop.serving.guard import TrialGuard
 from everloop.serving.limits import RateLimits
 from everloop.serving.metrics import RequestFigures, ServiceCollector
 from everloop.serving.metrics_exchange import MetricsExchange, publishing
@@ -48,6 +49,7 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
         decisions = DecisionEngine(workspace, loops, clock)
         decisions.start()
         closing.callback(decisions.close)
+        closing.enter_context(TrialGuard(workspace, loops, decisions, clock))
         keep = timedelta(days=config.decision_days)
         retention = Retention(workspace.decisions, workspace.audit, clock, keep)
         closing.enter_context(retention)

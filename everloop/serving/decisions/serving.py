@@ -108,6 +108,8 @@ class EngineState:
         episodes: logged episodes that it was computed from.
         open_breakers: versions of models that are left alone for now.
         degraded: what is wrong; empty when everything that should serve does.
+        trial_state: the trial's; empty without one.
+        safety_open: whether the safety breaker is open.
     """
 
     tenant: str
@@ -126,6 +128,8 @@ class EngineState:
     degraded: str = ""
     pairing: str | None = None
     pairing_checkpoint: str | None = None
+    trial_state: str = ""
+    safety_open: bool = False
 
 
 def state_of(serving: Serving) -> EngineState:
@@ -170,6 +174,8 @@ def state_of(serving: Serving) -> EngineState:
         degraded=" ".join(reason for reason in wrong if reason),
         pairing=_version(serving.pairing),
         pairing_checkpoint=serving.deployed.pairing,
+        trial_state=rollout.state if rollout else "",
+        safety_open=serving.safety.open,
     )
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -88,6 +88,7 @@ class Tallies:
         self._lock = threading.Lock()
         self._flushing = threading.Lock()
         self._counts: dict[tuple[str, str, str], _Counts] = {}
+        self._totals: dict[tuple[str, str], Counter[str]] = {}
 
     def count(
         self,
@@ -124,6 +125,15 @@ class Tallies:
                 place = bisect_left(counts.edges, seconds * 1000.0)
                 edge = repr(counts.edges[place]) if place < len(counts.edges) else "inf"
                 counts.latency[edge] += 1
+            total = self._totals.setdefault((spec.name, phase), Counter())
+            total.update(
+                asked=asked, failed=failed, invalid=invalid, dropped=dropped, agreed=agreed
+            )
+
+    def totals(self) -> Mapping[tuple[str, str], Mapping[str, int]]:
+        """Loop and phase -> what was counted since the process began, over all trials and tenants."""
+        with self._lock:
+            return {key: dict(total) for key, total in self._totals.items()}
 
     def taken(self) -> tuple[TrialTally, ...]:
         """What was counted by the tallies that are not closed yet."""

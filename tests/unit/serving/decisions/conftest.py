@@ -27,6 +27,7 @@ from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.sql.decisions import SqlDecisionStore
 from everloop.storage.sql.deployments import SqlDeploymentStore
 from everloop.storage.sql.engine import open_workspace_database
+from everloop.storage.sql.oversights import SqlOversightStore
 from everloop.storage.sql.registry import SqlRegistry
 from everloop.storage.sql.rollouts import SqlRolloutStore
 from everloop.storage.sql.tallies import SqlTallyStore
@@ -121,6 +122,7 @@ class World:
     decisions: SqlDecisionStore
     deployments: SqlDeploymentStore
     tallies: SqlTallyStore
+    oversights: SqlOversightStore
     engines: list[DecisionEngine] = field(default_factory=list)
 
     def checkpoint(
@@ -235,6 +237,7 @@ def world(tmp_path: Path, migrated: Path) -> Iterator[World]:
         SqlDecisionStore(database),
         SqlDeploymentStore(database),
         SqlTallyStore(database),
+        SqlOversightStore(database),
     )
     yield made
     for engine in made.engines:

@@ -1,0 +1,124 @@
+"""A thread that looks at live trials every few seconds, and at what the active models do.
+
+It stores what this process counted of candidates, asks the controller of trials about each one (its shadow
+and its hard limits; what people's answers say is looked at hourly), and opens a loop's safety breaker after
+a trial that failed hard, or where the active model leans on safety-critical actions. Every worker has one:
+the controller acts by compare-and-set, so that they act once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from everloop.contracts.evaluation import Decision
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.ports import Clock
+from everloop.contracts.rollouts import TrialVerdict
+from everloop.rollout.breaker import set_breaker, too_critical
+from everloop.rollout.control import act
+from everloop.rollout.health import HARD_LIMITS
+from everloop.serving.decisions.engine import DecisionEngine
+from everloop.wiring import Workspace
+
+ACTOR = "system:guard"
+EVERY_S = 3.0
+_log = logging.getLogger(__name__)
+
+
+class TrialGuard:
+    """Looks until it is closed; a look that fails is repeated at the next one.
+
+    Args:
+        workspace: whose trials.
+        loops: loop name -> specification, of those that are served.
+        decisions: counts what candidates do, and knows which trials there are.
+        clock: dates verdicts.
+        every_s: seconds between looks.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        loops: Mapping[str, LoopSpec],
+        decisions: DecisionEngine,
+        clock: Clock,
+        every_s: float = EVERY_S,
+    ) -> None:
+        self._workspace = workspace
+        self._loops = loops
+        self._decisions = decisions
+        self._clock = clock
+        self._every_s = every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="everloop-guard", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether trials are looked at."""
+        return self._thread.is_alive()
+
+    def look(self) -> None:
+        """Store this process's counts, then act on every live trial and every breaker."""
+        self._decisions.flush()
+        for state in self._decisions.states():
+            if state.rollout_id is not None:
+                self._try(self._trial, state.tenant, state.loop)
+        for tenant, loop in self._decisions.watch.critical_shares():
+            self._try(self._active, tenant, loop)
+
+    def _trial(self, tenant: str, loop: str) -> None:
+        spec = self._loops[loop]
+        verdict = act(spec, self._workspace, self._clock.now(), None, ACTOR, tenant)
+        if verdict is not None and failed_hard(verdict):
+            self._open(tenant, loop, f"Trial {verdict.rollout_id}: {verdict.reasons[0]}")
+
+    def _active(self, tenant: str, loop: str) -> None:
+        share = self._decisions.watch.critical_shares().get((tenant, loop))
+        if share is None:
+            return
+        why = too_critical(self._loops[loop], share.taken, share.decisions)
+        if why:
+            self._open(tenant, loop, why)
+            self._decisions.watch.forget_critical(tenant, loop)
+
+    def _open(self, tenant: str, loop: str, reason: str) -> None:
+        if any(action.safety_critical for action in self._loops[loop].actions):
+            now = self._clock.now()
+            set_breaker(self._workspace.deployments, loop, True, reason, ACTOR, now, tenant)
+
+    def _try(self, look: Callable[[str, str], None], tenant: str, loop: str) -> None:
+        try:
+            look(tenant, loop)
+        except Exception:  # busy or away, or a trial that can't be judged: others go on
+            _log.warning("A trial of %s can't be looked at; trying again.", loop, exc_info=True)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every_s):
+            try:
+                self.look()
+            except Exception:
+                _log.exception("Trials can't be looked at; trying again.")
+
+
+def failed_hard(verdict: TrialVerdict) -> bool:
+    """Whether a trial was rolled back because people met a candidate that broke a hard limit."""
+    return verdict.decision is Decision.ROLLBACK and bool(
+        set(verdict.decided_by) & set(HARD_LIMITS)
+    )
