@@ -141,8 +141,8 @@ def plot(found: Calibration) -> Markup:
     caption = Caption(
         "plot-calibration",
         "Measured against predicted",
-        f"Up: what the trial measured; across: what evaluation predicted. Dashed: the two agree. "
-        f"{found.sentence}",
+        f"{plural(len(found.pairs), 'deployment')}. Up: what the trial measured; across: what evaluation "
+        "predicted. Dashed: the two agree.",
     )
     return agreement(caption, [pair.name for pair in found.pairs], predicted, measured)
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from everloop.contracts.evaluation import (
     ValidationReport,
     Verdict,
 )
-from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.loop_spec import LoopSpec, ThresholdSpec
 from everloop.contracts.models import Provenance
 from everloop.gates.decide import CHECKS, decide
 from everloop.gates.evidence import GateCheck, GateEvidence
@@ -26,6 +28,7 @@ from tests.unit.gates.conftest import ACTIVE, BUDGET, EVALUATION
 FAILED, INSUFFICIENT = CheckStatus.FAILED, CheckStatus.INSUFFICIENT
 
 
+GATE_PAGE = Path(__file__).resolve().parents[3] / "docs" / "gate.md"
 EMPTY = OverlapDiagnostics(0, 0.0, math.nan, math.nan, math.nan, 0.0, 0.0, 1.0, ())
 
 
@@ -309,3 +312,18 @@ def test_every_reason_is_a_sentence(spec: LoopSpec, evidence: GateEvidence) -> N
         for check in verdict.checks:
             assert check.reason[0].isupper() or check.reason[0].isdigit(), check.reason
             assert check.reason.endswith("."), check.reason
+
+
+def test_every_check_is_documented_with_its_own_row() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", GATE_PAGE.read_text(), re.MULTILINE)
+    assert rows == [check.name for check in CHECKS]
+
+
+def test_every_threshold_in_the_document_is_one() -> None:
+    table = GATE_PAGE.read_text().partition("## Every check")[2].partition("### ")[0]
+    spec = LoopSpec.model_fields
+    thresholds = set(ThresholdSpec.model_fields)
+    for row in table.splitlines()[4:]:
+        for name in re.findall(r"`([\w.]+)`", row.split("|")[3] if row.count("|") > 4 else ""):
+            first, _, rest = name.partition(".")
+            assert name in thresholds or (first in spec and rest), name

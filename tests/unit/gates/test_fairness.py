@@ -113,7 +113,9 @@ def test_a_rest_that_earns_nothing_has_no_ratio(ask: Any, make_group: Any) -> No
     assert found.status is FAILED
 
 
-def _simulated(rng: np.random.Generator, people: int, share: float, parity: float) -> list[GroupValue]:
+def _simulated(
+    rng: np.random.Generator, people: int, share: float, parity: float
+) -> list[GroupValue]:
     """Two groups with click-like rewards; ``parity`` of the second group's truth to the first's."""
     groups = []
     for name, size, rate in (
