@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,26 +11,18 @@ from everloop.contracts.documents import read, write_atomically
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Verdict
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.models import RunRecord, StageRecord
 from everloop.contracts.serving import EARLIEST_DAY
 from everloop.loops import load
 from everloop.loops.sections import override, split
+from everloop.sdk.graph_runs import Asked, EventSink, Graph, run_graph, silent, stages_of
 from everloop.sdk.opened import OpenedRun
 from everloop.sdk.standing import standing
 from everloop.wiring import Workspace, open_workspace
-from pipelines.compile import compile_graph
 from pipelines.daily_learning import NAME, STAGES
-from pipelines.local_run import LocalOutcome, StageEvent, exclusive, run_locally
+from pipelines.local_run import LocalOutcome, exclusive
 from pipelines.source import code_sha256
 
 _INTRADAY = "intraday "
-EARLIER = " — an earlier attempt succeeded: "
-
-EventSink = Callable[[StageEvent], None]
-
-
-def _silent(_: StageEvent) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +60,7 @@ def run_daily(
     logical_date: str | date | None = None,
     *,
     home: Path | str | None = None,
-    on_event: EventSink = _silent,
+    on_event: EventSink = silent,
 ) -> OpenedRun:
     """Run the daily graph for one date and open the finished run.
 
@@ -94,54 +83,18 @@ def run_daily(
     folder = workspace.home / "runs" / spec.name / plan.tenant / plan.logical_date.isoformat()
     _check_date(plan, datetime.now(UTC).date())
     with exclusive(folder):
-        return _run(workspace, spec, plan, folder, on_event)
-
-
-def _run(
-    workspace: Workspace, spec: LoopSpec, plan: DailyPlan, folder: Path, on_event: EventSink
-) -> OpenedRun:
-    arguments = _arguments(workspace, spec, plan, folder)
-    record = RunRecord(
-        run_id=_run_id(spec, plan, arguments),
-        pipeline=NAME,
-        loop=spec.name,
-        logical_date=plan.logical_date.isoformat(),
-        started_at=datetime.now(UTC),
-        finished_at=None,
-        status="running",
-        verdict="",
-        parameters=dict(arguments),
-        stages=(),
-        report="",
-        tenant=plan.tenant,
-    )
-    before = _succeeded_before(workspace, record.run_id)
-    graph = compile_graph(NAME, folder / "graph.yaml")
-    workspace.runs.save(record)
-    try:
+        asked = Asked(
+            spec.name,
+            plan.tenant,
+            plan.logical_date,
+            _arguments(workspace, spec, plan, folder),
+        )
         repeat = STAGES[STAGES.index(plan.from_stage) :] if plan.from_stage else ()
-        outcome = run_locally(graph, arguments, folder, on_event, repeat)
-    except BaseException as problem:
-        interrupted = LocalOutcome((), f"interrupted by {type(problem).__name__}")
-        workspace.runs.save(_ended(record, interrupted, "", before))
-        raise
-    report = _kept_report(workspace, record.run_id, outcome)
-    record = _ended(record, outcome, report, before)
-    workspace.runs.save(record)
-    return OpenedRun(record)
-
-
-def _succeeded_before(workspace: Workspace, run_id: str) -> RunRecord | None:
-    """The same run's earlier success, if it had one: a failed repetition does not hide it."""
-    try:
-        known = workspace.runs.run(run_id)
-    except ShouldFixArgument:
-        return None
-    return known if known.report else None
+        return OpenedRun(run_graph(workspace, GRAPH, asked, folder, on_event, repeat))
 
 
 def run_range(
-    plan: DailyPlan, until: date, *, home: Path | str | None = None, on_event: EventSink = _silent
+    plan: DailyPlan, until: date, *, home: Path | str | None = None, on_event: EventSink = silent
 ) -> Iterator[OpenedRun]:
     """Backfill: run the plan's date and every later one through ``until``, oldest first.
 
@@ -211,45 +164,8 @@ def _arguments(
     }
 
 
-def _run_id(spec: LoopSpec, plan: DailyPlan, arguments: dict[str, str]) -> str:
-    """Readable and derived from the parameters: the same question is the same run."""
-    asked = {name: value for name, value in arguments.items() if name != "workspace"}
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
-    tenant = "" if plan.tenant == "default" else f"-{plan.tenant}"
-    return f"{spec.name}{tenant}-{plan.logical_date.isoformat()}-{digest}"
-
-
-def _ended(
-    record: RunRecord, outcome: LocalOutcome, report: str, before: RunRecord | None
-) -> RunRecord:
-    failed = bool(outcome.error)
-    verdict = outcome.error if failed else _verdict(outcome)
-    if failed and before is not None:
-        earlier = before.verdict.partition(EARLIER)[2] or before.verdict
-        verdict, report = f"{outcome.error}{EARLIER}{earlier}", before.report
-    return RunRecord(
-        run_id=record.run_id,
-        pipeline=record.pipeline,
-        loop=record.loop,
-        logical_date=record.logical_date,
-        started_at=record.started_at,
-        finished_at=datetime.now(UTC),
-        status="failed" if failed else "succeeded",
-        verdict=verdict,
-        parameters=record.parameters,
-        # kfp orders steps that do not wait for each other differently from run to run.
-        stages=tuple(sorted(outcome.stages, key=lambda stage: STAGES.index(stage.stage))),
-        report=report,
-        tenant=record.tenant,
-    )
-
-
-def _stages(outcome: LocalOutcome) -> dict[str, StageRecord]:
-    return {stage.stage: stage for stage in outcome.stages}
-
-
 def _verdict(outcome: LocalOutcome) -> str:
-    stages = _stages(outcome)
+    stages = stages_of(outcome)
     if "gate" in stages:
         verdict = read(Verdict, stages["gate"].artefacts["verdict"])
         return f"{verdict.decision}: {verdict.reasons[0]}"
@@ -257,11 +173,4 @@ def _verdict(outcome: LocalOutcome) -> str:
     return f"hold: the run ended at {last.stage} ({last.summary})"
 
 
-def _kept_report(workspace: Workspace, run_id: str, outcome: LocalOutcome) -> str:
-    page = _stages(outcome).get("report")
-    if page is None or page.outcome == "failed":
-        return ""
-    kept = workspace.home / "reports" / f"{run_id}.html"
-    kept.parent.mkdir(exist_ok=True)
-    shutil.copyfile(page.artefacts["page"], kept)
-    return str(kept)
+GRAPH = Graph(NAME, STAGES, page="report", verdict=_verdict)

@@ -25,7 +25,7 @@ from everloop.contracts.errors import (
 )
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.sdk import DailyPlan, OpenedRun
-from everloop.sdk.daily import EARLIER
+from everloop.sdk.graph_runs import EARLIER
 from everloop.wiring import open_workspace
 from pipelines.local_run import exclusive
 from tests.e2e.whole_runs import EXAMPLE_DAY, SMALL, command, small_plan
