@@ -116,8 +116,37 @@ class Checkpoint(dsl.Artifact):
     schema_version = "0.0.1"
 
 
+class TrialMeasure(dsl.Artifact):
+    """A folder: ``trial.json`` (``RolloutRecord``), ``figures.json`` (``ExperimentFigures``) and
+    ``looks.json`` (the effect as known at each day's end); empty where nothing is on trial."""
+
+    schema_title = "system.EverloopTrialMeasure"
+    schema_version = "0.0.1"
+
+
+class TrialAct(dsl.Artifact):
+    """A ``WatchOutcome`` (JSON): the verdict and what was done."""
+
+    schema_title = "system.EverloopTrialAct"
+    schema_version = "0.0.1"
+
+
 class Rollout(dsl.Artifact):
     """A ``RolloutRecord`` (JSON): the trial, or the refusal to start one."""
 
     schema_title = "system.EverloopRollout"
+    schema_version = "0.0.1"
+
+
+class AdversarialFindings(dsl.Artifact):
+    """An ``AdversarialReview`` (JSON)."""
+
+    schema_title = "system.EverloopAdversarialFindings"
+    schema_version = "0.0.1"
+
+
+class AdversarialWord(dsl.Artifact):
+    """The ``Oversight`` (JSON) that an adversarial review became."""
+
+    schema_title = "system.EverloopAdversarialWord"
     schema_version = "0.0.1"

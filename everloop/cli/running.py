@@ -15,7 +15,9 @@ from everloop.contracts.documents import to_json
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 
 if TYPE_CHECKING:
+    from everloop.contracts.models import RunRecord
     from everloop.sdk import OpenedRun
+    from everloop.sdk.adversarial import ReviewedModel
 
 BUSY = 4
 """Exit code: another process runs this loop and date."""
@@ -98,6 +100,45 @@ def daily(
     sys.exit(_exit_code(finished, fail_on_hold))
 
 
+@app.command()
+def adversarial(
+    loop: Annotated[str, typer.Option(help="A shipped loop, or the path of a YAML file.")],
+    day: Annotated[
+        str, typer.Option("--date", help="Last day of the decisions used, YYYY-MM-DD; yesterday.")
+    ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override, e.g. --set thresholds.margin=0.1 (repeatable)."),
+    ] = None,
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Attack the model that serves and record whether it withstood.
+
+    Perturbed states, extreme contexts, tricks with the catalogue, and rewards that bots poisoned. Exits
+    with 3 where the model gave way.
+    """
+    from everloop.sdk.adversarial import run_adversarial
+
+    display = StageDisplay(notes)
+    notes.print(f"adversarial-review · {loop} · {day or 'yesterday'}")
+    try:
+        found = run_adversarial(
+            loop, day, tenant=tenant, settings=tuple(settings or ()), home=home, on_event=display
+        )
+    except ShouldResolveConflict as problem:
+        complain(problem)
+        sys.exit(BUSY)
+    display.close()
+    if as_json:
+        print_json(_plain(found.record))
+    else:
+        _say_review(found)
+    failed = found.record.status == "failed"
+    sys.exit(1 if failed else 0 if found.passed else 3)
+
+
 def _range(day: str, start: str, end: str) -> tuple[date, date | None]:
     if bool(day) == bool(start) or bool(start) != bool(end):
         raise ShouldFixArgument(
@@ -120,6 +161,16 @@ def _say(opened: OpenedRun) -> None:
         typer.echo(f"  report   {record.report}")
 
 
+def _say_review(found: ReviewedModel) -> None:
+    typer.echo(f"{found.record.run_id}: {found.record.status}")
+    for attack in found.review.attacks if found.review else ():
+        typer.echo(f"  {attack.check.status:<12} {attack.check.name}: {attack.check.reason}")
+    if found.review is None:
+        typer.echo(f"  verdict      {found.record.verdict}")
+    if found.record.report:
+        typer.echo(f"  report       {found.record.report}")
+
+
 def _compared(opened: OpenedRun) -> str:
     """What the learners' comparison came to; "" for a run that did not reach it."""
     from everloop.reporting.learners import one_line
@@ -129,9 +180,13 @@ def _compared(opened: OpenedRun) -> str:
 
 
 def _document(opened: OpenedRun) -> object:
+    return _plain(opened.record)
+
+
+def _plain(record: RunRecord) -> object:
     import json
 
-    return json.loads(to_json(opened.record))
+    return json.loads(to_json(record))
 
 
 def _exit_code(finished: list[OpenedRun], fail_on_hold: bool) -> int:

@@ -14,7 +14,7 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.serving import EARLIEST_DAY
 from everloop.loops import load
 from everloop.loops.sections import override, split
-from everloop.sdk.graph_runs import Asked, EventSink, Graph, run_graph, silent, stages_of
+from everloop.sdk.graph_runs import EventSink, GraphRun, run_graph, silent, stages_of
 from everloop.sdk.opened import OpenedRun
 from everloop.sdk.standing import standing
 from everloop.wiring import Workspace, open_workspace
@@ -83,14 +83,18 @@ def run_daily(
     folder = workspace.home / "runs" / spec.name / plan.tenant / plan.logical_date.isoformat()
     _check_date(plan, datetime.now(UTC).date())
     with exclusive(folder):
-        asked = Asked(
-            spec.name,
-            plan.tenant,
-            plan.logical_date,
-            _arguments(workspace, spec, plan, folder),
+        asked = GraphRun(
+            graph=NAME,
+            stages=STAGES,
+            report="report",
+            loop=spec.name,
+            logical_date=plan.logical_date.isoformat(),
+            tenant=plan.tenant,
+            arguments=_arguments(workspace, spec, plan, folder),
+            verdict=_verdict,
+            repeat=STAGES[STAGES.index(plan.from_stage) :] if plan.from_stage else (),
         )
-        repeat = STAGES[STAGES.index(plan.from_stage) :] if plan.from_stage else ()
-        return OpenedRun(run_graph(workspace, GRAPH, asked, folder, on_event, repeat))
+        return OpenedRun(run_graph(workspace, asked, folder, on_event))
 
 
 def run_range(
@@ -171,6 +175,3 @@ def _verdict(outcome: LocalOutcome) -> str:
         return f"{verdict.decision}: {verdict.reasons[0]}"
     last = [stage for stage in outcome.stages if stage.stage != "report"][-1]
     return f"hold: the run ended at {last.stage} ({last.summary})"
-
-
-GRAPH = Graph(NAME, STAGES, page="report", verdict=_verdict)
