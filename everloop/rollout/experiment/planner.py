@@ -8,17 +8,18 @@ of at least
     power = P(N(0, 1) > (reach(V) - |effect| H) / sqrt(V)),
 
 the probability of being beyond the line there, which leaves out trials that crossed it earlier and came
-back: plans err on the long side.
+back: plans err on the long side. A gain of a share g is planned with a variance that is larger by
+g (1 - p), as that of rare rewards is, whose variance grows with their mean.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from everloop.contracts.errors import ShouldCollectMoreData, ShouldFixArgument
 from everloop.contracts.rollout_spec import RolloutSpec
@@ -31,6 +32,8 @@ from everloop.rollout.experiment.weights import stratum_weights
 POWER = 0.8
 SHARES = (0.05, -0.05, -0.1, -0.2)
 """Effects that a plan tells of, as shares of the control's value above the least attainable."""
+LARGEST = 10.0
+"""Share above which no effect is looked for."""
 _DAY = 24
 _HALVINGS = 50
 
@@ -119,14 +122,18 @@ class TrialPlan:
 
 
 def plan(rollout: RolloutSpec, past: TrialPast, shares: tuple[float, ...] = SHARES) -> TrialPlan:
-    """Plan a trial that runs along a ramp for ``max_days``."""
+    """Plan a trial that runs along a ramp for ``max_days``; ``shares`` are effects to tell of."""
     hours, percent = laid_out(rollout)
     candidate = np.minimum(percent / 100.0, 1.0 - rollout.holdout_percent / 100.0)
-    looks = _looks(past, hours, candidate)
+
+    def power(share: float) -> Floats:
+        return _power(past, hours, candidate, share, rollout.alpha)
+
     people = past.people * np.minimum(candidate, 1.0 - candidate)
     effects = []
     for share in shares:
-        look = _found(looks, abs(share) * past.value, rollout.alpha, past.value)
+        reached = power(share) >= POWER
+        look = int(np.argmax(reached)) if reached.any() else None
         smaller = round(float(people[len(people) - 1 if look is None else look]))
         days = None if look is None else float(hours[: look + 1].sum()) / _DAY
         effects.append(PlannedEffect(share, days, smaller))
@@ -136,7 +143,7 @@ def plan(rollout: RolloutSpec, past: TrialPast, shares: tuple[float, ...] = SHAR
         float(hours[:last].sum()) / _DAY,
         rollout.max_days,
         tuple(effects),
-        _detectable(looks, rollout.alpha, past.value),
+        _detectable(power),
     )
 
 
@@ -197,48 +204,32 @@ def past_of(
     )
 
 
-def _looks(past: TrialPast, hours: Floats, share: Floats) -> tuple[Floats, Floats, Floats]:
-    """H, V and the spread that tunes the line, at the end of each stratum."""
+def _power(past: TrialPast, hours: Floats, share: Floats, effect: float, alpha: float) -> Floats:
+    """Of finding an effect, at the end of each stratum."""
     left, part = past.variance * (1.0 - past.explained), hours / _DAY
     day = np.floor((np.cumsum(hours) - hours / 2) / _DAY)
     again = np.where(day[:, None] == day, past.same_day, past.other_day)
     alike = past.correlation * past.decisions * again * np.outer(part, part)
-    covariance = left * nested_draw(share) * (alike + np.diag(past.decisions * part))
     own = past.decisions * part * share * (1.0 - share)
+    more = np.sqrt(1.0 + max(effect, 0.0) * (1.0 - share))
+    covariance = (
+        left * np.outer(more, more) * nested_draw(share) * (alike + np.diag(past.decisions * part))
+    )
     weights = stratum_weights(own, covariance)
     weighted = covariance * np.outer(weights, weights)
-    grown = np.diag(weighted) + 2.0 * np.triu(weighted, 1).sum(axis=0)
     whole = np.cumsum(weights * own)
-    return whole, np.cumsum(grown), np.cumsum(np.diag(weighted)) / whole
+    variance = np.cumsum(np.diag(weighted) + 2.0 * np.triu(weighted, 1).sum(axis=0))
+    spread = np.cumsum(np.diag(weighted)) / whole
+    line = reach(variance, tuning_for(1.0, AIM * past.value, alpha) * spread**2, alpha)
+    beyond = (abs(effect) * past.value * whole - line) / np.sqrt(variance)
+    return np.array([NormalDist().cdf(z) for z in beyond.tolist()])
 
 
-def _power(
-    looks: tuple[Floats, Floats, Floats], effect: float, alpha: float, value: float
-) -> Floats:
-    found = []
-    for weight, variance, spread in zip(*(look.tolist() for look in looks), strict=True):
-        tuning = tuning_for(spread, AIM * value, alpha)
-        beyond = effect * weight - float(reach(variance, tuning, alpha))
-        found.append(NormalDist().cdf(beyond / math.sqrt(variance)))
-    return np.array(found)
-
-
-def _found(
-    looks: tuple[Floats, Floats, Floats], effect: float, alpha: float, value: float
-) -> int | None:
-    reached: NDArray[np.bool_] = _power(looks, effect, alpha, value) >= POWER
-    return int(np.argmax(reached)) if reached.any() else None
-
-
-def _detectable(looks: tuple[Floats, Floats, Floats], alpha: float, value: float) -> float:
-    last = (looks[0][-1:], looks[1][-1:], looks[2][-1:])
-    low, high = 0.0, 1.0
-    if _power(last, high * value, alpha, value)[0] < POWER:
+def _detectable(power: Callable[[float], Floats]) -> float:
+    low, high = 0.0, LARGEST
+    if power(high)[-1] < POWER:
         return math.nan
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if _power(last, middle * value, alpha, value)[0] < POWER:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if power(middle)[-1] < POWER else (low, middle)
     return high
