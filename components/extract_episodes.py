@@ -18,6 +18,7 @@ def extract_episodes(
     dataset: Output[EpisodeDataset],
     page: Output[HTML],
     metrics: Output[Metrics],
+    pinned: bool = True,
 ) -> None:
     """Extract the log's window into an immutable dataset version.
 
@@ -35,6 +36,7 @@ def extract_episodes(
         dataset: the version's manifest.
         page: what was extracted and what was left out.
         metrics: counts.
+        pinned: False reads the log as it is now and leaves the date's pin alone.
     """
     from datetime import date
 
@@ -53,6 +55,7 @@ def extract_episodes(
             spec.thresholds.window_days,
             tenant,
             bool(refresh),
+            pinned,
         )
         manifest = open_workspace(workspace).datasets.extract(wanted).manifest
         write(manifest, dataset.path)

@@ -8,9 +8,13 @@ from typing import Any
 from kfp import compiler
 
 from everloop.contracts.errors import ShouldFixArgument
-from pipelines import daily_learning
+from pipelines import adversarial_review, daily_learning, rollout_watch
 
-GRAPHS = {daily_learning.NAME: daily_learning.daily_learning}
+GRAPHS = {
+    daily_learning.NAME: daily_learning.daily_learning,
+    rollout_watch.NAME: rollout_watch.rollout_watch,
+    adversarial_review.NAME: adversarial_review.adversarial_review,
+}
 
 
 def graph(name: str) -> Any:

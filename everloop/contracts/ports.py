@@ -45,6 +45,8 @@ class Extraction:
     The window is the ``window_days`` days that end with ``logical_date`` (UTC). What was not known
     at the end of that day is left out; a day that has not ended is cut off when it is pinned.
     ``refresh`` reads anew instead of at the watermark that the first extraction of this date pinned.
+    ``pinned`` False reads the log as it is now and leaves the date's pin, and so what its night learns
+    from, alone.
     """
 
     spec: LoopSpec
@@ -52,6 +54,7 @@ class Extraction:
     window_days: int
     tenant: str = "default"
     refresh: bool = False
+    pinned: bool = True
 
     @property
     def starts_at(self) -> datetime:
@@ -114,6 +117,11 @@ class EventLog(Protocol):
 
     def episodes_of(self, user_id: str, tenant: str = "default") -> Iterator[Episode]:
         """A person's episodes, oldest first."""
+
+    def episodes(
+        self, episode_ids: Sequence[str], tenant: str = "default"
+    ) -> Mapping[str, Episode]:
+        """Episode id -> episode, of the ids that the tenant has."""
 
     def loops_of(self, episode_ids: Sequence[str], tenant: str = "default") -> Mapping[str, str]:
         """Episode id -> its loop, of the ids that the tenant has."""

@@ -10,7 +10,8 @@ from ruamel.yaml import YAML
 
 from components._artifacts import EpisodeDataset
 from everloop.contracts.errors import ShouldFixArgument
-from pipelines.compile import compile_graph, graph
+from pipelines import rollout_watch
+from pipelines.compile import GRAPHS, compile_graph, graph
 from pipelines.daily_learning import NAME, STAGES
 from pipelines.local_run import stage_of
 
@@ -34,6 +35,22 @@ def test_compiling_twice_gives_the_same_bytes(compiled: Path, tmp_path: Path) ->
 
 def test_it_is_the_graph_on_file(compiled: Path) -> None:
     assert compiled.read_text() == GOLDEN.read_text(), "run `make golden` and look at the change"
+
+
+@pytest.mark.parametrize("name", sorted(set(GRAPHS) - {NAME}))
+def test_every_other_graph_is_the_one_on_file(name: str, tmp_path: Path) -> None:
+    made = compile_graph(name, tmp_path / "graph.yaml").read_text()
+    on_file = (GOLDEN.parent / f"{name}.yaml").read_text()
+    assert made == on_file, "run `make golden` and look at the change"
+
+
+def test_the_watch_runs_its_stages_and_leaves_the_pin_of_the_night_alone(tmp_path: Path) -> None:
+    path = compile_graph(rollout_watch.NAME, tmp_path / "graph.yaml")
+    found: dict[str, Any] = next(iter(YAML(typ="safe").load_all(path.read_text())))
+    names = tasks(found, found["root"]["dag"])
+    assert {stage_of(name) for name in names} == set(rollout_watch.STAGES)
+    given = found["root"]["dag"]["tasks"]["extract-episodes"]["inputs"]["parameters"]
+    assert given["pinned"]["runtimeValue"]["constant"] is False
 
 
 def tasks(document: dict[str, Any], dag: dict[str, Any]) -> list[str]:

@@ -48,9 +48,11 @@ def pin(engine: Engine, extraction: Extraction, now: datetime) -> Pin:
     """The pin of the extraction's date: the stored one, or the log's end when there is none.
 
     With ``refresh`` the log's end is pinned anew. A date that has not ended at ``now`` is cut off there.
+    An extraction that is not ``pinned`` gets the log's end, and nothing is kept.
     """
     with writing(engine) as connection:
-        stored = None if extraction.refresh else _stored(connection, extraction)
+        anew = extraction.refresh or not extraction.pinned
+        stored = None if anew else _stored(connection, extraction)
         if stored is not None:
             return stored
         tenant = extraction.tenant
@@ -61,6 +63,8 @@ def pin(engine: Engine, extraction: Extraction, now: datetime) -> Pin:
             "review_revision": counters.last_number(connection, tenant, EPISODE_REVIEWS),
             "cutoff": now if now < extraction.ends_at else None,
         }
+        if not extraction.pinned:
+            return Pin(**fresh)
         key = {
             "tenant": tenant,
             "loop": extraction.spec.name,
@@ -73,6 +77,8 @@ def pin(engine: Engine, extraction: Extraction, now: datetime) -> Pin:
 
 def remember(engine: Engine, extraction: Extraction, used: Pin, dataset_id: str) -> None:
     """Note which version an extraction made, unless its date was pinned anew meanwhile."""
+    if not extraction.pinned:
+        return
     with writing(engine) as connection:
         connection.execute(
             update(dataset_pins)

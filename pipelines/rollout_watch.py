@@ -1,0 +1,61 @@
+"""The hourly graph: what people's answers say of the candidate on trial, and what follows from it.
+
+::
+
+    extract_episodes -> aggregate_rewards -> measure_trial -> act_on_trial -> watch_report
+
+With nothing on trial it says so, and the newest candidate that waits is looked at.
+"""
+
+from typing import Any
+
+from components._runtime import pipeline
+from components.act_on_trial import act_on_trial
+from components.aggregate_rewards import aggregate_rewards
+from components.extract_episodes import extract_episodes
+from components.measure_trial import measure_trial
+from components.watch_report import watch_report
+
+NAME = "rollout-watch"
+STAGES = ("extract_episodes", "aggregate_rewards", "measure_trial", "act_on_trial", "watch_report")
+"""In the order they run."""
+
+
+@pipeline(NAME, "Every hour: the candidate on trial is measured, and steps up, holds or leaves.")
+def rollout_watch(
+    workspace: str,
+    product: str,
+    thresholds: str,
+    terms: str,
+    logical_date: str,
+    at: str,
+    code: str,
+    tenant: str = "default",
+) -> None:
+    """Look at the trial of a loop at one moment.
+
+    Args:
+        workspace: address of the workspace (a folder on a laptop).
+        product: the loop specification's product section, JSON (see ``everloop compile --help``).
+        thresholds: its thresholds, JSON; the window must reach back to before the trial.
+        terms: how candidates are tried on people, and who must agree, JSON.
+        logical_date: the day of the look, as YYYY-MM-DD.
+        at: the moment of the look, ISO, UTC; another one misses the cache.
+        code: checksum of everloop's source; another code misses the cache.
+        tenant: whose rows.
+    """
+    everywhere: dict[str, Any] = {"workspace": workspace, "product": product, "code": code}
+    learned: dict[str, Any] = everywhere | {"thresholds": thresholds}
+    dataset = extract_episodes(
+        **learned, logical_date=logical_date, tenant=tenant, refresh=at, pinned=False
+    ).outputs["dataset"]
+    aggregated = aggregate_rewards(**learned, dataset=dataset)
+    look: dict[str, Any] = learned | {"terms": terms, "tenant": tenant, "at": at}
+    episodes = aggregated.outputs["episodes"]
+    measured = measure_trial(
+        **look, dataset=dataset, rewards=aggregated.outputs["rewards"], episodes=episodes
+    ).outputs["measured"]
+    outcome = act_on_trial(
+        **look, logical_date=logical_date, dataset=dataset, episodes=episodes, measured=measured
+    ).outputs["outcome"]
+    watch_report(product=product, terms=terms, code=code, outcome=outcome)
