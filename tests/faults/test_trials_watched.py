@@ -122,6 +122,7 @@ def test_what_was_flushed_survives_a_kill_and_a_restarted_worker_adds_to_it(
     assert place.rollouts.rollout(record.rollout_id).state == "shadow"
 
 
+@pytest.mark.slow
 def test_two_workers_take_a_bad_candidate_away_by_themselves(tmp_path: Path) -> None:
     served = Served(tmp_path / "w", arguments=("--no-train", "--workers", "2"))
     place, record = in_shadow(served.home, nan_above=0.5)
