@@ -95,15 +95,14 @@ class _Batch:
     def _require_present(self, prepared: Prepared, fresh: Iterable[PreparedRecord]) -> None:
         """Refuse new decisions of what has ceased to serve: whoever changes what serves excludes this
         transaction, so that its commit is the moment from which on everybody decides anew."""
-        under = prepared.submission.decided_under
-        if not under:
-            return
-        for loop in {item.record.loop for item in fresh if item.kind is DECISIONS}:
+        for loop, seen in prepared.submission.decided_under.items():
             present = self._known.revisions.get((prepared.submission.tenant, loop), 0)
-            if under.get(loop, present) != present:
+            if seen != present and any(
+                item.kind is DECISIONS and item.record.loop == loop for item in fresh
+            ):
                 raise ShouldDecideAgain(
-                    f"What loop {loop!r} serves changed from revision {under[loop]} to {present} "
-                    "before the decision was stored.",
+                    f"What loop {loop!r} serves changed from revision {seen} to {present} before "
+                    "the decision was stored.",
                     "Decide again under what serves now.",
                 )
 
