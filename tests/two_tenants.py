@@ -19,6 +19,7 @@ from everloop import settings
 from everloop.contracts.access import AuditEntry, Scope
 from everloop.contracts.feedback import FeedbackStatus
 from everloop.contracts.models import ModelType, Provenance
+from everloop.contracts.oversight import ReviewItem, ReviewKind, review_id_of
 from everloop.contracts.serving import JobCause, JobState, Submission, TrainingJob
 from everloop.contracts.synthetic_jobs import FileFormat, JobOutput
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
@@ -85,6 +86,7 @@ class Rows:
     interaction: str
     feedback: str
     quarantined: str
+    review: str
     checkpoint: str
     job: str
     synthetic: str
@@ -204,6 +206,17 @@ class World:
                 feedback=(feedback, held),
             )
         ).result(30)
+        flagged = ReviewItem(
+            review_id=review_id_of("coach", ReviewKind.ANOMALY, episode.episode_id, tenant),
+            kind=ReviewKind.ANOMALY,
+            loop="coach",
+            episode_id=episode.episode_id,
+            reason=f"signals contradict each other: {mark}",
+            score=6.5,
+            flagged_at=at,
+            tenant=tenant,
+        )
+        workspace.reviews.flag([flagged])
         return Rows(
             episode=episode.episode_id,
             signal=signal.signal_id,
@@ -211,6 +224,7 @@ class World:
             interaction=interaction.log_id,
             feedback=feedback.feedback_id,
             quarantined=held.feedback_id,
+            review=flagged.review_id,
             checkpoint=self._checkpoint(tenant, mark),
             job=self._job(tenant, at),
             synthetic=self._synthetic(tenant, mark, at),

@@ -23,6 +23,7 @@ from everloop.cli import (
     people,
     policies,
     privacy,
+    review,
     running,
     runs,
     serving,
@@ -80,6 +81,7 @@ app.add_typer(people.consent, name="consent")
 app.add_typer(people.dispute, name="dispute")
 app.add_typer(people.person, name="person")
 app.add_typer(feedback.app, name="feedback")
+app.add_typer(review.app, name="review")
 app.add_typer(models.app, name="models")
 app.add_typer(variants.app, name="variants")
 app.add_typer(notifications.app, name="notify")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import Literal, TypeVar
 
@@ -18,11 +18,14 @@ from everloop.sdk.client.answers.operations import (
     Health,
     Liveness,
 )
+from everloop.sdk.client.answers.reviews import EpisodeReview
 from everloop.sdk.client.call import Call
-from everloop.sdk.client.calls import feedback, learning, models, operations
+from everloop.sdk.client.calls import feedback, learning, models, operations, reviews
 
 T = TypeVar("T")
 ReviewStatus = Literal["released", "rejected", "quarantined"]
+ReviewState = Literal["open", "released", "rejected", "all"]
+ReviewDecision = Literal["release", "reject", "reopen"]
 Purpose = Literal["serve", "train"]
 
 
@@ -53,6 +56,35 @@ class AsyncReading(ABC):
     ) -> ReviewedFeedback:
         """Release, reject or quarantine a feedback; the reason must not name the sender."""
         return await self._ask(feedback.review_feedback(feedback_id, status, reason))
+
+    async def episode_reviews(
+        self, loop: str | None = None, state: ReviewState = "open", page_size: int = 100
+    ) -> AsyncIterator[EpisodeReview]:
+        """Flagged episodes, oldest first; pages are asked for as they are needed."""
+        after: str | None = None
+        while True:
+            page = await self._ask(reviews.episode_reviews(loop, state, after, page_size))
+            for review in page.reviews:
+                yield review
+            after = page.next_after
+            if after is None:
+                return
+
+    async def episode_review(self, review_id: str) -> EpisodeReview:
+        """A flagged episode: what is strange about it, and what was decided."""
+        return await self._ask(reviews.episode_review(review_id))
+
+    async def decide_episode(
+        self, review_id: str, decision: ReviewDecision, reason: str
+    ) -> EpisodeReview:
+        """Release, reject or reopen a flagged episode; the reason must name nobody."""
+        return await self._ask(reviews.decide_review(review_id, decision, reason))
+
+    async def decide_episodes(
+        self, review_ids: Sequence[str], decision: ReviewDecision, reason: str
+    ) -> tuple[EpisodeReview, ...]:
+        """Decide several flagged episodes alike; an unknown id is told before any is decided."""
+        return (await self._ask(reviews.decide_reviews(review_ids, decision, reason))).reviews
 
     async def episodes_of(self, user_id: str, page_size: int = 100) -> AsyncIterator[ListedEpisode]:
         """A person's episodes with their signals, oldest first; pages are asked for as they are needed."""

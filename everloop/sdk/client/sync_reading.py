@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Literal, TypeVar
 
@@ -18,11 +18,14 @@ from everloop.sdk.client.answers.operations import (
     Health,
     Liveness,
 )
+from everloop.sdk.client.answers.reviews import EpisodeReview
 from everloop.sdk.client.call import Call
-from everloop.sdk.client.calls import feedback, learning, models, operations
+from everloop.sdk.client.calls import feedback, learning, models, operations, reviews
 
 T = TypeVar("T")
 ReviewStatus = Literal["released", "rejected", "quarantined"]
+ReviewState = Literal["open", "released", "rejected", "all"]
+ReviewDecision = Literal["release", "reject", "reopen"]
 Purpose = Literal["serve", "train"]
 
 
@@ -53,6 +56,34 @@ class Reading(ABC):
     ) -> ReviewedFeedback:
         """Release, reject or quarantine a feedback; the reason must not name the sender."""
         return self._ask(feedback.review_feedback(feedback_id, status, reason))
+
+    def episode_reviews(
+        self, loop: str | None = None, state: ReviewState = "open", page_size: int = 100
+    ) -> Iterator[EpisodeReview]:
+        """Flagged episodes, oldest first; pages are asked for as they are needed."""
+        after: str | None = None
+        while True:
+            page = self._ask(reviews.episode_reviews(loop, state, after, page_size))
+            yield from page.reviews
+            after = page.next_after
+            if after is None:
+                return
+
+    def episode_review(self, review_id: str) -> EpisodeReview:
+        """A flagged episode: what is strange about it, and what was decided."""
+        return self._ask(reviews.episode_review(review_id))
+
+    def decide_episode(
+        self, review_id: str, decision: ReviewDecision, reason: str
+    ) -> EpisodeReview:
+        """Release, reject or reopen a flagged episode; the reason must name nobody."""
+        return self._ask(reviews.decide_review(review_id, decision, reason))
+
+    def decide_episodes(
+        self, review_ids: Sequence[str], decision: ReviewDecision, reason: str
+    ) -> tuple[EpisodeReview, ...]:
+        """Decide several flagged episodes alike; an unknown id is told before any is decided."""
+        return (self._ask(reviews.decide_reviews(review_ids, decision, reason))).reviews
 
     def episodes_of(self, user_id: str, page_size: int = 100) -> Iterator[ListedEpisode]:
         """A person's episodes with their signals, oldest first; pages are asked for as they are needed."""

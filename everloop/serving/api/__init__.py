@@ -6,6 +6,7 @@ Each exposes ``router``; ``BODIES``: models that it reads by itself; ``FAST``: w
 from everloop.serving.api import (
     audit,
     decide,
+    episode_reviews,
     episodes,
     feedback,
     interactions,
@@ -26,6 +27,7 @@ RESOURCES = (
     interactions,
     feedback,
     reviews,
+    episode_reviews,
     training,
     synthetic,
     models,

@@ -168,6 +168,21 @@ class SqlEventLog:
             for row in result.mappings():
                 yield episode_of(row)
 
+    def episodes(
+        self, episode_ids: Sequence[str], tenant: str = "default"
+    ) -> Mapping[str, Episode]:
+        """See ``EventLog``."""
+        columns = training_episodes.c
+        found: dict[str, Episode] = {}
+        with reading(self._engine) as connection:
+            for some in batched_ids(episode_ids):
+                query = select(training_episodes).where(
+                    columns.tenant == tenant, columns.episode_id.in_(some)
+                )
+                for row in connection.execute(query).mappings():
+                    found[row["episode_id"]] = episode_of(row)
+        return found
+
     def loops_of(self, episode_ids: Sequence[str], tenant: str = "default") -> Mapping[str, str]:
         """See ``EventLog``."""
         columns = training_episodes.c

@@ -308,6 +308,35 @@ TRAINING: Mapping[tuple[str, str], Case] = {
 }
 
 
+def _looked(**changes: Any) -> dict[str, Any]:
+    return {"decision": "release", "reason": f"looked at it, {uuid.uuid4()}"} | changes
+
+
+REVIEWS: Mapping[tuple[str, str], Case] = {
+    ("GET", "/api/ml/reviews"): Case(
+        Scope.REVIEW, good=lambda ours: Sent(query={"loop": "coach", "state": "all"})
+    ),
+    ("POST", "/api/ml/reviews"): Case(
+        Scope.REVIEW,
+        good=lambda ours: Sent(body=_looked(review_ids=[ours.review])),
+    ),
+    ("GET", "/api/ml/reviews/{review_id}"): Case(
+        Scope.REVIEW,
+        good=lambda ours: Sent(path={"review_id": ours.review}),
+        foreign={"review_id": lambda ours, theirs: Sent(path={"review_id": theirs.review})},
+    ),
+    ("POST", "/api/ml/reviews/{review_id}"): Case(
+        Scope.REVIEW,
+        good=lambda ours: Sent(path={"review_id": ours.review}, body=_looked()),
+        foreign={
+            "review_id": lambda ours, theirs: Sent(
+                path={"review_id": theirs.review}, body=_looked()
+            )
+        },
+    ),
+}
+
+
 VARIANTS: Mapping[tuple[str, str], Case] = {
     ("POST", "/api/ml/variants"): Case(
         Scope.DEPLOY,
@@ -431,6 +460,7 @@ ROUTES: Mapping[tuple[str, str], Case] = {
     **LEARNING,
     **FEEDBACK,
     **TRAINING,
+    **REVIEWS,
     **VARIANTS,
     **SYNTHETIC,
     **PRIVACY,

@@ -158,6 +158,22 @@ def test_quarantine_is_seen_and_decided(service: Running, client: Client) -> Non
         client.review_feedback(held.feedback_id, "quarantined", "look again")
 
 
+def test_flagged_episodes_are_seen_and_decided(service: Running, client: Client) -> None:
+    ours = service.world.ours
+    (flagged,) = client.episode_reviews("coach", "all", page_size=1)
+    assert (flagged.review_id, flagged.episode_id) == (ours.review, ours.episode)
+    assert flagged.signals[0].signal_type == "engagement"
+    decided = client.decide_episode(ours.review, "reject", "a machine")
+    assert (decided.state, decided.decision_reason) == ("rejected", "a machine")
+    assert client.episode_review(ours.review) == decided
+    assert list(client.episode_reviews()) == []
+    (again,) = client.decide_episodes([ours.review], "reopen", "look again")
+    assert again.state == "open"
+    assert list(client.episode_reviews(page_size=1)) == [again]
+    with pytest.raises(ShouldNameKnownId):
+        client.decide_episode(event_id(), "release", "none")
+
+
 def test_training_and_models(service: Running, client: Client) -> None:
     today = datetime.now(UTC).date()
     job = client.train(day=today)
@@ -302,7 +318,14 @@ def test_every_route_has_a_method(service: Running) -> None:
 
 
 def _routes() -> set[tuple[str, str]]:
-    from everloop.sdk.client.calls import feedback, learning, models, operations, synthetic
+    from everloop.sdk.client.calls import (
+        feedback,
+        learning,
+        models,
+        operations,
+        reviews,
+        synthetic,
+    )
 
     made: dict[type | str, Any] = {
         "question": Question(user_id="a", context={}),
@@ -311,7 +334,7 @@ def _routes() -> set[tuple[str, str]]:
         "records": [],
     }
     found = set()
-    for module in (learning, feedback, models, operations, synthetic):
+    for module in (learning, feedback, models, operations, reviews, synthetic):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ != module.__name__ or name.startswith("_") or name in STEPS:
                 continue
@@ -407,6 +430,11 @@ async def everything(client: AsyncClient, episode: Episode, tmp_path: Path) -> N
     assert "# HELP" in await client.service_figures()
     with pytest.raises(ShouldNameKnownId):
         await client.review_feedback(event_id(), "released", "none")
+    (flagged,) = [one async for one in client.episode_reviews(state="all", page_size=1)]
+    assert await client.episode_review(flagged.review_id) == flagged
+    assert (await client.decide_episode(flagged.review_id, "release", "fine")).state == "released"
+    (again,) = await client.decide_episodes([flagged.review_id], "reject", "not fine")
+    assert again.state == "rejected"
 
 
 def test_the_asynchronous_client(service: Running, episode: Episode, tmp_path: Path) -> None:
