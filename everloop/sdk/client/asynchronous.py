@@ -16,6 +16,7 @@ from everloop.sdk.client.answers.feedback import FeedbackReceipt
 from everloop.sdk.client.answers.learning import Decision, Receipt
 from everloop.sdk.client.asynchronous_reading import AsyncReading
 from everloop.sdk.client.asynchronous_synthetic import AsyncSyntheticPeople
+from everloop.sdk.client.asynchronous_variants import AsyncPersonaTrials
 from everloop.sdk.client.buffer import Buffer
 from everloop.sdk.client.call import Call
 from everloop.sdk.client.calls import feedback, learning
@@ -35,7 +36,7 @@ from everloop.sdk.client.session import Retrying, Session, question_of
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncReading, AsyncSyntheticPeople):
+class AsyncClient(AsyncReading, AsyncSyntheticPeople, AsyncPersonaTrials):
     """A connection to the HTTP service; tasks may share it. Close it, or use it as a context manager.
 
     Args:

@@ -31,11 +31,12 @@ from everloop.sdk.client.retry import Blocking, Pause, Reply, Retries, Send, Ste
 from everloop.sdk.client.session import Retrying, Session, question_of
 from everloop.sdk.client.sync_reading import Reading
 from everloop.sdk.client.sync_synthetic import SyntheticPeople
+from everloop.sdk.client.sync_variants import PersonaTrials
 
 T = TypeVar("T")
 
 
-class Client(Reading, SyntheticPeople):
+class Client(Reading, SyntheticPeople, PersonaTrials):
     """A connection to the HTTP service; threads may share it. Close it, or use it as a context manager.
 
     Args:

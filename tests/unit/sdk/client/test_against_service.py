@@ -325,6 +325,7 @@ def _routes() -> set[tuple[str, str]]:
         operations,
         reviews,
         synthetic,
+        variants,
     )
 
     made: dict[type | str, Any] = {
@@ -334,7 +335,7 @@ def _routes() -> set[tuple[str, str]]:
         "records": [],
     }
     found = set()
-    for module in (learning, feedback, models, operations, reviews, synthetic):
+    for module in (learning, feedback, models, operations, reviews, synthetic, variants):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ != module.__name__ or name.startswith("_") or name in STEPS:
                 continue
@@ -349,6 +350,8 @@ def _routes() -> set[tuple[str, str]]:
                 else made.get(parameter, 1 if "limit" in parameter else "x")
                 for parameter in inspect.signature(function).parameters
             ]
+            if name == "start_trial":
+                arguments = [{"base_persona_id": "x"}]
             if name == "feedback_analysis":
                 arguments = [None] * len(arguments)
             if name in {"train", "augment_people"}:
@@ -435,6 +438,14 @@ async def everything(client: AsyncClient, episode: Episode, tmp_path: Path) -> N
     assert (await client.decide_episode(flagged.review_id, "release", "fine")).state == "released"
     (again,) = await client.decide_episodes([flagged.review_id], "reject", "not fine")
     assert again.state == "rejected"
+    (running,) = await client.variant_trials("coach")
+    met = await client.meet_variant(running.experiment_id, "ada")
+    assert met == await client.meet_variant(running.experiment_id, "ada")
+    assert (await client.variant_trial(running.experiment_id)).verdict is not None
+    ended = await client.end_variants(running.experiment_id, "enough", winner="warm")
+    assert (ended.state, ended.winner) == ("promoted", "warm")
+    asked = await client.start_variants("calm", {"brief": {"words": 30}}, shares={"brief": 20.0})
+    assert [v.traffic_percentage for v in asked.variants] == [80.0, 20.0]
 
 
 def test_the_asynchronous_client(service: Running, episode: Episode, tmp_path: Path) -> None:
