@@ -67,7 +67,7 @@ def attack_by_extremes(
     policy: Policy, spec: LoopSpec, limits: AttackLimits, seed: int = 0
 ) -> Attack:
     """Ask about every extreme context, with every action valid and without exploration."""
-    context = encode_context(spec, extreme_contexts(spec, seed))
+    context = np.unique(encode_context(spec, extreme_contexts(spec, seed)), axis=0)
     mask = np.ones((len(context), len(spec.actions)), dtype=np.bool_)
     propensity = asked(policy, context, mask)
     broken = broken_rows(propensity, mask)
