@@ -24,6 +24,7 @@ from everloop.cli import (
     policies,
     privacy,
     review,
+    rollouts,
     running,
     runs,
     serving,
@@ -83,6 +84,7 @@ app.add_typer(people.person, name="person")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(review.app, name="review")
 app.add_typer(models.app, name="models")
+app.add_typer(rollouts.app, name="rollout")
 app.add_typer(variants.app, name="variants")
 app.add_typer(notifications.app, name="notify")
 app.add_typer(keys.app, name="keys")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +15,6 @@ from everloop.contracts.documents import to_json
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 
 if TYPE_CHECKING:
-    from everloop.contracts.models import RunRecord
     from everloop.sdk import OpenedRun
     from everloop.sdk.adversarial import ReviewedModel
 
@@ -101,6 +100,54 @@ def daily(
 
 
 @app.command()
+def watch(
+    loop: Annotated[str, typer.Option(help="A shipped loop, or the path of a YAML file.")],
+    at: Annotated[
+        str,
+        typer.Option("--at", help="Moment of the look, ISO 8601, UTC if it names no zone; now."),
+    ] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override, e.g. --set rollout.min_people=50 (repeatable)."),
+    ] = None,
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Look at the candidate on trial, and act: a step up, a hold, the end, a rollback or the promotion.
+
+    Run it every hour. It reads the log as it is and leaves what a night learns from alone; whatever the
+    verdict, it exits with 0. With nothing on trial, the newest candidate that waits is looked at.
+    """
+    from everloop.sdk.watch import watch as look
+
+    display = StageDisplay(notes)
+    notes.print(f"rollout-watch · {loop} · {at or 'now'}")
+    try:
+        found = look(
+            loop,
+            _moment(at),
+            home=home,
+            tenant=tenant,
+            settings=tuple(settings or ()),
+            on_event=display,
+        )
+    except ShouldResolveConflict as problem:
+        complain(problem)
+        sys.exit(BUSY)
+    display.close()
+    if as_json:
+        outcome = None if found.outcome is None else _plain(found.outcome)
+        print_json({"run": _plain(found.record), "outcome": outcome})
+    else:
+        typer.echo(f"{found.record.run_id}: {found.record.status}")
+        typer.echo(f"  verdict  {found.record.verdict}")
+        if found.record.report:
+            typer.echo(f"  report   {found.record.report}")
+    sys.exit(1 if found.record.status == "failed" else 0)
+
+
+@app.command()
 def adversarial(
     loop: Annotated[str, typer.Option(help="A shipped loop, or the path of a YAML file.")],
     day: Annotated[
@@ -137,6 +184,18 @@ def adversarial(
         _say_review(found)
     failed = found.record.status == "failed"
     sys.exit(1 if failed else 0 if found.passed else 3)
+
+
+def _moment(at: str) -> datetime | None:
+    if not at:
+        return None
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        raise ShouldFixArgument(
+            f"--at {at!r} is no moment.", "Give it as YYYY-MM-DDTHH:MM."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _range(day: str, start: str, end: str) -> tuple[date, date | None]:
@@ -183,7 +242,7 @@ def _document(opened: OpenedRun) -> object:
     return _plain(opened.record)
 
 
-def _plain(record: RunRecord) -> object:
+def _plain(record: object) -> object:
     import json
 
     return json.loads(to_json(record))

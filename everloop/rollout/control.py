@@ -68,9 +68,9 @@ def act(
         head = places.deployments.head(spec.name, tenant)
         if head.trial is None:
             break
-        verdict = judge(spec, places, head, now, experiment)
+        verdict = judge(spec, places, head, head.trial, now, experiment)
         try:
-            _apply(spec, places, head, verdict, actor)
+            _apply(spec, places, head, head.trial, verdict, actor)
         except ShouldResolveConflict:
             continue
         break
@@ -82,16 +82,14 @@ def judge(
     spec: LoopSpec,
     places: TrialPlaces,
     head: Head,
+    record: RolloutRecord,
     now: datetime,
     experiment: ExperimentFigures | None = None,
-) -> TrialVerdict | None:
-    """The verdict on the trial of a head, from what the workers counted and people said; None without one.
+) -> TrialVerdict:
+    """The verdict on the trial of a head, from what the workers counted and people said.
 
     A winner whose files are damaged, or that must not serve, is held.
     """
-    record = head.trial
-    if record is None:
-        return None
     if experiment is not None and experiment.rollout_id != record.rollout_id:
         experiment = None
     unseen = record.state == "shadow"
@@ -138,11 +136,13 @@ def _approved(places: TrialPlaces, record: RolloutRecord) -> bool:
 
 
 def _apply(
-    spec: LoopSpec, places: TrialPlaces, head: Head, verdict: TrialVerdict | None, actor: str
+    spec: LoopSpec,
+    places: TrialPlaces,
+    head: Head,
+    record: RolloutRecord,
+    verdict: TrialVerdict,
+    actor: str,
 ) -> None:
-    record = head.trial
-    if record is None or verdict is None:
-        return
     after = next_state(spec, record, verdict)
     if after is None:
         _tell(places, record, verdict, actor)

@@ -37,14 +37,29 @@ if TYPE_CHECKING:
     )
     from everloop.sdk.daily import DailyPlan, run_daily, run_range
     from everloop.sdk.opened import OpenedRun, open_run, runs
+    from everloop.sdk.planning import plan_trial
     from everloop.sdk.policies.training import PolicyTraining, train_policy
     from everloop.sdk.policies.tuning import tune_policy
+    from everloop.sdk.rollouts import (
+        RolloutStatus,
+        approve,
+        end,
+        pause,
+        promote,
+        resume,
+        rollback,
+        rollout_events,
+        rollout_status,
+        rollouts,
+        verdict_of,
+    )
     from everloop.sdk.synthetic.people import (
         AugmentedPeople,
         GeneratedProfiles,
         augment_people,
         generate_profiles,
     )
+    from everloop.sdk.watch import Watched, watch
 
 __all__ = [
     "AsyncClient",
@@ -66,16 +81,30 @@ __all__ = [
     "Receipt",
     "Retries",
     "RewardRecord",
+    "RolloutStatus",
     "Slate",
+    "Watched",
+    "approve",
     "augment_people",
+    "end",
     "event_id",
     "generate_profiles",
     "open_run",
+    "pause",
+    "plan_trial",
+    "promote",
+    "resume",
+    "rollback",
+    "rollout_events",
+    "rollout_status",
+    "rollouts",
     "run_daily",
     "run_range",
     "runs",
     "train_policy",
     "tune_policy",
+    "verdict_of",
+    "watch",
 ]
 
 _ELSEWHERE = {
@@ -93,6 +122,25 @@ _ELSEWHERE = {
     "GeneratedProfiles": "everloop.sdk.synthetic.people",
     "augment_people": "everloop.sdk.synthetic.people",
     "generate_profiles": "everloop.sdk.synthetic.people",
+    "Watched": "everloop.sdk.watch",
+    "watch": "everloop.sdk.watch",
+    "plan_trial": "everloop.sdk.planning",
+    **dict.fromkeys(
+        (
+            "RolloutStatus",
+            "approve",
+            "end",
+            "pause",
+            "promote",
+            "resume",
+            "rollback",
+            "rollout_events",
+            "rollout_status",
+            "rollouts",
+            "verdict_of",
+        ),
+        "everloop.sdk.rollouts",
+    ),
 }
 
 

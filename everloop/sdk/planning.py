@@ -1,0 +1,51 @@
+"""How long a trial would take, and which effect it would find, from what a loop has logged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from everloop.contracts.encoded_file import load_encoded
+from everloop.contracts.errors import ShouldCollectMoreData
+from everloop.contracts.models import RunRecord
+from everloop.loops import load
+from everloop.rollout.experiment.planner import TrialPlan, past_of, plan
+from everloop.wiring import open_workspace
+
+_DAY_S = 86_400.0
+
+
+def plan_trial(loop: str, *, tenant: str = "default", home: Path | str | None = None) -> TrialPlan:
+    """Plan a trial along the loop's ramp, from the newest run that aggregated its rewards.
+
+    Raises:
+        ShouldCollectMoreData: no run has, or its rewards say nothing of how rewards vary.
+    """
+    spec, workspace = load(loop), open_workspace(home)
+    found = next(
+        (
+            place
+            for run in workspace.runs.runs(spec.name)
+            if run.tenant == tenant and (place := _episodes_of(run)) is not None
+        ),
+        None,
+    )
+    if found is None:
+        raise ShouldCollectMoreData(
+            f"No run of loop {spec.name!r} has aggregated rewards.",
+            f"Run everloop run daily --loop {spec.name} first.",
+        )
+    episodes = load_encoded(found)
+    ours = ~episodes.comparison
+    days = (episodes.timestamp[ours] // _DAY_S).astype(np.int64)
+    past = past_of(episodes.person[ours], days, episodes.reward[ours], spec.reward.attainable_low)
+    return plan(spec.rollout, past)
+
+
+def _episodes_of(run: RunRecord) -> Path | None:
+    for stage in run.stages:
+        place = stage.artefacts.get("episodes")
+        if place is not None and Path(place).exists():
+            return Path(place)
+    return None
