@@ -69,13 +69,13 @@ def status(
 
 
 @app.command("list")
-def list_rollouts(
+def list_(
     loop: Loop, tenant: Tenant = "default", home: Home = None, as_json: Json = False
 ) -> None:
     """Every trial and every refusal of a loop, newest first."""
-    from everloop.sdk.rollouts import rollouts
+    from everloop.sdk.rollouts import list_rollouts
 
-    found = rollouts(loop, tenant=tenant, home=home)
+    found = list_rollouts(loop, tenant=tenant, home=home)
     if as_json:
         _print_records(found)
     else:

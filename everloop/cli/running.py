@@ -119,7 +119,7 @@ def watch(
     Run it every hour. It reads the log as it is and leaves what a night learns from alone; whatever the
     verdict, it exits with 0. With nothing on trial, the newest candidate that waits is looked at.
     """
-    from everloop.sdk.watch import watch as look
+    from everloop.sdk.watching import watch as look
 
     display = StageDisplay(notes)
     notes.print(f"rollout-watch · {loop} · {at or 'now'}")

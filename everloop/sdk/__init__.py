@@ -44,13 +44,13 @@ if TYPE_CHECKING:
         RolloutStatus,
         approve,
         end,
+        list_rollouts,
         pause,
         promote,
         resume,
         rollback,
         rollout_events,
         rollout_status,
-        rollouts,
         verdict_of,
     )
     from everloop.sdk.synthetic.people import (
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
         augment_people,
         generate_profiles,
     )
-    from everloop.sdk.watch import Watched, watch
+    from everloop.sdk.watching import Watched, watch
 
 __all__ = [
     "AsyncClient",
@@ -89,6 +89,7 @@ __all__ = [
     "end",
     "event_id",
     "generate_profiles",
+    "list_rollouts",
     "open_run",
     "pause",
     "plan_trial",
@@ -97,7 +98,6 @@ __all__ = [
     "rollback",
     "rollout_events",
     "rollout_status",
-    "rollouts",
     "run_daily",
     "run_range",
     "runs",
@@ -122,22 +122,22 @@ _ELSEWHERE = {
     "GeneratedProfiles": "everloop.sdk.synthetic.people",
     "augment_people": "everloop.sdk.synthetic.people",
     "generate_profiles": "everloop.sdk.synthetic.people",
-    "Watched": "everloop.sdk.watch",
-    "watch": "everloop.sdk.watch",
+    "Watched": "everloop.sdk.watching",
+    "watch": "everloop.sdk.watching",
     "plan_trial": "everloop.sdk.planning",
     **dict.fromkeys(
         (
             "RolloutStatus",
             "approve",
             "end",
+            "list_rollouts",
             "pause",
             "promote",
             "resume",
             "rollback",
             "rollout_events",
             "rollout_status",
-            "rollouts",
-            "verdict_of",
+                    "verdict_of",
         ),
         "everloop.sdk.rollouts",
     ),

@@ -54,7 +54,7 @@ def rollout_status(
     )
 
 
-def rollouts(
+def list_rollouts(
     loop: str, *, tenant: str = "default", home: Path | str | None = None
 ) -> tuple[RolloutRecord, ...]:
     """A loop's trials and refusals, newest first."""
