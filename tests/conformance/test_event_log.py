@@ -226,6 +226,16 @@ class EventLogSuite(ABC):
         log.append_episodes([episode(9, user_id=BEN)])
         assert [e.timestamp.hour for e in log.episodes_of(ANN)] == [13, 14, 15]
 
+    def test_episodes_are_read_by_their_ids(self, log: EventLog) -> None:
+        first, second = episode(1, action_arguments={"n": 1}), episode(2, user_id=BEN)
+        theirs = episode(3, tenant="other")
+        log.append_episodes([first, second])
+        log.append_episodes([theirs])
+        ids = [uuid_of(n) for n in (1, 2, 3, 4)]
+        assert log.episodes(ids) == {ids[0]: first, ids[1]: second}
+        assert log.episodes([ids[0], ids[2]], "other") == {ids[2]: theirs}
+        assert log.episodes([]) == {}
+
     def test_tells_which_loop_decided_and_when(self, log: EventLog) -> None:
         later = NOON + timedelta(hours=1)
         log.append_episodes([episode(1), episode(2, at=later, loop="run")])
