@@ -197,7 +197,9 @@ class Registry(Protocol):
     ) -> int:
         """The new generation. Constraints: atomic; another generation is ``ShouldResolveConflict``;
         every change is appended to the deployment log; one that repeats the current state too; one by
-        an ``actor`` is audited in the same transaction."""
+        an ``actor`` is audited in the same transaction. An alias under which something serves, and
+        ``candidate``, raises the head's revision with it; a part of what serves that changes by itself
+        leaves no deployment serving, and is an event."""
 
     def deployment_log(
         self, loop: str, tenant: str = "default"
