@@ -94,8 +94,9 @@ def arm_of(user_id: str, rollout: RolloutRecord, percent: float) -> Arm:
     if held > 0.0 and assign(user_id, holdout_seed(rollout), (held, 1.0 - held)) == 0:
         return Arm.HOLDOUT
     share = percent / 100.0
-    met = assign(user_id, rollout.rollout_id, (1.0 - share, share)) == 1
-    return Arm.CANDIDATE if met else Arm.ACTIVE
+    if share > 0.0 and assign(user_id, rollout.rollout_id, (1.0 - share, share)) == 1:
+        return Arm.CANDIDATE
+    return Arm.ACTIVE
 
 
 def arms_of(

@@ -33,7 +33,7 @@ TOGETHER = 64
 """Questions of one call, unless more were asked in one request."""
 BUSY = 0.2
 """Share of one core that asking may take."""
-_LINGER_S = 0.02
+_LINGER_S = 0.1
 _JOIN_S = 5.0
 _LOG = logging.getLogger(__name__)
 
