@@ -82,6 +82,16 @@ def test_alert_names_the_group_and_blocks(ask: Any, make_group: Any) -> None:
     assert "parity 0.727" in found.reason
 
 
+def test_the_worst_group_comes_first_and_gives_the_value(ask: Any, make_group: Any) -> None:
+    found = ask(
+        *(make_group("young", 0.55), make_group("old", 0.40)),
+        *(make_group("north", 0.55, attribute="city"), make_group("south", 0.30, attribute="city")),
+    )
+    assert found.status is FAILED
+    assert found.value == pytest.approx(0.30 / 0.55)
+    assert found.reason.index("city south") < found.reason.index("age old")
+
+
 def test_not_certified_waits_for_a_person(ask: Any, make_group: Any) -> None:
     found = ask(make_group("young", 0.55, half=0.2), make_group("old", 0.50, half=0.2))
     assert found.status is INSUFFICIENT

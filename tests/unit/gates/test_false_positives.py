@@ -89,5 +89,6 @@ def test_a_loop_without_interventions_has_no_false_ones(
     demanding: LoopSpec, evidence: GateEvidence
 ) -> None:
     plain = demanding.model_copy(update={"actions": demanding.actions[:1]})
-    assert CHECK(plain, replace(evidence, evaluation=None)).status is PASSED
+    found = CHECK(plain, replace(evidence, evaluation=None))
+    assert (found.status, found.reason) == (PASSED, "The loop declares no intervention.")
     assert CHECK(demanding, replace(evidence, evaluation=None)).status is INSUFFICIENT
