@@ -14,7 +14,8 @@ class AttackLimits:
     """How hard a model is attacked, and what it may give way to.
 
     Attributes:
-        radius: by how much each number of an encoded state is moved at most, in encoded units of [-1, 1].
+        radius: by how much each number of an encoded state is moved at most, in encoded units of [-1, 1]:
+            .02 is a hundredth of a field's declared range, less than most measurements are off.
         material: by how much the most likely action's propensity must fall for a flip to count.
         max_random_flips: share of random moves that may flip a decision.
         max_worst_flips: share of decisions that a search may flip.
@@ -28,7 +29,7 @@ class AttackLimits:
         searched: how many of them the search attacks.
     """
 
-    radius: float = 0.05
+    radius: float = 0.02
     material: float = 0.05
     max_random_flips: float = 0.05
     max_worst_flips: float = 0.5

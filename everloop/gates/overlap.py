@@ -29,7 +29,8 @@ class OverlapCheck:
                 reason=(
                     "The overlap figures break the loop's thresholds: effective sample "
                     f"{number(found.effective_sample)}, largest share of weight "
-                    f"{number(found.max_weight_share)}, mean weight {number(found.mean_weight)}."
+                    f"{number(found.max_weight_share)}, mean weight {number(found.mean_weight)}, "
+                    f"share on actions that were never logged {number(found.unsupported_share)}."
                 ),
                 value=effective,
                 threshold=least,
@@ -52,4 +53,5 @@ def _within(found: OverlapDiagnostics, thresholds: ThresholdSpec) -> bool:
         found.effective_sample >= thresholds.min_effective_sample
         and found.max_weight_share <= thresholds.max_weight_share
         and abs(found.mean_weight - 1.0) <= thresholds.mean_weight_tolerance
+        and found.unsupported_share <= thresholds.margin
     )

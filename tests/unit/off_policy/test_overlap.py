@@ -100,3 +100,48 @@ def test_chance_alone_raises_no_alarm() -> None:
         scored = _scored(target[action] / logging[action])
         alarms += bool(diagnose(scored, log, THRESHOLDS).problems)
     assert alarms <= 4
+
+
+def test_what_lies_exactly_at_a_limit_is_no_problem_and_a_little_beyond_is_one() -> None:
+    """Each threshold alone, by hand: sample 100 of 100, share 1 / 100, support 5 %, mean weight 1."""
+    weight, log = np.ones(100), _log(np.full(100, 0.5))
+    exact = ThresholdSpec(min_effective_sample=100, max_weight_share=0.01, margin=0.05)
+    assert diagnose(_scored(weight, 0.05), log, exact).problems == ()
+    for change, says in (
+        ({"min_effective_sample": 100.01}, "effective sample is 100 of 100"),
+        ({"max_weight_share": 0.0099}, "One decision carries 1.0%"),
+        ({"margin": 0.049}, "5.0% of its probability"),
+    ):
+        beyond = exact.model_copy(update=change)
+        (problem,) = diagnose(_scored(weight, 0.05), log, beyond).problems
+        assert says in problem
+
+
+@pytest.mark.parametrize(
+    ("weight", "far"), [(0.79, True), (1.21, True), (0.81, False), (1.19, False)]
+)
+def test_a_mean_weight_too_far_from_one_counts_on_both_sides(weight: float, far: bool) -> None:
+    """Two people with weights 0 and 2 w: the interval says nothing, the tolerance of .2 does."""
+    weights, log = np.array([0.0, 2 * weight] * 2), _log(np.full(4, 0.5))
+    found = diagnose(
+        _scored(weights), log, ThresholdSpec(min_effective_sample=1, max_weight_share=0.9)
+    )
+    assert found.mean_weight == pytest.approx(weight)
+    assert found.mean_weight_low < 1 < found.mean_weight_high
+    assert bool(found.problems) is far
+
+
+@pytest.mark.parametrize("weight", [0.95, 1.05])
+def test_a_mean_weight_that_is_surely_not_one_counts_within_the_tolerance(weight: float) -> None:
+    problems = diagnose(_scored(np.full(500, weight)), _log(np.full(500, 0.5)), THRESHOLDS).problems
+    assert len(problems) == 1
+    assert f"is {weight:.3f}" in problems[0]
+
+
+def test_one_person_with_many_decisions_is_one_observation_of_the_weights() -> None:
+    """250 weights of 1.1 from one person and 250 of .9 from another: nothing is certain."""
+    log = replace(_log(np.full(500, 0.5)), person=np.repeat([0, 1], 250))
+    found = diagnose(_scored(np.repeat([1.15, 0.9], 250)), log, THRESHOLDS)
+    assert found.problems == ()
+    alone = diagnose(_scored(np.repeat([1.15, 0.9], 250)), _log(np.full(500, 0.5)), THRESHOLDS)
+    assert "mean importance weight is 1.025" in alone.problems[0]
