@@ -11,7 +11,9 @@ from everloop.cli.output import Home, Json, Tenant, print_json, print_pairs, pri
 from everloop.contracts.models import ModelType
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="List, judge and deploy trained models."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List, judge, deploy and withdraw trained models.",
 )
 
 Loop = Annotated[str | None, typer.Option(help="Of this loop alone, by name.")]
@@ -82,6 +84,31 @@ def deploy(
         typer.echo(f"  before   {made.previous}")
     if made.ended_rollout:
         typer.echo(f"  trial    {made.ended_rollout.rollout_id} ended")
+
+
+@app.command()
+def back(
+    loop: Annotated[str, typer.Argument(help="Name of a loop.")],
+    reason: Annotated[str, typer.Option(help="Why; goes into the deployment log.")],
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Let what served a loop before serve it again, every model at once; every worker follows with its
+    next decision.
+
+    What was taken away earlier is passed over. A candidate is taken off its trial by rollout rollback.
+    """
+    from everloop.serving.models.deploying import go_back
+    from everloop.wiring import open_workspace
+
+    made = go_back(open_workspace(home), loop, tenant, reason, operator())
+    if as_json:
+        print_json(made)
+        return
+    typer.echo(f"deployment {made.deployment_id} serves {made.loop} again")
+    for role, checkpoint_id in sorted(made.serves.items()):
+        typer.echo(f"  {role:<9}{checkpoint_id or 'nothing'}")
 
 
 @app.command()

@@ -70,15 +70,18 @@ def promote(
     )
 
 
-def require_promotable(checkpoint: ModelCheckpoint) -> None:
-    """``ShouldFixArgument`` for a checkpoint that was trained on the raw log, or that the gate held."""
+def require_promotable(checkpoint: ModelCheckpoint, gated: bool = True) -> None:
+    """``ShouldFixArgument`` for a checkpoint that was trained on the raw log, or that the gate held.
+
+    ``gated``: whether the gate is asked; what served before may serve again without.
+    """
     if checkpoint.provenance is not Provenance.PRIVATE_RELEASE:
         raise ShouldFixArgument(
             f"Checkpoint {checkpoint.checkpoint_id} has provenance {checkpoint.provenance.value!r}: it "
             "may not leave the trust boundary.",
             "Promote one that private releases alone made.",
         )
-    if checkpoint.verdict == "hold":
+    if gated and checkpoint.verdict == "hold":
         raise ShouldFixArgument(
             f"Checkpoint {checkpoint.checkpoint_id} was held by the gate.",
             "Promote one whose verdict is continue.",

@@ -1,13 +1,15 @@
-"""Deploying a model: the registry's guards, the audit, and the end of its trial."""
+"""Deploying a model and going back: the registry's guards, the audit, and the end of its trial."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from everloop.contracts.models import ModelCheckpoint, ModelType
 from everloop.contracts.rollouts import RolloutRecord
-from everloop.registry.loading import active_alias
-from everloop.registry.promotion import promote
+from everloop.registry.loading import active_alias, load
+from everloop.registry.promotion import promote, require_promotable
+from everloop.registry.rollback import rollback_target
 from everloop.rollout.end import end_trial_of
 from everloop.serving.models.finding import checkpoint_of, version_of
 from everloop.wiring import Workspace
@@ -73,6 +75,43 @@ def deploy(
         ended_rollout=ended,
         model_type=checkpoint.model_type,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class GoneBack:
+    """What serves again.
+
+    Attributes:
+        deployment_id: the deployment.
+        withdrawn: the one that served until now; empty where parts had been moved one by one.
+        serves: role -> checkpoint; ``None`` where nothing serves any more.
+    """
+
+    loop: str
+    deployment_id: str
+    withdrawn: str
+    serves: Mapping[str, str | None]
+
+
+def go_back(workspace: Workspace, loop: str, tenant: str, reason: str, actor: str) -> GoneBack:
+    """Make the deployment that served before the present one serve again, every part at once.
+
+    What was withdrawn earlier is passed over, and the present one is withdrawn.
+
+    Raises:
+        ShouldNameKnownId: nothing that may serve again served before.
+        ShouldFixArgument: no reason is given, or one of its parts may not serve any more.
+        ShouldRestoreArtefact: a file of one of its parts is damaged.
+        ShouldResolveConflict: what serves changed meanwhile.
+    """
+    head = workspace.deployments.head(loop, tenant)
+    target = rollback_target(workspace.deployments, loop, tenant)
+    for part in target.artefacts:
+        found = load(part.artefact_id, workspace.registry, workspace.blobs)
+        require_promotable(found.checkpoint, gated=False)
+    after = workspace.deployments.swap(target, head.revision, "rolled_back", reason, actor)
+    serves = {role: found.checkpoint_id for role, found in after.serves.items()}
+    return GoneBack(loop, target.deployment_id, head.deployment_id, serves)
 
 
 def _previous(workspace: Workspace, checkpoint: ModelCheckpoint, generation: int) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 
 from everloop import settings
 from everloop.cli import app as cli
-from everloop.contracts.errors import ShouldFixArgument, ShouldNameKnownId
+from everloop.contracts.errors import ShouldFixArgument, ShouldNameKnownId, ShouldRestoreArtefact
 from everloop.contracts.models import ModelType, Provenance
 from everloop.loops import load
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
@@ -27,17 +27,20 @@ def home(tmp_path: Path) -> Path:
 
 
 def registered(
-    home: Path, verdict: str = "continue", kind: ModelType = ModelType.INTERVENTION
+    home: Path,
+    night: str = "x",
+    verdict: str = "continue",
+    kind: ModelType = ModelType.INTERVENTION,
 ) -> str:
     version = VERSION if kind is ModelType.INTERVENTION else f"companion-{kind}-1"
-    policy = made_policy(load("companion"), VERSION, home / f"{verdict}.onnx")
+    policy = made_policy(load("companion"), f"{VERSION}{night}", home / f"{night}.onnx")
     made = Candidate(
         loop="companion",
         model_type=kind,
         files={"policy.onnx": policy},
         served="policy.onnx",
         performance_metrics={"difference": 0.125},
-        lineage=dict.fromkeys(REQUIRED_LINEAGE, "x") | {"version": version},
+        lineage=dict.fromkeys(REQUIRED_LINEAGE, night) | {"version": version},
         provenance=Provenance.PRIVATE_RELEASE,
         verdict=verdict,
         training_date=datetime(2026, 3, 10, 4, tzinfo=UTC),
@@ -84,9 +87,51 @@ def test_a_model_is_listed_deployed_and_told(
 
 def test_what_may_not_serve_is_refused(home: Path) -> None:
     with pytest.raises(ShouldFixArgument, match="held by the gate"):
-        run(home, "deploy", registered(home, "hold"), "--reason", "why not")
+        run(home, "deploy", registered(home, verdict="hold"), "--reason", "why not")
     with pytest.raises(ShouldNameKnownId, match="no-such"):
         run(home, "metrics", "no-such")
+
+
+def test_what_served_before_serves_again_as_one_unit(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = open_workspace(home)
+    policies = [registered(home, number) for number in ("one", "two")]
+    pairing = registered(home, kind=ModelType.PAIRING)
+    run(home, "deploy", policies[0], "--reason", "first")
+    with pytest.raises(ShouldNameKnownId, match="companion"):
+        run(home, "back", "companion", "--reason", "worse")
+    run(home, "deploy", policies[1], "--reason", "better")
+    run(home, "deploy", pairing, "--reason", "better")
+    events = place.deployments.events("companion")
+    capsys.readouterr()
+    run(home, "back", "companion", "--reason", "worse", "--json")
+    made = json.loads(capsys.readouterr().out)
+    assert made["deployment_id"] == events[1].deployment_id
+    assert made["withdrawn"] == events[2].deployment_id
+    assert made["serves"] == {"policy": policies[1], "pairing": None}
+    run(home, "back", "companion", "--reason", "worse still")
+    assert policies[0] in capsys.readouterr().out
+    last = place.deployments.events("companion")[-1]
+    assert (last.kind, last.reason) == ("rolled_back", "worse still")
+    assert last.actor.startswith("cli:")
+    assert place.registry.alias("companion", "active")[0] == policies[0]
+    with pytest.raises(ShouldNameKnownId):
+        run(home, "back", "companion", "--reason", "what else")
+
+
+def test_nobody_goes_back_to_damaged_files(home: Path) -> None:
+    place = open_workspace(home)
+    policies = [registered(home, number) for number in ("one", "two")]
+    for checkpoint_id in policies:
+        run(home, "deploy", checkpoint_id, "--reason", "better")
+    sha256 = place.registry.checkpoint(policies[0]).weights_sha256
+    path = home / "blobs" / sha256[:2] / sha256
+    path.chmod(0o644)
+    path.write_bytes(b"other")
+    with pytest.raises(ShouldRestoreArtefact, match=sha256):
+        run(home, "back", "companion", "--reason", "worse")
+    assert place.registry.alias("companion", "active")[0] == policies[1]
 
 
 def test_each_kind_is_deployed_under_its_own_alias(

@@ -17,7 +17,7 @@ from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.contracts.ports import BlobStore, Registry
 from everloop.contracts.rollout_ports import DeploymentStore
 from everloop.registry.loading import active_alias, load, load_alias, verified
-from everloop.registry.promotion import promote
+from everloop.registry.promotion import promote, require_promotable
 from everloop.registry.registration import Candidate, register
 
 
@@ -185,3 +185,12 @@ def test_models_of_each_kind_serve_under_an_alias_of_their_own(
     assert (
         promote(made[ModelType.PAIRING], registry, blobs, deployments, "kept", alias="shadow") == 1
     )
+
+
+def test_what_served_before_is_asked_where_it_was_made_alone(stored: ModelCheckpoint) -> None:
+    held = dataclasses.replace(stored, verdict="hold")
+    require_promotable(held, gated=False)
+    with pytest.raises(ShouldFixArgument, match="held"):
+        require_promotable(held)
+    with pytest.raises(ShouldFixArgument, match="raw_log"):
+        require_promotable(dataclasses.replace(stored, provenance=Provenance.RAW_LOG), gated=False)
