@@ -24,6 +24,9 @@ from everloop.serving.decisions.serving import Serving
 from everloop.serving.decisions.shadow import Shadow, Unseen
 from everloop.serving.decisions.tallying import Tallies
 
+GRACE_S = 60.0
+"""How long a candidate may take to load on a worker before that counts against it: until then the questions
+that it should have been asked are dropped, since a store that is away for a moment says nothing of it."""
 BLOCK = 5_000
 """Decisions after which the share of safety-critical actions is counted anew."""
 
@@ -45,8 +48,10 @@ class TrialWatch:
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._now = monotonic
         self.tallies = Tallies(monotonic)
         self.shadow = Shadow(self.tallies)
+        self._unloaded: dict[tuple[str, str], float] = {}
         self._critical: dict[tuple[str, str], CriticalShare] = {}
         self._lock = threading.Lock()
 
@@ -59,6 +64,7 @@ class TrialWatch:
 
     def met(self, serving: Serving, trial: RolloutRecord, found: Float, seconds: float) -> None:
         """The candidate answered (n, A) for people on trial."""
+        self._loaded(trial)
         ids = serving.catalogue.spec.action_ids
         self.tallies.count(
             serving.catalogue.spec,
@@ -71,7 +77,7 @@ class TrialWatch:
 
     def missed(self, serving: Serving, trial: RolloutRecord, n: int) -> None:
         """The candidate could not be asked for n people on trial: it did not load, or is left alone."""
-        self.tallies.count(serving.catalogue.spec, trial, TRIAL, asked=n, failed=n)
+        self._not_asked(serving, trial, TRIAL, n)
 
     def failed(
         self, serving: Serving, trial: RolloutRecord, states: States, failure: Exception
@@ -94,10 +100,26 @@ class TrialWatch:
     def unseen(self, serving: Serving, trial: RolloutRecord, states: States, likely: Int) -> None:
         """Put n questions to the candidate unseen; ``likely`` as ``Unseen.active``."""
         if serving.candidate is None:
-            n = len(likely)
-            self.tallies.count(serving.catalogue.spec, trial, SHADOW, asked=n, failed=n)
+            self._not_asked(serving, trial, SHADOW, len(likely))
             return
+        self._loaded(trial)
         self.shadow.offer(_unseen(serving, trial, SHADOW, states, likely))
+
+    def _not_asked(self, serving: Serving, trial: RolloutRecord, phase: str, n: int) -> None:
+        key, spared = (trial.tenant, trial.rollout_id), False
+        if serving.candidate is None:
+            with self._lock:
+                since = self._unloaded.setdefault(key, self._now())
+            spared = self._now() - since < GRACE_S
+        dropped = n if spared else 0
+        self.tallies.count(
+            serving.catalogue.spec, trial, phase, asked=n, dropped=dropped, failed=n - dropped
+        )
+
+    def _loaded(self, trial: RolloutRecord) -> None:
+        if self._unloaded:  # no lock: every healthy decision of a trial passes here
+            with self._lock:
+                self._unloaded.pop((trial.tenant, trial.rollout_id), None)
 
     def took(self, tenant: str, loop: str, critical: int, decisions: int) -> None:
         """The active model took so many safety-critical actions where it could do something else."""

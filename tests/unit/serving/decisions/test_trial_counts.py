@@ -12,6 +12,7 @@ from everloop.contracts.rollouts import TrialTally
 from everloop.rollout.assignment import arm_of
 from everloop.rollout.health import merged
 from everloop.serving.decisions.engine import DecisionEngine
+from everloop.serving.decisions.watching import GRACE_S
 from tests.unit.serving.decisions.conftest import World, loop, person, question
 from tests.unit.serving.decisions.trials import Odd, begun
 
@@ -121,9 +122,12 @@ def test_a_candidate_that_did_not_load_fails_whom_it_should_have_decided_for(wor
     record = begun(world, SPEC, "coach-2", "started", 100.0)
     world.damage(world.registry.checkpoint(record.candidate))
     engine = world.engine(SPEC)
+    engine.decide_many("default", [question(SPEC, who) for who in range(2)])
+    world.clock.pass_(GRACE_S)
     engine.decide_many("default", [question(SPEC, who) for who in range(4)])
     counts = counted(engine)
-    assert (counts.asked, counts.failed, counts.active_actions) == (4, 4, {"wait": 4})
+    assert (counts.asked, counts.dropped, counts.failed) == (6, 2, 4)
+    assert counts.active_actions == {"wait": 6}
 
 
 def test_counts_reach_the_workspace_when_they_are_flushed_and_at_the_end(world: World) -> None:
@@ -159,3 +163,19 @@ def test_a_database_that_is_away_keeps_no_decision_from_being_made(
     assert engine.decide("default", question(SPEC)).model_version == "coach-2"
     engine.flush()
     assert merged(world.tallies.tallies(record.rollout_id, "trial"), "trial").asked == 2
+
+
+def test_a_candidate_that_loads_after_a_moment_has_its_grace_again(world: World) -> None:
+    world.deploy(SPEC, "coach-1")
+    begun(world, SPEC, "coach-2", "started", 100.0)
+    engine = world.engine(SPEC)
+    slot = engine._slots["default", "coach"]
+    loaded = slot.serving
+    for _ in range(2):
+        slot.serving = replace(loaded, candidate=None)
+        engine.decide("default", question(SPEC))
+        slot.serving = loaded
+        engine.decide("default", question(SPEC))
+        world.clock.pass_(2 * GRACE_S)
+    counts = counted(engine)
+    assert (counts.asked, counts.dropped, counts.failed) == (4, 2, 0)
