@@ -12,13 +12,13 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollouts import DayEffect, ExperimentFigures, RolloutRecord
 from everloop.rollout.experiment.arms import arm_means
 from everloop.rollout.experiment.drift import cusum, departures
-from everloop.rollout.experiment.effect import AIM, effect_at
+from everloop.rollout.experiment.effect import AIM, Effect, effect_at
 from everloop.rollout.experiment.fairness import exposure_fairness
 from everloop.rollout.experiment.guardrails import enough_people, guardrails_of, segments_of
 from everloop.rollout.experiment.moments import Moments, moments_of
 from everloop.rollout.experiment.observations import CANDIDATE, Floats, TrialObservations
 from everloop.rollout.experiment.srm import sample_ratio
-from everloop.rollout.experiment.strata import Strata, cells_of, strata_of
+from everloop.rollout.experiment.strata import Cells, Strata, cells_of, strata_of
 
 
 def analyse(
@@ -43,11 +43,6 @@ def analyse(
     effect = effect_at(moments)
     control, candidate = arm_means(cells, moments, effect.strata, 1 - spec.rollout.alpha)
     above_least = control.value - spec.reward.attainable_low
-    enough = enough_people(cells, spec.rollout.min_people)
-    low, high = (
-        effect.interval(spec.rollout.alpha, AIM * above_least) if enough else (math.nan, math.nan)
-    )
-    days = days_of(moments, strata)
     statistic, drifted = cusum(
         departures(_over(moments, strata, until)),
         spec.rollout.drift_slack,
@@ -56,22 +51,13 @@ def analyse(
     return ExperimentFigures(
         rollout_id=record.rollout_id,
         until=until,
-        primary=Estimate(
-            "effect",
-            effect.value,
-            low,
-            high,
-            1 - spec.rollout.alpha,
-            sum(effect.decisions),
-            len(np.unique(cells.person)),
-            "anytime-valid, stratified by day, clustered by person",
-        ),
+        primary=_primary(spec, cells, effect),
         control=control,
         candidate=candidate,
         relative=effect.value / above_least if above_least > 0 else math.nan,
         guardrails=guardrails_of(spec, known, strata, covariates),
         ratio=sample_ratio(known),
-        days=days,
+        days=days_of(moments, strata),
         cusum=statistic,
         drifted=drifted,
         segments=segments_of(spec, known, strata, covariates),
@@ -79,6 +65,35 @@ def analyse(
         exposed=_exposed(known),
         fallback_share=known.fallback_share(),
         fairness=exposure_fairness(spec, known),
+    )
+
+
+def primary_of(spec: LoopSpec, observations: TrialObservations, until: datetime) -> Estimate:
+    """The primary alone, as ``analyse`` has it at ``until``; what a chart over time needs.
+
+    Raises:
+        ShouldFixArgument: ``until`` has no time zone.
+    """
+    known = observations.until(until)
+    cells = cells_of(known, strata_of(known), known.reward)
+    return _primary(spec, cells, effect_at(moments_of(cells, earlier_behaviour(known))))
+
+
+def _primary(spec: LoopSpec, cells: Cells, effect: Effect) -> Estimate:
+    terms = spec.rollout
+    low = high = math.nan
+    if enough_people(cells, terms.min_people):
+        aim = AIM * (effect.control - spec.reward.attainable_low)
+        low, high = effect.interval(terms.alpha, aim)
+    return Estimate(
+        "effect",
+        effect.value,
+        low,
+        high,
+        1 - terms.alpha,
+        sum(effect.decisions),
+        len(np.unique(cells.person)),
+        "anytime-valid, stratified by day, clustered by person",
     )
 
 

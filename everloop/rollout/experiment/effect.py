@@ -148,7 +148,9 @@ def _slopes(designed: Floats, plain: Floats) -> Floats:
     if len(plain) < 3:
         return np.zeros(0)
     whole = designed.sum(axis=(2, 3))
-    return np.asarray(np.linalg.pinv(whole[2:, 2:], rcond=1e-9) @ (whole[2:] @ plain))
+    return np.asarray(
+        np.linalg.pinv(whole[2:, 2:], rcond=1e-9, hermitian=True) @ (whole[2:] @ plain)
+    )
 
 
 def _variance(covariance: Floats, columns: Floats) -> float:

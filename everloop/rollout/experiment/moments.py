@@ -29,6 +29,9 @@ from scipy import sparse
 from everloop.rollout.experiment.observations import Floats, Ints
 from everloop.rollout.experiment.strata import Cells
 
+_DENSE = 5_000_000
+"""Numbers of a table that is multiplied as it is; larger ones are mostly empty, and kept so."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
@@ -91,10 +94,15 @@ def moments_of(cells: Cells, covariates: Floats | None = None) -> Moments:
     def gram(values: Floats) -> Floats:
         width = len(values)
         column = (np.arange(width)[:, None] * size + cells.stratum).ravel()
-        table = sparse.csr_array(
-            (values.ravel(), (np.tile(cells.person, width), column)), shape=(people, width * size)
-        )
-        product = (table.T @ table).toarray().reshape(width, size, width, size)
+        person = np.tile(cells.person, width)
+        shape = (people, width * size)
+        if people * width * size <= _DENSE:
+            place = person * shape[1] + column
+            whole = _sums(place, values.ravel(), people * shape[1]).reshape(shape)
+            product = (whole.T @ whole).reshape(width, size, width, size)
+        else:
+            table = sparse.csr_array((values.ravel(), (person, column)), shape=shape)
+            product = (table.T @ table).toarray().reshape(width, size, width, size)
         return np.asarray(product.transpose(0, 2, 1, 3))
 
     return Moments(

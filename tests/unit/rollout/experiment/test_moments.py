@@ -110,3 +110,20 @@ def test_a_covariate_has_the_score_of_its_difference_between_arms() -> None:
     known = np.array([[1.0], [0.0], [4.0]])
     found = moments_of(cells(ROWS, 3, 1), known)
     assert found.score[2, 0] == pytest.approx(1.0 * (1.0 - 2.0))
+
+
+def test_tables_of_many_people_give_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(12)
+    rows = [
+        (p, d, bool(p % 3 == 0), float(rng.integers(1, 4)), float(rng.normal()))
+        for p in range(40)
+        for d in range(3)
+        if rng.random() < 0.6
+    ]
+    known = rng.normal(size=(40, 1))
+    dense = moments_of(cells(rows, 40, 3), known)
+    monkeypatch.setattr("everloop.rollout.experiment.moments._DENSE", 0)
+    kept_empty = moments_of(cells(rows, 40, 3), known)
+    assert kept_empty.raw == pytest.approx(dense.raw)
+    assert kept_empty.observed == pytest.approx(dense.observed)
+    assert kept_empty.together == pytest.approx(dense.together)
