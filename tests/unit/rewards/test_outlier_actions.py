@@ -240,6 +240,13 @@ def test_weekends_are_no_jump_and_one_weekend_of_threefold_share_is() -> None:
     assert np.flatnonzero(z_of(once) > 5).tolist() == [26, 27]
 
 
+def test_days_of_two_sorts_are_as_far_apart_as_their_median_deviation_says() -> None:
+    """Half at 5 %, half at 15 %: m = .623 and 1.4826 * MAD = .255 on x; .623 + 5 * .255 is 66 %."""
+    usual = [0.05, 0.15] * 10
+    assert not (z_of([*usual, 0.62], 1e5) > 5).any()
+    assert z_of([*usual, 0.69], 1e5)[-1] > 5
+
+
 def test_a_trifle_in_a_large_log_is_no_jump() -> None:
     shares = [0.1] * 20 + [0.149]
     assert np.isnan(z_of(shares, 1e6)[-1])
