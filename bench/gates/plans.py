@@ -15,6 +15,7 @@ ROLLOUT = RolloutSpec(
     ramp=(1.0, 5.0, 25.0, 50.0, 95.0),
     dwell_hours=(48.0, 48.0, 72.0, 72.0, 24.0),
     max_days=len(RAMP),
+    holdout_percent=0.0,
 )
 EFFECTS = {"dense": (0.25, -0.3), "sparse": (1.0,)}
 MANY = {"dense": 800, "sparse": 8_000}

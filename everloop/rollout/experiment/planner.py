@@ -124,7 +124,7 @@ class TrialPlan:
 def plan(rollout: RolloutSpec, past: TrialPast, shares: tuple[float, ...] = SHARES) -> TrialPlan:
     """Plan a trial that runs along a ramp for ``max_days``; ``shares`` are effects to tell of."""
     hours, percent = laid_out(rollout)
-    candidate = np.minimum(percent / 100.0, 1.0 - rollout.holdout_percent / 100.0)
+    candidate = (1.0 - rollout.holdout_percent / 100.0) * percent / 100.0
 
     def power(share: float) -> Floats:
         return _power(past, hours, candidate, share, rollout.alpha)
@@ -219,10 +219,13 @@ def _power(past: TrialPast, hours: Floats, share: Floats, effect: float, alpha: 
     weighted = covariance * np.outer(weights, weights)
     whole = np.cumsum(weights * own)
     variance = np.cumsum(np.diag(weighted) + 2.0 * np.triu(weighted, 1).sum(axis=0))
-    spread = np.cumsum(np.diag(weighted)) / whole
-    line = reach(variance, tuning_for(1.0, AIM * past.value, alpha) * spread**2, alpha)
-    beyond = (abs(effect) * past.value * whole - line) / np.sqrt(variance)
-    return np.array([NormalDist().cdf(z) for z in beyond.tolist()])
+    known = whole > 0  # before, everybody met the candidate
+    spread = np.cumsum(np.diag(weighted))[known] / whole[known]
+    line = reach(variance[known], tuning_for(1.0, AIM * past.value, alpha) * spread**2, alpha)
+    beyond = (abs(effect) * past.value * whole[known] - line) / np.sqrt(variance[known])
+    found = np.zeros(len(whole))
+    found[known] = [NormalDist().cdf(z) for z in beyond.tolist()]
+    return found
 
 
 def _detectable(power: Callable[[float], Floats]) -> float:

@@ -96,6 +96,19 @@ def test_a_holdout_is_what_the_last_step_is_compared_with() -> None:
     assert found.effects[0].days is not None
 
 
+def test_traffic_is_of_those_who_are_not_held_out() -> None:
+    held = RolloutSpec(ramp=(50.0,), max_days=20, holdout_percent=50)
+    assert plan(held, PAST, (-0.2,)).effects[0].people == 500
+    assert days_of(PAST, -0.05, held) > days_of(PAST, -0.05)
+
+
+def test_without_a_control_nothing_is_found() -> None:
+    full = RolloutSpec(ramp=(100.0,), max_days=5, holdout_percent=0)
+    found = plan(full, PAST, (-0.5,))
+    assert found.effects[0].days is None
+    assert math.isnan(found.detectable)
+
+
 def test_days_at_95_to_5_do_not_blur_what_was_known_before() -> None:
     """With full weights the same people's further days would add more variance than knowledge."""
     again = TrialPast(2000, 4000, 0.6, 0.09, correlation=0.3, same_day=2.0, other_day=1.5)
