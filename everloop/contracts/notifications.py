@@ -22,6 +22,7 @@ class NoticeKind(StrEnum):
     AWAITING_APPROVAL = "awaiting_approval"
     BUDGET = "budget"
     PROMOTION = "promotion"
+    BREAKER = "breaker"
 
 
 @dataclass(frozen=True, slots=True)

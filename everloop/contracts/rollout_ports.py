@@ -86,7 +86,7 @@ class DeploymentStore(Protocol):
         """What serves, read as one state."""
 
     def heads(self) -> tuple[Head, ...]:
-        """Of every loop and tenant that serves something or has a live rollout."""
+        """Of every loop and tenant where something ever served or was to be tried."""
 
     def swap(
         self,

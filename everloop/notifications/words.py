@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import date, datetime
 
-from everloop.contracts.evaluation import CheckStatus, Decision
 from everloop.contracts.notifications import Notice, NoticeKind
 from everloop.contracts.privacy import BudgetStatus
-from everloop.contracts.rollouts import RolloutRecord, TrialVerdict
+from everloop.contracts.rollouts import EventKind, RolloutEvent, RolloutRecord
 
 BUDGET_SHARES = (0.8, 0.95, 1.0)
 """Shares of a period's epsilon at which the person who has spent most is told of."""
 _TITLE = 120
+_APPROVAL = (NoticeKind.AWAITING_APPROVAL, "A promotion waits for approval")
+_TOLD: Mapping[EventKind, tuple[NoticeKind, str]] = {
+    "refused": (NoticeKind.HOLD, "The gate holds a candidate"),
+    "hold": (NoticeKind.HOLD, "A trial is held"),
+    "rolled_back": (NoticeKind.ROLLBACK, "A candidate was rolled back"),
+    "promoted": (NoticeKind.PROMOTION, "A candidate was promoted"),
+    "breaker_opened": (NoticeKind.BREAKER, "Safety-critical actions are switched off"),
+}
 
 
 def of_failure(
@@ -32,57 +40,42 @@ def of_failure(
     )
 
 
-def of_candidate(record: RolloutRecord, at: datetime) -> Notice | None:
-    """A candidate that the gate held, or that waits for a person; ``None`` for one that goes on."""
-    if record.state == "refused":
-        kind, said = NoticeKind.HOLD, "The gate holds a candidate"
-        remedy = f"everloop models list --loop {record.loop} shows its verdict."
-    elif record.state == "awaiting_approval":
-        kind, said = NoticeKind.AWAITING_APPROVAL, "A candidate waits for approval"
-        remedy = f"everloop rollout approve {record.rollout_id} --by NAME --reason TEXT"
-    else:
+def of_waiting(record: RolloutRecord) -> Notice | None:
+    """A candidate whose start waits for a person; ``None`` for any other."""
+    if record.state != "awaiting_approval":
         return None
+    remedy = f"everloop rollout approve {record.rollout_id} --by NAME --reason TEXT"
     return Notice(
-        key=f"{kind.value}/{record.rollout_id}",
-        kind=kind,
+        key=f"{NoticeKind.AWAITING_APPROVAL.value}/{record.rollout_id}",
+        kind=NoticeKind.AWAITING_APPROVAL,
         loop=record.loop,
-        title=_line(f"{said} of {record.loop}"),
+        title=_line(f"A candidate waits for approval: {record.loop}"),
         body="\n".join((*record.reasons, remedy)),
-        at=at,
+        at=record.recorded_at,
         facts={"rollout_id": record.rollout_id, "candidate": record.candidate},
         tenant=record.tenant,
     )
 
 
-def of_trial(verdict: TrialVerdict, loop: str, tenant: str = "default") -> Notice | None:
-    """A trial that was rolled back, promoted, or is held by more than time and numbers.
-
-    A hold is told once for each set of checks that failed; one that only waits for people or hours isn't.
-    """
-    failed = sorted(c.name for c in verdict.checks if c.status is CheckStatus.FAILED)
-    if verdict.decision is Decision.ROLLBACK:
-        kind, said, which = NoticeKind.ROLLBACK, "A candidate was rolled back", ""
-    elif verdict.decision is Decision.PROMOTE and not verdict.awaits_person:
-        kind, said, which = NoticeKind.PROMOTION, "A candidate was promoted", ""
-    elif verdict.awaits_person:
-        kind, said, which = NoticeKind.AWAITING_APPROVAL, "A trial waits for approval", "trial"
-    elif verdict.decision is Decision.HOLD and failed:
-        kind, said, which = NoticeKind.HOLD, "A trial is held", "+".join(failed)
-    else:
+def of_event(event: RolloutEvent) -> Notice | None:
+    """What an event of a trial tells people, once for each event; ``None`` for one that needs nobody."""
+    awaits = event.kind == "hold" and event.evidence.get("awaits_person") is True
+    kind, said = _APPROVAL if awaits else _TOLD.get(event.kind, (None, ""))
+    if kind is None:
         return None
     return Notice(
-        key="/".join(filter(None, (kind.value, verdict.rollout_id, which))),
+        key=f"{kind.value}/{event.loop}/{event.sequence}",
         kind=kind,
-        loop=loop,
-        title=_line(f"{said}: {loop}"),
-        body="\n".join((*verdict.reasons, *verdict.alerts)),
-        at=verdict.at,
+        loop=event.loop,
+        title=_line(f"{said}: {event.loop}"),
+        body=f"{event.reason}\neverloop rollout status --loop {event.loop}",
+        at=event.at,
         facts={
-            "rollout_id": verdict.rollout_id,
-            "deployment_id": verdict.deployment_id,
-            "decided_by": list(verdict.decided_by),
+            "rollout_id": event.rollout_id,
+            "deployment_id": event.deployment_id,
+            "actor": event.actor,
         },
-        tenant=tenant,
+        tenant=event.tenant,
     )
 
 

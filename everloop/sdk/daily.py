@@ -15,6 +15,7 @@ from everloop.contracts.serving import EARLIEST_DAY
 from everloop.loops import load
 from everloop.loops.sections import override, split
 from everloop.sdk.graph_runs import EventSink, GraphRun, run_graph, silent, stages_of
+from everloop.sdk.notifying import budget_notice, tell
 from everloop.sdk.opened import OpenedRun
 from everloop.sdk.standing import standing
 from everloop.wiring import Workspace, open_workspace
@@ -94,7 +95,9 @@ def run_daily(
             verdict=_verdict,
             repeat=STAGES[STAGES.index(plan.from_stage) :] if plan.from_stage else (),
         )
-        return OpenedRun(run_graph(workspace, asked, folder, on_event))
+        run = OpenedRun(run_graph(workspace, asked, folder, on_event))
+    tell(workspace, budget_notice(workspace, spec, plan.logical_date, plan.tenant))
+    return run
 
 
 def run_range(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.models import RunRecord, StageRecord
+from everloop.sdk.notifying import configured, tell_of_run
 from everloop.wiring import Workspace
 from pipelines.compile import compile_graph
 from pipelines.local_run import LocalOutcome, StageEvent, run_locally
@@ -60,7 +61,12 @@ class GraphRun:
 def run_graph(
     workspace: Workspace, asked: GraphRun, folder: Path, on_event: EventSink = silent
 ) -> RunRecord:
-    """Run a graph and keep the run, however it ends. The caller holds ``exclusive(folder)``."""
+    """Run a graph, keep the run, however it ends, and tell people of it where channels are configured.
+
+    The caller holds ``exclusive(folder)``. ``ShouldFixArgument``, ``ShouldProvideKey``: a channel lacks
+    what it needs; nothing was started.
+    """
+    configured()
     record = RunRecord(
         run_id=asked.run_id,
         pipeline=asked.graph,
@@ -87,6 +93,7 @@ def run_graph(
     report = _kept_report(workspace, asked, outcome)
     record = _ended(asked, record, outcome, report, before)
     workspace.runs.save(record)
+    tell_of_run(workspace, record)
     return record
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from everloop import settings
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.models import RunRecord
 from everloop.contracts.notifications import Notice, NoticeChannel, QueuedNotice
 from everloop.notifications.channels import channels_of
+from everloop.notifications.noticing import news
 from everloop.notifications.outbox import Delivered, deliver
+from everloop.notifications.words import of_budget, of_failure
 from everloop.wiring import Workspace
 
 
@@ -36,6 +40,33 @@ def tell(workspace: Workspace, *notices: Notice | None) -> Delivered:
     """Put notices in the outbox and send what is due; what can't be sent now stays in it."""
     queue(workspace, *notices)
     return deliver_due(workspace)
+
+
+def tell_of_run(workspace: Workspace, record: RunRecord, *more: Notice | None) -> Delivered:
+    """Tell of a finished run: its failure, what became of the loop's trials, and ``more``."""
+    now = datetime.now(UTC)
+    failure = None
+    if record.status == "failed":
+        stage = next((s.stage for s in record.stages if s.outcome == "failed"), "")
+        failure = of_failure(record.run_id, record.loop, stage, record.verdict, now, record.tenant)
+    return tell(workspace, failure, *_of_trials(workspace, record.loop, now, record.tenant), *more)
+
+
+def tell_of_trials(workspace: Workspace, loop: str, tenant: str = "default") -> Delivered:
+    """Tell what became of a loop's trials in the last day, once each."""
+    return tell(workspace, *_of_trials(workspace, loop, datetime.now(UTC), tenant))
+
+
+def budget_notice(
+    workspace: Workspace, spec: LoopSpec, on: date, tenant: str = "default"
+) -> Notice | None:
+    """That the privacy budget is nearly spent; None where it isn't."""
+    status = workspace.ledger.status(spec, on)
+    return of_budget(status, spec.name, on, datetime.now(UTC), tenant)
+
+
+def _of_trials(workspace: Workspace, loop: str, now: datetime, tenant: str) -> tuple[Notice, ...]:
+    return news(workspace.deployments, workspace.rollouts, loop, now, tenant=tenant)[0]
 
 
 def deliver_due(workspace: Workspace, limit: int = 20) -> Delivered:

@@ -54,7 +54,7 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
         retention = Retention(workspace.decisions, workspace.audit, clock, keep)
         closing.enter_context(retention)
         channels = channels_of(settings.notifications())
-        postman = closing.enter_context(Postman(workspace.notices, channels, clock))
+        postman = closing.enter_context(Postman(workspace, channels, clock))
         training = TrainingTrigger(workspace, loops, sources, clock)
         if config.train:
             training.start()

@@ -1,4 +1,4 @@
-"""A thread that sends the notices of the workspace's outbox."""
+"""A thread that puts what trials have to tell into the workspace's outbox, and sends it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Self
 
 from everloop.contracts.notifications import NoticeChannel
 from everloop.contracts.ports import Clock
-from everloop.contracts.rollout_ports import NoticeStore
+from everloop.notifications.noticing import news
 from everloop.notifications.outbox import deliver
+from everloop.wiring import Workspace
 
 _EVERY_S = 15.0
 _log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ class Postman:
     """Sends what is due, every few seconds. Several workers may: whoever takes a notice has it alone.
 
     Args:
-        store: the outbox.
+        workspace: its outbox, and its trials.
         channels: where to; without any the thread has nothing to do and does not start.
         clock: says what is due.
         every_s: seconds between looks.
@@ -29,12 +30,13 @@ class Postman:
 
     def __init__(
         self,
-        store: NoticeStore,
+        workspace: Workspace,
         channels: Sequence[NoticeChannel],
         clock: Clock,
         every_s: float = _EVERY_S,
     ) -> None:
-        self._store, self._channels, self._clock = store, channels, clock
+        self._workspace, self._channels, self._clock = workspace, channels, clock
+        self._seen: dict[tuple[str, str], int] = {}
         self._every_s = every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="everloop-notices", daemon=True)
@@ -59,10 +61,28 @@ class Postman:
         """Whether notices are sent, or there is nowhere to send them."""
         return not self._channels or self._thread.is_alive()
 
+    def look(self) -> None:
+        """Queue what happened since the last look, and send what is due."""
+        workspace, now = self._workspace, self._clock.now()
+        names = [channel.name for channel in self._channels]
+        for head in workspace.deployments.heads():
+            key = (head.tenant, head.loop)
+            told, self._seen[key] = news(
+                workspace.deployments,
+                workspace.rollouts,
+                head.loop,
+                now,
+                self._seen.get(key, 0),
+                head.tenant,
+            )
+            for notice in told:
+                workspace.notices.queue(notice, names)
+        deliver(workspace.notices, self._channels, now)
+
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
             try:
-                deliver(self._store, self._channels, self._clock.now())
+                self.look()
             except Exception:
                 # The database is busy or away: it may be well at the next look.
                 _log.warning("Notices cannot be read; trying again.", exc_info=True)

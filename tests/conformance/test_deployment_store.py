@@ -362,7 +362,7 @@ class DeploymentStoreSuite(ABC):
         assert kinds[-1] == ("breaker_closed", "looked at")
         assert place.audit.entries("default")[-1].action == "rollout.breaker_closed"
 
-    def test_heads_are_those_that_serve_or_try_something(self, place: Place) -> None:
+    def test_heads_are_of_all_that_ever_served_or_tried_something(self, place: Place) -> None:
         place.swap(ONE)
         fill(place.registry, tenant="other")
         theirs = part(1, tenant="other")
@@ -371,14 +371,15 @@ class DeploymentStoreSuite(ABC):
         place.rollouts.start(rollout(4, loop="jump", state="waiting", traffic_percent=0.0))
         found = place.deployments.heads()
         assert [(h.tenant, h.loop) for h in found] == [
+            ("default", "jump"),
             ("default", "run"),
             ("default", LOOP),
             ("other", LOOP),
         ]
-        assert found[1] == place.deployments.head(LOOP)
+        assert found[2] == place.deployments.head(LOOP)
         cleared = place.registry.set_alias(LOOP, "active", None, 1, "gone", "other")
         assert cleared == 2
-        assert [h.tenant for h in place.deployments.heads()] == ["default", "default"]
+        assert [h.tenant for h in place.deployments.heads()] == ["default"] * 3 + ["other"]
 
     def test_tenants_do_not_meet(self, place: Place) -> None:
         fill(place.registry, tenant="other")

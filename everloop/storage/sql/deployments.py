@@ -105,11 +105,10 @@ class SqlDeploymentStore:
     def heads(self) -> tuple[Head, ...]:
         """See ``DeploymentStore``; by tenant, then loop."""
         with reading(self._engine) as connection:
-            found = (
+            return tuple(
                 read_head(connection, loop, tenant)
                 for tenant, loop in loops_with_a_head(connection)
             )
-            return tuple(head for head in found if head.trial is not None or _serves(head))
 
     def swap(
         self,
@@ -242,10 +241,6 @@ def _moves(connection: Connection, deployment: Deployment, head: Head) -> dict[s
         if deployment.artefact(role) is None and serves.checkpoint_id is not None:
             moves[alias_of(role)] = None
     return moves
-
-
-def _serves(head: Head) -> bool:
-    return any(serves.checkpoint_id is not None for serves in head.serves.values())
 
 
 def _page(limit: int) -> int:

@@ -8,59 +8,68 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.contracts.evaluation import Check, CheckStatus, Decision
 from everloop.contracts.notifications import Notice, NoticeKind
 from everloop.contracts.privacy import BudgetStatus
-from everloop.contracts.rollouts import RolloutRecord, TrialVerdict
-from everloop.notifications.words import of_budget, of_candidate, of_failure, of_trial
+from everloop.contracts.rollouts import RolloutEvent, RolloutRecord
+from everloop.notifications.words import of_budget, of_event, of_failure, of_waiting
 
 NOW = datetime(2026, 3, 28, 12, tzinfo=UTC)
-DRIFT = Check("drift", CheckStatus.FAILED, "The world moved.")
-DWELL = Check("dwell", CheckStatus.INSUFFICIENT, "3 of 24 hours.")
 
 
-def verdict(decision: Decision, *checks: Check, awaits: bool = False) -> TrialVerdict:
-    return TrialVerdict("r1", "d1", decision, ("Because.",), checks, NOW, awaits_person=awaits)
+def event(kind: str, sequence: int = 4, **evidence: object) -> RolloutEvent:
+    return RolloutEvent(
+        "walk",
+        kind,
+        NOW,
+        "rollout-watch",
+        "Because.",
+        "d1",
+        "r1",
+        evidence,
+        sequence=sequence,  # type: ignore[arg-type]
+    )
 
 
 def record(state: str) -> RolloutRecord:
     return RolloutRecord("r1", "walk", "c1", None, state, 0.0, ("No evidence.",), NOW)  # type: ignore[arg-type]
 
 
-def test_a_rollback_and_a_promotion_are_told_once_each() -> None:
-    back = of_trial(verdict(Decision.ROLLBACK), "walk")
-    assert back is not None
-    assert (back.kind, back.key, back.body) == (NoticeKind.ROLLBACK, "rollback/r1", "Because.")
-    up = of_trial(verdict(Decision.PROMOTE), "walk")
-    assert up is not None
-    assert up.key == "promotion/r1"
-
-
-def test_a_hold_is_told_for_what_failed_and_not_for_time() -> None:
-    assert of_trial(verdict(Decision.HOLD, DWELL), "walk") is None
-    assert of_trial(verdict(Decision.CONTINUE, DWELL), "walk") is None
-    held = of_trial(verdict(Decision.HOLD, DWELL, DRIFT), "walk")
-    other = of_trial(replace(verdict(Decision.HOLD, DRIFT), at=NOW + timedelta(hours=1)), "walk")
-    assert held is not None
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("rolled_back", NoticeKind.ROLLBACK),
+        ("promoted", NoticeKind.PROMOTION),
+        ("hold", NoticeKind.HOLD),
+        ("refused", NoticeKind.HOLD),
+        ("breaker_opened", NoticeKind.BREAKER),
+    ],
+)
+def test_an_event_that_people_should_know_is_told_once(kind: str, told: NoticeKind) -> None:
+    notice = of_event(event(kind))
+    assert notice is not None
+    assert (notice.kind, notice.key) == (told, f"{told.value}/walk/4")
+    assert notice.body.startswith("Because.")
+    assert of_event(event(kind)) == notice
+    other = of_event(event(kind, sequence=5))
     assert other is not None
-    assert held.key == other.key == "hold/r1/drift"
+    assert other.notice_id != notice.notice_id
+
+
+@pytest.mark.parametrize(
+    "kind", ["waiting", "approved", "shadow", "step", "paused", "resumed", "ended", "deployed"]
+)
+def test_an_event_that_needs_nobody_is_not_told(kind: str) -> None:
+    assert of_event(event(kind)) is None
 
 
 def test_what_waits_for_a_person_is_told() -> None:
-    waits = of_trial(verdict(Decision.HOLD, awaits=True), "walk")
+    waits = of_event(event("hold", awaits_person=True))
     assert waits is not None
     assert waits.kind is NoticeKind.AWAITING_APPROVAL
-    asked = of_candidate(record("awaiting_approval"), NOW)
+    asked = of_waiting(record("awaiting_approval"))
     assert asked is not None
     assert "everloop rollout approve r1" in asked.body
-
-
-def test_a_held_candidate_is_told_with_its_reasons_and_one_that_goes_on_is_not() -> None:
-    held = of_candidate(record("refused"), NOW)
-    assert held is not None
-    assert held.kind is NoticeKind.HOLD
-    assert held.body.startswith("No evidence.")
-    assert all(of_candidate(record(s), NOW) is None for s in ("shadow", "started", "waiting"))
+    assert all(of_waiting(record(s)) is None for s in ("shadow", "started", "refused"))
 
 
 def test_the_same_failure_of_a_run_is_one_notice_and_another_is_another() -> None:

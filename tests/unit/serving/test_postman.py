@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from everloop.contracts.errors import ShouldRetryLater
 from everloop.contracts.notifications import Notice, NoticeKind
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.serving.postman import Postman
+from everloop.settings import initialise
 from everloop.storage.local.clock import SystemClock
-from everloop.storage.sql.engine import open_workspace_database
-from everloop.storage.sql.notices import SqlNoticeStore
+from everloop.wiring import Workspace, open_workspace
 from tests.log_records import NOON
 
 
@@ -18,52 +24,75 @@ class Channel:
     name = "webhook"
 
     def __init__(self) -> None:
-        self.got: list[str] = []
+        self.got: list[Notice] = []
 
     def send(self, notice: Notice) -> None:
-        self.got.append(notice.key)
+        self.got.append(notice)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    initialise(tmp_path / "home")
+    return open_workspace(tmp_path / "home")
 
 
 def notice(key: str) -> Notice:
     return Notice(key, NoticeKind.HOLD, "walk", "A title", "", NOON)
 
 
-def within_seconds(done: object) -> None:
-    """Wait until a callable says yes; the test's own time-out ends it."""
-    while not done():  # type: ignore[operator]
+def wait_for(done: Callable[[], bool]) -> None:
+    """Until a callable says yes; the test's own time-out ends it."""
+    while not done():
         time.sleep(0.01)
 
 
-def test_what_is_queued_while_it_runs_is_sent(tmp_path: Path) -> None:
-    store = SqlNoticeStore(open_workspace_database(tmp_path / "state.db"))
+def test_what_is_queued_while_it_runs_is_sent(workspace: Workspace) -> None:
     channel = Channel()
-    store.queue(notice("first"), ["webhook"])
-    with Postman(store, [channel], SystemClock(), every_s=0.01) as postman:
-        within_seconds(lambda: channel.got == ["first"])
-        store.queue(notice("second"), ["webhook"])
-        within_seconds(lambda: len(channel.got) == 2)
+    workspace.notices.queue(notice("first"), ["webhook"])
+    with Postman(workspace, [channel], SystemClock(), every_s=0.01) as postman:
+        wait_for(lambda: len(channel.got) == 1)
+        workspace.notices.queue(notice("second"), ["webhook"])
+        wait_for(lambda: len(channel.got) == 2)
         assert postman.alive
     assert not postman.alive
 
 
-def test_a_database_that_is_away_stops_nobody(tmp_path: Path) -> None:
-    store = SqlNoticeStore(open_workspace_database(tmp_path / "state.db"))
-    store.queue(notice("first"), ["webhook"])
+def test_what_happens_to_a_trial_is_told_once_whoever_did_it(workspace: Workspace) -> None:
+    now = SystemClock().now()
+    started = workspace.rollouts.start(
+        RolloutRecord("r1", "walk", "c1", None, "started", 1.0, ("fine",), now, tenant="acme")
+    )
+    channel = Channel()
+    postman = Postman(workspace, [channel], SystemClock())
+    postman.look()
+    assert channel.got == []
+    back = replace(started, state="rolled_back", traffic_percent=0.0)
+    workspace.rollouts.advance(back, "rolled_back", "It hurts.", "cli:ann")
+    postman.look()
+    postman.look()
+    Postman(workspace, [channel], SystemClock()).look()
+    assert [(n.kind, n.tenant, n.facts["actor"]) for n in channel.got] == [
+        (NoticeKind.ROLLBACK, "acme", "cli:ann")
+    ]
+
+
+def test_a_database_that_is_away_stops_nobody(workspace: Workspace) -> None:
     away = [ShouldRetryLater("busy"), ShouldRetryLater("busy")]
 
-    class Sometimes(SqlNoticeStore):
-        def due(self, *arguments: object, **named: object):  # type: ignore[no-untyped-def, override]
-            if away:
+    class Sometimes:
+        def __getattr__(self, name: str) -> Any:
+            if name == "due" and away:
                 raise away.pop()
-            return store.due(*arguments, **named)  # type: ignore[arg-type]
+            return getattr(workspace.notices, name)
 
+    workspace.notices.queue(notice("first"), ["webhook"])
     channel = Channel()
-    with Postman(Sometimes(store._engine), [channel], SystemClock(), every_s=0.01):
-        within_seconds(lambda: channel.got)
+    flaky = replace(workspace, notices=Sometimes())
+    with Postman(flaky, [channel], SystemClock(), every_s=0.01):
+        wait_for(lambda: bool(channel.got))
     assert not away
 
 
-def test_without_a_channel_nothing_runs_and_nothing_is_wrong(tmp_path: Path) -> None:
-    store = SqlNoticeStore(open_workspace_database(tmp_path / "state.db"))
-    with Postman(store, [], SystemClock()) as postman:
+def test_without_a_channel_nothing_runs_and_nothing_is_wrong(workspace: Workspace) -> None:
+    with Postman(workspace, [], SystemClock()) as postman:
         assert postman.alive
