@@ -174,6 +174,7 @@ def test_latency_on_trial_has_its_own_limit() -> None:
 def test_percentiles_are_upper_edges() -> None:
     assert percentile_ms({"10": 1, "2": 99}) == 2.0, "edges are numbers, not texts"
     assert percentile_ms({"10": 2, "2": 98}) == 10.0
+    assert percentile_ms({"10": 2, "2": 148}) == 10.0, "the 148.5th of 150 is the 149th"
     assert percentile_ms({"5": 1}) == 5.0
     assert percentile_ms({"2": 50, "10": 50}, 0.5) == 2.0
     assert str(percentile_ms({})) == "nan"
@@ -250,6 +251,11 @@ def test_a_candidate_that_begins_to_fail_is_not_excused_by_its_good_month() -> N
     assert check.status is FAILED
     assert "worker today" in check.reason
     assert on_trial(*month, replace(today, failed=6))["errors"].status is PASSED
+
+
+def test_what_a_candidate_did_in_shadow_is_no_failure_on_trial() -> None:
+    unseen = tally(asked=1000, failed=1000, latency={"inf": 1000})
+    assert not_passed(on_trial(tally("trial"), unseen)) == {}
 
 
 def test_tallies_of_two_trials_are_refused() -> None:
