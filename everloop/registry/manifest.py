@@ -123,18 +123,20 @@ def candidate_of(
 
 
 def heads_of(policy: ModelCheckpoint, registry: Registry) -> tuple[ModelCheckpoint, ...]:
-    """The models that were made in the policy's night and may serve beside it, the newest of each kind."""
+    """The models that were made in the policy's night and may serve beside it, one of each kind at most:
+    where a night was judged again, the newest judgement counts."""
     night = [policy.lineage.get(name) for name in _MADE_FROM]
-    found: dict[ModelType, ModelCheckpoint] = {}
+    newest: dict[ModelType, ModelCheckpoint] = {}
     for checkpoint in registry.checkpoints(policy.loop, policy.tenant):
-        if (
-            checkpoint.model_type is not policy.model_type
-            and checkpoint.verdict == "continue"
-            and checkpoint.provenance is Provenance.PRIVATE_RELEASE
-            and [checkpoint.lineage.get(name) for name in _MADE_FROM] == night
-        ):
-            found.setdefault(checkpoint.model_type, checkpoint)
-    return tuple(found.values())
+        if [checkpoint.lineage.get(name) for name in _MADE_FROM] == night:
+            newest.setdefault(checkpoint.model_type, checkpoint)
+    return tuple(
+        head
+        for kind, head in newest.items()
+        if kind is not policy.model_type
+        and head.verdict == "continue"
+        and head.provenance is Provenance.PRIVATE_RELEASE
+    )
 
 
 def manifest_of_head(head: Head, registry: Registry, made_at: datetime) -> Deployment | None:

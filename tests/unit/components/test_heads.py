@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from components._checkpoint import register_candidate
+from components._deployment import begin_trial
 from components._heads import FIGURES, export_and_measure, is_better_than_nothing
 from components._private import FILE, NOTE
 from components.export_heads import export_heads
@@ -23,6 +25,7 @@ from everloop.contracts.encoded_file import save_encoded
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.figures import HeadFigures, HeadModel, QualityFigures
 from everloop.contracts.models import ModelType, Provenance
+from everloop.contracts.rollouts import Deployment
 from everloop.loops import load
 from everloop.loops.sections import split
 from everloop.registry import registration
@@ -217,6 +220,50 @@ def test_three_rows_of_one_night_serve_under_their_own_aliases(
             serving = workspace.registry.alias("companion", alias)[0]
             assert serving == row.checkpoint_id or other != kind.value
     assert len({workspace.registry.alias("companion", a)[0] for a in aliases.values()}) == 3
+
+
+def trial_of(workspace: Workspace, artefacts: tuple[Any, ...], out: Path) -> Deployment:
+    """Register a night and begin its trial; the manifest on trial."""
+    register(workspace, artefacts, out)
+    given = (artefacts[5], artefacts[8], SimpleNamespace(path=str(out)))
+    record = begin_trial(SPEC, workspace, given, "companion 2026-03-11", datetime.now(UTC))
+    assert record.state == "shadow"
+    return workspace.deployments.deployment(record.deployment_id)
+
+
+def test_the_heads_of_a_night_serve_with_its_policy_and_not_before(
+    workspace: Workspace, artefacts: tuple[Any, ...], tmp_path: Path
+) -> None:
+    manifest = trial_of(workspace, artefacts, tmp_path / "out")
+    made = rows(workspace)
+    assert {part.role: part.artefact_id for part in manifest.artefacts} == {
+        "policy": made["intervention"],
+        "pairing": made["pairing"],
+        "emotion": made["emotion"],
+    }
+    assert {part.encoder for part in manifest.artefacts} == {layout(SPEC).encoder}
+    assert manifest.verdict is not None
+    assert manifest.predicted is not None
+    head = workspace.deployments.head("companion")
+    assert head.serves == {}
+    after = workspace.deployments.swap(manifest, head.revision, "promoted", "won", "a test")
+    serves = {role: found.checkpoint_id for role, found in after.serves.items()}
+    assert serves == {part.role: part.artefact_id for part in manifest.artefacts}
+
+
+def test_a_held_head_leaves_the_candidate_with_what_serves(
+    workspace: Workspace, artefacts: tuple[Any, ...], tmp_path: Path
+) -> None:
+    register(workspace, artefacts, tmp_path / "before")
+    serving = rows(workspace)["pairing"]
+    promote(serving, workspace.registry, workspace.blobs, workspace.deployments, "better")
+    place = Path(artefacts[7].path) / FIGURES
+    figures = read(HeadFigures, place)
+    write(replace(figures, models=tuple(knowing(h, 0.5, 0.3) for h in figures.models)), place)
+    manifest = trial_of(workspace, artefacts, tmp_path / "out")
+    parts = {part.role: part.artefact_id for part in manifest.artefacts}
+    assert set(parts) == {"policy", "pairing"}
+    assert parts["pairing"] == serving
 
 
 @pytest.mark.parametrize(("share", "error"), [(0.64, 0.16), (0.5, 0.3)])

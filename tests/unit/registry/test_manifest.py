@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -115,6 +116,20 @@ def test_a_head_that_may_not_serve_leaves_the_one_that_serves(
     serving = manifest_of((make(POLICY, "zero"), serves), NOON)
     made = candidate_of(policy, registry, serving, NOON)
     assert roles(made) == {"policy": policy.checkpoint_id, "pairing": serves.checkpoint_id}
+
+
+def test_of_a_night_that_was_judged_twice_the_newest_judgement_counts(
+    make: Any, registry: Registry
+) -> None:
+    policy = make(POLICY)
+    first = datetime(2026, 3, 10, 4, tzinfo=UTC)
+    let_through = make(PAIRING, training_date=first)
+    assert heads_of(policy, registry) == (let_through,)
+    make(PAIRING, verdict="hold", training_date=first + timedelta(hours=1))
+    assert heads_of(policy, registry) == ()
+    figures = {"pairing_accuracy": 0.9}
+    again = make(PAIRING, performance_metrics=figures, training_date=first + timedelta(hours=2))
+    assert heads_of(policy, registry) == (again,)
 
 
 def test_what_reads_other_states_does_not_serve_with_a_candidate(
