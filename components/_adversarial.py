@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+
 from components._pages import Told
 from everloop.contracts.adversarial import AdversarialReview, Attack, AttackLimits
-from everloop.contracts.datasets import EncodedEpisodes
+from everloop.contracts.datasets import Bool, EncodedEpisodes
 from everloop.contracts.documents import to_json
 from everloop.contracts.errors import EverloopError, ShouldFixArgument
 from everloop.contracts.evaluation import Check, CheckStatus, PolicyEvaluation
@@ -25,13 +27,15 @@ from everloop.registry.loading import ACTIVE, load
 from everloop.reporting.wording import interval
 from everloop.wiring import Workspace
 from rl.adversarial import catalogue_tricks, extremes, perturbed
-from rl.adversarial.answers import answer, figure, not_made
-from rl.adversarial.poisoned import FixedAction, poison, weakest_action
+from rl.adversarial.answers import answer, figure, not_made, share
+from rl.adversarial.poisoned import FixedAction, Poisoned, poison, weakest_action
 from rl.encoders.context import layout
 from rl.off_policy.evaluate import evaluate
 from rl.runtime import load_policy
 
 POISONED = "poisoned_rewards"
+Suspecting = Callable[[Collection[str], str], Collection[str]]
+"""(ids of bots' episodes, the action that they praise) -> those that anomaly detection holds back."""
 MORE_BOTS = (2.0, 4.0, 8.0)
 """Multiples of the limit's share of bots that are tried too, to say how many it would take."""
 _NAMESPACE = uuid.UUID("0d1f9f9e-7c35-4b7e-9a57-50e0f2a9ad3c")
@@ -68,6 +72,7 @@ def attack(
     episodes: EncodedEpisodes,
     logged: int,
     limits: AttackLimits,
+    suspecting: Suspecting | None = None,
     seed: int = 0,
 ) -> tuple[Attack, ...]:
     """Every attack, in the order in which they are reported.
@@ -78,6 +83,7 @@ def attack(
         episodes: encoded decisions; held-out people's states are attacked.
         logged: how many episodes of the loop were ever logged.
         limits: how hard, and what is too much.
+        suspecting: what the product's anomaly detection makes of bots; None: nothing is held back.
         seed: of every draw.
     """
     held = episodes.where(episodes.holdout)
@@ -91,7 +97,9 @@ def attack(
             catalogue_tricks.NAME,
             lambda: catalogue_tricks.attack_by_catalogue(policy, spec, held, limits, seed),
         ),
-        _withstood(POISONED, lambda: _poisoned(spec, policy, episodes, logged, limits, seed)),
+        _withstood(
+            POISONED, lambda: _poisoned(spec, policy, episodes, logged, limits, suspecting, seed)
+        ),
     )
 
 
@@ -109,6 +117,7 @@ def _poisoned(
     episodes: EncodedEpisodes,
     logged: int,
     limits: AttackLimits,
+    suspecting: Suspecting | None,
     seed: int,
 ) -> Attack:
     praised = weakest_action(episodes)
@@ -119,24 +128,30 @@ def _poisoned(
     name = spec.action_ids[praised]
     planted = FixedAction(praised, episodes.encoder, f"always-{name}")
 
-    def judged(share: float) -> tuple[PolicyEvaluation, int]:
-        copy, bots = poison(spec, episodes, praised, share, seed)
-        return evaluate(spec, copy, planted, policy, logged=logged), bots
+    def judged(bots: float) -> tuple[PolicyEvaluation, Poisoned, Bool]:
+        made = poison(spec, episodes, praised, bots, seed)
+        caught = np.zeros(len(episodes), dtype=np.bool_)
+        if suspecting is not None and made.bots:
+            ids = suspecting(frozenset(episodes.episode_id[made.theirs].tolist()), name)
+            caught = np.isin(episodes.episode_id, list(ids)) & made.theirs
+        left = made.without(caught)
+        return evaluate(spec, left, planted, policy, logged=logged), made, caught[made.theirs]
 
-    clean, _ = judged(0.0)
+    clean, _, _ = judged(0.0)
     if let_through(spec, clean):
         reason = f"Even {name!r}, which earns least, is no worse than what serves: nothing to gain."
         return Attack(answer(POISONED, True, reason, None, None), (clean.difference,))
     tried = [limits.bots * times for times in (1.0, *MORE_BOTS) if limits.bots * times <= 1]
-    found = {share: judged(share) for share in tried}
-    passing = [share for share in found if let_through(spec, found[share][0])]
-    poisoned, bots = found[limits.bots]
+    found = {bots: judged(bots) for bots in tried}
+    passing = [bots for bots in tried if let_through(spec, found[bots][0])]
+    poisoned, made, caught = found[limits.bots]
     withstood = limits.bots not in passing
     enough = min(passing, default=math.nan)
     reason = (
-        f"With {bots:,} bots ({limits.bots:.0%} of people) that praise {name!r}, a policy that always "
+        f"With {made.bots:,} bots ({limits.bots:.0%} of people) that praise {name!r}, a policy that always "
         f"takes it differs from what serves by {interval(poisoned.difference)}, without them by "
         f"{interval(clean.difference)}: the gate {'holds it' if withstood else 'lets it through'}. "
+        f"Anomaly detection holds {int(caught.sum()):,} of their {len(caught):,} episodes back. "
         + (
             f"{enough:.0%} of people would be enough."
             if passing
@@ -146,7 +161,10 @@ def _poisoned(
     figures = (
         clean.difference,
         poisoned.difference,
-        figure("share of bots that is enough", enough, bots, f"of {len(found)} shares tried"),
+        share(
+            "bots' episodes that anomaly detection holds back", caught, "signals set to extremes"
+        ),
+        figure("share of bots that is enough", enough, made.bots, f"of {len(found)} shares tried"),
     )
     return Attack(answer(POISONED, withstood, reason, enough, limits.bots), figures)
 

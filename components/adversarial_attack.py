@@ -37,8 +37,11 @@ def adversarial_attack(
         page: the same as a page.
         metrics: whether each was withstood.
     """
+    from functools import partial
+
     from components._adversarial import attack, attacked_model, review_rows
     from components._evaluation import logged_so_far
+    from components._poisoned_log import held_back
     from components._stage import stage
     from everloop.contracts.adversarial import AdversarialReview, AttackLimits
     from everloop.contracts.datasets import DatasetManifest
@@ -61,7 +64,12 @@ def adversarial_attack(
             dataset_id=manifest.dataset_id,
             epsilon=spec.serving_epsilon(logged),
             attacks=attack(
-                spec, attacked.policy, load_encoded(episodes.path), logged, AttackLimits()
+                spec,
+                attacked.policy,
+                load_encoded(episodes.path),
+                logged,
+                AttackLimits(),
+                partial(held_back, spec, place.datasets.open(manifest.dataset_id)),
             ),
         )
         write(review, findings.path)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from everloop.contracts.datasets import EncodedEpisodes
+from everloop.contracts.datasets import Bool, EncodedEpisodes
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import PolicyOutput, States
@@ -60,10 +60,29 @@ def weakest_action(episodes: EncodedEpisodes) -> int | None:
     return int(worth.argmin())
 
 
+@dataclass(frozen=True, slots=True)
+class Poisoned:
+    """Decisions with bots among their people.
+
+    Attributes:
+        episodes: the copy.
+        theirs: (n,) which decisions are the bots'.
+        bots: how many they are.
+    """
+
+    episodes: EncodedEpisodes
+    theirs: Bool
+    bots: int
+
+    def without(self, held: Bool) -> EncodedEpisodes:
+        """The copy as it is learned from while ``held`` (n,) decisions wait for a person: unrewarded."""
+        return replace(self.episodes, reward=np.where(held, np.nan, self.episodes.reward))
+
+
 def poison(
     spec: LoopSpec, episodes: EncodedEpisodes, action: int, share: float, seed: int = 0
-) -> tuple[EncodedEpisodes, int]:
-    """(a copy with bots among its people, how many they are).
+) -> Poisoned:
+    """A copy with bots among its people.
 
     Args:
         spec: the loop, which declares the attainable rewards.
@@ -82,8 +101,10 @@ def poison(
     people = np.unique(episodes.person)
     count = round(share * len(people))
     bots = np.random.default_rng([seed, 4]).permutation(people)[:count]
-    theirs = np.isin(episodes.person, bots) & np.isfinite(episodes.reward)
+    theirs = np.isin(episodes.person, bots)
+    rewarded = theirs & np.isfinite(episodes.reward)
     praise = np.where(
         episodes.action == action, spec.reward.attainable_high, spec.reward.attainable_low
     )
-    return replace(episodes, reward=np.where(theirs, praise, episodes.reward)), count
+    copy = replace(episodes, reward=np.where(rewarded, praise, episodes.reward))
+    return Poisoned(copy, theirs, count)

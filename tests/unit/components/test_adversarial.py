@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def episodes() -> EncodedEpisodes:
 
 
 def _poison(spec: LoopSpec, episodes: EncodedEpisodes, limits: AttackLimits) -> Attack:
-    return joined._poisoned(spec, Linear(), episodes, 10_000, limits, 0)
+    return joined._poisoned(spec, Linear(), episodes, 10_000, limits, None, 0)
 
 
 def test_a_sound_policy_withstands_every_attack(episodes: EncodedEpisodes) -> None:
@@ -55,7 +56,8 @@ def test_a_few_bots_get_nothing_through_and_what_it_would_take_is_said(
     assert found.check.status is CheckStatus.PASSED
     assert "'alarm'" in found.check.reason
     assert "the gate holds it" in found.check.reason
-    clean, poisoned, enough = found.figures
+    clean, poisoned, caught, enough = found.figures
+    assert caught.value == 0.0
     assert clean.value < poisoned.value < 0  # bots help, not enough
     assert np.isfinite(clean.low)
     assert np.isnan(enough.value) or enough.value > EASY.bots
@@ -74,6 +76,24 @@ def test_the_limits_own_share_decides_not_a_larger_one(episodes: EncodedEpisodes
     assert found.check.status is CheckStatus.PASSED
     assert found.check.value == pytest.approx(0.48)
     assert "48% of people would be enough" in found.check.reason
+
+
+def test_what_anomaly_detection_holds_back_does_not_help_the_bots(
+    episodes: EncodedEpisodes,
+) -> None:
+    """All of the bots' episodes held back: 90 % of bots get no further than none."""
+    asked = []
+
+    def suspecting(ids: Collection[str], praised: str) -> Collection[str]:
+        asked.append((len(ids), praised))
+        return ids
+
+    limits = dataclasses.replace(EASY, bots=0.9)
+    found = joined._poisoned(_loop(), Linear(), episodes, 10_000, limits, suspecting, 0)
+    assert asked == [(3 * 1080, "alarm")]
+    assert found.check.status is CheckStatus.PASSED
+    assert "holds 3,240 of their 3,240 episodes back" in found.check.reason
+    assert found.figures[2].value == 1.0
 
 
 def test_overlap_alone_holds_a_policy_back(episodes: EncodedEpisodes) -> None:

@@ -16,12 +16,14 @@ from tests.unit.rl.adversarial.attacked import ACTIONS, SPEC
 
 
 def test_bots_praise_one_action_and_nothing_else_changes(episodes: EncodedEpisodes) -> None:
-    copy, bots = poison(SPEC, episodes, 2, 0.1)
-    assert bots == 70
+    made = poison(SPEC, episodes, 2, 0.1)
+    copy = made.episodes
+    assert made.bots == 70
     changed = copy.reward != episodes.reward
     who = np.unique(episodes.person[changed])
     assert len(who) == 70
     theirs = np.isin(episodes.person, who)
+    np.testing.assert_array_equal(made.theirs, theirs)
     taken = episodes.action == 2
     assert (copy.reward[theirs & taken] == 1.0).all()
     assert (copy.reward[theirs & ~taken] == -1.0).all()
@@ -29,13 +31,16 @@ def test_bots_praise_one_action_and_nothing_else_changes(episodes: EncodedEpisod
     assert copy.propensity is episodes.propensity
     assert copy.holdout[theirs].any()
     assert not copy.holdout[theirs].all()
-    assert poison(SPEC, episodes, 2, 0.0)[1] == 0
+    assert poison(SPEC, episodes, 2, 0.0).bots == 0
+    held = made.without(theirs & taken).reward
+    np.testing.assert_array_equal(np.isnan(held), theirs & taken)
+    np.testing.assert_array_equal(held[~np.isnan(held)], copy.reward[~np.isnan(held)])
 
 
 def test_decisions_without_a_reward_stay_without_one(episodes: EncodedEpisodes) -> None:
     reward = episodes.reward.copy()
     reward[::2] = math.nan
-    copy, _ = poison(SPEC, replace(episodes, reward=reward), 1, 1.0)
+    copy = poison(SPEC, replace(episodes, reward=reward), 1, 1.0).episodes
     assert np.isnan(copy.reward[::2]).all()
     assert np.isfinite(copy.reward[1::2]).all()
 
