@@ -17,12 +17,16 @@ from fastapi import FastAPI
 
 from everloop import settings
 from everloop.contracts.access import AuditEntry, Scope
+from everloop.contracts.evaluation import Check, CheckStatus, Decision, Verdict
 from everloop.contracts.feedback import FeedbackStatus
 from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.oversight import ReviewItem, ReviewKind, review_id_of
+from everloop.contracts.rollouts import RolloutRecord, RolloutState, Stay
 from everloop.contracts.serving import JobCause, JobState, Submission, TrainingJob
 from everloop.contracts.synthetic_jobs import FileFormat, JobOutput
+from everloop.registry.manifest import manifest_of
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
+from everloop.rollout.start import rollout_id_of
 from everloop.sdk import variants
 from everloop.sdk.synthetic.asking import ask_generate
 from everloop.serving.access.credentials import make_key
@@ -88,6 +92,11 @@ class Rows:
     quarantined: str
     review: str
     checkpoint: str
+    deployment: str
+    rollout: str
+    """Waits for its turn."""
+    awaiting: str
+    """A rollout that waits for a person."""
     job: str
     synthetic: str
     experiment: str
@@ -217,6 +226,8 @@ class World:
             tenant=tenant,
         )
         workspace.reviews.flag([flagged])
+        checkpoint = self._checkpoint(tenant, mark)
+        deployment, rollout, awaiting = self._trials(tenant, mark, checkpoint, at)
         return Rows(
             episode=episode.episode_id,
             signal=signal.signal_id,
@@ -225,7 +236,10 @@ class World:
             feedback=feedback.feedback_id,
             quarantined=held.feedback_id,
             review=flagged.review_id,
-            checkpoint=self._checkpoint(tenant, mark),
+            checkpoint=checkpoint,
+            deployment=deployment,
+            rollout=rollout,
+            awaiting=awaiting,
             job=self._job(tenant, at),
             synthetic=self._synthetic(tenant, mark, at),
             experiment=self._experiment(tenant, mark),
@@ -251,6 +265,37 @@ class World:
             tenant=tenant,
         )
         return register(candidate, workspace.registry, workspace.blobs).checkpoint_id
+
+    def _trials(
+        self, tenant: str, mark: str, checkpoint_id: str, at: datetime
+    ) -> tuple[str, str, str]:
+        """A deployment with a rollout that waits for its turn, and one that waits for a person."""
+        workspace = self.service.workspace
+        asks = Check("parity", CheckStatus.INSUFFICIENT, mark, person_decides=True)
+        made = manifest_of(
+            [workspace.registry.checkpoint(checkpoint_id)],
+            at,
+            verdict=Verdict(Decision.HOLD, (asks,)),
+        )
+        workspace.deployments.record(made)
+        states: tuple[RolloutState, ...] = ("waiting", "awaiting_approval")
+        ids = [rollout_id_of("coach", tenant, checkpoint_id, state) for state in states]
+        for rollout_id, state in zip(ids, states, strict=True):
+            record = RolloutRecord(
+                rollout_id=rollout_id,
+                loop="coach",
+                candidate=str(uuid.uuid4()),  # deploying the checkpoint ends its own trials
+                active=None,
+                state=state,
+                traffic_percent=0.0,
+                reasons=(mark,),
+                recorded_at=at,
+                tenant=tenant,
+                deployment_id=made.deployment_id,
+                history=(Stay(state, 0.0, at),),
+            )
+            workspace.rollouts.start(record)
+        return made.deployment_id, ids[0], ids[1]
 
     def _experiment(self, tenant: str, mark: str) -> str:
         """A trial of a variant that runs, with somebody in it."""

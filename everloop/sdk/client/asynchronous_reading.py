@@ -19,8 +19,9 @@ from everloop.sdk.client.answers.operations import (
     Liveness,
 )
 from everloop.sdk.client.answers.reviews import EpisodeReview
+from everloop.sdk.client.answers.trials import Manifest, Rollout, RolloutAction, TrialVerdict
 from everloop.sdk.client.call import Call
-from everloop.sdk.client.calls import feedback, learning, models, operations, reviews
+from everloop.sdk.client.calls import feedback, learning, models, operations, reviews, trials
 
 T = TypeVar("T")
 ReviewStatus = Literal["released", "rejected", "quarantined"]
@@ -122,6 +123,26 @@ class AsyncReading(ABC):
     async def metrics(self, model_id: str) -> Metrics:
         """What was measured of a model, by checkpoint id or version."""
         return await self._ask(models.metrics(model_id))
+
+    async def deployments(self, loop: str, limit: int = 50) -> tuple[Manifest, ...]:
+        """Manifests of a loop, newest first: the gate's verdict, what was predicted and measured."""
+        return (await self._ask(trials.deployments(loop, limit))).deployments
+
+    async def deployment(self, deployment_id: str) -> Manifest:
+        """What serves together, why it was let on trial, and what became of it."""
+        return await self._ask(trials.deployment(deployment_id))
+
+    async def verdict(self, deployment_id: str) -> TrialVerdict:
+        """Whether a deployment goes on, waits, goes back or serves everybody, as known now."""
+        return await self._ask(trials.verdict(deployment_id))
+
+    async def approve_rollout(self, rollout_id: str, reason: str) -> Rollout:
+        """Agree to a start or a promotion that waits for a person; the caller is who agrees."""
+        return await self._ask(trials.approve_rollout(rollout_id, reason))
+
+    async def change_rollout(self, rollout_id: str, action: RolloutAction, reason: str) -> Rollout:
+        """Pause, resume, promote, roll back or end a trial; every worker follows with its next decision."""
+        return await self._ask(trials.change_rollout(rollout_id, action, reason))
 
     async def consent(self, user_id: str) -> Consents:
         """What a person allows."""

@@ -6,6 +6,7 @@ Each exposes ``router``; ``BODIES``: models that it reads by itself; ``FAST``: w
 from everloop.serving.api import (
     audit,
     decide,
+    deployments,
     episode_reviews,
     episodes,
     feedback,
@@ -31,6 +32,7 @@ RESOURCES = (
     training,
     synthetic,
     models,
+    deployments,
     variants,
     privacy,
     audit,

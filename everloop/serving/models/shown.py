@@ -158,22 +158,23 @@ def _evaluation(found: PolicyEvaluation) -> Evaluation:
     return Evaluation(
         policy=found.policy,
         baseline_name=found.baseline_name,
-        baseline=_figure(found.baseline),
-        difference=_figure(found.difference),
-        estimates=[_figure(estimate) for estimate in found.estimates],
-        effective_sample=_finite(found.overlap.effective_sample),
+        baseline=figure(found.baseline),
+        difference=figure(found.difference),
+        estimates=[figure(estimate) for estimate in found.estimates],
+        effective_sample=finite(found.overlap.effective_sample),
         held_out=found.held_out,
         candidates=found.candidates,
         problems=list(found.overlap.problems),
     )
 
 
-def _figure(found: Estimate) -> Figure:
+def figure(found: Estimate) -> Figure:
+    """An estimate as an answer."""
     return Figure(
         name=found.name,
-        value=_finite(found.value),
-        low=_finite(found.low),
-        high=_finite(found.high),
+        value=finite(found.value),
+        low=finite(found.low),
+        high=finite(found.high),
         confidence=found.confidence,
         n=found.n,
         people=found.clusters,
@@ -187,8 +188,8 @@ def _checks(verdict: Verdict | None) -> list[CheckAnswer]:
             name=check.name,
             status=check.status.value,
             reason=check.reason,
-            value=_finite(check.value),
-            threshold=_finite(check.threshold),
+            value=finite(check.value),
+            threshold=finite(check.threshold),
         )
         for check in (verdict.checks if verdict else ())
     ]
@@ -203,5 +204,6 @@ def _trial(found: RolloutRecord) -> Trial:
     )
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """A number that JSON has; null for NaN and infinity."""
     return value if value is not None and math.isfinite(value) else None

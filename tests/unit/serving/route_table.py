@@ -307,6 +307,44 @@ TRAINING: Mapping[tuple[str, str], Case] = {
     ),
 }
 
+_WHY = {"reason": "looked at it"}
+TRIALS: Mapping[tuple[str, str], Case] = {
+    ("GET", "/api/ml/deployments"): Case(
+        Scope.READ, good=lambda ours: Sent(query={"loop": "coach"})
+    ),
+    ("GET", "/api/ml/deployments/{deployment_id}"): Case(
+        Scope.READ,
+        good=lambda ours: Sent(path={"deployment_id": ours.deployment}),
+        foreign={
+            "deployment_id": lambda ours, theirs: Sent(path={"deployment_id": theirs.deployment})
+        },
+    ),
+    ("GET", "/api/ml/deployments/{deployment_id}/verdict"): Case(
+        Scope.READ,
+        good=lambda ours: Sent(path={"deployment_id": ours.deployment}),
+        foreign={
+            "deployment_id": lambda ours, theirs: Sent(path={"deployment_id": theirs.deployment})
+        },
+    ),
+    ("POST", "/api/ml/rollouts/{rollout_id}/approve"): Case(
+        Scope.REVIEW,
+        good=lambda ours: Sent(path={"rollout_id": ours.awaiting}, body=_WHY),
+        foreign={
+            "rollout_id": lambda ours, theirs: Sent(path={"rollout_id": theirs.awaiting}, body=_WHY)
+        },
+    ),
+    ("POST", "/api/ml/rollouts/{rollout_id}/{action}"): Case(
+        Scope.DEPLOY,
+        good=lambda ours: Sent(path={"rollout_id": ours.rollout, "action": "end"}, body=_WHY),
+        foreign={
+            "rollout_id": lambda ours, theirs: Sent(
+                path={"rollout_id": theirs.rollout, "action": "end"}, body=_WHY
+            )
+        },
+    ),
+}
+"""Deployments and trials."""
+
 
 def _looked(**changes: Any) -> dict[str, Any]:
     return {"decision": "release", "reason": f"looked at it, {uuid.uuid4()}"} | changes
@@ -460,6 +498,7 @@ ROUTES: Mapping[tuple[str, str], Case] = {
     **LEARNING,
     **FEEDBACK,
     **TRAINING,
+    **TRIALS,
     **REVIEWS,
     **VARIANTS,
     **SYNTHETIC,

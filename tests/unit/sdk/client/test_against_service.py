@@ -174,6 +174,22 @@ def test_flagged_episodes_are_seen_and_decided(service: Running, client: Client)
         client.decide_episode(event_id(), "release", "none")
 
 
+def test_trials_are_seen_and_decided(service: Running, client: Client) -> None:
+    ours = service.world.ours
+    (found,) = client.deployments("coach")
+    assert client.deployment(found.deployment_id) == found
+    assert (found.deployment_id, found.serves, found.verdict) == (ours.deployment, False, "hold")
+    assert [part.role for part in found.artefacts] == ["policy"]
+    verdict = client.verdict(ours.deployment)
+    assert (verdict.decision, verdict.deployment_id) == ("hold", ours.deployment)
+    ended = client.change_rollout(ours.rollout, "end", "not this one")
+    assert (ended.state, ended.traffic_percent) == ("ended", 0.0)
+    with pytest.raises(ShouldNameKnownId):
+        client.approve_rollout(event_id(), "none")
+    with pytest.raises(ShouldResolveConflict):
+        client.change_rollout(ours.rollout, "promote", "too late")
+
+
 def test_training_and_models(service: Running, client: Client) -> None:
     today = datetime.now(UTC).date()
     job = client.train(day=today)
@@ -325,6 +341,7 @@ def _routes() -> set[tuple[str, str]]:
         operations,
         reviews,
         synthetic,
+        trials,
         variants,
     )
 
@@ -335,7 +352,7 @@ def _routes() -> set[tuple[str, str]]:
         "records": [],
     }
     found = set()
-    for module in (learning, feedback, models, operations, reviews, synthetic, variants):
+    for module in (learning, feedback, models, operations, reviews, synthetic, trials, variants):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ != module.__name__ or name.startswith("_") or name in STEPS:
                 continue
@@ -438,6 +455,13 @@ async def everything(client: AsyncClient, episode: Episode, tmp_path: Path) -> N
     assert (await client.decide_episode(flagged.review_id, "release", "fine")).state == "released"
     (again,) = await client.decide_episodes([flagged.review_id], "reject", "not fine")
     assert again.state == "rejected"
+    for manifest in await client.deployments("coach"):
+        assert await client.deployment(manifest.deployment_id) == manifest
+        assert (await client.verdict(manifest.deployment_id)).decision in {"hold", "rollback"}
+    with pytest.raises(ShouldNameKnownId):
+        await client.approve_rollout(event_id(), "none")
+    with pytest.raises(ShouldNameKnownId):
+        await client.change_rollout(event_id(), "end", "none")
     (running,) = await client.variant_trials("coach")
     met = await client.meet_variant(running.experiment_id, "ada")
     assert met == await client.meet_variant(running.experiment_id, "ada")
