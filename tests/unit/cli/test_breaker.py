@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from everloop.cli.breaker import app
+from everloop.cli.app import app
 from everloop.settings import initialise
 from everloop.wiring import open_workspace
 
@@ -20,7 +20,9 @@ def home(tmp_path: Path) -> Path:
 
 
 def run(home: Path, *arguments: str) -> str:
-    done = CliRunner().invoke(app, [*arguments, "--home", str(home)], catch_exceptions=False)
+    done = CliRunner().invoke(
+        app, ["rollout", "breaker", *arguments, "--home", str(home)], catch_exceptions=False
+    )
     assert done.exit_code == 0, done.output
     return done.stdout
 
@@ -61,9 +63,12 @@ def test_tenants_have_breakers_of_their_own(home: Path) -> None:
 
 
 def test_without_a_reason_nothing_is_opened(home: Path) -> None:
-    done = CliRunner().invoke(app, ["open", "--loop", "companion", "--home", str(home)])
+    done = CliRunner().invoke(
+        app, ["rollout", "breaker", "open", "--loop", "companion", "--home", str(home)]
+    )
     assert done.exit_code == 2
     done = CliRunner().invoke(
-        app, ["open", "--loop", "companion", "--reason", " ", "--home", str(home)]
+        app,
+        ["rollout", "breaker", "open", "--loop", "companion", "--reason", " ", "--home", str(home)],
     )
     assert "Say who and why" in str(done.exception)
