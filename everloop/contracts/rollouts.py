@@ -273,10 +273,10 @@ class TrialTally:
         failed: of these, without an answer; ``invalid``: answers that were no distribution (NaN).
         dropped: not asked for want of time (shadow).
         agreed: decisions in which candidate and active had the same most likely action.
-        actions: action -> decisions with it as the candidate's answer; ``active_actions``: the active's
-            answer to the same questions (shadow), or its own decisions meanwhile (trial).
-        latency: upper edge in milliseconds ("inf" the last) -> answers that took at most that long and
-            longer than the edge before.
+        actions: action -> decisions in which it was the candidate's most likely one; ``active_actions``:
+            the active's for the same questions (shadow), or for its own meanwhile (trial).
+        latency: upper edge in milliseconds ("inf" the last) -> calls that took at most that long and
+            longer than the edge before; a call may answer many questions.
     """
 
     rollout_id: str

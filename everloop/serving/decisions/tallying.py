@@ -1,7 +1,7 @@
 """What this process has counted of candidates, and how it reaches the workspace.
 
-Counts of an hour make one tally; then a new one begins under another worker's name, so that whoever judges
-the candidate can tell this hour from the month before. What a process counted since it last flushed is lost
+Counts of four hours make one tally; then a new one begins under another worker's name, so that whoever
+judges the candidate can tell these hours from the month before. What a process counted since it last flushed is lost
 with it when it is killed.
 """
 
@@ -24,7 +24,7 @@ from everloop.contracts.rollouts import RolloutRecord, TrialTally
 
 EDGES_MS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Edges of the latency histogram; a loop's own limits join them, so that they are judged exactly."""
-STINT_S = 3600.0
+STINT_S = 4 * 3600.0
 """After so long a tally is closed and another one begins."""
 
 

@@ -74,7 +74,7 @@ def test_what_could_not_be_stored_is_stored_the_next_time(clock: Clock) -> None:
     assert merged(store.tallies("r-1", "shadow"), "shadow").asked == 1
 
 
-def test_after_an_hour_another_tally_begins_and_the_old_one_still_counts(clock: Clock) -> None:
+def test_after_some_hours_another_tally_begins_and_the_old_one_still_counts(clock: Clock) -> None:
     tallies, store = Tallies(clock.monotonic), Store()
     for _ in range(3):
         tallies.count(SPEC, TRIAL, "trial", asked=10, failed=1)
