@@ -18,5 +18,5 @@ def test_the_intervention_models_own_rates_are_registered() -> None:
     found = _figures(replace(EVALUATION, rates=(rate,)), card)
     names = ("", "_low", "_high", "_n")
     assert [found[f"intervention_acceptance{name}"] for name in names] == [0.75, 0.7, 0.8, 400.0]
-    without = _figures(EVALUATION, card)
+    without = _figures(replace(EVALUATION, rates=()), card)
     assert "intervention_acceptance" not in without
