@@ -130,6 +130,19 @@ def test_many_arms_are_the_arms_of_each(percent: float) -> None:
     assert found.tolist() == [arm_of(person, trial(), percent).value for person in PEOPLE]
 
 
+def test_whoever_stands_on_the_edge_of_a_share_is_on_the_same_side_of_it_in_both() -> None:
+    many = [f"{n:064x}" for n in range(60_000)]
+    for seed, edge in ((holdout_seed(trial()), 0.1), (trial().rollout_id, 0.75)):
+        on_edge = [many[n] for n in np.flatnonzero(buckets(many, seed) == edge)]
+        assert on_edge
+        found = [arm_of(person, trial(), 25.0).value for person in on_edge]
+        assert arms_of(on_edge, trial(), 25.0).tolist() == found
+    assert Arm.HOLDOUT not in {
+        arm_of(many[n], trial(), 25.0)
+        for n in np.flatnonzero(buckets(many, holdout_seed(trial())) == 0.1)
+    }
+
+
 def test_each_moment_has_its_own_traffic() -> None:
     percents = np.resize(np.array(RAMP), len(PEOPLE))
     expected = [arm_of(p, trial(), float(at)).value for p, at in zip(PEOPLE, percents, strict=True)]
