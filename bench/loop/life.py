@@ -19,6 +19,7 @@ from components._trial import act_on, measure
 from everloop import settings
 from everloop.contracts.documents import read, write_atomically
 from everloop.contracts.episodes import Arm, Episode
+from everloop.contracts.errors import EverloopError
 from everloop.contracts.evaluation import Verdict
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollouts import RolloutRecord, TrialVerdict
@@ -147,13 +148,17 @@ class Life:
         return act_on(self.spec, self.place, TENANT, on.isoformat(), known, now).verdict
 
     def night(self, tell: Tell) -> Night:
-        """The daily graph's own steps for the day, and the start of the candidate's trial."""
+        """The daily graph's own steps for the day, and the start of the candidate's trial. A step that
+        fails ends the night: what serves goes on serving."""
         on = self.days[-1].played.date
 
         def on_event(event: StageEvent) -> None:
             tell(f"night {self.finished} · {event.stage} {event.text}")
 
-        night = learn(arguments_of(self.spec, self.place.home, on), self.folder, on_event)
+        try:
+            night = learn(arguments_of(self.spec, self.place.home, on), self.folder, on_event)
+        except EverloopError as problem:
+            return Night(self.folder, ended_at="failed", reason=str(problem))
         if not night.ended_at:
             self.start(night)
         return night

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -51,6 +52,7 @@ class Planted:
     later: bool = False
 
 
+@lru_cache(maxsize=2)
 def fitted(spec: LoopSpec) -> Linear:
     """The linear policy that is good for most people; DECIDED logits a unit of expected reward."""
     population = Population(spec, _PEOPLE, 5, PopulationSpec(visits_per_day=1.0))

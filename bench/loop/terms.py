@@ -81,7 +81,7 @@ def end_of(day: date) -> datetime:
 
 QUICK = LoopTerms(
     seed=11,
-    people=700,
+    people=3_000,
     days=3,
     fork=2,
     trial_days=1,
