@@ -1,8 +1,8 @@
 """What this process has counted of candidates, and how it reaches the workspace.
 
 Counts of four hours make one tally; then a new one begins under another worker's name, so that whoever
-judges the candidate can tell these hours from the month before. What a process counted since it last flushed
-is lost with it when it is killed.
+judges the candidate can tell these hours from the month before. What a process counted since it last
+flushed is lost with it when it is killed.
 """
 
 from __future__ import annotations
