@@ -61,7 +61,7 @@ def status(
             }
         )
     if found.verdict is not None:
-        typer.echo(f"verdict: {found.verdict.decision.value}: {' '.join(found.verdict.reasons)}")
+        typer.echo(f"verdict: {found.verdict.decision.value}: {found.verdict.reasons[0]}")
         rows = [(check.name, check.status.value, check.reason) for check in found.verdict.checks]
         print_table("", ("check", "answer", "why"), rows)
     if found.waiting:
@@ -69,9 +69,7 @@ def status(
 
 
 @app.command("list")
-def list_(
-    loop: Loop, tenant: Tenant = "default", home: Home = None, as_json: Json = False
-) -> None:
+def list_(loop: Loop, tenant: Tenant = "default", home: Home = None, as_json: Json = False) -> None:
     """Every trial and every refusal of a loop, newest first."""
     from everloop.sdk.rollouts import list_rollouts
 

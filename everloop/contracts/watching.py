@@ -46,7 +46,7 @@ class WatchOutcome:
         """The outcome in one line."""
         if self.verdict is not None:
             state = "" if self.trial is None else f" ({standing(self.trial)})"
-            return f"{self.verdict.decision}{state}: {' '.join(self.verdict.reasons)}"
+            return f"{self.verdict.decision}{state}: {self.verdict.reasons[0]}"
         if self.reconsidered is not None:
             return (
                 f"nothing is on trial; candidate {self.reconsidered.candidate} was judged anew: "

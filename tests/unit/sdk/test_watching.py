@@ -1,0 +1,65 @@
+"""The watch graph on this machine: an empty log, a moment ahead, and the pin of a night."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from everloop import sdk, settings
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.ports import Extraction
+from everloop.loops import load
+from everloop.sdk.watching import DAYS_BEFORE, widened
+from everloop.storage.sql.dataset_pins import pin, remember
+from everloop.wiring import open_workspace
+
+SPEC = load("companion")
+
+
+def test_the_window_holds_a_whole_trial_and_what_was_before() -> None:
+    days = widened(SPEC).thresholds.window_days
+    assert days == SPEC.rollout.max_days + DAYS_BEFORE > SPEC.thresholds.window_days
+    wide = SPEC.model_copy(
+        update={"thresholds": SPEC.thresholds.model_copy(update={"window_days": 300})}
+    )
+    assert widened(wide).thresholds.window_days == 300
+
+
+def test_a_moment_ahead_or_without_a_zone_is_refused(tmp_path: Path) -> None:
+    settings.initialise(tmp_path / "home")
+    now = datetime.now(UTC)
+    for at in (now + timedelta(minutes=5), now.replace(tzinfo=None)):
+        with pytest.raises(ShouldFixArgument, match="no time zone"):
+            sdk.watch("companion", at, home=tmp_path / "home")
+
+
+def test_a_look_leaves_the_pin_of_the_night_alone(tmp_path: Path) -> None:
+    settings.initialise(tmp_path / "home")
+    engine = open_workspace(tmp_path / "home").engine
+    now = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    today = now.date()
+    look = Extraction(SPEC, today, 42, refresh=True, pinned=False)
+    first = pin(engine, look, now)
+    remember(engine, look, first, "0" * 64)
+    night = Extraction(SPEC, today, 28)
+    later = now + timedelta(hours=1)
+    pinned = pin(engine, night, later)
+    assert pinned.cutoff == later, "the look's cutoff was kept"
+    assert pin(engine, look, later + timedelta(hours=1)).cutoff == later + timedelta(hours=1)
+    assert pin(engine, night, later + timedelta(hours=2)) == pinned
+
+
+@pytest.mark.slow
+def test_a_workspace_without_a_trial_is_told_so_and_a_repeated_look_acts_once(
+    tmp_path: Path,
+) -> None:
+    settings.initialise(tmp_path / "home")
+    at = datetime.now(UTC)
+    found = sdk.watch("companion", at, home=tmp_path / "home")
+    assert found.record.status == "succeeded", found.record.verdict
+    assert found.record.verdict == "nothing is on trial"
+    assert "nothing is on trial" in found.report.read_text()
+    again = sdk.watch("companion", at, home=tmp_path / "home")
+    assert {stage.outcome for stage in again.record.stages} == {"cached"}
