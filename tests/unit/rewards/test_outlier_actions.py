@@ -178,24 +178,25 @@ def days(
 
 
 def test_a_day_of_three_times_the_share_is_found_whole(find: Find) -> None:
-    usual = [0.10, 0.09, 0.11, 0.10, 0.12] * 4
-    rows = days([*usual, 0.30])
+    usual = [(30 + 7 * n % 20) / 400 for n in range(20)]
+    rows = days([*usual[:10], 0.30, *usual[10:]])
     found = find(rows)
-    last = FIRST.date() + timedelta(days=20)
+    jumped = FIRST.date() + timedelta(days=10)
     planted = {
-        episode_id(r.number) for r in rows if r.timestamp.date() == last and r.action == OTHER
+        episode_id(r.number) for r in rows if r.timestamp.date() == jumped and r.action == OTHER
     }
     assert {one.episode_id for one in found} == planted
     assert len(planted) == 120
-    x = [2 * math.asin(math.sqrt((s * 400 + 0.375) / 400.75)) for s in (*usual, 0.30)]
-    middle = float(np.median(x[:-1]))
-    mad = 1.4826 * float(np.median(np.abs(np.array(x[:-1]) - middle)))
-    upper = (float(np.quantile(x[:-1], 0.9)) - middle) / 1.2816
-    z = (x[-1] - middle) / math.sqrt(max(mad, upper) ** 2 + 1 / 400)
+    x = [2 * math.asin(math.sqrt((s * 400 + 0.375) / 400.75)) for s in usual]
+    middle = float(np.median(x))
+    mad = 1.4826 * float(np.median(np.abs(np.array(x) - middle)))
+    upper = (float(np.quantile(x, 0.9)) - middle) / 1.2816
+    jump = 2 * math.asin(math.sqrt(120.375 / 400.75))
+    z = (jump - middle) / math.sqrt(max(mad, upper) ** 2 + 1 / 400)
     assert found[0].score == pytest.approx(z)
     assert found[0].reason == (
-        f"{OTHER} was 30.00% of the 400 decisions of model m1 on {last}; the median of its 20 other "
-        f"days is 10.00% (robust z {z:.1f}, limit 5)."
+        f"{OTHER} was 30.00% of the 400 decisions of model m1 on {jumped}; the median of its 20 other "
+        f"days is {np.median(usual):.2%} (robust z {z:.1f}, limit 5)."
     )
 
 
