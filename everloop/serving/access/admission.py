@@ -20,6 +20,7 @@ TENANT_HEADER = b"x-everloop-tenant"
 TENANT_PARAMETER = "tenant"
 
 _BEARER = "bearer "
+_CREDENTIAL_HEADERS = {b"authorization", b"x-api-key"}
 _LONGEST_CREDENTIAL = 16_384
 
 
@@ -56,6 +57,25 @@ class Access:
             ShouldRetryLater: the provider's keys can't be read, so that no token can be checked.
         """
         credential, bearer, named = _presented(request)
+        return await self._admitted(request, credential, bearer, named, scope)
+
+    async def admit_key(self, request: Request, key: str, scope: Scope) -> Caller:
+        """``admit`` for a sender that can set no header and carries its API key in the body.
+
+        A credential in the headers wins, so that one request never acts for two callers.
+        """
+        if any(name in _CREDENTIAL_HEADERS for name, _ in request.scope["headers"]):
+            return await self.admit(request, scope)
+        credential = key.strip() if len(key) <= _LONGEST_CREDENTIAL else ""
+        if not credential:
+            raise ShouldAuthenticate(
+                "The request carries no credential.", "Send an API key with the scope read."
+            )
+        return await self._admitted(request, credential, False, [], scope)
+
+    async def _admitted(
+        self, request: Request, credential: str, bearer: bool, named: list[str], scope: Scope
+    ) -> Caller:
         caller = await self._caller(credential, bearer)
         if scope not in caller.scopes:
             raise ShouldAskForScope(

@@ -13,12 +13,13 @@ from pydantic import BaseModel, Field, TypeAdapter
 from everloop.contracts.access import Caller, Scope
 from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.rollouts import Deployment, RolloutRecord
+from everloop.contracts.rollouts import RolloutRecord
 from everloop.rollout import by_hand
 from everloop.rollout.places import TrialPlaces
 from everloop.rollout.standing import rollout_of, standing_verdict
 from everloop.serving.bodies import Body
 from everloop.serving.models import trials
+from everloop.serving.models.finding import deployment_of
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.reading import read_body
 from everloop.serving.service import Service, service_of
@@ -105,7 +106,7 @@ async def read_deployment(request: Request, deployment_id: DeploymentId) -> tria
     service.limits.admit(caller.tenant)
 
     def read() -> trials.DeploymentAnswer:
-        found = _deployment(service, caller, deployment_id)
+        found = deployment_of(service.workspace, deployment_id, caller.tenant)
         head = service.workspace.deployments.head(found.loop, caller.tenant)
         return trials.deployment_answer(found, head, rollout_of(service.workspace, found))
 
@@ -128,7 +129,7 @@ async def read_verdict(request: Request, deployment_id: DeploymentId) -> trials.
     service.limits.admit(caller.tenant)
 
     def read() -> trials.VerdictAnswer:
-        found = _deployment(service, caller, deployment_id)
+        found = deployment_of(service.workspace, deployment_id, caller.tenant)
         spec = service.loop(found.loop)
         now = datetime.now(UTC)
         return trials.verdict_answer(
@@ -197,14 +198,6 @@ def _do(
         caller.tenant,
     )
     return trials.rollout_answer(done)
-
-
-def _deployment(service: Service, caller: Caller, deployment_id: str) -> Deployment:
-    try:
-        return service.workspace.deployments.deployment(deployment_id, caller.tenant)
-    except ShouldNameKnownId:
-        _refuse_foreign(service, "deployment", deployment_id)
-        raise
 
 
 def _refuse_foreign(service: Service, kind: str, row_id: str) -> None:

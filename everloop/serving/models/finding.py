@@ -1,4 +1,4 @@
-"""Finding a tenant's checkpoint by its id or by the version that decisions carry."""
+"""Finding a tenant's checkpoints and deployments, by id or by the version that decisions carry."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from everloop.contracts.episodes import canonical_uuid
 from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
 from everloop.contracts.models import ModelCheckpoint
+from everloop.contracts.rollouts import Deployment
 from everloop.registry.loading import active_alias
 from everloop.wiring import Workspace
 
@@ -68,3 +69,21 @@ def model_of(
             "Give a checkpoint id or a version that GET /api/ml/models lists.",
         )
     return next((made for made in found if is_active(workspace, made)), found[0])
+
+
+def deployment_of(workspace: Workspace, deployment_id: str, tenant: str) -> Deployment:
+    """A tenant's deployment by id.
+
+    Raises:
+        ShouldNameKnownId: there is none.
+        ShouldAskForScope: it is another tenant's.
+    """
+    try:
+        return workspace.deployments.deployment(deployment_id, tenant)
+    except ShouldNameKnownId:
+        if workspace.tenancy.owner("deployment", deployment_id) is not None:
+            raise ShouldAskForScope(
+                f"The deployment {deployment_id[:80]} is another tenant's.",
+                "Use that tenant's credential.",
+            ) from None
+        raise

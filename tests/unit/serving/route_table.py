@@ -41,6 +41,7 @@ class Case:
             record that is made), given the rows of both; it shows nothing of the other's.
         own: ids that name no row of ours.
         mutates: whether it must leave an audit entry; ``None``: as its method says.
+        status: what ``good`` is answered with where that is no success: a no that is meant.
     """
 
     scope: Scope
@@ -49,6 +50,7 @@ class Case:
     apart: Mapping[str, MadeOfBoth] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
     mutates: bool | None = None
+    status: int = 0
 
 
 def _now() -> str:
@@ -318,6 +320,19 @@ TRIALS: Mapping[tuple[str, str], Case] = {
         foreign={
             "deployment_id": lambda ours, theirs: Sent(path={"deployment_id": theirs.deployment})
         },
+    ),
+    ("POST", "/api/ml/deployments/{deployment_id}/verdict/flagger/{hook}"): Case(
+        Scope.READ,
+        good=lambda ours: Sent(
+            path={"deployment_id": ours.deployment, "hook": "confirm-rollout"}, body={}
+        ),
+        foreign={
+            "deployment_id": lambda ours, theirs: Sent(
+                path={"deployment_id": theirs.deployment, "hook": "rollback"}, body={}
+            )
+        },
+        mutates=False,
+        status=409,
     ),
     ("GET", "/api/ml/deployments/{deployment_id}/verdict"): Case(
         Scope.READ,
