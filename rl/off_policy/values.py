@@ -23,6 +23,7 @@ from rl.off_policy.intervals import (
 
 NAMES = ("ips", "snips", "dm", "dr", "switch_dr", "dr_os")
 INTERVAL = "t interval over people"
+_TUNED = ", tuned on these decisions: its interval is too narrow"
 _NOTES = {"dm": "; leaves the reward model's own error out"}
 
 
@@ -51,8 +52,8 @@ def contributions(decisions: WeightedDecisions) -> tuple[Contribution, ...]:
         estimators.dr_os(decisions, shrinkage),
     )
     notes = _NOTES | {
-        "switch_dr": f"; weights up to {_limit(threshold)}",
-        "dr_os": f"; shrinkage {_limit(shrinkage)}",
+        "switch_dr": f"; weights up to {_limit(threshold)}{_TUNED}",
+        "dr_os": f"; shrinkage {_limit(shrinkage)}{_TUNED}",
     }
     differing = informative(decisions.reward)
     few = f"; only {differing} rewards differ, too few to rely on it"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from everloop.contracts.errors import ShouldFixArgument
+from rl.off_policy import value_bounds
 from rl.off_policy.betting import Guess, betting_lower_bound
 from rl.off_policy.difference import Known
 from rl.off_policy.estimators import WeightedDecisions
@@ -84,3 +85,18 @@ def test_without_a_pilot_there_is_a_wide_bound() -> None:
     nobody = WeightedDecisions(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))
     low, high = bounds_of_value(KNOWN, (nobody, np.zeros(0, dtype=int)), _drawn(rng, 2000), 0.05)
     assert LOW <= low < TRUTH < high <= HIGH
+
+
+def test_the_terms_and_the_least_value_of_each_side_by_hand() -> None:
+    """w = 2, r = .5, q(a) = .3, q(pi) = .1, q within [-.1, .3]: u = 1.5 and .5, max g = 1.3 and 1.1."""
+    one = WeightedDecisions(*(np.array([x]) for x in (0.5, 2.0, 0.3, 0.1)))
+    lower, upper = (value_bounds._side(one, KNOWN, side) for side in (False, True))
+    assert lower.base[0] == pytest.approx(2 * 1.5)
+    assert lower.control[0] == pytest.approx(1.1 - 2 * 1.3)
+    assert lower.largest == pytest.approx(1.3)
+    assert upper.base[0] == pytest.approx(2 * 0.5)
+    assert upper.control[0] == pytest.approx(0.9 - 2 * 0.7)
+    assert upper.largest == pytest.approx(1.1)
+    assert value_bounds._least(0.5, 1.3, KNOWN) == pytest.approx(-0.5 * KNOWN.overshoot * 1.3)
+    blind = Known(LOW, HIGH, -0.1, 0.3, math.inf, 1)
+    assert value_bounds._least(0.0, 1.3, blind) == 0.0
