@@ -30,8 +30,13 @@ class ApprovalCheck:
         if said is not None and not said.passed:
             return failed(self.name, reason=said.sentence)
         if asked != "start":
-            when = "before a promotion only" if asked == "promotion" else "never"
-            return passed(self.name, reason=f"The loop asks for a person's approval {when}.")
+            later = "before a promotion, not before a trial"
+            asks = (
+                f"a person's approval {later}"
+                if asked == "promotion"
+                else "no approval by a person"
+            )
+            return passed(self.name, reason=f"The loop asks for {asks}.")
         if said is None:
             return waits(
                 self.name,
