@@ -225,6 +225,20 @@ def test_a_check_that_waits_for_a_person_says_so_and_how_to_decide(full: RunEvid
     assert "everloop rollout approve" not in shown
 
 
+def test_held_episodes_are_told_with_the_command_that_shows_them(full: RunEvidence) -> None:
+    rewards = full.rewards
+    assert rewards is not None
+    held = replace(rewards, held=13, rejected=4, released=2, outliers=12)
+    shown = plain(Page(render(replace(full, rewards=held))).sections["rewards"])
+    assert "13 episodes taught nothing and judged nothing in this run" in shown
+    assert "4 rejected by a person, 9 waiting for one" in shown
+    assert f"everloop review list --loop {full.spec.name}" in shown
+    assert "released 2 others" in shown
+    nobody = replace(rewards, held=0, released=2)
+    told = plain(Page(render(replace(full, rewards=nobody))).sections["rewards"])
+    assert "everloop review list" not in told
+
+
 def test_without_deployments_nothing_is_said_of_predictions(full: RunEvidence) -> None:
     shown = plain(Page(render(replace(full, deployments=()))).sections["calibration"])
     assert "No deployment is recorded yet" in shown
