@@ -16,7 +16,7 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import States
 from rl.off_policy import bounds
 from rl.off_policy.difference import overshoot
-from rl.off_policy.evaluate import evaluate
+from rl.off_policy.evaluate import HeldOut, evaluate
 from rl.off_policy.values import NAMES
 
 HOUR = 3600.0
@@ -74,6 +74,9 @@ def test_a_start_below_the_floor_is_the_least_that_logged(world: Any) -> None:
         assert setting.epsilon == start
         assert setting.known.overshoot == pytest.approx(want)
     assert propensity.min() > 0.02 / 4
+    judging = HeldOut(_exploring(world.spec, 0.02, 0.1, 1000), world.episodes, None)
+    assert judging._setting is not None
+    assert judging._setting.known.overshoot == pytest.approx(overshoot(4, 0.02, 0.02))
     found = evaluate(_exploring(world.spec, 0.0, 0.1, 1), world.episodes, world.good, None)
     assert math.isfinite(found.difference.low)
 
@@ -182,6 +185,12 @@ def test_incomplete_journeys_are_left_out_whole_and_counted(draw_world: Callable
     assert found is not None
     assert found.n == whole.n - 40
     assert "40 incomplete ones left out" in found.method
+    elsewhere = np.zeros(len(episodes), dtype=bool)
+    elsewhere[second] = True  # another policy took the second step
+    compared = dataclasses.replace(episodes, comparison=elsewhere)
+    without = evaluate(world.spec, compared, world.good, None).journeys
+    assert without is not None
+    assert without.n == whole.n - 40
 
 
 def test_no_complete_journey_is_said(world: Any) -> None:
