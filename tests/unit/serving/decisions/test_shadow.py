@@ -233,3 +233,12 @@ def test_the_thread_asks_by_itself() -> None:
     assert asked.wait(10)
     shadow.close()
     assert merged(tallies.taken(), "shadow").asked == 5
+
+
+def test_questions_for_two_models_are_two_calls() -> None:
+    tallies, one, two = Tallies(), Odd(EVEN), Odd(EVEN)
+    shadow = Shadow(tallies)
+    shadow.offer(unseen(one))
+    shadow.offer(unseen(two))
+    shadow.work()
+    assert [len(s.mask) for odd in (one, two) for s in odd.asked] == [1, 1]

@@ -138,3 +138,20 @@ def test_totals_only_grow_over_trials_and_stints(clock: Clock) -> None:
         clock.pass_(2 * STINT_S)
     assert tallies.totals()["coach", "shadow"]["asked"] == 6
     assert tallies.totals()["coach", "shadow"]["dropped"] == 3
+
+
+def test_what_is_counted_while_an_old_tally_is_stored_is_not_lost(clock: Clock) -> None:
+    tallies = Tallies(clock.monotonic)
+
+    class Slow(Store):
+        def add(self, tally: TrialTally, at: datetime) -> None:
+            super().add(tally, at)
+            if self.written == 1:
+                tallies.count(SPEC, TRIAL, "shadow", asked=3)
+
+    store = Slow()
+    tallies.count(SPEC, TRIAL, "shadow", asked=5)
+    clock.pass_(2 * STINT_S)
+    tallies.flush(store, NOW)
+    tallies.flush(store, NOW)
+    assert merged(store.tallies("r-1", "shadow"), "shadow").asked == 8
