@@ -109,7 +109,7 @@ def next_state(
         return moved(record, "ended" if ends else "rolled_back", 0.0, verdict.at, verdict.reasons)
     if verdict.decision is not Decision.CONTINUE or verdict.decided_by != (RAMP,):
         return None
-    step = _next_step(record)
+    step = _next_step(spec, record)
     return moved(record, "started", spec.rollout.ramp[step], verdict.at, verdict.reasons, step=step)
 
 
@@ -218,7 +218,7 @@ def _too_little(found: _Found) -> _Answer | None:
 
 
 def _step_up(found: _Found) -> _Answer | None:
-    ramp, step = found.spec.rollout.ramp, _next_step(found.record)
+    ramp, step = found.spec.rollout.ramp, _next_step(found.spec, found.record)
     known = found.record.state == "shadow" or found.judged
     if found.missing or not known or step >= len(ramp):
         return None
@@ -278,8 +278,11 @@ def _decides(name: str) -> bool:
     return _kind(name) in (PRIMARY, GUARDRAIL, APPROVAL)
 
 
-def _next_step(record: RolloutRecord) -> int:
-    return 0 if record.state == "shadow" else record.step + 1
+def _next_step(spec: LoopSpec, record: RolloutRecord) -> int:
+    """By the traffic, not by the step's number: a ramp that was changed under a trial lowers nothing."""
+    ramp = spec.rollout.ramp
+    higher = (step for step, percent in enumerate(ramp) if percent > record.traffic_percent)
+    return next(higher, len(ramp))
 
 
 def _alerts(spec: LoopSpec, figures: ExperimentFigures | None) -> tuple[str, ...]:

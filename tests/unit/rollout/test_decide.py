@@ -281,3 +281,12 @@ def test_few_decisions_under_a_hard_limit_let_the_ramp_rise_but_promote_nobody()
     assert after(record=record, hard=(counted, above)) is None
     assert after(record=record, hard=(few,)) is None
     assert after(hard=(counted, few)).traffic_percent == 50.0
+
+
+def test_a_ramp_that_was_changed_under_a_trial_lowers_nothing() -> None:
+    unsure = figures(primary=estimate(-0.1, 0.1))
+    record = trial(percent=25.0, step=0)
+    grown = after(record=record, experiment=unsure)
+    assert (grown.traffic_percent, grown.step) == (50.0, 3)
+    short = spec_with(ramp=(1.0, 5.0))
+    assert after(short, trial(percent=25.0, step=4), experiment=unsure) is None
