@@ -85,9 +85,9 @@ def test_a_prediction_without_an_interval_is_shown_and_not_counted() -> None:
     assert [pair.inside for pair in alone.pairs] == [None]
     assert alone.share is None
     assert alone.sentence == "1 pair, and no prediction among them has an interval."
-    found = calibration([deployment(0.0, (NAN, NAN)), deployment(9.0)])
+    found = calibration([deployment(0.0, (NAN, NAN)), deployment(0.0)])
     assert found.share is not None
-    assert (found.share.n, found.share.value) == (1, 0.0)
+    assert (found.share.n, found.share.value) == (1, 1.0)
 
 
 def test_the_share_has_wilsons_interval() -> None:
@@ -158,6 +158,8 @@ def test_a_point_is_drawn_right_of_what_was_predicted_less_and_above_what_was_me
     (right, above), (left, below) = dots(calibration([better, worse]))
     assert right > left
     assert above > below
+    ((across, up),) = dots(calibration([better]))
+    assert up > across
     equal = deployment(0.2, predicted=estimate(0.2, 0.1, 0.3))
     ((across, up),) = dots(calibration([equal]))
     assert across == pytest.approx(up, abs=1e-3)
