@@ -73,3 +73,13 @@ def test_days_on_which_nothing_varies_say_nothing() -> None:
     person = np.tile(np.arange(10), 2)
     same = Cells(person, np.repeat([0, 1], 10), person % 2 == 0, np.ones(20), np.ones(20), 10, 2)
     assert np.isfinite(departures(moments_of(same))).all()
+
+
+def test_the_luck_of_new_people_at_a_new_step_is_no_drift() -> None:
+    """People who differ much more than their days do: whoever joined stays, and so does their mean."""
+    ramp = [0.05] * 3 + [0.3] * 3 + [0.95] * 6
+    found = [departures(trial(seed, [0.0] * 12, ramp, spread=1.5)) for seed in range(40, 60)]
+    assert sum(cusum(steps, 0.5, 5.0)[1] for steps in found) <= 1
+    together = np.mean([float(np.mean(steps[1:] * steps[:-1])) for steps in found])
+    assert abs(together) < 0.25
+    assert 0.8 < np.concatenate(found).std() < 1.2
