@@ -101,7 +101,7 @@ def judge(
         hard=() if unseen else hard_failures(spec, tallies),
         experiment=experiment,
         approved=_approved(places, record),
-        active_unchanged=served_by(head) == record.active,
+        active_unchanged=_unchanged(places, head, record),
     )
     verdict = decide_trial(spec, record, evidence)
     if verdict.decision is not Decision.PROMOTE:
@@ -123,6 +123,19 @@ def evidence_of(verdict: TrialVerdict) -> Mapping[str, Json]:
     """A verdict as an event keeps it."""
     found: dict[str, Json] = json.loads(to_json(verdict))
     return found
+
+
+def _unchanged(places: TrialPlaces, head: Head, record: RolloutRecord) -> bool:
+    """Whether every part that served when the trial began serves still: the candidate's manifest holds
+    those that it shares, and promoting it would take back what somebody deployed since."""
+    if served_by(head) != record.active:
+        return False
+    before = record.previous_deployment
+    if not before or head.deployment_id == before:
+        return True
+    parts = places.deployments.deployment(before, record.tenant).artefacts
+    now = {role: s.checkpoint_id for role, s in head.serves.items() if s.checkpoint_id is not None}
+    return now == {part.role: part.artefact_id for part in parts}
 
 
 def _approved(places: TrialPlaces, record: RolloutRecord) -> bool:

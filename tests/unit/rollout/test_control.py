@@ -14,7 +14,7 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
 )
 from everloop.contracts.evaluation import Decision, Verdict
-from everloop.contracts.models import Provenance
+from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.rollout_spec import OversightSpec, ShadowSpec
 from everloop.contracts.rollouts import ExperimentFigures, RolloutRecord, TrialTally
 from everloop.rollout import by_hand
@@ -223,6 +223,16 @@ def test_another_model_deployed_by_hand_ends_the_trial(places: Places) -> None:
     assert over.state == "ended"
     assert "Another model became active" in over.reasons[0]
     assert places.active() == "two"
+
+
+def test_another_part_deployed_by_hand_ends_the_trial_and_stays(places: Places) -> None:
+    record = begin(places)
+    pairing = places.checkpoint("pairs", model_type=ModelType.PAIRING).checkpoint_id
+    places.registry.set_alias(LOOP, "active-pairing", pairing, 0, "by hand")
+    counted(places, record)
+    act(OPEN, places, LATER, shown(record))
+    assert places.rollouts.rollout(record.rollout_id).state == "ended"
+    assert (places.active(), places.registry.alias(LOOP, "active-pairing")[0]) == ("old", pairing)
 
 
 def test_a_candidate_that_serves_already_is_swapped_back_when_it_fails(places: Places) -> None:
