@@ -12,6 +12,7 @@ from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import CheckStatus
 from everloop.contracts.models import PolicyOutput, States
+from rl.adversarial import perturbed
 from rl.adversarial.perturbed import attack_by_perturbation, movable
 from tests.unit.rl.adversarial.attacked import LAYOUT, Linear
 
@@ -111,3 +112,42 @@ def test_limits_are_positive_and_shares_at_most_one(field: str) -> None:
     if field != "states":
         with pytest.raises(ShouldFixArgument, match=field):
             AttackLimits(**{field: 1.5})
+
+
+class Stubborn(Linear):
+    """Leaves action 0 for 1 only where three numbers together have moved by 2.5 radii of .1."""
+
+    def act(self, states: States, epsilon: float) -> PolicyOutput:
+        voice = next(b for b in LAYOUT.blocks if b.field == "voice" and b.kind == "vector")
+        moved = states.context[:, voice.dimensions].astype(float).sum(axis=1)
+        other = 1 / (1 + np.exp(-40 * (moved - 0.25)))
+        p = np.zeros(states.mask.shape)
+        p[:, 0], p[:, 1] = 1 - other, other
+        return PolicyOutput(p, p, np.zeros(len(p)))
+
+
+def _unmoved(episodes: EncodedEpisodes) -> EncodedEpisodes:
+    few = episodes.where(np.arange(len(episodes)) < 60)
+    return replace(few, context=np.zeros_like(few.context))
+
+
+def test_the_search_adds_up_what_no_single_move_can_do(episodes: EncodedEpisodes) -> None:
+    limits = AttackLimits(radius=0.1, states=60, searched=60, draws=1)
+    found = attack_by_perturbation(Stubborn(), _unmoved(episodes), LAYOUT, limits)
+    random, worst, _ = found.figures
+    assert random.value < 0.1
+    assert worst.value == 1.0
+
+
+def test_the_search_starts_from_the_worst_random_move(episodes: EncodedEpisodes) -> None:
+    few = _unmoved(episodes)
+    policy, mask = Stubborn(), few.mask
+    before = policy.act(States(few.context, mask), 0.0).propensity
+    state = perturbed._Unmoved(
+        few.context, mask, movable(LAYOUT, few.context), before, before.argmax(axis=1)
+    )
+    limits = AttackLimits(radius=0.1, draws=8)
+    _, change, worst = perturbed._random(policy, state, limits, np.random.default_rng(64))
+    after = policy.act(States(worst, mask), 0.0).propensity
+    assert (state.margin(after) < state.margin(before)).mean() > 0.95
+    assert (np.abs(after - before).max(axis=1) <= change).all()
