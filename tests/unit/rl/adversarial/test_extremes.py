@@ -8,6 +8,7 @@ import pytest
 from everloop.contracts.adversarial import AttackLimits
 from everloop.contracts.evaluation import CheckStatus
 from everloop.contracts.models import PolicyOutput, States
+from rl.adversarial.answers import broken_rows
 from rl.adversarial.extremes import UNSEEN, attack_by_extremes, extreme_contexts
 from rl.encoders.context import encode_context
 from tests.unit.rl.adversarial.attacked import SPEC, Linear
@@ -69,3 +70,9 @@ def test_one_answer_that_is_no_distribution_is_enough(broken: float) -> None:
     found = attack_by_extremes(Breaking(), SPEC, LIMITS)
     assert found.check.status is CheckStatus.FAILED
     assert found.check.reason.startswith("1 of ")
+
+
+def test_a_negative_probability_is_caught_though_all_sum_to_one() -> None:
+    mask = np.ones((2, 2), dtype=bool)
+    found = broken_rows(np.array([[1.5, -0.5], [0.5, 0.5]]), mask)
+    np.testing.assert_array_equal(found, [True, False])
