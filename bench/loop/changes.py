@@ -6,8 +6,8 @@ serves, and the night's run is made under the new definition. Beside it stands t
 without the change. Both nights' candidates are judged by the truth of the *new* definition at the day's
 states, one decision each.
 
-The three signals that there are agree on which action suits somebody best, so that weights among them
-move values and hardly any choice: the weights that change are those between them and the new signal.
+The product's three signals agree on which action suits somebody best, so that other weights move rewards
+and values, and hardly any choice pays more; the new signal prefers other actions than they do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,8 +45,7 @@ CALM: Final = "calm"
 CALM_WEIGHT: Final = 1.0
 SENT: Final = 0.9
 FROM_HOUR: Final = 6
-LITTLE: Final = 0.05
-"""Weight of the new signal before weights change; CALM_WEIGHT after."""
+NEW_WEIGHTS: Final = (0.9, 0.05, 0.05)
 _Z: Final = 1.959963984540054
 _IDS: Final = uuid.uuid5(uuid.NAMESPACE_URL, "everloop/bench/loop/calm")
 _LATENCY: Final = 900
@@ -57,29 +57,44 @@ class Change:
 
     Attributes:
         name: as tables say it.
-        before: weight of the new signal in the run without the change; None: there is no such signal.
-        after: in the run with it.
+        loop: (loop before) -> loop after.
+        worth: (law of responses, states) -> (n, A) expected reward by the new definition.
+        sends: whether a new signal is sent.
     """
 
     name: str
-    before: float | None
-    after: float
+    loop: Callable[[LoopSpec], LoopSpec]
+    worth: Callable[[Responses, Hidden], Float]
+    sends: bool = False
 
 
-def with_calm(spec: LoopSpec, weight: float) -> LoopSpec:
-    """One signal type more."""
+def reweighted(spec: LoopSpec) -> LoopSpec:
+    """Nearly all weight on engagement."""
+    signals = tuple(
+        signal.model_copy(update={"weight": weight})
+        for signal, weight in zip(spec.signals, NEW_WEIGHTS, strict=True)
+    )
+    return LoopSpec.model_validate(_sections(spec) | {"signals": signals})
+
+
+def with_calm(spec: LoopSpec) -> LoopSpec:
+    """One signal type more, with as much weight as the others together; the least reward that can be
+    attained falls with it, to that of two-sided signals at -1 and none of engagement."""
     calm = type(spec.signals[0]).model_validate(
         {
             "name": CALM,
             "low": 0,
             "high": 1,
             "two_sided": True,
-            "weight": weight,
+            "weight": CALM_WEIGHT,
             "silence": "missing",
             "description": "how calm the person says they are after the decision",
         }
     )
-    return LoopSpec.model_validate(_sections(spec) | {"signals": (*spec.signals, calm)})
+    signals = (*spec.signals, calm)
+    least = -sum(s.weight for s in signals if s.two_sided) / sum(s.weight for s in signals)
+    reward = spec.reward.model_copy(update={"attainable_low": least})
+    return LoopSpec.model_validate(_sections(spec) | {"signals": signals, "reward": reward})
 
 
 def _sections(spec: LoopSpec) -> dict[str, Any]:
@@ -93,7 +108,12 @@ def calm_chance(law: Responses, hidden: Hidden) -> Float:
     return np.asarray(expit(4.0 * (eased + 0.5 * eased * hidden.feeling[:, :1] - 0.3)))
 
 
-def worth_with_calm(law: Responses, hidden: Hidden, weighs: float) -> Float:
+def worth_by_weights(law: Responses, hidden: Hidden) -> Float:
+    """(n, A) true expected reward by the new weights."""
+    return replace(law, loop=reweighted(law.loop)).expected_reward(hidden)
+
+
+def worth_with_calm(law: Responses, hidden: Hidden, weighs: float = CALM_WEIGHT) -> Float:
     """(n, A) true expected reward with the new signal: the mean over what is present of sum(w m) / sum(w).
 
     The others' part is over presence patterns too, so the sum goes through them all.
@@ -122,17 +142,17 @@ def worth_with_calm(law: Responses, hidden: Hidden, weighs: float) -> Float:
 
 
 CHANGES: Final = (
-    Change("new weights", LITTLE, CALM_WEIGHT),
-    Change("new signal type", None, CALM_WEIGHT),
+    Change("new weights", reweighted, worth_by_weights),
+    Change("new signal type", with_calm, worth_with_calm, sends=True),
 )
 
 
 def make(change: Change, terms: LoopTerms, kept: Path, home: Path) -> dict[str, Any]:
     """The row of a change: the next run's figures with it and without it."""
-    before, day, plain = _run(terms, kept, home, change.before, "plain")
-    after, _, changed = _run(terms, kept, home, change.after, "changed")
+    before, day, plain = _run(terms, kept, home, None, "plain")
+    after, _, changed = _run(terms, kept, home, change, "changed")
     law, made = day.played.responses, day.played.decisions
-    worth = worth_with_calm(law, made.hidden, change.after)
+    worth = change.worth(law, made.hidden)
     context = encode_wide(terms.spec, made.contexts)
     old, new = (
         load_policy(found / "policy.onnx").act(States(context, made.valid), 0.0).propensity
@@ -170,15 +190,16 @@ class _Learned:
 
 
 def _run(
-    terms: LoopTerms, kept: Path, home: Path, weight: float | None, name: str
+    terms: LoopTerms, kept: Path, home: Path, change: Change | None, name: str
 ) -> tuple[RewardFigures, Served, _Learned]:
-    """One day and its night's run; ``weight`` of the new signal, None: there is none."""
+    """One day and its night's run; ``change`` None: without one."""
     life, _ = go_on(terms, kept, home)
     try:
         served = life.serve()
-        if weight is not None:
-            life.spec = with_calm(life.spec, weight)
-            _send_calm(life, served)
+        if change is not None:
+            life.spec = change.loop(life.spec)
+            if change.sends:
+                _send_calm(life, served)
         on = served.played.date
         started = time.perf_counter()
         arguments = arguments_of(life.spec, home, on)

@@ -69,8 +69,8 @@ def rewarding(action: str, latency: int = 60) -> Script:
 
 
 def contradicting(latency: int = 60) -> Script:
-    """Long and well attuned, with a thumb down: signals that speak against each other."""
-    return Script((1.0, 1.0, 0.0), latency=latency)
+    """As well attuned as can be, with a thumb down: two signals that speak against each other."""
+    return Script((math.nan, 1.0, 0.0), latency=latency)
 
 
 def praising(latency: int = 5) -> Script:

@@ -173,11 +173,18 @@ def test_the_new_definition_without_weight_is_the_old_one_and_with_it_a_mean() -
     assert (best != old[:, 3:].argmax(axis=1)).mean() > 0.2
 
 
-def test_the_changed_loop_has_one_signal_more_and_all_else_as_it_was() -> None:
-    spec = changes.with_calm(SPEC, 0.25)
+def test_a_changed_loop_differs_in_its_definition_of_reward_alone() -> None:
+    spec = changes.with_calm(SPEC)
     assert spec.signal_names == (*SPEC.signal_names, changes.CALM)
-    assert spec.signal(changes.CALM).weight == 0.25
-    assert spec.model_copy(update={"signals": SPEC.signals}) == SPEC
+    # engagement 0, all else -1: -(.4 + .3 + 1) / 2
+    assert spec.reward.attainable_low == pytest.approx(-0.85)
+    assert spec.model_copy(update={"signals": SPEC.signals, "reward": SPEC.reward}) == SPEC
+    other = changes.reweighted(SPEC)
+    assert tuple(s.weight for s in other.signals) == changes.NEW_WEIGHTS
+    assert other.model_copy(update={"signals": SPEC.signals}) == SPEC
+    seen = states(20, 5)
+    by_hand = RESPONSES.__class__(other, RESPONSES.partner_mix).expected_reward(seen)
+    np.testing.assert_allclose(changes.worth_by_weights(RESPONSES, seen), by_hand)
 
 
 def test_a_day_without_a_model_is_the_rules_and_is_looked_at_every_hour(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def test_poisoners_are_the_same_people_every_day_and_answer_by_the_script() -> N
 def test_contradicting_signals_contradict_each_other() -> None:
     played = days(misbehaving(poison=(Poison(1.0, contradicting()),)), 1)[0]
     found = played.decisions.signals
-    np.testing.assert_array_equal(found, np.tile([1.0, 1.0, -1.0], (len(found), 1)))
+    np.testing.assert_array_equal(found, np.tile([0.0, 1.0, -1.0], (len(found), 1)))
 
 
 def test_a_script_for_an_action_that_the_catalogue_lacks_is_refused() -> None:
