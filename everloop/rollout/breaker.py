@@ -11,9 +11,11 @@ import math
 from datetime import UTC, datetime
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
+from everloop.contracts.evaluation import Decision
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollout_ports import DeploymentStore
-from everloop.contracts.rollouts import Head, SafetyBreaker
+from everloop.contracts.rollouts import Head, SafetyBreaker, TrialVerdict
+from everloop.rollout.health import HARD_LIMITS
 from everloop.rollout.shares import log_evidence_above
 
 ALARM = 0.001
@@ -57,6 +59,23 @@ def set_breaker(
         f"What loop {loop!r} serves changed {_ATTEMPTS} times while its breaker was set.",
         "Find out what else changes it, then try again.",
     )
+
+
+def failed_hard(verdict: TrialVerdict) -> bool:
+    """Whether a trial is rolled back because people met a candidate that broke a hard limit."""
+    return verdict.decision is Decision.ROLLBACK and bool(
+        set(verdict.decided_by) & set(HARD_LIMITS)
+    )
+
+
+def open_after(
+    spec: LoopSpec, deployments: DeploymentStore, verdict: TrialVerdict, actor: str, tenant: str
+) -> None:
+    """Open the loop's breaker where a trial failed hard and there is something to take away: until somebody
+    has looked, nobody trusts the gate that let the candidate through."""
+    if failed_hard(verdict) and any(action.safety_critical for action in spec.actions):
+        why = f"Trial {verdict.rollout_id}: {verdict.reasons[0]}"
+        set_breaker(deployments, spec.name, True, why, actor, verdict.at, tenant)
 
 
 def too_critical(spec: LoopSpec, taken: int, decisions: int) -> str:

@@ -26,6 +26,7 @@ from everloop.contracts.rollouts import (
     RolloutState,
     TrialVerdict,
 )
+from everloop.rollout.breaker import open_after
 from everloop.rollout.decide import decide_trial, next_state
 from everloop.rollout.health import SHADOW, TRIAL, hard_failures, shadow_checks
 from everloop.rollout.places import TrialPlaces
@@ -70,6 +71,8 @@ def act(
             break
         verdict = judge(spec, places, head, head.trial, now, experiment)
         try:
+            # before the trial is over: whoever dies in between leaves a breaker too many, not too few
+            open_after(spec, places.deployments, verdict, actor, tenant)
             _apply(spec, places, head, head.trial, verdict, actor)
         except ShouldResolveConflict:
             continue

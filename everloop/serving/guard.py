@@ -1,8 +1,8 @@
 """A thread that looks at live trials every few seconds, and at what the active models do.
 
 It stores what this process counted of candidates, asks the controller of trials about each one (its shadow
-and its hard limits; what people's answers say is looked at hourly), and opens a loop's safety breaker after
-a trial that failed hard, or where the active model leans on safety-critical actions. Every worker has one:
+and its hard limits; what people's answers say is looked at hourly), and opens a loop's safety breaker where
+the active model leans on safety-critical actions. Every worker has one:
 the controller acts by compare-and-set, so that they act once.
 """
 
@@ -14,13 +14,10 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
-from everloop.contracts.evaluation import Decision
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import Clock
-from everloop.contracts.rollouts import TrialVerdict
 from everloop.rollout.breaker import set_breaker, too_critical
 from everloop.rollout.control import act
-from everloop.rollout.health import HARD_LIMITS
 from everloop.serving.decisions.engine import DecisionEngine
 from everloop.wiring import Workspace
 
@@ -84,10 +81,7 @@ class TrialGuard:
             self._try(self._active, tenant, loop)
 
     def _trial(self, tenant: str, loop: str) -> None:
-        spec = self._loops[loop]
-        verdict = act(spec, self._workspace, self._clock.now(), None, ACTOR, tenant)
-        if verdict is not None and failed_hard(verdict):
-            self._open(tenant, loop, f"Trial {verdict.rollout_id}: {verdict.reasons[0]}")
+        act(self._loops[loop], self._workspace, self._clock.now(), None, ACTOR, tenant)
 
     def _active(self, tenant: str, loop: str) -> None:
         share = self._decisions.watch.critical_shares().get((tenant, loop))
@@ -115,10 +109,3 @@ class TrialGuard:
                 self.look()
             except Exception:
                 _log.exception("Trials can't be looked at; trying again.")
-
-
-def failed_hard(verdict: TrialVerdict) -> bool:
-    """Whether a trial was rolled back because people met a candidate that broke a hard limit."""
-    return verdict.decision is Decision.ROLLBACK and bool(
-        set(verdict.decided_by) & set(HARD_LIMITS)
-    )

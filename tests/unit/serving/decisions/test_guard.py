@@ -171,7 +171,7 @@ def test_a_hard_failure_on_trial_rolls_back_and_opens_the_breaker(world: World) 
     assert record.rollout_id in breaker.reason
     assert "no distribution" in breaker.reason
     kinds = [event.kind for event in world.deployments.events("coach")]
-    assert kinds[-2:] == ["rolled_back", "breaker_opened"]
+    assert kinds[-2:] == ["breaker_opened", "rolled_back"]
     engine.refresh()
     found = engine.decide_many("default", [question(SPEC, who) for who in range(30)])
     assert {(d.model_version, "alarm" in d.valid_actions) for d in found} == {("coach-1", False)}
