@@ -112,14 +112,18 @@ def collapsed_later(spec: LoopSpec, edge: float) -> Linear:
 
 def drift_victim(spec: LoopSpec, _edge: float) -> Linear:
     """Bets on the traits that people show, whose meaning turns round on the day that they meet it."""
+    return betting(spec, TRAIT_BET)
+
+
+def betting(spec: LoopSpec, bet: float) -> Linear:
+    """The good policy with ``bet`` times more on top of what it makes of traits; -1: it heeds none."""
     good = fitted(spec)
     traits = trait_reading(spec)
     block = next(b for b in layout(spec).blocks if b.field == "emotion" and b.kind != "missing")
     weights = good.weights.copy()
     part = weights[block.dimensions]
-    # what the fit makes of the two traits, once more on top
     onto = traits @ np.linalg.pinv(traits)
-    weights[block.dimensions] = part + TRAIT_BET * (onto @ part)
+    weights[block.dimensions] = part + bet * (onto @ part)
     return replace(good, weights=weights)
 
 
