@@ -8,5 +8,13 @@ from tests.postgresql_server import (
     postgresql,
     postgresql_url,
 )
+from tests.sqlite_template import copied_databases, real_migrations
 
-__all__ = ["new_postgresql_url", "own_postgresql", "postgresql", "postgresql_url"]
+__all__ = [
+    "copied_databases",
+    "new_postgresql_url",
+    "own_postgresql",
+    "postgresql",
+    "postgresql_url",
+    "real_migrations",
+]

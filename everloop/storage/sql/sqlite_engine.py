@@ -69,7 +69,8 @@ def open_workspace_database(path: Path | str, create: bool = True) -> Engine:
         if not (path.is_file() and _is_current(engine)):
             with _locked(path.with_name(f"{path.name}.lock")):
                 _make(path)
-                _migrate(engine, path)
+                if not _is_current(engine):  # another process was faster
+                    _migrate(engine, path)
     except BaseException:
         engine.dispose()
         raise
