@@ -40,7 +40,7 @@ __all__ = ["LinearUserModel", "load_user_model", "release_user_model"]
 
 STAGE = "user_model"
 _PRODUCT = {"name", "context", "actions", "signals", "reward", "privacy", "journeys", "candidates"}
-MECHANISM_VERSION = 6
+MECHANISM_VERSION = 7
 """Rises whenever the same inputs would give another release."""
 
 
@@ -223,7 +223,7 @@ def _before(
     """The newest earlier release under tonight's features; ``None`` if nothing of it can be kept."""
     found = night.previous()
     try:
-        return None if found is None else continued(read_release(found[1]), cold)
+        return None if found is None else continued(read_release(found[1]), cold, night.spec)
     except EverloopError:
         return None
 

@@ -1,19 +1,22 @@
-"""What a night's fit starts from: an earlier release, also one for a catalogue that has changed since."""
+"""What a night's fit starts from: an earlier release, also one for a catalogue that has changed, or signals
+that were joined by others, since."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from everloop.contracts.loop_spec import LoopSpec
 from synthetic.user_model.carrying import carried_over, carried_uncertainty, known_share
 from synthetic.user_model.facts import ReleaseFacts
 from synthetic.user_model.file import StoredRelease
+from synthetic.user_model.further_signals import with_further_signals
 from synthetic.user_model.linear import LinearUserModel
 from synthetic.user_model.mlp import MlpUserModel
 from synthetic.user_model.weights import Weights
 
 
 def continued(
-    old: StoredRelease, cold: LinearUserModel | MlpUserModel
+    old: StoredRelease, cold: LinearUserModel | MlpUserModel, spec: LoopSpec
 ) -> LinearUserModel | MlpUserModel | None:
     """An earlier release under the features of ``cold``, with its facts and how far it may be off.
 
@@ -25,13 +28,20 @@ def continued(
     Args:
         old: the earlier release.
         cold: what a first fit would start from tonight.
+        spec: the loop as it is tonight.
 
     Returns:
-        ``None`` for a release of another kind, loop, meaning of states, signals, or names of features.
+        ``None`` for a release of another kind, loop, meaning of states, or names of features, or one of
+        a signal that is declared no more.
 
     Raises:
         ShouldFixArgument: its weights say nothing under the new features.
     """
+    if old.facts.signals != cold.facts.signals:
+        further = with_further_signals(old, spec)
+        if further is None:
+            return None
+        old = further
     facts, ids = old.facts, cold.facts.actions
     if _terms(facts) != _terms(cold.facts):
         return None

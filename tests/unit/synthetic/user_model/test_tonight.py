@@ -157,6 +157,19 @@ def test_other_signals_start_cold(place: Place) -> None:
     assert load_user_model(path, spec).facts.warm_start == ""
 
 
+def test_a_further_signal_goes_on_from_what_was_known_of_the_others(place: Place) -> None:
+    episodes = make(100)
+    path, _ = night(place, episodes)
+    before = load_user_model(path, SPEC)
+    changed = SPEC.model_dump()
+    joined = changed["signals"][0] | {"name": "clicks"}
+    spec = LoopSpec.model_validate(changed | {"signals": [*changed["signals"], joined]})
+    nothing = np.full((len(episodes), 1), np.nan)
+    more = dataclasses.replace(episodes, signals=np.hstack([episodes.signals, nothing]))
+    path, _ = night(place, more, days=1, spec=spec)
+    assert load_user_model(path, spec).facts.warm_start == before.release_id
+
+
 def test_holdout_comparison_and_unrewarded_rows_are_never_read(place: Place) -> None:
     episodes = make(120)
     outside = episodes.person < 20
