@@ -47,6 +47,12 @@ def test_estimates_by_hand(contributions: np.ndarray, by_hand: float) -> None:
     assert contributions.mean() == pytest.approx(by_hand, abs=1e-12)
 
 
+def test_self_normalised_contributions_spread_about_the_ratio() -> None:
+    # V = .54 and a mean weight of 2.5 / 3: V + w (r - V) / mean(w)
+    by_hand = [0.54 + 1.6 * 0.46 * 1.2, 0.54 - 0.4 * 0.54 * 1.2, 0.54 - 0.5 * 1.04 * 1.2]
+    np.testing.assert_allclose(estimators.snips(HAND), by_hand, atol=1e-12)
+
+
 def _loops(
     reward: np.ndarray,
     action: np.ndarray,
