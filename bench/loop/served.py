@@ -72,7 +72,7 @@ class Service:
 
     def __init__(self, place: Workspace, spec: LoopSpec, look: Look) -> None:
         self.place, self.spec, self.look = place, spec, look
-        self.tallies = Tallies(worker="bench")
+        self.tallies = Tallies()
         self._models: dict[str, OnnxPolicy] = {}
         self.episodes = 0
 
