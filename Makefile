@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format coverage golden postgres audit-privacy soak lock clean
+.PHONY: help setup run test test-all mutants lint format coverage golden postgres audit-privacy soak lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test: $(READY) ## the test suite, with branch coverage of domain code held at 90
 
 test-all: $(READY) ## everything, the slow proofs too
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+mutants: $(READY) ## break each check in a copy; a named test must fail (MUTANT_ARGS="--only gate --jobs 4")
+	$(BIN)/python -m tests.mutation $(MUTANT_ARGS)
 
 # ruff's cache forgets that a package was added, and with it which imports are first-party.
 lint: $(READY) ## ruff, mypy --strict and the import contracts
