@@ -96,6 +96,13 @@ def test_scores_and_covariances_of_one_stratum_by_hand() -> None:
     assert found.together[0, 0] == 4.0 + 1.0 + 1.0
 
 
+def test_a_day_on_which_everybody_earns_more_varies_no_more() -> None:
+    later = [(person + 3, 1, met, n, total + 9 * n) for person, _, met, n, total in ROWS]
+    found = moments_of(cells(ROWS + later, 6, 2))
+    np.testing.assert_allclose(found.raw[0, 0], 0.875 * np.eye(2))
+    np.testing.assert_allclose(found.score[0], [0.5, 0.5])
+
+
 def test_people_who_stay_in_their_place_make_strata_go_together() -> None:
     assert nested_draw(np.array([0.25, 0.5])).tolist() == [[0.1875, 0.125], [0.125, 0.25]]
 
