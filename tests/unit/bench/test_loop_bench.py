@@ -15,14 +15,19 @@ from bench.loop.life import new_workspace, worth_of
 from bench.loop.linear import Linear, write_policy
 from bench.loop.peers import BANDIT, NO_LEARNING, OPTIMUM, UNIFORM, log_of, truth_of
 from bench.loop.peers import live as live_as
-from bench.loop.served import Service
+from bench.loop.served import Served, Service
 from bench.loop.terms import QUICK, LoopTerms, end_of
 from bench.private.population_log import encode_wide
 from components._alternatives import entrant
+from components._evaluation import FILES
 from everloop.contracts.documents import write
 from everloop.contracts.errors import ShouldRestoreArtefact
-from everloop.contracts.models import Provenance, States
+from everloop.contracts.models import ModelType, Provenance, States
+from everloop.contracts.rollouts import RolloutRecord, RolloutState, Stay, TrialTally
+from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
+from everloop.rollout.health import merged
 from everloop.sdk.demo.deciders import FIRST
+from everloop.wiring import Workspace
 from rl.encoders.context import layout
 from rl.policy_card import PolicyCard
 from rl.runtime import load_policy
@@ -203,6 +208,94 @@ def test_a_day_without_a_model_is_the_rules_and_is_looked_at_every_hour(tmp_path
     np.testing.assert_allclose(made.propensities, rules)
     assert service.episodes == len(served.played)
     place.engine.dispose()
+
+
+def on_trial(place: Workspace, policy: Linear, folder: Path, state: RolloutState) -> str:
+    """A registered policy on trial, with half of the people where it meets any; its version."""
+    made = written(policy, folder)
+    version = load_policy(made / "policy.onnx").version
+    row = register(
+        Candidate(
+            loop=SPEC.name,
+            tenant="default",
+            model_type=ModelType.INTERVENTION,
+            files={name: made / name for name in FILES},
+            served="policy.onnx",
+            performance_metrics={},
+            lineage=dict.fromkeys(REQUIRED_LINEAGE, "x")
+            | {"version": version, "logical_date": "2025-01-06"},
+            provenance=Provenance.PRIVATE_RELEASE,
+            verdict="continue",
+            training_date=datetime(2025, 1, 6, tzinfo=UTC),
+        ),
+        place.registry,
+        place.blobs,
+    )
+    percent = 50.0 if state == "started" else 0.0
+    begun = datetime(2025, 1, 6, tzinfo=UTC)
+    place.rollouts.start(
+        RolloutRecord(
+            rollout_id="11111111-1111-4111-8111-111111111111",
+            loop=SPEC.name,
+            candidate=row.checkpoint_id,
+            active=None,
+            state=state,
+            traffic_percent=percent,
+            reasons=("It may.",),
+            recorded_at=begun,
+            holdout_percent=10.0,
+            history=(Stay(state, percent, begun),),
+        )
+    )
+    return version
+
+
+def served_with(place: Workspace) -> tuple[Served, TrialTally]:
+    service = Service(place, SPEC, lambda _: None)
+    served = service.serve(QUICK.population(), date(2025, 1, 6))
+    trial = place.deployments.head(SPEC.name).trial
+    assert trial is not None
+    phase = "shadow" if trial.state == "shadow" else "trial"
+    tallies = place.tallies.tallies(trial.rollout_id, phase)
+    place.engine.dispose()
+    return served, merged(tallies, phase)
+
+
+def test_people_meet_a_candidate_by_their_arm_and_everybody_is_counted(tmp_path: Path) -> None:
+    place = new_workspace(tmp_path / "home", 5)
+    version = on_trial(place, planted.collapsed_now(SPEC, 0.0), tmp_path, "started")
+    served, counted = served_with(place)
+    candidates = served.arm == "candidate"
+    assert 0.4 < candidates.mean() < 0.5  # half of nine in ten
+    assert 0.07 < (served.arm == "holdout").mean() < 0.13
+    assert set(served.version[candidates].tolist()) == {version}
+    assert set(served.version[~candidates].tolist()) == {FIRST}
+    assert counted.asked == candidates.sum()
+    assert len(counted.actions) == 1
+    assert sum(counted.active_actions.values()) == (~candidates).sum()
+    assert sum(counted.latency.values()) == counted.asked
+    assert not served.fallback.any()
+
+
+def test_a_candidate_that_answers_nan_is_stood_in_for_and_counted(tmp_path: Path) -> None:
+    place = new_workspace(tmp_path / "home", 5)
+    on_trial(place, planted.nan_now(SPEC, 0.0), tmp_path, "started")
+    served, counted = served_with(place)
+    candidates = served.arm == "candidate"
+    assert counted.invalid == counted.asked == candidates.sum()
+    np.testing.assert_array_equal(served.fallback, candidates)
+    assert set(served.version.tolist()) == {FIRST}
+
+
+def test_a_shadow_decides_for_everybody_unseen(tmp_path: Path) -> None:
+    place = new_workspace(tmp_path / "home", 5)
+    on_trial(place, planted.fitted(SPEC), tmp_path, "shadow")
+    served, counted = served_with(place)
+    assert set(served.version.tolist()) == {FIRST}
+    assert set(served.arm.tolist()) == {"active"}
+    assert counted.asked == len(served.played)
+    assert sum(counted.active_actions.values()) == counted.asked
+    assert 0 < counted.agreed < counted.asked
 
 
 def test_what_a_day_is_worth_is_the_mean_with_an_interval() -> None:
