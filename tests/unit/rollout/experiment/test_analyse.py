@@ -12,7 +12,11 @@ from everloop.contracts.evaluation import CheckStatus
 from everloop.contracts.rollout_spec import RolloutSpec
 from everloop.contracts.rollouts import ExperimentFigures
 from everloop.rollout.experiment.analyse import analyse, earlier_behaviour, primary_of
+from everloop.rollout.experiment.boundary import log_evidence
+from everloop.rollout.experiment.effect import AIM, effect_at, tuning_for
+from everloop.rollout.experiment.moments import moments_of
 from everloop.rollout.experiment.observations import TrialObservations
+from everloop.rollout.experiment.strata import cells_of, strata_of
 from tests.unit.rollout.experiment.made import BEGUN, RECORD, SPEC, observed
 
 UNTIL = BEGUN + timedelta(days=30)
@@ -71,6 +75,23 @@ def test_a_smaller_alpha_makes_wider_intervals() -> None:
     assert wide.primary.low < usual.primary.low
     assert wide.primary.high > usual.primary.high
     assert wide.primary.confidence == 0.99
+
+
+def test_the_interval_ends_where_the_evidence_is_one_over_the_trials_alpha() -> None:
+    observations = observed(15)
+    found = figures(observations).primary
+    effect = effect_at(
+        moments_of(
+            cells_of(observations, strata_of(observations), observations.reward),
+            earlier_behaviour(observations),
+        )
+    )
+    aim = AIM * (effect.control - SPEC.reward.attainable_low)
+    tuning = tuning_for(effect.spread, aim, SPEC.rollout.alpha)
+    for bound in (found.low, found.high):
+        away = (bound - found.value) * effect.weight
+        evidence = log_evidence(away, effect.score_variance, tuning)
+        assert float(evidence) == pytest.approx(-math.log(SPEC.rollout.alpha))
 
 
 def test_history_narrows_the_interval_and_says_by_how_much() -> None:
