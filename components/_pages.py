@@ -60,8 +60,12 @@ def dataset_rows(manifest: DatasetManifest) -> Told:
     return summary, rows, metrics, (episodes_per_day(manifest),)
 
 
-def reward_rows(figures: RewardFigures, loop: str) -> Told:
-    """Rewards: mean with its interval, outcomes, evidence by type, and what waits for a person."""
+def reward_rows(figures: RewardFigures, loop: str, measuring: bool = False) -> Told:
+    """Rewards: mean with its interval, outcomes, evidence by type, and what waits for a person.
+
+    Args:
+        measuring: whether the rewards are for a comparison of arms, which what waits is part of.
+    """
     rows = [
         ("episodes", f"{figures.episodes:,}"),
         ("with a reward", f"{figures.rewarded:,}"),
@@ -74,7 +78,7 @@ def reward_rows(figures: RewardFigures, loop: str) -> Told:
         ),
         ("anomalies", f"{figures.anomalies:,} ({figures.anomaly_share:.2%})"),
         ("outlier actions", f"{figures.outliers:,}"),
-        *held_rows(figures, loop),
+        *(left_out_rows(figures) if measuring else held_rows(figures, loop)),
     ]
     if figures.comparison is not None:
         rows.append(("comparison logs", interval(figures.comparison)))
@@ -87,9 +91,14 @@ def reward_rows(figures: RewardFigures, loop: str) -> Told:
         "held": float(figures.held),
     }
     summary = f"{figures.rewarded:,} rewards, mean {interval(figures.mean)}"
-    if figures.held:
+    if figures.held and not measuring:
         summary += f"; {plural(figures.held, 'episode')} held from training"
     return summary, rows, metrics, (reward_histogram(figures), daily_reward(figures))
+
+
+def left_out_rows(figures: RewardFigures) -> Sequence[tuple[str, str]]:
+    """How many episodes a comparison of arms does without."""
+    return [("left out: rejected by a person", f"{figures.held:,}")]
 
 
 def held_rows(figures: RewardFigures, loop: str) -> Sequence[tuple[str, str]]:

@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from components._evaluation import candidates_so_far, logged_so_far, protected_groups
-from everloop.contracts.datasets import DatasetManifest, EncodedEpisodes, Float
+from everloop.contracts.datasets import DatasetManifest, DatasetVersion, EncodedEpisodes, Float
 from everloop.contracts.documents import read, write
 from everloop.contracts.encoded_file import load_encoded
 from everloop.contracts.episodes import Arm
 from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.evaluation import Verdict
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.oversight import ReviewState
 from everloop.contracts.policy_learning import DEFAULT_LEARNER
 from everloop.contracts.rollouts import ExperimentFigures, RolloutRecord, TrialVerdict
 from everloop.contracts.watching import Look, WatchOutcome
@@ -28,9 +29,10 @@ from everloop.gates.fairness import FairnessCheck
 from everloop.gates.non_inferiority import NonInferiorityCheck
 from everloop.gates.overlap import OverlapCheck
 from everloop.registry.loading import load, load_alias
+from everloop.rewards.holding import reviews_of
 from everloop.rollout.assignment import arms_of, expected_share
 from everloop.rollout.control import CONTROLLER, act
-from everloop.rollout.experiment.analyse import analyse
+from everloop.rollout.experiment.analyse import analyse, primary_of
 from everloop.rollout.experiment.observations import TrialObservations
 from everloop.rollout.reconsider import reconsidered
 from everloop.rollout.settle import needs_a_new_look
@@ -67,12 +69,15 @@ def measure(
     manifest = read(DatasetManifest, dataset.path)
     version = workspace.datasets.open(manifest.dataset_id)
     encoded = load_encoded(episodes.path)
+    flagged, rejected = marks_of(encoded, _column(_table(rewards), "held", encoded), version)
     found = observations_of(
         spec,
         record,
         encoded,
         _column(version.episodes_path, "arm", encoded),
-        _column(Path(rewards.path) / "rewards.parquet", "closed", encoded),
+        _column(_table(rewards), "closed", encoded),
+        flagged,
+        rejected,
     )
     until = min(now, manifest.known_until)
     figures = analyse(spec, record, found, until)
@@ -89,7 +94,7 @@ def _looks(
     midnight = datetime.combine(begun.astimezone(UTC).date(), time(), tzinfo=UTC)
     days = (last.until - midnight) // timedelta(days=1)
     ends = [midnight + timedelta(days=day + 1) for day in range(days)]
-    earlier = (Look(end, analyse(spec, record, found, end).primary) for end in ends)
+    earlier = (Look(end, primary_of(spec, found, end)) for end in ends)
     return (*earlier, Look(last.until, last.primary))
 
 
@@ -99,16 +104,21 @@ def observations_of(
     episodes: EncodedEpisodes,
     logged_arm: NDArray[np.str_],
     closed: NDArray[np.bool_],
+    flagged: NDArray[np.bool_] | None = None,
+    rejected: NDArray[np.bool_] | None = None,
 ) -> TrialObservations:
     """The closed decisions of a trial, each person in the arm that the hash says at that moment's traffic.
 
     Who was held out of every trial is control. A person of the candidate's whose decision was logged under
     another arm had something else decide for them: it counts for the candidate, as a fallback. Decisions
-    of policies outside the loop are none of the trial's.
+    of policies outside the loop are none of the trial's. Strange decisions are: what makes them strange
+    may be the candidate.
 
     Args:
         logged_arm: (n,) the arm that each decision was logged under.
         closed: (n,) whether nothing can come of it any more.
+        flagged: (n,) whether it was ever found strange.
+        rejected: (n,) whether a person rejected it, so that it has no reward.
     """
     percent = percents_of(record, episodes.timestamp)
     rows = (percent > 0.0) & closed & ~episodes.comparison
@@ -128,7 +138,28 @@ def observations_of(
         shares={p: expected_share(record, p) for p in set(percent[rows].tolist())},
         segments={name: labels[rows] for name, labels in groups.items()},
         fallback=candidate & (logged_arm[rows] != Arm.CANDIDATE.value),
+        flagged=None if flagged is None else flagged[rows],
+        rejected=None if rejected is None else rejected[rows],
     )
+
+
+def marks_of(
+    episodes: EncodedEpisodes, held: NDArray[np.bool_], version: DatasetVersion
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(n,) which episodes were ever found strange, and (n,) which of them a person rejected.
+
+    Args:
+        held: (n,) which ones wait for a person, or were rejected by one.
+        version: the dataset version, which says what people had said.
+    """
+    reviews = reviews_of(version)
+    looked_at = [episode_id for episode_id, _ in reviews]
+    rejected = [one for (one, _), state in reviews.items() if state is ReviewState.REJECTED]
+    return held | _among(episodes, looked_at), _among(episodes, rejected)
+
+
+def _among(episodes: EncodedEpisodes, ids: list[str]) -> NDArray[np.bool_]:
+    return np.isin(episodes.episode_id, np.array(ids, dtype=np.str_))
 
 
 def percents_of(record: RolloutRecord, seconds: Float) -> Float:
@@ -149,9 +180,9 @@ def act_on(
 ) -> WatchOutcome:
     """Decide about the trial and do it; with nothing on trial, look anew at who waits.
 
-    ``artefacts``: dataset, episodes, measure.
+    ``artefacts``: dataset, rewards, episodes, measure.
     """
-    dataset, episodes, measured = artefacts
+    dataset, rewards, episodes, measured = artefacts
     figures = Path(measured.path) / FIGURES
     known = read(ExperimentFigures, figures) if figures.exists() else None
     before = workspace.deployments.head(spec.name, tenant).trial
@@ -160,6 +191,8 @@ def act_on(
     if looked is not None:
         manifest = read(DatasetManifest, dataset.path)
         logged = load_encoded(episodes.path)
+        # the gate judges by nothing that waits for a person
+        logged = logged.where(~_column(_table(rewards), "held", logged))
         answer = _look_anew(spec, workspace, looked, manifest, logged, logical_date, now)
         looked = reconsidered(spec, workspace, looked, answer, now, CONTROLLER)
     looks = Path(measured.path) / LOOKS
@@ -246,6 +279,10 @@ def _before(record: RolloutRecord, episodes: EncodedEpisodes) -> Float:
     total = np.bincount(episodes.person[earlier], episodes.reward[earlier], minlength=size)
     count = np.bincount(episodes.person[earlier], minlength=size)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _table(rewards: Any) -> Path:
+    return Path(rewards.path) / "rewards.parquet"
 
 
 def _column(path: Path, name: str, episodes: EncodedEpisodes) -> NDArray[Any]:

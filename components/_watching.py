@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from everloop.contracts.rollouts import ExperimentFigures, RolloutRecord
 from everloop.contracts.watching import WatchOutcome, standing
+from everloop.reporting.trial import noticed_rows
 from everloop.reporting.wording import interval
 
 Told = tuple[str, Sequence[tuple[str, str]], Mapping[str, float], Sequence[str]]
@@ -25,6 +26,7 @@ def measured_rows(record: RolloutRecord | None, figures: ExperimentFigures | Non
         ("candidate's mean", interval(figures.candidate)),
         *((f"people, {arm}", f"{count:,}") for arm, count in sorted(figures.exposed.items())),
         *((f"guardrail {g.name}", interval(g.effect)) for g in figures.guardrails),
+        *noticed_rows(figures),
     ]
     told = {"effect": primary.value, "effect_low": primary.low, "effect_high": primary.high}
     return f"candidate − control: {interval(primary)}", rows, told, ()

@@ -2,7 +2,13 @@
 
 from kfp.dsl import HTML, Input, Metrics, Output
 
-from components._artifacts import EncodedDataset, EpisodeDataset, TrialAct, TrialMeasure
+from components._artifacts import (
+    EncodedDataset,
+    EpisodeDataset,
+    RewardTable,
+    TrialAct,
+    TrialMeasure,
+)
 from components._runtime import component
 
 
@@ -17,6 +23,7 @@ def act_on_trial(
     at: str,
     code: str,
     dataset: Input[EpisodeDataset],
+    rewards: Input[RewardTable],
     episodes: Input[EncodedDataset],
     measured: Input[TrialMeasure],
     outcome: Output[TrialAct],
@@ -37,6 +44,7 @@ def act_on_trial(
         at: the moment of the look, ISO, UTC.
         code: checksum of our source, part of the cache key.
         dataset: the manifest of the version.
+        rewards: the reward table, which says what waits for a person.
         episodes: the encoded episodes.
         measured: the trial and its figures.
         outcome: the verdict and what was done.
@@ -61,7 +69,7 @@ def act_on_trial(
             open_workspace(workspace),
             tenant,
             logical_date,
-            (dataset, episodes, measured),
+            (dataset, rewards, episodes, measured),
             datetime.fromisoformat(at),
         )
         write(found, outcome.path)

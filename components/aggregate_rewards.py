@@ -17,11 +17,13 @@ def aggregate_rewards(
     episodes: Output[EncodedDataset],
     page: Output[HTML],
     metrics: Output[Metrics],
+    measuring: bool = False,
 ) -> None:
     """Aggregate rewards with the one SQL file and encode the episodes once for all later steps.
 
     What is strange goes into the review queue. What nobody has released is left out of the encoded
-    episodes, so that nothing learns from it and nothing is judged by it.
+    episodes, so that nothing learns from it and nothing is judged by it. A trial's arms are compared
+    with what waits left in.
 
     Args:
         workspace: address of the workspace.
@@ -33,6 +35,7 @@ def aggregate_rewards(
         episodes: the encoded episodes.
         page: rewards in figures and plots.
         metrics: episodes, rewarded, mean reward.
+        measuring: True keeps what waits for a person, marked, and empties only what was rejected.
     """
     from datetime import UTC, datetime
     from pathlib import Path
@@ -57,9 +60,9 @@ def aggregate_rewards(
         manifest = read(DatasetManifest, dataset.path)
         place = open_workspace(workspace)
         version = place.datasets.open(manifest.dataset_id)
-        figures, found = aggregate_and_flag(spec, version, table)
+        figures, found = aggregate_and_flag(spec, version, table, measuring=measuring)
         queue_suspicions(place.reviews, manifest, found, datetime.now(UTC))
         write(figures, Path(rewards.path) / "figures.json")
         contexts = audited_contexts(place, manifest, "aggregate_rewards")
-        save_encoded(encode(spec, version, table, contexts), episodes.path)
-        told.says(*reward_rows(figures, manifest.loop))
+        save_encoded(encode(spec, version, table, contexts, measuring), episodes.path)
+        told.says(*reward_rows(figures, manifest.loop, measuring))

@@ -49,13 +49,11 @@ def rollout_watch(
     dataset = extract_episodes(
         **learned, logical_date=logical_date, tenant=tenant, refresh=at, pinned=False
     ).outputs["dataset"]
-    aggregated = aggregate_rewards(**learned, dataset=dataset)
+    aggregated = aggregate_rewards(**learned, dataset=dataset, measuring=True)
     look: dict[str, Any] = learned | {"terms": terms, "tenant": tenant, "at": at}
-    episodes = aggregated.outputs["episodes"]
-    measured = measure_trial(
-        **look, dataset=dataset, rewards=aggregated.outputs["rewards"], episodes=episodes
-    ).outputs["measured"]
-    outcome = act_on_trial(
-        **look, logical_date=logical_date, dataset=dataset, episodes=episodes, measured=measured
-    ).outputs["outcome"]
+    look |= {"dataset": dataset} | {
+        name: aggregated.outputs[name] for name in ("rewards", "episodes")
+    }
+    measured = measure_trial(**look).outputs["measured"]
+    outcome = act_on_trial(**look, logical_date=logical_date, measured=measured).outputs["outcome"]
     watch_report(product=product, terms=terms, code=code, outcome=outcome)

@@ -139,12 +139,13 @@ class Life:
         folder, arguments = self.place.home / "watch", arguments_of(self.spec, self.place.home, on)
         shutil.rmtree(folder, ignore_errors=True)
         watch = Night(folder)
+        measuring = arguments | {"measuring": True}
         for step in ("extract_episodes", "aggregate_rewards"):
-            run_step(step, arguments, watch, lambda _: None)
+            run_step(step, measuring, watch, lambda _: None)
         dataset, rewards, episodes = (watch.outputs[n] for n in ("dataset", "rewards", "episodes"))
         measured, now = folder / "measured", end_of(on)
         measure(self.spec, self.place, TENANT, (dataset, rewards, episodes), now, measured)
-        known = (dataset, episodes, Output(str(measured)))
+        known = (dataset, rewards, episodes, Output(str(measured)))
         return act_on(self.spec, self.place, TENANT, on.isoformat(), known, now).verdict
 
     def night(self, tell: Tell) -> Night:

@@ -335,6 +335,28 @@ class SampleRatio:
 
 
 @dataclass(frozen=True, slots=True)
+class Noticed:
+    """Decisions of a trial that something was strange about, by arm.
+
+    What a policy does, and what people answer, is what makes a decision strange, so the arms may well
+    differ: a candidate that intervenes too often has more of them.
+
+    Attributes:
+        decisions: arm -> such decisions, of ``of`` closed ones.
+        people: the sample-ratio test over the people who have one; ``mismatch``: more of them are in one
+            arm than the shares and chance explain.
+    """
+
+    decisions: Mapping[str, int]
+    of: Mapping[str, int]
+    people: SampleRatio
+
+    def share(self, arm: str) -> float:
+        """Of an arm's decisions, in [0, 1]; 0 where it has none."""
+        return self.decisions[arm] / self.of[arm] if self.of[arm] else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ExperimentFigures:
     """What people's answers say of a candidate, as known at ``until``.
 
@@ -350,6 +372,8 @@ class ExperimentFigures:
         exposed: arm -> distinct people.
         fallback_share: share of the candidate's people's decisions that something else had to take.
         groups: attribute and group -> the same as a segment, for parity during exposure.
+        flagged: decisions that were ever found strange; they count like any other, but for
+            ``rejected`` ones, which a person took out. None where nobody counted.
     """
 
     rollout_id: str
@@ -368,6 +392,8 @@ class ExperimentFigures:
     exposed: Mapping[str, int] = field(default_factory=dict)
     fallback_share: float = 0.0
     fairness: Check | None = None
+    flagged: Noticed | None = None
+    rejected: Noticed | None = None
 
 
 @dataclass(frozen=True, slots=True)

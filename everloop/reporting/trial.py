@@ -41,6 +41,7 @@ def render_trial(spec: LoopSpec, outcome: WatchOutcome) -> str:
         "passed": sum(check.status is CheckStatus.PASSED for check in checks),
         "plots": tuple(plot for plot in _plots(outcome, figures) if plot),
         "forests": _forests(figures),
+        "noticed": () if figures is None else noticed_rows(figures),
         "counts": tuple(_counted(tally) for tally in outcome.tallies),
     }
     return filled("trial.html.j2", values)
@@ -129,6 +130,21 @@ def people(figures: ExperimentFigures) -> Markup:
     told = ", ".join(f"{arm}: {plural(count, 'person', 'people')}" for arm, count in arms)
     caption = Caption("plot-people", "People in each arm", f"{told}.")
     return bars(caption, [arm for arm, _ in arms], [float(count) for _, count in arms])
+
+
+def noticed_rows(figures: ExperimentFigures) -> tuple[tuple[str, str], ...]:
+    """How many decisions of each arm were found strange, and how many a person rejected."""
+    named = (("flagged", figures.flagged), ("rejected by a person", figures.rejected))
+    return tuple(
+        (
+            f"{name}, {arm}",
+            f"{found.decisions[arm]:,} of {plural(found.of[arm], 'decision')} "
+            f"({percent(found.share(arm))})",
+        )
+        for name, found in named
+        if found is not None
+        for arm in ("candidate", "control")
+    )
 
 
 def _forests(figures: ExperimentFigures | None) -> tuple[tuple[str, Forest], ...]:

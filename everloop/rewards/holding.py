@@ -90,7 +90,11 @@ def holding(found: Iterable[Suspicion], reviews: Reviews) -> Holding:
 
 
 def withhold(
-    connection: duckdb.DuckDBPyConnection, table: Path, held: frozenset[str], form: str
+    connection: duckdb.DuckDBPyConnection,
+    table: Path,
+    held: frozenset[str],
+    form: str,
+    emptied: bool = True,
 ) -> None:
     """Take reward, outcome and means from the held episodes of a reward table, and mark them.
 
@@ -98,19 +102,24 @@ def withhold(
         connection: whose view ``rewards`` reads ``table``.
         held: episodes; none leaves the table as it is.
         form: of the file, as DuckDB's COPY takes it.
+        emptied: False marks them and takes nothing.
     """
     if not held:
         return
     names = [row[0] for row in connection.execute("DESCRIBE rewards").fetchall()]
-    emptied = [name for name in names if name in {"reward", "outcome"} or name.startswith("mean_")]
+    taken = [
+        name
+        for name in names
+        if emptied and (name in {"reward", "outcome"} or name.startswith("mean_"))
+    ]
     listed = json.dumps(sorted(held))
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE held AS SELECT unnest("
         f"from_json({quoted(listed)}, '[\"VARCHAR\"]')) AS episode_id"
     )
-    replaced = ", ".join(f'if(h, NULL, "{name}") AS "{name}"' for name in emptied)
+    replaced = ", ".join([*(f'if(h, NULL, "{name}") AS "{name}"' for name in taken), "h AS held"])
     rows = (
-        f"SELECT * EXCLUDE (h, file_row_number) REPLACE ({replaced}, h AS held) FROM ("  # noqa: S608
+        f"SELECT * EXCLUDE (h, file_row_number) REPLACE ({replaced}) FROM ("  # noqa: S608
         "SELECT *, episode_id IN (SELECT episode_id FROM held) AS h FROM rewards) "
         "ORDER BY file_row_number"
     )

@@ -34,6 +34,7 @@ def aggregate_and_flag(
     out: Path,
     memory_limit_mb: int = 1024,
     threads: int = 1,
+    measuring: bool = False,
 ) -> tuple[RewardFigures, tuple[Suspicion, ...]]:
     """Write one reward per episode, measure what came out, and tell what a person should look at.
 
@@ -49,6 +50,9 @@ def aggregate_and_flag(
     Args:
         memory_limit_mb: what DuckDB may hold; beyond it, it spills beside ``out``.
         threads: how many threads DuckDB may use.
+        measuring: for a comparison of arms. Flags follow from what a policy does and from what was
+            answered, so leaving flagged episodes out would select after treatment: what waits keeps
+            its evidence, is marked as held all the same, and only what a person rejected is emptied.
 
     Returns:
         The figures, and the suspicions that no review of the version is about yet.
@@ -70,7 +74,10 @@ def aggregate_and_flag(
             register_parquet(connection, "episodes", dataset.episodes_path)
             found = strongest((*contradictions(connection), *outlier_actions(connection, spec)))
             waiting = holding(found, reviews_of(dataset))
-            withhold(connection, path, waiting.held, FORMAT)
+            emptied = waiting.rejected if measuring else waiting.held
+            withhold(connection, path, emptied, FORMAT)
             figures = measure_rewards(connection, spec, dataset, path, waiting)
+            if measuring:
+                withhold(connection, path, waiting.held, FORMAT, emptied=False)
         path.replace(out)
     return figures, waiting.unreviewed

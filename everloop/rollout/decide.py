@@ -31,6 +31,7 @@ from everloop.contracts.evaluation import Check, CheckStatus, Decision
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollouts import (
     ExperimentFigures,
+    Noticed,
     RolloutRecord,
     RolloutState,
     Stay,
@@ -287,8 +288,29 @@ def _next_step(spec: LoopSpec, record: RolloutRecord) -> int:
 
 def _alerts(spec: LoopSpec, figures: ExperimentFigures | None) -> tuple[str, ...]:
     """What is told and changes nothing: point estimates are noise for long."""
-    if figures is None or not figures.relative <= -spec.rollout.alert_loss:
+    if figures is None:
         return ()
+    told = []
+    if figures.relative <= -spec.rollout.alert_loss:
+        told.append(
+            f"The point estimate is {figures.relative:+.1%} of the control's value; its interval "
+            "decides."
+        )
+    if figures.flagged is not None and figures.flagged.people.mismatch:
+        told.append(
+            f"{_lopsided(figures.flagged, 'found strange')} They count; see what the candidate does."
+        )
+    if figures.rejected is not None and figures.rejected.people.mismatch:
+        told.append(
+            f"{_lopsided(figures.rejected, 'rejected by a person')} The comparison does without "
+            "them, so it may flatter the arm that lost more: look at them again."
+        )
+    return tuple(told)
+
+
+def _lopsided(found: Noticed, what: str) -> str:
     return (
-        f"The point estimate is {figures.relative:+.1%} of the control's value; its interval decides.",
+        f"{found.share('candidate'):.1%} of the candidate's decisions and "
+        f"{found.share('control'):.1%} of the control's were {what}: more of those people are in one "
+        "arm than chance explains."
     )

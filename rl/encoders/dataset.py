@@ -49,16 +49,19 @@ def encode(
     dataset: DatasetVersion,
     rewards_path: Path,
     contexts: ContextOpener = plain,
+    with_held: bool = False,
 ) -> EncodedEpisodes:
     """Encode the episodes of a dataset version with their aggregated rewards.
 
     Those that the table marks as held are left out: they teach nothing and judge nothing, by no column.
+    A trial's measurement, which must not select by what came of an arm, asks for them too.
 
     Args:
         spec: the loop; its catalogue orders the actions, its signals the signal columns.
         dataset: the episodes.
         rewards_path: the reward table of that dataset, in the same order.
         contexts: opens sealed health fields.
+        with_held: keep held episodes, with the rewards that the table has of them.
 
     Raises:
         ShouldFixEpisode: an episode that the specification does not allow, by id.
@@ -78,7 +81,7 @@ def encode(
         _append(spec, encoder, contexts, batch, columns)
     joined = {name: _join(name, parts, spec, encoder) for name, parts in columns.items()}
     reward, signals, held = _rewards(spec, rewards_path, joined["episode_id"])
-    if held.any():
+    if held.any() and not with_held:
         joined = {
             name: column[~held] for name, column in joined.items() if len(column) == len(held)
         }

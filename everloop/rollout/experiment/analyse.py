@@ -16,6 +16,7 @@ from everloop.rollout.experiment.effect import AIM, Effect, effect_at
 from everloop.rollout.experiment.fairness import exposure_fairness
 from everloop.rollout.experiment.guardrails import enough_people, guardrails_of, segments_of
 from everloop.rollout.experiment.moments import Moments, moments_of
+from everloop.rollout.experiment.noticed import noticed
 from everloop.rollout.experiment.observations import CANDIDATE, Floats, TrialObservations
 from everloop.rollout.experiment.srm import sample_ratio
 from everloop.rollout.experiment.strata import Cells, Strata, cells_of, strata_of
@@ -65,6 +66,8 @@ def analyse(
         exposed=_exposed(known),
         fallback_share=known.fallback_share(),
         fairness=exposure_fairness(spec, known),
+        flagged=noticed(known, known.flagged),
+        rejected=noticed(known, known.rejected),
     )
 
 

@@ -37,6 +37,9 @@ class TrialObservations:
             with a holdout of 5 %, that of 100 is .95. At 1 there is no control, and nothing is learned.
         segments: name (a protected attribute, a declared segment) -> (n,) labels; "" is unknown.
         fallback: (n,) whether something else than the candidate had to decide for its person.
+        flagged: (n,) whether the decision was ever found strange; it counts all the same.
+        rejected: (n,) whether a person rejected it: such a row has no reward and no signal, but its
+            person was met.
     """
 
     person: Ints
@@ -50,6 +53,8 @@ class TrialObservations:
     shares: Mapping[float, float]
     segments: Mapping[str, Labels] = field(default_factory=dict)
     fallback: NDArray[np.bool_] | None = None
+    flagged: NDArray[np.bool_] | None = None
+    rejected: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         columns: dict[str, object] = {
@@ -63,8 +68,7 @@ class TrialObservations:
             "shares": {float(p): float(s) for p, s in self.shares.items()},
             "segments": {k: _frozen(v, np.str_) for k, v in self.segments.items()},
         }
-        if self.fallback is not None:
-            columns["fallback"] = _frozen(self.fallback, np.bool_)
+        columns |= {k: _frozen(v, np.bool_) for k, v in self._marks.items()}
         for name, value in columns.items():
             object.__setattr__(self, name, value)
         self._require_shapes()
@@ -82,8 +86,7 @@ class TrialObservations:
             "before": (self.before.shape, (self.before.size,)),
             **{f"segment {k}": (v.shape, (n,)) for k, v in self.segments.items()},
         }
-        if self.fallback is not None:
-            shapes["fallback"] = (self.fallback.shape, (n,))
+        shapes |= {k: (v.shape, (n,)) for k, v in self._marks.items()}
         for name, (found, wanted) in shapes.items():
             if found != wanted:
                 raise ShouldFixArgument(
@@ -104,6 +107,7 @@ class TrialObservations:
                 self.percent, known
             ),
             "reward outside [-1, 1]": np.abs(self.reward) > 1,
+            "rejected has a reward": np.isfinite(self.reward) & self._marks.get("rejected", False),
             "signals outside [-1, 1]": (np.abs(self.signals) > 1).any(axis=1),
         }
         for what, rows in wrong.items():
@@ -120,6 +124,15 @@ class TrialObservations:
             raise ShouldFixArgument(
                 f"TrialObservations: shares {bad} leave (0, 1].", "Give a share per percent."
             )
+
+    @property
+    def _marks(self) -> Mapping[str, NDArray[np.bool_]]:
+        marks = (
+            ("fallback", self.fallback),
+            ("flagged", self.flagged),
+            ("rejected", self.rejected),
+        )
+        return {name: rows for name, rows in marks if rows is not None}
 
     @property
     def n(self) -> int:
@@ -144,6 +157,7 @@ class TrialObservations:
 
     def where(self, rows: NDArray[np.bool_]) -> TrialObservations:
         """The decisions of some rows; people keep their numbers."""
+        marks: dict[str, Any] = {name: of[rows] for name, of in self._marks.items()}
         return replace(
             self,
             person=self.person[rows],
@@ -153,7 +167,7 @@ class TrialObservations:
             reward=self.reward[rows],
             signals=self.signals[rows],
             segments={k: v[rows] for k, v in self.segments.items()},
-            fallback=None if self.fallback is None else self.fallback[rows],
+            **marks,
         )
 
     def share(self) -> Floats:

@@ -102,7 +102,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def run_step(stage: str, arguments: Mapping[str, str], night: Night, on_event: EventSink) -> Any:
+def run_step(stage: str, arguments: Mapping[str, object], night: Night, on_event: EventSink) -> Any:
     """Run one step of the graph on a night's artifacts so far, and add what it made to them.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from everloop.contracts.rollouts import DayEffect, RolloutEvent, Stay, TrialTally
+from everloop.contracts.rollouts import DayEffect, Noticed, RolloutEvent, Stay, TrialTally
 from everloop.contracts.watching import Look, WatchOutcome
 from everloop.reporting.trial import render_trial
 from everloop.rollout.decide import decide_trial
@@ -76,3 +76,17 @@ def test_a_new_look_at_who_waited_is_told() -> None:
     looked = trial("refused", 0.0, 0)
     page = render_trial(SPEC, WatchOutcome(SPEC.name, AT, None, looked, looked))
     assert "was judged anew: refused" in page
+
+
+def test_strange_decisions_are_shown_by_arm() -> None:
+    assert "Strange decisions" not in render_trial(SPEC, outcome())
+    ratio = figures().ratio
+    found = Noticed({"control": 3, "candidate": 41}, {"control": 300, "candidate": 100}, ratio)
+    known = figures(
+        flagged=found, rejected=replace(found, decisions={"control": 0, "candidate": 7})
+    )
+    verdict = decide_trial(SPEC, trial(), evidence(experiment=known))
+    page = render_trial(SPEC, outcome(verdict=verdict))
+    for row in ("flagged, candidate", "41 of 100 decisions (41", "3 of 300 decisions", "7 of 100"):
+        assert row in page
+    assert "everloop review list --loop companion" in page

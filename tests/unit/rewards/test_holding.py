@@ -231,3 +231,25 @@ def test_figures_that_contradict_themselves_are_refused(
     assert isinstance(dataclasses.replace(figures, **good), RewardFigures)
     with pytest.raises(ShouldFixArgument, match="held"):
         dataclasses.replace(figures, **(good | wrong))
+
+
+def test_for_a_comparison_only_what_was_rejected_loses_its_evidence(
+    version: DatasetVersion, tmp_path: Path
+) -> None:
+    raw = table(write_rewards(SPEC, version, tmp_path / "raw.parquet"))
+    version = reviewed(
+        version, {(7, ANOMALY): OPEN, (3, ANOMALY): REJECTED, (4, ANOMALY): RELEASED}
+    )
+    figures, found = aggregate_and_flag(SPEC, version, tmp_path / "r.parquet", measuring=True)
+    assert {one.episode_id for one in found} == ids(*range(50, 62)), "it is put before people too"
+    rows = table(tmp_path / "r.parquet")
+    assert list(rows) == list(raw)
+    assert {ident for ident, row in rows.items() if row["held"]} == ids(3, 7, *range(50, 62))
+    kept = {ident: row | {"held": False} for ident, row in rows.items() if ident not in ids(3)}
+    assert kept == {ident: raw[ident] for ident in kept}
+    assert raw[episode_id(7)]["reward"] is not None
+    rejected = rows[episode_id(3)]
+    emptied = {name for name in rejected if name in {"reward", "outcome"} or name[:5] == "mean_"}
+    assert {rejected[name] for name in emptied} == {None}
+    assert (figures.held, figures.rejected, figures.released) == (1, 1, 1)
+    assert figures.rewarded == sum(row["reward"] is not None for row in rows.values())

@@ -10,7 +10,7 @@ import pytest
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Check, CheckStatus, Decision
-from everloop.contracts.rollouts import SampleRatio, Stay
+from everloop.contracts.rollouts import Noticed, SampleRatio, Stay
 from everloop.rollout.decide import decide_trial, next_state
 from tests.unit.rollout.trials import (
     ASKS,
@@ -290,3 +290,23 @@ def test_a_ramp_that_was_changed_under_a_trial_lowers_nothing() -> None:
     assert (grown.traffic_percent, grown.step) == (50.0, 3)
     short = spec_with(ramp=(1.0, 5.0))
     assert after(short, trial(percent=25.0, step=4), experiment=unsure) is None
+
+
+def lost(candidate: int, mismatch: bool) -> Noticed:
+    people = SampleRatio({"control": 9.0}, {"control": 1, "candidate": candidate}, 5.0, mismatch)
+    return Noticed(
+        {"control": 1, "candidate": candidate}, {"control": 300, "candidate": 100}, people
+    )
+
+
+def test_strange_decisions_in_one_arm_are_told_and_change_nothing() -> None:
+    plain = decided()
+    for name, says in (("flagged", "They count"), ("rejected", "may flatter")):
+        noticed: Any = {name: lost(40, True)}
+        verdict = decided(experiment=replace(figures(), **noticed))
+        (alert,) = verdict.alerts
+        assert "40.0% of the candidate's decisions and 0.3% of the control's" in alert
+        assert says in alert
+        assert verdict.decision == plain.decision
+        noticed = {name: lost(40, False)}
+        assert decided(experiment=replace(figures(), **noticed)).alerts == ()
