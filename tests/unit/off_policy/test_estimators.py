@@ -130,6 +130,9 @@ def test_tuning_takes_the_value_of_least_estimated_error() -> None:
     half = np.full(100, 0.5)
     rows = WeightedDecisions(reward, weight, half, half)
     assert estimators.least_error(estimators.switch_dr, rows, [math.inf, 2.0]) == 2.0
+    # the same weights whose errors do not cancel: leaving them out costs more than it saves
+    lucky = WeightedDecisions(np.ones(100), weight, half, half)
+    assert estimators.least_error(estimators.switch_dr, lucky, [math.inf, 2.0]) == math.inf
     # no variance to save: the first choice stays
     same = WeightedDecisions(half, np.ones(100), half, half)
     assert estimators.least_error(estimators.dr_os, same, [math.inf, 2.0]) == math.inf

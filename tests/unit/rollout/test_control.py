@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from everloop.contracts.errors import (
 )
 from everloop.contracts.evaluation import Decision, Verdict
 from everloop.contracts.models import ModelType, Provenance
+from everloop.contracts.oversight import Oversight, OversightKind
 from everloop.contracts.rollout_spec import OversightSpec, ShadowSpec
 from everloop.contracts.rollouts import ExperimentFigures, RolloutRecord, TrialTally
 from everloop.rollout import by_hand
@@ -400,6 +402,21 @@ def test_promotion_waits_for_an_approval_given_since_people_met_it(places: Place
     act(spec, places, LATER, shown(record))
     over = places.rollouts.rollout(record.rollout_id)
     assert (over.state, over.approved_by) == ("promoted", "ann")
+
+
+@pytest.mark.parametrize(("passed", "own"), [(False, True), (True, False)])
+def test_a_rejection_and_a_word_on_another_deployment_promote_nobody(
+    places: Places, passed: bool, own: bool
+) -> None:
+    record = begin(places, spec=AGREED)
+    counted(places, record)
+    subject = record.deployment_id if own else places.manifest("two").deployment_id
+    word = (LOOP, subject, passed, "ann", "as it looks to me", LATER)
+    places.oversights.add(Oversight(str(uuid.uuid4()), OversightKind.APPROVAL, *word))
+    verdict = act(AGREED, places, LATER, shown(record))
+    assert verdict is not None
+    assert verdict.awaits_person
+    assert places.rollouts.rollout(record.rollout_id).state == "started"
 
 
 def test_an_approval_of_the_start_is_none_of_the_promotion(places: Places) -> None:

@@ -99,6 +99,15 @@ def test_a_word_that_was_given_before_counts(places: Places, passed: bool, state
     assert "ann" in " ".join(record.reasons)
 
 
+def test_a_word_on_another_deployment_starts_nothing(places: Places) -> None:
+    another = places.manifest("two").deployment_id
+    said = Oversight(
+        str(uuid.uuid4()), OversightKind.APPROVAL, LOOP, another, True, "ann", "small group", NOW
+    )
+    places.oversights.add(said)
+    assert start(places, "one", ASKS).state == "awaiting_approval"
+
+
 def test_nobody_can_approve_what_must_not_leave_the_boundary(places: Places) -> None:
     places.checkpoint("raw", provenance=Provenance.RAW_LOG)
     record = start(places, "raw", ASKS)
