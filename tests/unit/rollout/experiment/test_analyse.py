@@ -134,6 +134,13 @@ def test_a_day_that_is_not_over_is_no_drift() -> None:
     assert after.cusum > SPEC.rollout.drift_threshold
 
 
+def test_who_met_one_arm_was_exposed_in_that_one_alone() -> None:
+    observations = observed(19, shares=(0.25,))
+    exposed = figures(observations).exposed
+    assert exposed["candidate"] == len(np.unique(observations.person[observations.arm == 1]))
+    assert exposed["control"] + exposed["candidate"] == 600
+
+
 def test_people_who_moved_up_were_exposed_in_both_arms() -> None:
     found = figures(observed(20, shares=(0.1, 0.9)))
     assert sum(found.exposed.values()) > 600
