@@ -136,6 +136,9 @@ def test_dropped_questions_are_no_errors_and_make_none_rarer() -> None:
     checks = in_shadow(tally(asked=2000, dropped=900, failed=12))
     assert checks["shadow_errors"].value == 12 / 1100
     assert checks["shadow_errors"].status is WAIT
+    trial = on_trial(tally("trial", asked=2000, dropped=900, failed=23))
+    assert trial["errors"].value == 23 / 1100
+    assert trial["errors"].status is WAIT
 
 
 @pytest.mark.parametrize(("dropped", "status"), [(500, PASSED), (501, WAIT), (700, FAILED)])
