@@ -175,6 +175,13 @@ def test_strange_figures_hold_at_the_traffic_they_have(
     assert not verdict.awaits_person
 
 
+def test_a_group_that_is_refuted_is_left_to_nobody() -> None:
+    refuted = Check("p", CheckStatus.FAILED, "Unfair.")
+    verdict = decided(experiment=figures(fairness=refuted))
+    assert (verdict.decision, verdict.decided_by) == (Decision.HOLD, ("fairness",))
+    assert not verdict.awaits_person
+
+
 def test_promotion_waits_for_a_person_where_the_loop_says_so() -> None:
     verdict = decided(ASKS)
     assert verdict.decision is Decision.HOLD

@@ -41,8 +41,8 @@ def test_the_threshold_itself_is_no_drift() -> None:
 
 
 def test_an_alarm_stays_an_alarm() -> None:
-    steps = np.array([3.0, 3.0, 3.0, -3.0, -3.0, -3.0])
-    assert cusum(steps, 0.5, 5.0)[1]
+    steps = np.array([3.0, 3.0, 3.0, -1.0, -1.0, -1.0])
+    assert cusum(steps, 0.5, 5.0) == (3.0, True)
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.3, -0.3])

@@ -136,6 +136,8 @@ def test_what_is_promoted_serves_with_the_next_look(world: World, pairings: Pair
     after = world.deployments.swap(
         manifest_of((policy, pairing), START), head.revision + 1, "deployed", "better", "a test"
     )
+    # until it has looked, it says under what it decided and not what serves by now
+    assert engine.decide_under("default", asked).under == {SPEC.name: head.revision}
     engine.catch_up("default", {SPEC.name: head.revision})
     assert met(engine) == {Arm.ACTIVE: {("policy-2", "pairing-2")}}
     assert engine.decide_under("default", asked).under == {SPEC.name: after.revision}
