@@ -1,0 +1,131 @@
+"""What the workers count of a candidate."""
+
+from __future__ import annotations
+
+from tests.mutation.mutant import Mutant, mutants
+
+MUTANTS: tuple[Mutant, ...] = (
+    *mutants(
+        "trial",
+        "everloop/rollout/health.py",
+        "tests/unit/rollout/test_health.py",
+        [
+            (
+                "a NaN answer is tolerated",
+                "    if found.invalid:",
+                "    if found.invalid > 1:",
+                "test_one_answer_that_is_no_distribution_is_enough",
+            ),
+            (
+                "a shadow is over too soon",
+                "found.answered >= least else",
+                "True else",
+                "test_shadow_needs_its_decisions_and_its_time",
+            ),
+            (
+                "time in shadow is not asked for",
+                "hours >= least else",
+                "True else",
+                "test_shadow_needs_its_decisions_and_its_time",
+            ),
+            (
+                "the limit of errors is turned round",
+                "    if share > limit:",
+                "    if share < limit:",
+                "test_a_good_candidate_passes_everything",
+            ),
+            (
+                "an early failure rolls back",
+                "limit) >= math.log(2.0 / ERROR):",
+                "limit) >= math.log(0.002 / ERROR):",
+                "test_a_single_early_failure_rolls_nothing_back",
+            ),
+            (
+                "a candidate is excused by its good month",
+                "    for tally in each:",
+                "    for tally in each[:0]:",
+                "test_a_candidate_that_begins_to_fail_is_not_excused_by_its_good_month",
+            ),
+            (
+                "slow answers are those within the limit",
+                "float(edge) > limit_ms",
+                "float(edge) <= limit_ms",
+                "test_a_good_candidate_passes_everything",
+            ),
+            (
+                "a percentile is told lower than it is",
+                "math.ceil(share * total)",
+                "math.floor(share * total)",
+                "test_percentiles_are_upper_edges",
+            ),
+            (
+                "few decisions speak",
+                "if n < least:",
+                "if False:",
+                "test_below_the_least_decisions_only_the_answers_speak",
+            ),
+            (
+                "a collapsed candidate passes",
+                "if share < limit or limit == 1.0 or",
+                "if True or",
+                "test_a_collapsed_candidate_fails_in_shadow_and_on_trial",
+            ),
+            (
+                "what the shadow counted is a failure on trial",
+                "if t.phase == TRIAL and",
+                "if",
+                "test_what_a_candidate_did_in_shadow_is_no_failure_on_trial",
+            ),
+            (
+                "dropped questions are the candidate's answers",
+                "judged,\n            lambda t: (t.failed, t.asked - t.dropped)",
+                "judged,\n            lambda t: (t.failed, t.asked)",
+                "test_dropped_questions_are_no_errors_and_make_none_rarer",
+            ),
+        ],
+    ),
+    *mutants(
+        "trial",
+        "everloop/rollout/shares.py",
+        "tests/unit/rollout/test_shares.py",
+        [
+            (
+                "looks are not paid for",
+                "- math.log(n + 1) - ways",
+                "- ways",
+                "test_it_is_the_integral_over_the_shares_above_the_limit",
+            ),
+        ],
+    ),
+    *mutants(
+        "trial",
+        "everloop/rollout/breaker.py",
+        "tests/unit/serving/decisions/test_guard.py",
+        [
+            (
+                "the breaker's alarm is turned round",
+                "< math.log(1.0 / ALARM)",
+                "> math.log(1.0 / ALARM)",
+                "tests/unit/rollout/test_breaker.py::test_a_share_above_its_limit_opens_it_and_chance_does_not",
+            ),
+            (
+                "the breaker opens by chance",
+                "< math.log(1.0 / ALARM)",
+                "< 0.0",
+                "tests/unit/rollout/test_breaker.py::test_a_share_above_its_limit_opens_it_and_chance_does_not",
+            ),
+            (
+                "a hard failure opens no breaker",
+                "if failed_hard(verdict) and any(",
+                "if False and any(",
+                "test_a_hard_failure_on_trial_rolls_back_and_opens_the_breaker",
+            ),
+            (
+                "every verdict opens the breaker",
+                "if failed_hard(verdict) and any(",
+                "if any(",
+                "test_a_good_candidate_goes_on_when_its_shadow_is_over",
+            ),
+        ],
+    ),
+)
