@@ -155,6 +155,14 @@ class DatasetStore(Protocol):
     def open(self, dataset_id: str) -> DatasetVersion:
         """Constraints: verifies every checksum; ``ShouldRestoreArtefact`` otherwise."""
 
+    def discard(self, dataset_id: str) -> bool:
+        """Delete a version that nothing names; whether it is gone.
+
+        Constraints: idempotent and atomic (a killed one leaves the version whole or none); a version that
+        the pin of a date, a checkpoint, a deployment, an event of a trial, an oversight or a release of
+        any tenant names stays.
+        """
+
 
 class BlobStore(Protocol):
     """Immutable artefacts, addressed by content."""

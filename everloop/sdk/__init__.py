@@ -137,7 +137,7 @@ _ELSEWHERE = {
             "rollback",
             "rollout_events",
             "rollout_status",
-                    "verdict_of",
+            "verdict_of",
         ),
         "everloop.sdk.rollouts",
     ),

@@ -14,6 +14,7 @@ from everloop.contracts.watching import WatchOutcome
 from everloop.loops import load
 from everloop.loops.sections import override, split
 from everloop.sdk.graph_runs import EventSink, GraphRun, run_graph, silent, stages_of
+from everloop.sdk.watch_folders import folder_of, make_room
 from everloop.wiring import open_workspace
 from pipelines.local_run import LocalOutcome, exclusive
 from pipelines.rollout_watch import NAME, STAGES
@@ -49,7 +50,8 @@ def watch(
     """Measure the candidate on trial and act: step up, hold, roll back, end or promote.
 
     The log is read as it is; what a night learns from is left alone. The same moment asked again finds
-    every step done and acts once.
+    every step done and acts once, while it is among the newest looks (``watch_folders.KEPT``): what older
+    ones left on disk is deleted.
 
     Args:
         loop: a shipped loop's name, or the path of a YAML file.
@@ -71,7 +73,8 @@ def watch(
     workspace = open_workspace(home)
     spec = override(load(loop), settings)
     day = moment.date()
-    folder = workspace.home / "runs" / spec.name / tenant / f"{_WATCH}-{day.isoformat()}"
+    place = workspace.home / "runs" / spec.name / tenant / _WATCH
+    folder = folder_of(place, moment)
     wide = widened(spec)
     sections = asdict(split(wide))
     arguments = {name: sections[name] for name in ("product", "thresholds", "terms")} | {
@@ -92,7 +95,8 @@ def watch(
         verdict=_sentence,
         name=_WATCH,
     )
-    with exclusive(folder):
+    with exclusive(place):
+        make_room(workspace.datasets, place, folder)
         record = run_graph(workspace, asked, folder, on_event)
     return Watched(record, outcome_of(record))
 

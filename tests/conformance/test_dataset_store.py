@@ -334,6 +334,31 @@ class DatasetStoreSuite(ABC):
         assert datasets.extract(extraction()) == fresh
         assert datasets.open(first.manifest.dataset_id) == first
 
+    def test_what_nobody_needs_is_discarded_once_and_for_all(
+        self, log: EventLog, datasets: DatasetStore
+    ) -> None:
+        log.append_batch([episode(1)], [])
+        night = datasets.extract(extraction())
+        look = datasets.extract(extraction(window_days=9, pinned=False))
+        assert datasets.discard(look.manifest.dataset_id)
+        assert datasets.discard(look.manifest.dataset_id)
+        assert not look.root.exists()
+        with pytest.raises(ShouldRestoreArtefact, match="There is no dataset"):
+            datasets.open(look.manifest.dataset_id)
+        assert datasets.open(night.manifest.dataset_id).manifest == night.manifest
+        again = datasets.extract(extraction(window_days=9, pinned=False))
+        assert again.manifest == look.manifest
+        with pytest.raises(ShouldRestoreArtefact, match="is no dataset id"):
+            datasets.discard("../" + "a" * 61)
+
+    def test_the_version_of_a_pinned_date_is_not_discarded(
+        self, log: EventLog, datasets: DatasetStore
+    ) -> None:
+        log.append_batch([episode(1)], [])
+        night = datasets.extract(extraction())
+        assert not datasets.discard(night.manifest.dataset_id)
+        assert datasets.open(night.manifest.dataset_id).manifest == night.manifest
+
     def test_dates_are_pinned_apart(self, log: EventLog, datasets: DatasetStore) -> None:
         datasets.extract(extraction())
         log.append_episodes([episode(1)])

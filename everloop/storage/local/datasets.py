@@ -46,7 +46,8 @@ from everloop.storage.local.extraction_postgresql import postgresql_reader
 from everloop.storage.local.extraction_sqlite import sqlite_reader
 from everloop.storage.local.folders import sync_folder
 from everloop.storage.sql.dataset_pins import pin, remember
-from everloop.storage.sql.engine import database_name, database_path, is_postgresql
+from everloop.storage.sql.dataset_users import is_needed
+from everloop.storage.sql.engine import database_name, database_path, is_postgresql, writing
 from everloop.storage.sql.erasure_marks import (
     PersonErased,
     erasures_so_far,
@@ -106,10 +107,7 @@ class LocalDatasetStore:
 
     def open(self, dataset_id: str) -> DatasetVersion:
         """See ``DatasetStore``."""
-        if len(dataset_id) != 64 or not set(dataset_id) <= set("0123456789abcdef"):
-            raise ShouldRestoreArtefact(
-                f"{dataset_id!r} is no dataset id.", "Give the 64 digits of a manifest."
-            )
+        _require_id(dataset_id)
         refuse_erased(self._engine, dataset_id)
         folder = self._root / dataset_id
         if not folder.is_dir():
@@ -117,6 +115,24 @@ class LocalDatasetStore:
                 f"There is no dataset {dataset_id} in {self._root}.", "Extract its date again."
             )
         return verified(folder, dataset_id)
+
+    def discard(self, dataset_id: str) -> bool:
+        """See ``DatasetStore``."""
+        _require_id(dataset_id)
+        folder = self._root / dataset_id
+        if not folder.exists():
+            return True
+        leaving = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._root))
+        try:
+            with writing(self._engine) as connection:
+                if is_needed(connection, dataset_id):
+                    return False
+                with suppress(FileNotFoundError):  # another process discards it too
+                    folder.rename(leaving / dataset_id)
+            sync_folder(self._root)
+        finally:
+            shutil.rmtree(leaving, ignore_errors=True)
+        return True
 
     def _check(self, extraction: Extraction) -> None:
         if extraction.window_days < 1:
@@ -160,6 +176,13 @@ class LocalDatasetStore:
                 raise
         sync_folder(self._root)
         return verified(folder, dataset_id)
+
+
+def _require_id(dataset_id: str) -> None:
+    if len(dataset_id) != 64 or not set(dataset_id) <= set("0123456789abcdef"):
+        raise ShouldRestoreArtefact(
+            f"{dataset_id!r} is no dataset id.", "Give the 64 digits of a manifest."
+        )
 
 
 def _write(folder: Path, bounds: query.Bounds, reader: query.LogReader) -> DatasetManifest:
