@@ -182,8 +182,8 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             (
                 "parity is certified on the wrong side",
-                "stats.norm.sf(one.z)",
-                "stats.norm.cdf(one.z)",
+                "<= spec.thresholds.alpha",
+                "> spec.thresholds.alpha",
                 "test_clear_disparity_is_found_and_clear_parity_certified",
             ),
             (

@@ -120,31 +120,31 @@ MUTANTS: tuple[Mutant, ...] = (
     *mutants(
         "reviews",
         "everloop/rewards/anomaly.py",
-        "tests/unit/rewards/test_holding.py",
+        "tests/unit/rewards/test_reward_figures.py",
         [
             (
                 "z has the other sign",
                 "math.exp(median + Z_LIMIT",
                 "math.exp(median - Z_LIMIT",
-                "test_what_is_found_is_held_from_the_run_that_finds_it",
+                "tests/unit/rewards/test_holding.py::test_what_is_found_is_held_from_the_run_that_finds_it",
             ),
             (
                 "episodes of small variance are flagged",
                 '"SELECT episode_id, signals, variance FROM rewards WHERE variance > ? ',
                 '"SELECT episode_id, signals, variance FROM rewards WHERE variance < ? ',
-                "test_what_is_found_is_held_from_the_run_that_finds_it",
+                "tests/unit/rewards/test_holding.py::test_what_is_found_is_held_from_the_run_that_finds_it",
             ),
             (
                 "a spread of nothing flags everybody",
                 "assessed < MIN_ASSESSED or not mad > 0.0",
                 "False",
-                "tests/unit/rewards/test_reward_figures.py::test_no_limit_without_evidence_of_spread",
+                "test_no_limit_without_evidence_of_spread",
             ),
             (
                 "MAD is taken for a standard deviation",
                 "Z_LIMIT * NORMAL_MAD * mad",
                 "Z_LIMIT * mad",
-                "tests/unit/rewards/test_reward_figures.py::test_extreme_variance_is_flagged",
+                "test_extreme_variance_is_flagged",
             ),
         ],
     ),

@@ -12,8 +12,8 @@ MUTANTS: tuple[Mutant, ...] = (
         [
             (
                 "one alias is left out of a swap",
-                "            for alias, checkpoint_id in moves.items():\n                move_alias",
-                "            for alias, checkpoint_id in list(moves.items())[:-1]:\n                move_alias",
+                "in moves.items():\n                move_alias",
+                "in list(moves.items())[:-1]:\n                move_alias",
                 "test_a_swap_moves_every_role_at_once_and_clears_the_rest",
             ),
             (

@@ -183,12 +183,6 @@ MUTANTS: tuple[Mutant, ...] = (
                 "test_the_holdout_has_its_share_and_the_candidate_that_of_the_others",
             ),
             (
-                "the holdout counts as the candidate's in figures",
-                "    found[buckets(user_ids, rollout.rollout_id) >= 1.0 - shares] = Arm.CANDIDATE.value\n    held",
-                "    held",
-                "test_many_arms_are_the_arms_of_each",
-            ),
-            (
                 "the holdout's share is not taken from the candidate's",
                 "return (1.0 - rollout.holdout_percent / 100.0) * percent / 100.0",
                 "return percent / 100.0",

@@ -100,31 +100,31 @@ MUTANTS: tuple[Mutant, ...] = (
     *mutants(
         "trial",
         "everloop/rollout/breaker.py",
-        "tests/unit/serving/decisions/test_guard.py",
+        "tests/unit/rollout/test_breaker.py",
         [
             (
                 "the breaker's alarm is turned round",
                 "< math.log(1.0 / ALARM)",
                 "> math.log(1.0 / ALARM)",
-                "tests/unit/rollout/test_breaker.py::test_a_share_above_its_limit_opens_it_and_chance_does_not",
+                "test_a_share_above_its_limit_opens_it_and_chance_does_not",
             ),
             (
                 "the breaker opens by chance",
                 "< math.log(1.0 / ALARM)",
                 "< 0.0",
-                "tests/unit/rollout/test_breaker.py::test_a_share_above_its_limit_opens_it_and_chance_does_not",
+                "test_a_share_above_its_limit_opens_it_and_chance_does_not",
             ),
             (
                 "a hard failure opens no breaker",
                 "if failed_hard(verdict) and any(",
                 "if False and any(",
-                "test_a_hard_failure_on_trial_rolls_back_and_opens_the_breaker",
+                "tests/unit/serving/decisions/test_guard.py::test_a_hard_failure_on_trial_rolls_back_and_opens_the_breaker",
             ),
             (
                 "every verdict opens the breaker",
                 "if failed_hard(verdict) and any(",
                 "if any(",
-                "test_a_good_candidate_goes_on_when_its_shadow_is_over",
+                "tests/unit/serving/decisions/test_guard.py::test_a_good_candidate_goes_on_when_its_shadow_is_over",
             ),
         ],
     ),
