@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from scipy import stats
+from scipy.special import ndtr, stdtrit
 
 from everloop.contracts.evaluation import Check, GroupValue
 from everloop.contracts.loop_spec import LoopSpec
@@ -81,7 +81,7 @@ def standard_error(group: GroupValue) -> float:
     e = group.estimate
     if e.clusters < 2 or not (math.isfinite(e.low) and math.isfinite(e.high)):
         return math.nan
-    return (e.high - e.low) / 2 / float(stats.t.ppf(0.5 + e.confidence / 2, e.clusters - 1))
+    return (e.high - e.low) / 2 / float(stdtrit(e.clusters - 1, 0.5 + e.confidence / 2))
 
 
 def alerts(compared: tuple[Parity, ...], alpha: float) -> tuple[Parity, ...]:
@@ -89,7 +89,7 @@ def alerts(compared: tuple[Parity, ...], alpha: float) -> tuple[Parity, ...]:
     known = sorted((p for p in compared if math.isfinite(p.z)), key=lambda p: p.z)
     found = []
     for rank, one in enumerate(known):
-        if float(stats.norm.cdf(one.z)) > alpha / (len(compared) - rank):
+        if float(ndtr(one.z)) > alpha / (len(compared) - rank):
             break
         found.append(one)
     return tuple(found)
@@ -151,7 +151,7 @@ class FairnessCheck:
 def certified(one: Parity, spec: LoopSpec) -> bool:
     """Whether a group of enough people is shown to reach the parity that it was compared at."""
     enough = one.people >= spec.thresholds.fairness_min_group
-    return enough and float(stats.norm.sf(one.z)) <= spec.thresholds.alpha
+    return enough and float(ndtr(-one.z)) <= spec.thresholds.alpha
 
 
 def _target(groups: tuple[GroupValue, ...], spec: LoopSpec) -> str:

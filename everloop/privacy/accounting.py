@@ -8,8 +8,8 @@ Roth, Su, "Gaussian Differential Privacy", JRSS-B 84 (2022), corollary 2.13 and 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtri
 
 from everloop.contracts.errors import ShouldFixArgument
@@ -46,9 +46,7 @@ def epsilon(mu: float, delta_at: float) -> float:
     if delta(0.0, mu) <= delta_at:
         return 0.0
     upper = mu * (mu / 2.0 + max(0.0, -float(ndtri(delta_at)))) + 1e-9
-    return float(
-        brentq(lambda e: delta(e, mu) - delta_at, 0.0, upper, xtol=_TOLERANCE, rtol=_TOLERANCE)
-    )
+    return _root(lambda e: delta(e, mu) - delta_at, upper)
 
 
 def mu(epsilon_at: float, delta_at: float) -> float:
@@ -61,17 +59,21 @@ def mu(epsilon_at: float, delta_at: float) -> float:
     upper = 1.0
     while delta(epsilon_at, upper) <= delta_at:
         upper *= 2.0
-    return float(
-        brentq(
-            lambda m: delta(epsilon_at, m) - delta_at, 0.0, upper, xtol=_TOLERANCE, rtol=_TOLERANCE
-        )
-    )
+    return _root(lambda m: delta(epsilon_at, m) - delta_at, upper)
 
 
 def epsilon_of(mu_squared: float, delta_at: float) -> float:
     """epsilon of releases whose mu^2 sum to ``mu_squared``; 0 for none."""
     _require(mu_squared >= 0.0, "mu^2", mu_squared)
     return epsilon(math.sqrt(mu_squared), delta_at)
+
+
+def _root(excess: Callable[[float], float], upper: float) -> float:
+    """Where ``excess`` is 0 between 0 and ``upper``."""
+    # A quarter of a second that every command and stage would pay: only the ledger needs it.
+    from scipy.optimize import brentq  # noqa: PLC0415
+
+    return float(brentq(excess, 0.0, upper, xtol=_TOLERANCE, rtol=_TOLERANCE))
 
 
 def _require(holds: bool, name: str, value: float) -> None:

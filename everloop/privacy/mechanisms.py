@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from scipy.optimize import brentq
-
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import PrivacySpec
 from everloop.contracts.privacy import GaussianMechanism, Mechanism, SubsampledGaussianMechanism
@@ -81,6 +79,8 @@ def _calibrated(per_step: float, rate: float, order: int) -> float:
             f"No noise makes a step at sampling rate {rate:g} cost a divergence of {per_step:.3g}.",
             "Take fewer privacy.steps, or another privacy.sampling_rate.",
         )
+    from scipy.optimize import brentq  # noqa: PLC0415
+
     root = float(brentq(excess, low, high, xtol=_SIGMA_TOLERANCE))
     return math.exp(root + 2.0 * _SIGMA_TOLERANCE)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from everloop.contracts.datasets import Float, Int
 from everloop.contracts.evaluation import Estimate
@@ -51,6 +51,6 @@ def clustered_mean(
     low = high = math.nan
     if people >= FEWEST_PEOPLE and math.isfinite(value):
         spread = math.sqrt(people / (people - 1) * float(((totals - counts * value) ** 2).sum()))
-        half = float(stats.t.ppf(0.5 + confidence / 2, people - 1)) * spread / n
+        half = float(stdtrit(people - 1, 0.5 + confidence / 2)) * spread / n
         low, high = value - half, value + half
     return Estimate(name, value, low, high, confidence, n, people, method)

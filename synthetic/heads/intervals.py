@@ -10,8 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import t
+from scipy.special import expit, logit, stdtrit
 
 from everloop.contracts.datasets import Float, Int
 from everloop.contracts.evaluation import Estimate
@@ -70,4 +69,4 @@ def _standard_error(influence: Float, person: Int) -> float:
 
 
 def _quantile(people: int) -> float:
-    return float(t.ppf((1.0 + CONFIDENCE) / 2.0, people - 1))
+    return float(stdtrit(people - 1, (1.0 + CONFIDENCE) / 2.0))

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from everloop.contracts.datasets import Float, Int
 from everloop.contracts.errors import ShouldFixArgument
@@ -114,7 +114,7 @@ def _rating(seen: VariantObservations, index: int) -> _Rating:
 def _shown(name: str, rating: _Rating) -> Estimate:
     reach_of = math.nan
     if rating.people > 1:
-        critical = float(stats.t.ppf(0.5 + CONFIDENCE / 2, rating.people - 1))
+        critical = float(stdtrit(rating.people - 1, 0.5 + CONFIDENCE / 2))
         reach_of = critical * math.sqrt(rating.variance)
     return Estimate(
         name,
