@@ -42,14 +42,12 @@ class Planted:
         name: as tables say it. why: what is bad about it.
         make: (loop, edge between this week and the next) -> the policy.
         turned: radians by which tastes turn on the first day of its trial.
-        later: nothing that was logged shows it, so that only people can.
     """
 
     name: str
     why: str
     make: Callable[[LoopSpec, float], Linear]
     turned: float = 0.0
-    later: bool = False
 
 
 @lru_cache(maxsize=2)
@@ -131,10 +129,10 @@ PLANTED: Final = (
     Planted("worse", "takes what suits least", worse),
     Planted("unfair", f"good for all but {NEGLECTED}", unfair),
     Planted("NaN", "answers NaN", nan_now),
-    Planted("NaN later", "answers NaN from next week on", nan_later, later=True),
+    Planted("NaN later", "answers NaN from next week on", nan_later),
     Planted("collapsed", "takes one action always", collapsed_now),
-    Planted("collapsed later", "one action from next week on", collapsed_later, later=True),
-    Planted("drift-victim", "tastes turn as people meet it", drift_victim, np.pi, later=True),
+    Planted("collapsed later", "one action from next week on", collapsed_later),
+    Planted("drift-victim", "tastes turn as people meet it", drift_victim, np.pi),
 )
 
 

@@ -1,8 +1,9 @@
 """Each planted candidate before the gate, and before people if the gate lets it through.
 
 The run goes on from the evening on which the candidate was put to the gate: the same people, the same log,
-the same model serving. Whatever was on trial then is ended first, so that the planted one need not wait. A
-candidate that the gate can tell is tried once more past the gate, to see what would have stopped it then.
+the same model serving. Whatever was on trial then is ended first, so that the planted one need not wait.
+Each is tried once more past the gate, which asks of the night's data and releases too, to see what would
+have stopped it then.
 """
 
 from __future__ import annotations
