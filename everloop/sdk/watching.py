@@ -10,6 +10,7 @@ from everloop.contracts.documents import read
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import RunRecord
+from everloop.contracts.rollouts import LIVE, RolloutRecord
 from everloop.contracts.watching import WatchOutcome
 from everloop.loops import load
 from everloop.loops.sections import override, split
@@ -59,7 +60,8 @@ def watch(
         settings: ``section.key=value`` overrides of the specification.
 
     Raises:
-        ShouldInitWorkspace, ShouldFixLoopSpec, ShouldFixArgument: nothing was started.
+        ShouldInitWorkspace, ShouldFixLoopSpec, ShouldFixArgument: nothing was started; the last one also
+            for a moment before the trial that is live began.
         ShouldResolveConflict: another process watches this loop.
     """
     now = datetime.now(UTC)
@@ -72,6 +74,7 @@ def watch(
     moment = moment.astimezone(UTC)
     workspace = open_workspace(home)
     spec = override(load(loop), settings)
+    _require_begun(workspace.deployments.head(spec.name, tenant).trial, moment)
     day = moment.date()
     place = workspace.home / "runs" / spec.name / tenant / _WATCH
     folder = folder_of(place, moment)
@@ -99,6 +102,19 @@ def watch(
         make_room(workspace.datasets, place, folder)
         record = run_graph(workspace, asked, folder, on_event)
     return Watched(record, outcome_of(record))
+
+
+def _require_begun(trial: RolloutRecord | None, moment: datetime) -> None:
+    if trial is None:
+        return
+    live = (stay.entered_at for stay in trial.history if stay.state in LIVE)
+    begun = next(live, trial.recorded_at)
+    if moment < begun:
+        raise ShouldFixArgument(
+            f"The trial of candidate {trial.candidate} began at {begun:%Y-%m-%d %H:%M:%S} UTC: "
+            f"{moment:%Y-%m-%d %H:%M:%S} is before it, and what is done about it is done now.",
+            "Give a later moment, or none to look at it as it is.",
+        )
 
 
 def widened(spec: LoopSpec) -> LoopSpec:

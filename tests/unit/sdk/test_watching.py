@@ -10,8 +10,9 @@ import pytest
 from everloop import sdk, settings
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.ports import Extraction
+from everloop.contracts.rollouts import RolloutRecord, Stay
 from everloop.loops import load
-from everloop.sdk.watching import DAYS_BEFORE, widened
+from everloop.sdk.watching import DAYS_BEFORE, _require_begun, widened
 from everloop.storage.sql.dataset_pins import pin, remember
 from everloop.wiring import open_workspace
 
@@ -63,3 +64,30 @@ def test_a_workspace_without_a_trial_is_told_so_and_a_repeated_look_acts_once(
     assert "nothing is on trial" in found.report.read_text()
     again = sdk.watch("companion", at, home=tmp_path / "home")
     assert {stage.outcome for stage in again.record.stages} == {"cached"}
+
+
+def test_a_moment_before_the_trial_began_is_refused_and_nothing_is_done(tmp_path: Path) -> None:
+    settings.initialise(tmp_path / "home")
+    place = open_workspace(tmp_path / "home")
+    begun = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    waited = Stay("waiting", 0.0, begun - timedelta(days=2))
+    trial = RolloutRecord(
+        rollout_id="trial",
+        loop=SPEC.name,
+        candidate="new",
+        active=None,
+        state="shadow",
+        traffic_percent=0.0,
+        reasons=("It may.",),
+        recorded_at=begun - timedelta(days=2),
+        history=(waited, Stay("shadow", 0.0, begun)),
+    )
+    place.rollouts.start(trial)
+    before = place.deployments.head(SPEC.name)
+    for at in (begun - timedelta(seconds=1), begun - timedelta(days=60)):
+        with pytest.raises(ShouldFixArgument, match="began at 2026-03-10 12:00:00 UTC"):
+            sdk.watch("companion", at, home=tmp_path / "home")
+    assert place.deployments.head(SPEC.name) == before
+    assert place.runs.runs() == ()
+    _require_begun(before.trial, begun)
+    _require_begun(None, begun - timedelta(days=60))
