@@ -29,6 +29,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "test_a_person_counts_once_where_they_came_first",
             ),
             (
+                "a person counts where they came last",
+                "np.argsort(observations.timestamp, kind",
+                "np.argsort(-observations.timestamp.astype(np.int64), kind",
+                "test_a_person_counts_once_where_they_came_first",
+            ),
+            (
                 "nobody of the control is missed at full traffic",
                 "                return math.inf",
                 "                return 0.0",
@@ -113,6 +119,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "> threshold",
                 "> 2 * threshold",
                 "test_a_rise_and_a_fall_are_both_drift",
+            ),
+            (
+                "an alarm is forgotten",
+                "drifted = drifted or max",
+                "drifted = max",
+                "test_an_alarm_stays_an_alarm",
             ),
             (
                 "a steady effect is a drift",

@@ -47,6 +47,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "test_estimates_by_hand",
             ),
             (
+                "tuning looks at variance alone",
+                "return bias**2 + float",
+                "return float",
+                "test_tuning_takes_the_value_of_least_estimated_error",
+            ),
+            (
                 "a propensity of 0 is taken",
                 "if not ((propensity > 0) & (propensity <= 1)).all():",
                 "if False:",
@@ -212,6 +218,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "problems += tuple(",
                 "tuple(",
                 "test_the_active_policys_overlap_counts_too",
+            ),
+            (
+                "flags are not applied to what is judged",
+                "ask(setting.judged, valid=setting.allowed.mask)",
+                "ask(setting.judged, valid=setting.judged.mask)",
+                "tests/unit/off_policy/test_allowed.py::test_a_flag_takes_its_actions_from_every_policy_that_is_judged",
             ),
         ],
     ),

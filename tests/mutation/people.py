@@ -29,6 +29,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "test_ratings_and_their_variance_by_hand",
             ),
             (
+                "judgements are the observations instead of people",
+                "float((residual**2).sum()) / judgements**2",
+                "float((residual**2).sum()) / judgements**2 / max(1.0, count.mean())",
+                "test_ratings_and_their_variance_by_hand",
+            ),
+            (
                 "too few people decide about variants",
                 "min(one.people, base.people) >= experiment.min_people and ",
                 "",
@@ -296,6 +302,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "notices.c.state != _SENT",
                 'notices.c.state != ""',
                 "test_one_that_was_sent_stays_sent",
+            ),
+            (
+                "two who look at once send the same",
+                "values(next_attempt_at=now + ALONE)",
+                "values(next_attempt_at=now)",
+                "test_who_takes_a_notice_has_it_alone_for_a_while",
             ),
         ],
     ),

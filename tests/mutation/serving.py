@@ -149,4 +149,17 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ],
     ),
+    *mutants(
+        "serving",
+        "everloop/serving/decisions/engine.py",
+        "tests/unit/serving/decisions/test_trial_manifest.py",
+        [
+            (
+                "a decision is stored under the newest revision",
+                ".decide(now), serving.revision",
+                ".decide(now), self._workspace.deployments.head(questions[0].spec.name).revision",
+                "test_what_is_promoted_serves_with_the_next_look",
+            ),
+        ],
+    ),
 )

@@ -41,6 +41,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "test_a_rejection_and_a_word_on_another_deployment_promote_nobody",
             ),
             (
+                "an approval of another deployment counts",
+                "record.loop, OversightKind.APPROVAL, record.deployment_id, record.tenant",
+                'record.loop, OversightKind.APPROVAL, "", record.tenant',
+                "test_a_rejection_and_a_word_on_another_deployment_promote_nobody",
+            ),
+            (
                 "a candidate that serves is not swapped back",
                 'elif after.state == "rolled_back" and served_by(head) == record.candidate:',
                 "elif False:",
@@ -181,6 +187,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "    if held > 0.0 and assign",
                 "    if False and assign",
                 "test_the_holdout_has_its_share_and_the_candidate_that_of_the_others",
+            ),
+            (
+                "the holdout counts as the candidate's in figures",
+                "< held] = Arm.HOLDOUT.value",
+                "< held] = Arm.CANDIDATE.value",
+                "test_many_arms_are_the_arms_of_each",
             ),
             (
                 "the holdout's share is not taken from the candidate's",

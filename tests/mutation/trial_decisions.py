@@ -77,6 +77,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "test_a_trial_that_shows_nothing_ends_and_a_winner_that_waits_for_a_person_does_not",
             ),
             (
+                "a person may decide what failed",
+                " and not set(self.open) & set(self.failed)\n",
+                "\n",
+                "test_a_group_that_is_refuted_is_left_to_nobody",
+            ),
+            (
                 "the alert's sign is turned round",
                 "<= -spec.rollout.alert_loss",
                 "<= spec.rollout.alert_loss",

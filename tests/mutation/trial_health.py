@@ -47,6 +47,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "test_a_candidate_that_begins_to_fail_is_not_excused_by_its_good_month",
             ),
             (
+                "p99 is the 98th percentile",
+                "_SLOWEST = 0.01",
+                "_SLOWEST = 0.02",
+                "test_latency_in_shadow_by_the_99th_percentile",
+            ),
+            (
                 "slow answers are those within the limit",
                 "float(edge) > limit_ms",
                 "float(edge) <= limit_ms",
@@ -63,6 +69,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "if n < least:",
                 "if False:",
                 "test_below_the_least_decisions_only_the_answers_speak",
+            ),
+            (
+                "agreement is turned round",
+                "n - found.agreed, n, 1.0 - least",
+                "found.agreed, n, 1.0 - least",
+                "test_agreement_below_what_is_asked_for",
             ),
             (
                 "a collapsed candidate passes",
@@ -100,31 +112,31 @@ MUTANTS: tuple[Mutant, ...] = (
     *mutants(
         "trial",
         "everloop/rollout/breaker.py",
-        "tests/unit/rollout/test_breaker.py",
+        "tests/unit/serving/decisions/test_guard.py",
         [
             (
                 "the breaker's alarm is turned round",
                 "< math.log(1.0 / ALARM)",
                 "> math.log(1.0 / ALARM)",
-                "test_a_share_above_its_limit_opens_it_and_chance_does_not",
+                "tests/unit/rollout/test_breaker.py::test_a_share_above_its_limit_opens_it_and_chance_does_not",
             ),
             (
                 "the breaker opens by chance",
                 "< math.log(1.0 / ALARM)",
                 "< 0.0",
-                "test_a_share_above_its_limit_opens_it_and_chance_does_not",
+                "tests/unit/rollout/test_breaker.py::test_a_share_above_its_limit_opens_it_and_chance_does_not",
             ),
             (
                 "a hard failure opens no breaker",
                 "if failed_hard(verdict) and any(",
                 "if False and any(",
-                "tests/unit/serving/decisions/test_guard.py::test_a_hard_failure_on_trial_rolls_back_and_opens_the_breaker",
+                "test_a_hard_failure_on_trial_rolls_back_and_opens_the_breaker",
             ),
             (
                 "every verdict opens the breaker",
                 "if failed_hard(verdict) and any(",
                 "if any(",
-                "tests/unit/serving/decisions/test_guard.py::test_a_good_candidate_goes_on_when_its_shadow_is_over",
+                "test_a_good_candidate_goes_on_when_its_shadow_is_over",
             ),
         ],
     ),
