@@ -66,10 +66,12 @@ def watch(
     """
     now = datetime.now(UTC)
     moment = now if at is None else at
-    if moment.tzinfo is None or moment > now:
+    if moment.tzinfo is None:
+        raise ShouldFixArgument(f"at={moment.isoformat()} has no time zone.", "Give it in UTC.")
+    if moment > now:
         raise ShouldFixArgument(
-            f"at={moment.isoformat()} has no time zone, or is ahead of {now.isoformat()}.",
-            "Give a moment that has passed, in UTC.",
+            f"at={moment.isoformat()} is ahead: it is {now.isoformat(timespec='seconds')}.",
+            "Give a moment that has passed.",
         )
     moment = moment.astimezone(UTC)
     workspace = open_workspace(home)

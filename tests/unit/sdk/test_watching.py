@@ -31,8 +31,11 @@ def test_the_window_holds_a_whole_trial_and_what_was_before() -> None:
 def test_a_moment_ahead_or_without_a_zone_is_refused(tmp_path: Path) -> None:
     settings.initialise(tmp_path / "home")
     now = datetime.now(UTC)
-    for at in (now + timedelta(minutes=5), now.replace(tzinfo=None)):
-        with pytest.raises(ShouldFixArgument, match="no time zone"):
+    for at, told in (
+        (now + timedelta(minutes=5), "is ahead: it is"),
+        (now.replace(tzinfo=None), "no time zone"),
+    ):
+        with pytest.raises(ShouldFixArgument, match=told):
             sdk.watch("companion", at, home=tmp_path / "home")
 
 
