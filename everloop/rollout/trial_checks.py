@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.contracts.evaluation import Check, CheckStatus
+from everloop.contracts.evaluation import Check, CheckStatus, Estimate
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollouts import ExperimentFigures, MetricEffect, RolloutRecord
 
@@ -198,12 +198,20 @@ def _people(spec: LoopSpec, figures: ExperimentFigures) -> Check:
 
 def _primary(figures: ExperimentFigures) -> Check:
     found = figures.primary
-    shown = f"candidate - control {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+    shown = f"candidate - control {_shown(found)}"
     if found.high < 0:
         return Check(PRIMARY, _FAILED, f"The candidate is worse: {shown}.", found.high, 0.0)
     if found.low > 0:
         return Check(PRIMARY, _PASSED, f"The candidate is better: {shown}.", found.low, 0.0)
     return Check(PRIMARY, _INSUFFICIENT, f"Not decided: {shown}.", found.low, 0.0)
+
+
+def _shown(found: Estimate) -> str:
+    if math.isnan(found.value):
+        return "not known"
+    if math.isnan(found.low) or math.isnan(found.high):
+        return f"{found.value:+.4f}, of too few people for an interval"
+    return f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
 
 
 def _guardrails(spec: LoopSpec, figures: ExperimentFigures) -> tuple[Check, ...]:
@@ -218,7 +226,7 @@ def _guardrail(signal: str, metric: MetricEffect | None) -> Check:
     if metric is None:
         return Check(f"{UNMEASURED}:{signal}", _INSUFFICIENT, f"{signal} was not measured.")
     effect, margin = metric.effect, metric.margin
-    shown = f"{effect.value:+.4f} [{effect.low:+.4f}, {effect.high:+.4f}], margin {margin:.4f}"
+    shown = f"{_shown(effect)}, margin {margin:.4f}"
     if metric.held is False:
         return Check(name, _FAILED, f"{signal} is harmed: {shown}.", effect.high, -margin)
     if metric.held is True:

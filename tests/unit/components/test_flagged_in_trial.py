@@ -15,16 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components._trial import TRIAL, marks_of, measure
+from components import _trial
+from components._trial import LOOKS, TRIAL, marks_of, measure
 from components._watching import measured_rows
 from everloop.contracts.datasets import REVIEWS_FILE, DatasetVersion, FileEntry
-from everloop.contracts.documents import sha256_of, write
+from everloop.contracts.documents import read, sha256_of, write
 from everloop.contracts.encoded_file import load_encoded, save_encoded
 from everloop.contracts.oversight import ReviewKind, ReviewState
 from everloop.contracts.rollouts import ExperimentFigures, RolloutRecord, Stay
+from everloop.contracts.watching import Look
 from everloop.loops import load
 from everloop.rewards.runner import aggregate_and_flag
 from everloop.rollout.assignment import arm_of
+from everloop.rollout.experiment.analyse import analyse
 from rl.encoders import encode
 from tests.made_datasets import Evidence, Row, episode_id, write_dataset
 
@@ -75,9 +78,12 @@ def dozen(of: int) -> list[int]:
 def measured(tmp_path: Path) -> Measured:
     """The watch's steps from a dataset to the figures, with what people had said of its episodes."""
 
-    def run(said: dict[int, ReviewState] | None = None) -> tuple[ExperimentFigures, DatasetVersion]:
+    def run(
+        said: dict[int, ReviewState] | None = None, days: int = 0
+    ) -> tuple[ExperimentFigures, DatasetVersion]:
         version = write_dataset(tmp_path / "d", *decided(), window_days=1)
         object.__setattr__(version.manifest, "loop", SPEC.name)
+        object.__setattr__(version.manifest, "logical_date", NOON.date() + timedelta(days=days))
         if said:
             reviewed(version, said)
         place, table = tmp_path / "rewards", tmp_path / "rewards" / "rewards.parquet"
@@ -93,7 +99,7 @@ def measured(tmp_path: Path) -> Measured:
             SimpleNamespace(path=str(tmp_path / name))
             for name in ("manifest.json", "rewards", "episodes")
         )
-        now = NOON + timedelta(hours=6)
+        now = NOON + timedelta(days=days, hours=6)
         record, figures = measure(SPEC, workspace, "default", artefacts, now, tmp_path / "out")
         assert record == RECORD
         assert (tmp_path / "out" / TRIAL).exists()
@@ -188,3 +194,21 @@ def test_the_page_says_how_many_of_each_arm(measured: Measured) -> None:
     assert share[:4] in rows["flagged, candidate"]
     assert rows["flagged, control"].startswith(f"0 of {controls} decisions")
     assert rows["rejected by a person, candidate"].startswith("1 of ")
+
+
+def test_the_chart_over_days_asks_for_the_primary_alone(
+    measured: Measured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[datetime] = []
+
+    def once(spec: Any, record: Any, found: Any, until: datetime) -> ExperimentFigures:
+        asked.append(until)
+        return analyse(spec, record, found, until)
+
+    monkeypatch.setattr(_trial, "analyse", once)
+    figures, _ = measured(days=2)
+    assert asked == [figures.until]
+    looks = read(tuple[Look, ...], tmp_path / "out" / LOOKS)
+    midnight = datetime(2024, 5, 11, tzinfo=UTC)
+    assert [look.at for look in looks] == [midnight, midnight + timedelta(days=1), figures.until]
+    assert {look.effect.value for look in looks} == {figures.primary.value}

@@ -317,3 +317,15 @@ def test_strange_decisions_in_one_arm_are_told_and_change_nothing() -> None:
         assert verdict.decision == plain.decision
         noticed = {name: lost(40, False)}
         assert decided(experiment=replace(figures(), **noticed)).alerts == ()
+
+
+def test_an_effect_without_an_interval_is_said_in_words() -> None:
+    few = replace(estimate(0.01, 0.09), low=NAN, high=NAN)
+    guards = tuple(replace(g, effect=replace(few, name=g.name), held=None) for g in guardrails())
+    for effect, told in (
+        (few, "of too few people for an interval"),
+        (replace(few, value=NAN), "not known"),
+    ):
+        checks = decided(experiment=figures(primary=effect, guardrails=guards)).checks
+        assert not any("+nan" in check.reason for check in checks)
+        assert told in next(check.reason for check in checks if check.name == "primary")
