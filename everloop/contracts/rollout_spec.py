@@ -110,6 +110,26 @@ class RolloutSpec(_Value):
                 f"dwell_hours has {len(self.dwell_hours)} entries for {len(self.ramp)} ramp steps; "
                 "give one for all, or one each"
             )
+        if self.promote_from_percent > self.ramp[-1]:
+            raise ValueError(
+                f"promote_from_percent={self.promote_from_percent:g} is above the ramp's last step "
+                f"{self.ramp[-1]:g}: no trial could ever promote"
+            )
+        first = next(
+            i for i, percent in enumerate(self.ramp) if percent >= self.promote_from_percent
+        )
+        hours = self.shadow.hours * bool(self.shadow.decisions)
+        hours += sum(self.dwell(step) for step in range(first + 1))
+        if hours >= 24.0 * self.max_days:
+            raise ValueError(
+                f"max_days={self.max_days} ends a trial before {hours:g} hours of shadow and dwell_hours "
+                f"have brought it to promote_from_percent={self.promote_from_percent:g}"
+            )
+        if self.ramp[-1] == 100.0 and self.holdout_percent == 0.0 and first == len(self.ramp) - 1:
+            raise ValueError(
+                "with holdout_percent=0 nobody is left to compare with at 100 %, where "
+                "promote_from_percent lets a winner be promoted first: lower it, or keep a holdout"
+            )
         names = [guardrail.signal for guardrail in self.guardrails]
         if len(set(names)) != len(names):
             raise ValueError("guardrails name a signal twice")

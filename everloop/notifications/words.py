@@ -44,7 +44,9 @@ def of_waiting(record: RolloutRecord) -> Notice | None:
     """A candidate whose start waits for a person; ``None`` for any other."""
     if record.state != "awaiting_approval":
         return None
-    remedy = f"everloop rollout approve {record.rollout_id} --by NAME --reason TEXT"
+    remedy = (
+        f"everloop rollout approve {record.rollout_id} --loop {record.loop} --by NAME --reason TEXT"
+    )
     return Notice(
         key=f"{NoticeKind.AWAITING_APPROVAL.value}/{record.rollout_id}",
         kind=NoticeKind.AWAITING_APPROVAL,

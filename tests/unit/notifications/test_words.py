@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from typer.testing import CliRunner
 
-from everloop.contracts.errors import ShouldFixArgument
+from everloop.cli.app import app
+from everloop.contracts.errors import ShouldFixArgument, ShouldInitWorkspace
 from everloop.contracts.notifications import Notice, NoticeKind
 from everloop.contracts.privacy import BudgetStatus
 from everloop.contracts.rollouts import RolloutEvent, RolloutRecord
@@ -31,7 +33,7 @@ def event(kind: str, sequence: int = 4, **evidence: object) -> RolloutEvent:
 
 
 def record(state: str) -> RolloutRecord:
-    return RolloutRecord("r1", "walk", "c1", None, state, 0.0, ("No evidence.",), NOW)  # type: ignore[arg-type]
+    return RolloutRecord("r1", "companion", "c1", None, state, 0.0, ("No evidence.",), NOW)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,9 @@ def test_what_waits_for_a_person_is_told() -> None:
     assert waits.kind is NoticeKind.AWAITING_APPROVAL
     asked = of_waiting(record("awaiting_approval"))
     assert asked is not None
-    assert "everloop rollout approve r1" in asked.body
+    command = asked.body.splitlines()[-1].removeprefix("everloop ").split()
+    parsed = CliRunner().invoke(app, [*command, "--home", "/nowhere/at/all"])
+    assert isinstance(parsed.exception, ShouldInitWorkspace), parsed.output
     assert all(of_waiting(record(s)) is None for s in ("shadow", "started", "refused"))
 
 

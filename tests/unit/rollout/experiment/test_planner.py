@@ -31,7 +31,8 @@ def test_the_ramp_is_laid_out_by_days_and_steps() -> None:
 
 
 def test_a_ramp_longer_than_the_trial_is_cut() -> None:
-    hours, percent = laid_out(RolloutSpec(ramp=(1, 5, 50), dwell_hours=(48,), max_days=3))
+    terms = RolloutSpec(ramp=(1, 5, 50), dwell_hours=(48,), max_days=3, promote_from_percent=1)
+    hours, percent = laid_out(terms)
     assert hours.tolist() == [24, 24, 24]
     assert percent.tolist() == [1, 1, 5]
 
@@ -103,7 +104,7 @@ def test_traffic_is_of_those_who_are_not_held_out() -> None:
 
 
 def test_without_a_control_nothing_is_found() -> None:
-    full = RolloutSpec(ramp=(100.0,), max_days=5, holdout_percent=0)
+    full = RolloutSpec(ramp=(100.0,), max_days=5).model_copy(update={"holdout_percent": 0.0})
     found = plan(full, PAST, (-0.5,))
     assert found.effects[0].days is None
     assert math.isnan(found.detectable)
