@@ -295,7 +295,7 @@ def test_a_ramp_that_was_changed_under_a_trial_lowers_nothing() -> None:
     record = trial(percent=25.0, step=0)
     grown = after(record=record, experiment=unsure)
     assert (grown.traffic_percent, grown.step) == (50.0, 3)
-    short = spec_with(ramp=(1.0, 5.0))
+    short = spec_with(ramp=(1.0, 5.0), promote_from_percent=5.0)
     assert after(short, trial(percent=25.0, step=4), experiment=unsure) is None
 
 
