@@ -108,7 +108,10 @@ def rollout_row(connection: Connection, rollout_id: str, tenant: str) -> Rollout
     """A tenant's rollout; ``ShouldNameKnownId`` where it has none of that id."""
     found = find_rollout(connection, rollout_id, tenant)
     if found is None:
-        raise ShouldNameKnownId(f"There is no rollout {rollout_id!r}.", "List the rollouts.")
+        raise ShouldNameKnownId(
+            f"There is no rollout {rollout_id!r}.",
+            "List them: everloop rollout list, or GET /api/ml/deployments.",
+        )
     return found
 
 
