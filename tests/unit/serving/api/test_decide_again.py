@@ -151,7 +151,9 @@ def test_whoever_catches_up_first_does_it_for_all(
     head = place.deployments.head
 
     def read(*arguments: Any) -> Any:
-        if threading.current_thread() is threading.main_thread():  # the service looks for itself, too
+        if (
+            threading.current_thread() is threading.main_thread()
+        ):  # the service looks for itself, too
             reads.append(1)
         return head(*arguments)
 
