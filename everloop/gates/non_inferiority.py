@@ -82,7 +82,8 @@ def _problem(spec: LoopSpec, evidence: GateEvidence) -> str:
     """Why nothing can be said of the difference; "" where something can."""
     found = evidence.evaluation
     if found is None or found.difference.n == 0:
-        return "there is no held-out decision to judge on"
+        why = " ".join(found.overlap.problems).rstrip(".") if found else ""
+        return why or "there is no held-out decision to judge on"
     if beside := _beside_the_point(found, evidence):
         return beside
     if not margin_of(spec, found.baseline.value) > 0:

@@ -105,6 +105,11 @@ def test_nothing_judged_is_not_enough(
     for found in (empty, None):
         answer = NonInferiorityCheck()(spec, replace(evidence, evaluation=found))
         assert answer.status is INSUFFICIENT
+        assert "no held-out decision" in answer.reason
+    why = "3 held-out rewards lie outside the attainable range."
+    barred = replace(empty, overlap=replace(empty.overlap, problems=(why,)))
+    told = NonInferiorityCheck()(spec, replace(evidence, evaluation=barred))
+    assert told.reason == f"Not enough evidence: {why}"
 
 
 def test_reasons_carry_the_numbers(ask: Any) -> None:
