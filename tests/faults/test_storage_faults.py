@@ -236,6 +236,7 @@ def test_a_blob_that_does_not_fit_is_refused_whole(tmp_path: Path) -> None:
     assert blobs.fetch(*blobs.put(source)).stat().st_size == 100_000
 
 
+@pytest.mark.usefixtures("real_migrations")
 def test_a_full_disk_is_named_everywhere(small_disk: Path, tmp_path: Path) -> None:
     engine = open_workspace_database(small_disk / "state.db")
     log = SqlEventLog(engine, SetClock())
