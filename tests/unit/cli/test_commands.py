@@ -67,10 +67,11 @@ def test_loops_are_listed_and_checked(tmp_path: Path) -> None:
     ]
 
 
-def test_a_graph_is_compiled(tmp_path: Path) -> None:
-    printed = run("compile", "--output", str(tmp_path), "--json")
-    (path,) = json.loads(printed)
-    assert Path(path).read_text().startswith("# PIPELINE DEFINITION")
+def test_every_graph_is_compiled(tmp_path: Path) -> None:
+    paths = [Path(path) for path in json.loads(run("compile", "--output", str(tmp_path), "--json"))]
+    names = {"daily-learning.yaml", "adversarial-review.yaml", "rollout-watch.yaml"}
+    assert {path.name for path in paths} == names
+    assert all(path.read_text().startswith("# PIPELINE DEFINITION") for path in paths)
 
 
 def test_consent_is_recorded_by_pseudonym(home: Path) -> None:
