@@ -325,13 +325,45 @@ class MetricEffect:
 
 
 @dataclass(frozen=True, slots=True)
+class StepRatio:
+    """People who came back in a step of the ramp and could meet the candidate for the first time there.
+
+    ``expected``, ``observed``: arm -> people, by the step's share among those whom none met before.
+    """
+
+    percent: float
+    expected: Mapping[str, float]
+    observed: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class StepVisits:
+    """Decisions per person who was met in a step of the ramp, by arm.
+
+    ``departs``: chance does not explain the difference. A candidate may change how often people come, so
+    it is a warning and no mismatch.
+    """
+
+    percent: float
+    control: float
+    candidate: float
+    departs: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SampleRatio:
-    """Whether people are in the arms that the shares say; e-value of a sequential multinomial test."""
+    """Whether people are in the arms that the shares say; e-value of a sequential multinomial test.
+
+    ``expected`` and ``observed`` count people at their first exposure, ``returning`` those who came back
+    in later steps, ``visits`` how often people of each arm had a decision; the last two where asked.
+    """
 
     expected: Mapping[str, float]
     observed: Mapping[str, int]
     log_evidence: float
     mismatch: bool
+    returning: tuple[StepRatio, ...] = ()
+    visits: tuple[StepVisits, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

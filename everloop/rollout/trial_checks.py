@@ -13,7 +13,12 @@ from datetime import datetime, timedelta
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Check, CheckStatus, Estimate
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.rollouts import ExperimentFigures, MetricEffect, RolloutRecord
+from everloop.contracts.rollouts import (
+    ExperimentFigures,
+    MetricEffect,
+    RolloutRecord,
+    SampleRatio,
+)
 
 ACTIVE_UNCHANGED = "active_unchanged"
 APPROVAL = "approval"
@@ -30,6 +35,11 @@ RAMP = "ramp"
 SAMPLE_RATIO = "sample_ratio"
 TRAFFIC = "traffic"
 UNMEASURED = "unmeasured"
+
+NO_MODEL = (
+    "Nothing served when the trial began: the control is cold-start exploration, so a winner is better "
+    "than that and not than another model."
+)
 
 _PASSED, _FAILED, _INSUFFICIENT = CheckStatus.PASSED, CheckStatus.FAILED, CheckStatus.INSUFFICIENT
 
@@ -65,7 +75,7 @@ def trial_checks(
     spec: LoopSpec, record: RolloutRecord, evidence: TrialEvidence
 ) -> tuple[Check, ...]:
     """Every question to a live trial: in shadow its health, later what people's answers say too."""
-    common = (_same_active(evidence), _duration(spec, record, evidence))
+    common = (_same_active(record, evidence), _duration(spec, record, evidence))
     if record.state == "shadow":
         return (*(evidence.shadow or (_unasked("shadow"),)), *common)
     health = evidence.hard or (_unasked("hard_limits"),)
@@ -100,7 +110,9 @@ def _no_figures() -> Check:
     )
 
 
-def _same_active(evidence: TrialEvidence) -> Check:
+def _same_active(record: RolloutRecord, evidence: TrialEvidence) -> Check:
+    if evidence.active_unchanged and record.active is None:
+        return Check(ACTIVE_UNCHANGED, _PASSED, NO_MODEL)
     if evidence.active_unchanged:
         return Check(ACTIVE_UNCHANGED, _PASSED, "The control is what served when the trial began.")
     return Check(
@@ -147,15 +159,36 @@ def _dwell(
 def _sample_ratio(figures: ExperimentFigures) -> Check:
     ratio = figures.ratio
     shown = ", ".join(f"{arm} {count}" for arm, count in sorted(ratio.observed.items()))
+    shown += "".join(
+        f"; came back at {s.percent:g} %: candidate {s.observed['candidate']} of "
+        f"{s.expected['candidate']:.0f} expected"
+        for s in ratio.returning
+    )
     if ratio.mismatch:
         return Check(
             SAMPLE_RATIO,
             _FAILED,
             f"People are in other arms than the shares say ({shown}): no comparison can be trusted. "
-            "Find out who is not counted.",
+            f"Find out who is not counted.{_visits(ratio)}",
             ratio.log_evidence,
         )
-    return Check(SAMPLE_RATIO, _PASSED, f"Arms as assigned ({shown}).", ratio.log_evidence)
+    told = f"Arms as assigned ({shown}).{_visits(ratio)}"
+    return Check(SAMPLE_RATIO, _PASSED, told, ratio.log_evidence)
+
+
+def _visits(ratio: SampleRatio) -> str:
+    """A warning where people of one arm had more decisions than those of the other."""
+    odd = "; ".join(
+        f"{v.candidate:.2f} per person of the candidate at {v.percent:g} %, {v.control:.2f} of the control"
+        for v in ratio.visits
+        if v.departs
+    )
+    return (
+        f" Warning: decisions differ between the arms ({odd}): people come more or less often because of "
+        "the candidate, or decisions of one arm are lost; look at the log."
+        if odd
+        else ""
+    )
 
 
 def _drift(spec: LoopSpec, figures: ExperimentFigures) -> Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -20,6 +21,7 @@ from everloop.rollout.experiment.noticed import noticed
 from everloop.rollout.experiment.observations import CANDIDATE, Floats, TrialObservations
 from everloop.rollout.experiment.srm import sample_ratio
 from everloop.rollout.experiment.strata import Cells, Strata, cells_of, strata_of
+from everloop.rollout.experiment.visits import visits
 
 
 def analyse(
@@ -57,7 +59,7 @@ def analyse(
         candidate=candidate,
         relative=effect.value / above_least if above_least > 0 else math.nan,
         guardrails=guardrails_of(spec, known, strata, covariates),
-        ratio=sample_ratio(known),
+        ratio=replace(sample_ratio(known), visits=visits(known)),
         days=days_of(moments, strata),
         cusum=statistic,
         drifted=drifted,

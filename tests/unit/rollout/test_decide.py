@@ -10,7 +10,7 @@ import pytest
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Check, CheckStatus, Decision
-from everloop.contracts.rollouts import Noticed, SampleRatio, Stay
+from everloop.contracts.rollouts import Noticed, SampleRatio, Stay, StepRatio, StepVisits
 from everloop.rollout.decide import decide_trial, next_state
 from tests.unit.rollout.trials import (
     ASKS,
@@ -329,3 +329,17 @@ def test_an_effect_without_an_interval_is_said_in_words() -> None:
         checks = decided(experiment=figures(primary=effect, guardrails=guards)).checks
         assert not any("+nan" in check.reason for check in checks)
         assert told in next(check.reason for check in checks if check.name == "primary")
+
+
+def test_decisions_per_person_that_differ_are_a_warning_in_words_and_decide_nothing() -> None:
+    back = StepRatio(25.0, {"control": 70.2, "candidate": 29.8}, {"control": 71, "candidate": 29})
+    plain, found = decided(), figures().ratio
+    for departs in (True, False):
+        visits = (StepVisits(25.0, 2.42, 1.53, departs),)
+        verdict = decided(
+            experiment=figures(ratio=replace(found, returning=(back,), visits=visits))
+        )
+        (check,) = (c for c in verdict.checks if c.name == "sample_ratio")
+        assert "came back at 25 %: candidate 29 of 30 expected" in check.reason
+        assert ("1.53 per person of the candidate at 25 %, 2.42" in check.reason) is departs
+        assert (check.status, verdict.decision) == (CheckStatus.PASSED, plain.decision)
