@@ -33,11 +33,16 @@ class ShadowSpec(_Value):
 
 
 class HardLimitSpec(_Value):
-    """What rolls a trial back at once, counted over the candidate's last decisions.
+    """What rolls a trial back at once.
+
+    Errors and latency are tested over all that was counted since people first met the candidate, and over
+    each tally that has ``min_decisions`` by itself (a worker closes one after four hours), so that a good
+    month excuses no bad hours; answers and collapse are tested over the whole.
 
     ``min_decisions``: fewer say nothing, but for an answer that is no distribution (NaN), of which one
     is enough. ``collapse_share``: share of decisions on one action at which a policy has collapsed, where
-    the active one does not do the same.
+    what serves does not keep to one action itself: where it does, or answered nothing, questions may be
+    alike, and the check waits until they differ. 1 asks nothing.
     """
 
     min_decisions: Annotated[int, Field(ge=1)] = 100

@@ -12,7 +12,10 @@ tallies ERROR / (4 m^2), which sums to less than the other half however many the
 
 Latency percentiles come from histograms: a percentile is the upper edge of the bucket that holds it, so it
 is never told lower than it is. "p99 above L" is the same as "more than one in a hundred above L", which is
-what is tested; an answer counts as slower where its bucket's upper edge is above L.
+what is tested, call by call: the questions of one call waited together, and a slow call is one event. It
+counts as slower where its bucket's upper edge is above L.
+
+What serves without a model, the explorer of a cold start, counts as the active with its base action.
 """
 
 from __future__ import annotations
@@ -183,14 +186,17 @@ def _share(
     what: str,
     least: int = 1,
     patient: bool = False,
+    decided: int | None = None,
 ) -> Check:
-    """The first of ``judged`` is the whole; ``patient``: wait where it would fail."""
+    """The first of ``judged`` is the whole; ``patient``: wait where it would fail; ``decided``: decisions
+    that ``least`` asks for, where something else is counted."""
     worst, failed = _judged(judged, count, limit)
     hits, n = count(worst)
     share = hits / n if n else math.nan
     counted = f"{hits:,} of {n:,} {what}; at most {limit:.1%} may."
-    if n < least:
-        reason = f"Too few decisions to say ({n:,} of {least:,}): {counted}"
+    known = n if decided is None else decided
+    if known < least or n == 0:
+        reason = f"Too few decisions to say ({known:,} of {least:,}): {counted}"
         return Check(name, CheckStatus.INSUFFICIENT, reason, _known(share), limit)
     if failed and not patient:
         where = "" if worst is judged[0] else f" (worker {worst.worker})"
@@ -220,13 +226,15 @@ def _latency(name: str, judged: Sequence[TrialTally], limit_ms: float, least: in
         counts = tally.latency
         return sum(c for edge, c in counts.items() if float(edge) > limit_ms), sum(counts.values())
 
+    answered = judged[0].answered
     found = _share(
         name,
         judged,
         slow,
         _SLOWEST,
-        f"answers took longer than {limit_ms:g} ms",
+        f"calls of the candidate took longer than {limit_ms:g} ms",
         least,
+        decided=answered,
     )
     p99 = percentile_ms(judged[0].latency)
     told = (
@@ -236,30 +244,35 @@ def _latency(name: str, judged: Sequence[TrialTally], limit_ms: float, least: in
         if math.isnan(p99)
         else "beyond all edges"
     )
-    reason = f"{found.reason} 99th percentile: {told}."
+    reason = (
+        f"{found.reason} 99th percentile of calls, which answered {answered:,} decisions: {told}."
+    )
     return Check(name, found.status, reason, _known(p99), limit_ms)
 
 
 def _agreement(found: TrialTally, least: float) -> Check:
-    name, n = "shadow_agreement", found.answered - found.invalid
-    share = found.agreed / n if n else math.nan
+    name, n = "shadow_agreement", sum(found.active_actions.values())
+    if not n:
+        reason = "What serves answered none of the candidate's questions: nothing to compare with."
+        return Check(name, CheckStatus.INSUFFICIENT, reason, None, least)
+    share = found.agreed / n
     said = (
         f"Candidate and active would most likely do the same in {found.agreed:,} of {n:,} decisions"
     )
     if least == 0.0:
-        return Check(name, CheckStatus.PASSED, f"{said} (reported only).", _known(share), least)
+        return Check(name, CheckStatus.PASSED, f"{said} (reported only).", share, least)
     reason = f"{said}; at least {least:.1%} are asked for."
-    if not n or share >= least:
-        status = CheckStatus.PASSED if n else CheckStatus.INSUFFICIENT
-        return Check(name, status, reason, _known(share), least)
+    if share >= least:
+        return Check(name, CheckStatus.PASSED, reason, share, least)
     proven = log_evidence_above(n - found.agreed, n, 1.0 - least) >= math.log(1.0 / ERROR)
     status = CheckStatus.FAILED if proven else CheckStatus.INSUFFICIENT
-    return Check(name, status, reason, _known(share), least)
+    return Check(name, status, reason, share, least)
 
 
 def _collapse(name: str, found: TrialTally, limit: float, least: int = 1) -> Check:
     """A candidate collapsed that would most likely take one action in more than ``limit`` of its decisions,
-    where the active's share of that action is below it; both proven. A limit of 1 asks nothing."""
+    where the active takes none in so many; both proven. An active that keeps to one action too, another
+    one, or that answered nothing leaves open whether the questions are alike: wait. 1 asks nothing."""
     n, others = sum(found.actions.values()), sum(found.active_actions.values())
     if n < max(least, 1):
         reason = f"Too few answers to say ({n:,} of {max(least, 1):,})."
@@ -272,13 +285,23 @@ def _collapse(name: str, found: TrialTally, limit: float, least: int = 1) -> Che
         + (
             f", the active's in {same:,} of {others:,} ({same / others:.1%})."
             if others
-            else "; the active answered none."
+            else "; nothing that serves answered."
         )
     )
     if share < limit or limit == 1.0 or (others and same / others >= limit):
         return Check(name, CheckStatus.PASSED, reason, share, limit)
+    most = max(found.active_actions.values(), default=0)
+    if most >= limit * others:
+        alike = (
+            "What serves keeps to one action too" if others else "Nothing is there to compare with"
+        )
+        reason = (
+            f"{reason} {alike}: the questions may be alike. Wait until they differ, or set "
+            "collapse_share: 1."
+        )
+        return Check(name, CheckStatus.INSUFFICIENT, reason, share, limit)
     bound = math.log(2.0 / ERROR)
-    other_than = log_evidence_above(others - same, others, 1.0 - limit)
-    proven = log_evidence_above(hits, n, limit) >= bound and (not others or other_than >= bound)
+    varied = log_evidence_above(others - most, others, 1.0 - limit)
+    proven = log_evidence_above(hits, n, limit) >= bound and varied >= bound
     status = CheckStatus.FAILED if proven else CheckStatus.INSUFFICIENT
     return Check(name, status, f"{reason} A policy has collapsed at {limit:.1%}.", share, limit)

@@ -66,9 +66,33 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             (
                 "few decisions speak",
-                "if n < least:",
-                "if False:",
+                "if known < least or n == 0:",
+                "if n == 0:",
                 "test_below_the_least_decisions_only_the_answers_speak",
+            ),
+            (
+                "a latency that nobody timed passes",
+                "if known < least or n == 0:",
+                "if known < least:",
+                "test_latency_is_told_in_calls_and_asks_for_decisions",
+            ),
+            (
+                "calls are taken for decisions",
+                "        decided=answered,\n",
+                "",
+                "test_latency_is_told_in_calls_and_asks_for_decisions",
+            ),
+            (
+                "agreement with nothing passes",
+                "    if not n:\n",
+                "    if False:\n",
+                "test_agreement_with_nothing_is_no_agreement",
+            ),
+            (
+                "alike questions roll a candidate back",
+                "    if most >= limit * others:",
+                "    if False:",
+                "test_collapse",
             ),
             (
                 "agreement is turned round",

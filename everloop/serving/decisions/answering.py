@@ -165,7 +165,7 @@ class Batch:
         model.breaker.succeeded()
         if trial is not None:
             self._watch.met(self._serving, trial, found, time.perf_counter() - began)
-        elif self._serving.rollout is not None and model is self._serving.active:
+        elif self._serving.rollout is not None:
             self._likely[rows] = found.argmax(axis=1)
         self._drawn(model, rows, found, states, now, trial)
 
@@ -222,6 +222,9 @@ class Batch:
         else:
             choice, fallback = cold_start(catalogue, mask), Fallback.COLD_START
             self._note([row], "no model is deployed")
+        if fallback is not Fallback.STANDSTILL:
+            # what explores is what serves, and a candidate is compared with it
+            self._likely[row] = choice.propensity.argmax()
         self._settle(row, choice, fallback, now)
 
     def _settle(self, row: int, choice: SafeChoice, fallback: Fallback, now: datetime) -> None:

@@ -45,7 +45,9 @@ class Unseen:
     Attributes:
         phase: which of its tallies they count in.
         states: the n states and masks that served.
-        active: (n,) the active model's most likely action of each, -1 where it did not answer.
+        active: (n,) the most likely action of what serves for each: the active model's (its
+            predecessor's where it stands in), or, where none is deployed, the explorer's (the first of
+            equally likely ones); -1 where nothing answered.
     """
 
     catalogue: Catalogue
@@ -192,7 +194,6 @@ class Shadow:
 
     def _failed(self, unseen: Unseen, failure: Exception) -> None:
         broken = isinstance(failure, ShouldRestoreArtefact)
-        ids = unseen.catalogue.spec.action_ids
         self._tallies.count(
             unseen.catalogue.spec,
             unseen.trial,
@@ -200,7 +201,6 @@ class Shadow:
             asked=1,
             invalid=int(broken),
             failed=int(not broken),
-            active_actions=[ids[index] for index in unseen.active if index >= 0],
         )
 
 

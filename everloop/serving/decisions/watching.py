@@ -91,7 +91,8 @@ class TrialWatch:
             self.shadow.offer(_unseen(serving, trial, TRIAL, states, nobody))
 
     def meanwhile(self, serving: Serving, trial: RolloutRecord, likely: Int) -> None:
-        """What the active model would most likely do, (n,), for those who don't meet the candidate."""
+        """What serves would most likely do, (n,), for those who don't meet the candidate; as
+        ``Unseen.active``."""
         ids = serving.catalogue.spec.action_ids
         self.tallies.count(
             serving.catalogue.spec, trial, TRIAL, active_actions=[ids[index] for index in likely]

@@ -71,9 +71,7 @@ def test_a_good_candidate_passes_everything() -> None:
 
 
 def test_nothing_counted_lets_nobody_on() -> None:
-    assert PASSED not in {
-        c.status for c in in_shadow(now=BEGAN).values() if c.name != "shadow_agreement"
-    }
+    assert PASSED not in {c.status for c in in_shadow(now=BEGAN).values()}
     assert {c.status for c in on_trial().values()} == {WAIT}
     assert {c.status for c in on_trial(tally("shadow")).values()} == {WAIT}, (
         "another phase's counts"
@@ -187,6 +185,32 @@ def test_agreement_is_reported_only_unless_asked_for() -> None:
     assert in_shadow(tally(agreed=0))["shadow_agreement"].status is PASSED
 
 
+def test_agreement_with_nothing_is_no_agreement() -> None:
+    for terms in (spec(), spec({"min_agreement": 0.8})):
+        check = in_shadow(tally(agreed=0, active_actions={}), terms=terms)["shadow_agreement"]
+        assert (check.status, check.value) == (WAIT, None)
+
+
+def test_agreement_is_a_share_of_the_decisions_that_both_answered() -> None:
+    check = in_shadow(tally(agreed=301, active_actions={"wait": 301}))["shadow_agreement"]
+    assert check.value == 1.0
+    assert "301 of 301 decisions" in check.reason
+
+
+def test_latency_is_told_in_calls_and_asks_for_decisions() -> None:
+    """A call that answered many questions is one call, and its questions are decisions."""
+    few_calls = {"asked": 301, "latency": {"1": 56}}
+    check = in_shadow(tally(**few_calls))["shadow_latency"]
+    assert (check.status, "0 of 56 calls" in check.reason) == (PASSED, True)
+    assert "301 decisions" in check.reason
+    assert on_trial(tally("trial", **few_calls))["latency"].status is PASSED
+    thin = on_trial(tally("trial", asked=120, failed=21, latency={"1": 99}))["latency"]
+    assert (thin.status, "99 of 100" in thin.reason) == (WAIT, True)
+    assert in_shadow(tally(latency={}))["shadow_latency"].status is WAIT, "nothing was timed"
+    slow = tally("trial", asked=6400, latency={"1": 97, "inf": 3})
+    assert on_trial(slow)["latency"].status is WAIT, "three slow calls are no 192 slow answers"
+
+
 @pytest.mark.parametrize(("agreed", "status"), [(800, PASSED), (799, WAIT), (700, FAILED)])
 def test_agreement_below_what_is_asked_for(agreed: int, status: CheckStatus) -> None:
     terms = spec({"min_agreement": 0.8})
@@ -203,12 +227,15 @@ def test_a_collapsed_candidate_fails_in_shadow_and_on_trial() -> None:
     ("actions", "active", "status"),
     [
         ({"walk": 1000}, {"walk": 995, "wait": 5}, PASSED),  # the active does the same
-        ({"walk": 1000}, {"wait": 1000}, FAILED),  # another action is not the same
+        ({"walk": 1000}, {"wait": 600, "rest": 400}, FAILED),  # what serves tells people apart
+        ({"walk": 1000}, {"wait": 990, "rest": 10}, WAIT),  # what serves keeps to another one
+        ({"walk": 301}, {"wait": 301}, WAIT),  # one question, asked again and again
+        ({"walk": 1000}, {"wait": 985, "rest": 15}, WAIT),  # perhaps it does
         ({"walk": 1000}, {"walk": 985, "wait": 15}, WAIT),  # perhaps it does
         ({"walk": 989, "wait": 11}, {"wait": 1000}, PASSED),
-        ({"walk": 991, "wait": 9}, {"wait": 1000}, WAIT),
-        ({"walk": 300}, {"wait": 300}, WAIT),  # a share of 0.99 gives that in 5 of 100
-        ({"walk": 1000}, {}, FAILED),
+        ({"walk": 991, "wait": 9}, {"wait": 600, "rest": 400}, WAIT),
+        ({"walk": 300}, {"wait": 180, "rest": 120}, WAIT),  # a share of 0.99 gives that in 5 of 100
+        ({"walk": 1000}, {}, WAIT),
     ],
 )
 def test_collapse(actions: dict[str, int], active: dict[str, int], status: CheckStatus) -> None:

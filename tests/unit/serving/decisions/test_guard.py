@@ -11,6 +11,7 @@ import pytest
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollouts import RolloutRecord, TrialTally
 from everloop.rollout.breaker import set_breaker
+from everloop.rollout.health import merged
 from everloop.serving.decisions.engine import DecisionEngine
 from everloop.serving.guard import TrialGuard
 from everloop.wiring import Workspace
@@ -145,13 +146,32 @@ def test_a_collapsed_candidate_in_shadow_is_rolled_back(world: World) -> None:
     world.deploy(SPEC, "coach-1", bias=(0, 1, 0, 0, 0))
     record = begun(world, SPEC, "coach-2", bias=(9, 0, 0, 0, 0))
     engine = still(world)
-    for _ in range(3):
-        asked(engine, 300)
+    asked(engine, 600)
     world.clock.pass_(2 * HOUR)
-    guard(world, engine).look()
+    look = guard(world, engine).look
+    look()
+    assert now(world, record).state == "shadow", "the active keeps to one action too"
+    asked(engine, 300, valid=["wait", "music"])
+    look()
     after = now(world, record)
     assert after.state == "rolled_back"
     assert "collapsed" in after.reasons[0]
+
+
+def test_at_a_cold_start_the_candidate_is_compared_with_what_explores(world: World) -> None:
+    """Alike questions: a policy that answers them alike is neither rolled back nor let on."""
+    record = begun(world, SPEC, "coach-1", bias=(0, 9, 0, 0, 0))
+    engine = still(world)
+    asked(engine, 301)
+    world.clock.pass_(2 * HOUR)
+    look = guard(world, engine).look
+    look()
+    assert now(world, record).state == "shadow"
+    counts = merged(engine.watch.tallies.taken(), "shadow")
+    assert (counts.agreed, counts.active_actions) == (0, {"wait": 301})
+    asked(engine, 100, valid=["wait", "music"])
+    look()
+    assert now(world, record).state == "started"
 
 
 def on_trial(world: World, spec: LoopSpec = SPEC, **policy: Any) -> RolloutRecord:

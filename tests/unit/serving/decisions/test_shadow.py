@@ -109,6 +109,27 @@ def test_what_the_active_model_did_not_answer_is_no_agreement(world: World) -> N
     assert sum(counts.actions.values()) == 1
 
 
+def test_what_stands_in_for_the_active_model_is_what_the_candidate_is_compared_with(
+    world: World,
+) -> None:
+    world.deploy(SPEC, "coach-0", bias=(0, 3, 0, 0, 0))
+    world.deploy(SPEC, "coach-1", nan_above=0.5)
+    begun(world, SPEC, "coach-2", bias=(0, 3, 0, 0, 0))
+    engine = quiet(world)
+    decision = engine.decide("default", question(SPEC, context=POISON))
+    assert decision.model_version == "coach-0"
+    counts = shadowed(engine)
+    assert (counts.agreed, counts.active_actions) == (1, {"walk": 1})
+
+
+def test_the_first_of_equally_likely_ones_counts_where_nothing_is_preferred(world: World) -> None:
+    begun(world, SPEC, "coach-1", bias=(0, 3, 0, 0, 0))
+    engine = quiet(world)
+    engine.decide_many("default", [question(SPEC, valid=["walk", "music"]) for _ in range(20)])
+    counts = shadowed(engine)
+    assert (counts.agreed, counts.active_actions) == (20, {"walk": 20})
+
+
 def test_a_candidate_that_did_not_load_should_have_been_asked(world: World) -> None:
     world.deploy(SPEC, "coach-1")
     record = begun(world, SPEC, "coach-2")
