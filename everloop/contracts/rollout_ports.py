@@ -80,7 +80,8 @@ class DeploymentStore(Protocol):
         outcome: str,
         tenant: str = "default",
     ) -> Deployment:
-        """Keep what a trial measured and how it ended. Constraints: the first one stays."""
+        """Keep what a trial measured and how it ended. Constraints: the first one stays; whoever takes a
+        promoted one out of service (``swap``, ``withdraw``) turns ``promoted`` into ``withdrawn``."""
 
     def head(self, loop: str, tenant: str = "default") -> Head:
         """What serves, read as one state."""
@@ -97,14 +98,36 @@ class DeploymentStore(Protocol):
         actor: str,
         evidence: Mapping[str, Json] | None = None,
         rollout: RolloutRecord | None = None,
+        withdrawn: str = "",
     ) -> Head:
         """Make a manifest what serves: every role's alias at once, in one transaction.
 
         A role that the manifest lacks and that serves today is cleared. ``rollout``: a rollout's next
-        state, over its generation, that goes with it. The manifest is recorded where it was not.
+        state, over its generation, that goes with it. ``withdrawn``: the deployment that this takes out
+        of service because another one is to serve again; it joins the event's evidence, the event names
+        the rollout that promoted it, and its outcome goes from ``promoted`` to ``withdrawn``. The
+        manifest is recorded where it was not.
         Constraints: another revision or generation is ``ShouldResolveConflict`` and changes nothing; each
         alias that moves is in the deployment log; the event is appended and audited; a repeated swap to
         what serves already changes nothing but the rollout.
+        """
+
+    def withdraw(
+        self,
+        loop: str,
+        withdrawn: str,
+        expected_revision: int,
+        reason: str,
+        actor: str,
+        evidence: Mapping[str, Json] | None = None,
+        rollout: RolloutRecord | None = None,
+        tenant: str = "default",
+    ) -> Head:
+        """Take a deployment out of service where nothing serves in its place: every serving role's alias
+        is cleared at once, in one transaction, and so is the head's deployment.
+
+        The event is ``rolled_back`` and names no deployment; ``withdrawn``, ``rollout`` and constraints as
+        in ``swap``; where nothing serves, nothing changes but the rollout.
         """
 
     def set_breaker(

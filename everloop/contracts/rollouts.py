@@ -69,6 +69,7 @@ class Deployment:
         baseline: evaluation's value of what served.
         measured: the trial's candidate - control when it ended; None before.
         outcome: how its trial ended (``promoted``, ``rolled_back``, ``ended``); empty before.
+            ``withdrawn``: it was promoted and taken out of service since, whatever came later.
         run_id: the run that made it.
     """
 
@@ -247,8 +248,9 @@ EventKind = Literal[
 class RolloutEvent:
     """One change of what serves, or of a trial, with its evidence; append-only.
 
-    ``evidence``: the ``TrialVerdict`` (or the gate's ``Verdict``) as JSON, or {}. ``sequence``: 1, 2, ...
-    within a loop; given by the store.
+    ``evidence``: the ``TrialVerdict`` (or the gate's ``Verdict``) as JSON, or {}; ``withdrawn``: the
+    deployment that a ``rolled_back`` event took out of service, where ``deployment_id`` is what serves
+    since, empty where nothing does. ``sequence``: 1, 2, ... within a loop; given by the store.
     """
 
     loop: str
@@ -274,9 +276,12 @@ class TrialTally:
         dropped: not asked for want of time (shadow).
         agreed: decisions in which candidate and active had the same most likely action.
         actions: action -> decisions in which it was the candidate's most likely one; ``active_actions``:
-            the active's for the same questions (shadow), or for its own meanwhile (trial).
+            the active's, where both answered the same question (shadow), or for its own meanwhile (trial).
+            Where no model is deployed, what explores counts as the active: its base action.
         latency: upper edge in milliseconds ("inf" the last) -> calls that took at most that long and
-            longer than the edge before; a call may answer many questions.
+            longer than the edge before. A call may answer many questions, which waited for it together and
+            are no independent draws: shares of slow ones are shares of calls, while thresholds of
+            decisions compare with ``answered``.
     """
 
     rollout_id: str

@@ -14,8 +14,9 @@ _PAGE = 1000
 def previous_deployment(events: Iterable[RolloutEvent]) -> str | None:
     """The deployment to go back to; ``None`` where there is none.
 
-    Going back to an earlier one withdraws everything that served after it, so that a deployment which was
-    taken away never comes back by itself. What parts that were moved one by one left serving is no
+    Going back to an earlier one withdraws everything that served after it, and a deployment that is taken
+    out of service is withdrawn with everything that served after it, so that one which was taken away
+    never comes back by itself. What parts that were moved one by one left serving is no
     deployment: nobody goes back to it, and it makes nothing withdrawn.
 
     Args:
@@ -27,6 +28,9 @@ def previous_deployment(events: Iterable[RolloutEvent]) -> str | None:
         candidate = tried.setdefault(event.rollout_id, event.deployment_id)
         if not _made_serve(event, candidate):
             continue
+        withdrawn = event.evidence.get("withdrawn")
+        if withdrawn in standing:
+            del standing[standing.index(str(withdrawn)) :]
         if event.deployment_id and event.deployment_id in standing:
             del standing[standing.index(event.deployment_id) + 1 :]
         else:

@@ -27,6 +27,7 @@ FEWEST_PAIRS = 5
 CONFIDENCE = 0.95
 OUTCOMES: Mapping[str, str] = {
     "promoted": "promoted",
+    "withdrawn": "promoted, and taken back later",
     "rolled_back": "rolled back",
     "ended": "ended without a winner",
     "": "on trial, or not begun",

@@ -15,18 +15,17 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.oversight import Oversight, OversightKind
 from everloop.contracts.rollouts import (
     OVER,
-    POLICY,
     EventKind,
     Head,
     RolloutRecord,
     RolloutState,
-    alias_of,
 )
 from everloop.rollout.decide import moved
 from everloop.rollout.places import TrialPlaces
 from everloop.rollout.servable import problems_of
 from everloop.rollout.settle import complete_approval, settle
 from everloop.rollout.start import served_by
+from everloop.rollout.withdrawal import taken_back
 
 
 def approve(
@@ -119,10 +118,11 @@ def promote(
 
     Raises:
         ShouldFixArgument: it must not serve: where it was made, damaged files, or the gate's answer.
-        Also as ``approve``.
+        ShouldResolveConflict: it was promoted, and does not serve any more. Also as ``approve``.
     """
     record = _record(places, rollout_id, actor, reason, tenant)
     if record.state == "promoted":
+        _require_serving(places, record)
         return record
     if not record.live:
         raise _refused(record, "promoted", "One on trial can be.")
@@ -167,9 +167,17 @@ def rollback(
         places.rollouts.advance(after, "rolled_back", reason, actor)
     elif record.previous_deployment:
         _require_servable(places, record, record.previous_deployment, gated=False)
-        _swap(places, head, record.previous_deployment, "rolled_back", actor, reason, after, record)
+        withdrawn = record.deployment_id
+        _swap(
+            *(places, head, record.previous_deployment, "rolled_back", actor, reason, after),
+            withdrawn,
+        )
     else:
-        _withdraw(places, head, actor, reason, after)
+        places.deployments.withdraw(
+            *(record.loop, record.deployment_id, head.revision, reason, actor, {"by_hand": actor}),
+            rollout=after,
+            tenant=tenant,
+        )
     return _settled(spec, places, rollout_id, actor, now, tenant)
 
 
@@ -246,32 +254,33 @@ def _swap(
     actor: str,
     reason: str,
     after: RolloutRecord | None,
-    withdrawn: RolloutRecord | None = None,
+    withdrawn: str = "",
 ) -> None:
-    evidence = {"by_hand": actor}
-    if withdrawn is not None:
-        evidence |= {"rollout_id": withdrawn.rollout_id, "withdrawn": withdrawn.deployment_id}
     places.deployments.swap(
         places.deployments.deployment(deployment_id, head.tenant),
         head.revision,
         kind,
         reason,
         actor,
-        evidence,
+        {"by_hand": actor},
         rollout=after,
+        withdrawn=withdrawn,
     )
 
 
-def _withdraw(
-    places: TrialPlaces, head: Head, actor: str, reason: str, after: RolloutRecord | None
-) -> None:
-    """Nothing served before: the policy's alias is cleared, and what the log has seen goes on."""
-    serves = head.serves[POLICY]
-    places.registry.set_alias(
-        head.loop, alias_of(POLICY), None, serves.generation, reason, head.tenant, actor
+def _require_serving(places: TrialPlaces, record: RolloutRecord) -> None:
+    if served_by(places.deployments.head(record.loop, record.tenant)) == record.candidate:
+        return
+    back = taken_back(places, record)
+    since = (
+        "another one serves by now."
+        if back is None
+        else f"it was taken back by {back.actor}: {back.reason}"
     )
-    if after is not None:
-        places.rollouts.advance(after, "rolled_back", reason, actor)
+    raise ShouldResolveConflict(
+        f"Rollout {record.rollout_id} was promoted before, and {since}",
+        f"Deploy it again: everloop models deploy {record.candidate} --reason TEXT.",
+    )
 
 
 def _require_servable(

@@ -164,14 +164,21 @@ def _apply(
         _tell(places, record, verdict, actor)
         return
     reason, evidence = verdict.reasons[0], evidence_of(verdict)
+    serves = after.state == "rolled_back" and served_by(head) == record.candidate
     if after.state == "promoted":
         target = record.deployment_id
-    elif after.state == "rolled_back" and served_by(head) == record.candidate:
+    elif serves:
         target = record.previous_deployment
     else:
-        target = ""
-    if not target:
         places.rollouts.advance(after, _KINDS[after.state], reason, actor, evidence)
+        return
+    withdrawn = record.deployment_id if serves else ""
+    if not target:
+        places.deployments.withdraw(
+            *(record.loop, withdrawn, head.revision, reason, actor, evidence),
+            rollout=after,
+            tenant=record.tenant,
+        )
         return
     places.deployments.swap(
         places.deployments.deployment(target, record.tenant),
@@ -181,6 +188,7 @@ def _apply(
         actor,
         evidence,
         rollout=after,
+        withdrawn=withdrawn,
     )
 
 

@@ -27,10 +27,13 @@ from everloop.contracts.rollouts import (
 )
 from everloop.rollout.decide import moved
 from everloop.rollout.places import TrialPlaces
+from everloop.rollout.retried import tried_before
 from everloop.rollout.start import first_stay, served_by, with_approval
+from everloop.rollout.withdrawal import taken_back
 
 _TRIED: tuple[RolloutState, ...] = ("promoted", "rolled_back", "ended")
-_LAST: tuple[EventKind, ...] = ("promoted", "rolled_back", "ended")
+_LAST: tuple[EventKind, ...] = ("rolled_back", "ended")
+_PROMOTED: tuple[EventKind, ...] = ("promoted",)
 _MEASURED: tuple[EventKind, ...] = ("step", "hold", "resumed")
 NEWER = "A newer candidate is on trial."
 
@@ -118,12 +121,17 @@ def _keep_outcomes(
     for record in records:
         if record.state in _TRIED and record.deployment_id in open_ - under_way:
             measured = _measured(places, record)
-            places.deployments.measured(record.deployment_id, measured, record.state, tenant)
+            withdrawn = record.state == "promoted" and taken_back(places, record) is not None
+            outcome = "withdrawn" if withdrawn else record.state
+            places.deployments.measured(record.deployment_id, measured, outcome, tenant)
 
 
 def _measured(places: TrialPlaces, record: RolloutRecord) -> Estimate | None:
-    """The newest effect that was measured: of the end, else of the last look before it."""
-    for kinds in (_LAST, _MEASURED):
+    """The newest effect that was measured: of the end, else of the last look before it.
+
+    A promotion comes first: what took the deployment back later measured nothing.
+    """
+    for kinds in (_PROMOTED, _LAST, _MEASURED):
         event = places.deployments.last_event(record.rollout_id, kinds, record.tenant)
         found = None if event is None else _effect(event)
         if found is not None:
@@ -142,12 +150,28 @@ def _effect(event: RolloutEvent) -> Estimate | None:
 def _next(spec: LoopSpec, places: TrialPlaces, now: datetime, actor: str, tenant: str) -> None:
     head = places.deployments.head(spec.name, tenant)
     newest = _newest_waiting(places, spec.name, tenant)
-    if head.trial is None and newest is not None and newest.active == served_by(head):
+    may = head.trial is None and newest is not None and newest.active == served_by(head)
+    if may and newest is not None:
+        if _asks_again(places, newest, now, actor):
+            _next(spec, places, now, actor, tenant)
+            return
         told = ("What was on trial ended, and this is the newest that may.", *newest.reasons[1:])
         begin(spec, places, newest, head, told, now, actor)
         head = places.deployments.head(spec.name, tenant)
     if head.trial is not None:
         _end_older(places, head.trial, now, actor)
+
+
+def _asks_again(places: TrialPlaces, record: RolloutRecord, now: datetime, actor: str) -> bool:
+    """Whether one that waits is to be asked about: its policy was taken from people meanwhile."""
+    deployment = places.deployments.deployment(record.deployment_id, record.tenant)
+    verdict = with_approval(places, deployment)
+    if not verdict.awaits_person or tried_before(places, deployment) is None:
+        return False
+    reasons = verdict.reasons
+    asking = moved(record, "awaiting_approval", 0.0, now.astimezone(UTC), reasons, step=0)
+    places.rollouts.advance(asking, "hold", reasons[0], actor)
+    return True
 
 
 def _end_older(places: TrialPlaces, trial: RolloutRecord, now: datetime, actor: str) -> None:

@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 
 from everloop.contracts.evaluation import Check, Decision
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.rollouts import Deployment, Head, RolloutEvent, RolloutRecord
+from everloop.contracts.rollouts import Deployment, Head, RolloutRecord
 from everloop.rollout.control import judge
 from everloop.rollout.places import TrialPlaces
-
-_PAGE = 1000
+from everloop.rollout.withdrawal import taken_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +85,6 @@ def rollout_of(places: TrialPlaces, deployment: Deployment) -> RolloutRecord | N
         if record.deployment_id == deployment.deployment_id
     ]
     return next((record for record in found if record.live), found[0] if found else None)
-
-
-def taken_back(places: TrialPlaces, record: RolloutRecord) -> RolloutEvent | None:
-    """The event that took a promoted deployment out of service again, if one did."""
-    promoted = places.deployments.last_event(record.rollout_id, ("promoted",), record.tenant)
-    after = 0 if promoted is None else promoted.sequence
-    while True:
-        page = places.deployments.events(record.loop, after, _PAGE, record.tenant)
-        for event in page:
-            withdrawn = event.evidence.get("withdrawn") == record.deployment_id
-            if event.kind == "rolled_back" and withdrawn:
-                return event
-        if len(page) < _PAGE:
-            return None
-        after = page[-1].sequence
 
 
 def _on_trial(

@@ -320,6 +320,99 @@ class DeploymentStoreSuite(ABC):
         moved = [r for r in place.registry.deployment_log(LOOP) if r["alias"] != "candidate"]
         assert moved == [r for r in log if r["alias"] != "candidate"]
 
+    def _promoted(self, place: Place) -> str:
+        """ONE promoted by a trial that began while nothing served; the trial's id."""
+        place.deployments.record(ONE)
+        trial = place.rollouts.start(rollout(1, deployment_id=ONE.deployment_id))
+        over = replace(trial, state="promoted", traffic_percent=0.0)
+        place.swap(ONE, kind="promoted", rollout=over)
+        place.deployments.measured(ONE.deployment_id, estimate(), "promoted")
+        return trial.rollout_id
+
+    def _withdraw(self, place: Place, revision: int | None = None, **more: Any) -> Head:
+        seen = place.deployments.head(LOOP).revision if revision is None else revision
+        given = {"withdrawn": ONE.deployment_id, "reason": "complaints"} | more
+        return place.deployments.withdraw(
+            LOOP, expected_revision=seen, actor="cli:test", evidence={"by_hand": "ann"}, **given
+        )
+
+    def test_a_withdrawal_clears_every_role_at_once(self, place: Place, reopen: Opener) -> None:
+        trial = self._promoted(place)
+        before = place.deployments.head(LOOP)
+        head = self._withdraw(place)
+        assert head == reopen().deployments.head(LOOP)
+        assert place.serving() == {"policy": None, "pairing": None, "emotion": None}
+        assert (head.revision, head.deployment_id) == (before.revision + 1, "")
+        assert not place.registry.checkpoint(part(1).artefact_id).active
+        event = place.deployments.last_event(trial)
+        assert event is not None
+        assert event == place.deployments.events(LOOP)[-1]
+        assert (event.kind, event.actor, event.reason) == ("rolled_back", "cli:test", "complaints")
+        assert event.deployment_id == ""
+        assert event.evidence == {"by_hand": "ann", "withdrawn": ONE.deployment_id}
+        kept = place.deployments.deployment(ONE.deployment_id)
+        assert (kept.outcome, kept.measured) == ("withdrawn", estimate())
+        cleared = [row for row in place.registry.deployment_log(LOOP) if row["generation"] == 2]
+        assert {row["reason"] for row in cleared} >= {"complaints"}
+        actions = [entry.action for entry in place.audit.entries("default", 0, 1000)][-4:]
+        assert actions == ["rollout.rolled_back", *["model.deploy"] * 3]
+
+    def test_a_withdrawal_where_nothing_serves_changes_nothing(self, place: Place) -> None:
+        self._promoted(place)
+        head = self._withdraw(place)
+        before = place.state()
+        assert self._withdraw(place) == head
+        assert place.state() == before
+
+    def test_a_withdrawal_that_lost_or_says_no_reason_changes_nothing(self, place: Place) -> None:
+        self._promoted(place)
+        foreign = rollout(3, loop="run")
+        before = place.state()
+        with pytest.raises(ShouldResolveConflict, match="revision"):
+            self._withdraw(place, 0)
+        with pytest.raises(ShouldFixArgument, match="reason"):
+            self._withdraw(place, reason=" ")
+        with pytest.raises(ShouldFixArgument, match="run"):
+            self._withdraw(place, rollout=foreign)
+        assert place.state() == before
+
+    def test_a_withdrawal_and_its_trial_are_one(self, place: Place) -> None:
+        place.swap(ONE)
+        trial = place.rollouts.start(rollout(1, deployment_id=ONE.deployment_id))
+        over = replace(trial, state="rolled_back", traffic_percent=0.0)
+        before = place.state()
+        with pytest.raises(ShouldResolveConflict):
+            self._withdraw(place, rollout=replace(over, generation=5))
+        assert place.state() == before
+        assert self._withdraw(place, rollout=over).trial is None
+        assert place.rollouts.rollout(trial.rollout_id).state == "rolled_back"
+        event = place.deployments.events(LOOP)[-1]
+        assert (event.kind, event.rollout_id) == ("rolled_back", trial.rollout_id)
+
+    def test_a_promoted_one_that_is_replaced_by_what_served_before_is_withdrawn(
+        self, place: Place
+    ) -> None:
+        place.swap(TWO)
+        trial = self._promoted(place)
+        place.swap(TWO, kind="rolled_back", withdrawn=ONE.deployment_id)
+        event = place.deployments.last_event(trial)
+        assert event is not None
+        assert (event.kind, event.deployment_id) == ("rolled_back", TWO.deployment_id)
+        assert event.evidence["withdrawn"] == ONE.deployment_id
+        kept = place.deployments.deployment(ONE.deployment_id)
+        assert (kept.outcome, kept.measured) == ("withdrawn", estimate())
+
+    def test_replacing_a_promoted_one_leaves_it_promoted_and_other_outcomes_stay(
+        self, place: Place
+    ) -> None:
+        self._promoted(place)
+        place.swap(TWO)
+        assert place.deployments.deployment(ONE.deployment_id).outcome == "promoted"
+        place.deployments.measured(TWO.deployment_id, None, "ended")
+        place.swap(ONE, kind="rolled_back", withdrawn=TWO.deployment_id)
+        assert place.deployments.deployment(TWO.deployment_id).outcome == "ended"
+        assert place.deployments.events(LOOP)[-1].rollout_id == ""
+
     @pytest.mark.parametrize("lost", ["generation", "revision", "over", "unknown", "loop"])
     def test_a_swap_and_its_trial_are_one(self, place: Place, lost: str) -> None:
         place.swap(ONE)

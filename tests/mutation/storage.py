@@ -11,28 +11,22 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/conformance/test_deployment_store.py::TestSqlDeploymentStore",
         [
             (
-                "one alias is left out of a swap",
-                "in moves.items():\n                move_alias",
-                "in list(moves.items())[:-1]:\n                move_alias",
-                "test_a_swap_moves_every_role_at_once_and_clears_the_rest",
-            ),
-            (
                 "a role that the manifest lacks keeps serving",
                 "if deployment.artefact(role) is None and serves.checkpoint_id is not None:",
                 "if False:",
                 "test_a_swap_moves_every_role_at_once_and_clears_the_rest",
             ),
             (
+                "a withdrawal leaves a role serving",
+                "                alias_of(role): None\n",
+                '                alias_of(role): None if role == "policy" else serves.checkpoint_id\n',
+                "test_a_withdrawal_clears_every_role_at_once",
+            ),
+            (
                 "a part of another checksum is served",
                 'if row["weights_sha256"] != artefact.sha256:',
                 "if False:",
                 "test_a_part_that_is_not_registered_for_the_loop_is_refused",
-            ),
-            (
-                "a swap does not raise the revision",
-                "            raise_revision(connection, loop, tenant, deployment.deployment_id)",
-                "            pass",
-                "test_a_swap_moves_every_role_at_once_and_clears_the_rest",
             ),
             (
                 "a trial of another loop moves with a swap",
@@ -45,6 +39,37 @@ MUTANTS: tuple[Mutant, ...] = (
                 "            if stored.outcome:",
                 "            if False:",
                 "test_the_first_measurement_stays",
+            ),
+        ],
+    ),
+    *mutants(
+        "storage",
+        "everloop/storage/sql/head_changes.py",
+        "tests/conformance/test_deployment_store.py::TestSqlDeploymentStore",
+        [
+            (
+                "one alias is left out of a swap",
+                "in moves.items():\n        move_alias",
+                "in list(moves.items())[:-1]:\n        move_alias",
+                "test_a_swap_moves_every_role_at_once_and_clears_the_rest",
+            ),
+            (
+                "a swap does not raise the revision",
+                "    raise_revision(connection, loop, tenant, told.deployment_id)",
+                "    pass",
+                "test_a_swap_moves_every_role_at_once_and_clears_the_rest",
+            ),
+            (
+                "what was withdrawn counts as promoted",
+                "    end_service(connection, withdrawn, tenant)",
+                "    pass",
+                "test_a_promoted_one_that_is_replaced_by_what_served_before_is_withdrawn",
+            ),
+            (
+                "a withdrawal names no rollout",
+                "about = _promoted(connection, withdrawn, head) if rollout is None else rollout",
+                "about = rollout",
+                "test_a_promoted_one_that_is_replaced_by_what_served_before_is_withdrawn",
             ),
         ],
     ),

@@ -48,8 +48,8 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             (
                 "a candidate that serves is not swapped back",
-                'elif after.state == "rolled_back" and served_by(head) == record.candidate:',
-                "elif False:",
+                'serves = after.state == "rolled_back" and served_by(head) == record.candidate',
+                "serves = False",
                 "test_a_candidate_that_serves_already_is_swapped_back_when_it_fails",
             ),
             (
@@ -168,6 +168,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "record.deployment_id, gated=True)",
                 "record.deployment_id, gated=False)",
                 "test_nobody_promotes_past_provenance_or_the_gate",
+            ),
+            (
+                "who was taken back is promoted without a word",
+                "        _require_serving(places, record)\n",
+                "",
+                "test_who_was_taken_back_is_not_promoted_again_without_a_word",
             ),
             (
                 "nobody need say why",

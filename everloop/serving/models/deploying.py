@@ -109,7 +109,9 @@ def go_back(workspace: Workspace, loop: str, tenant: str, reason: str, actor: st
     for part in target.artefacts:
         found = load(part.artefact_id, workspace.registry, workspace.blobs)
         require_promotable(found.checkpoint, gated=False)
-    after = workspace.deployments.swap(target, head.revision, "rolled_back", reason, actor)
+    after = workspace.deployments.swap(
+        *(target, head.revision, "rolled_back", reason, actor), withdrawn=head.deployment_id
+    )
     serves = {role: found.checkpoint_id for role, found in after.serves.items()}
     return GoneBack(loop, target.deployment_id, head.deployment_id, serves)
 

@@ -69,7 +69,8 @@ class DeploymentAnswer(BaseModel):
     measured: Figure | None
     """The trial's candidate minus control, once it ended."""
     outcome: str
-    """``promoted``, ``rolled_back`` or ``ended``; empty before."""
+    """``promoted``, ``withdrawn`` (promoted, and taken back later), ``rolled_back`` or ``ended``; empty
+    before."""
     run_id: str
     rollout: RolloutAnswer | None
 

@@ -62,6 +62,20 @@ def change_deployment(
     )
 
 
+def end_service(connection: Connection, deployment_id: str, tenant: str) -> None:
+    """Turn the outcome of a promoted deployment into ``withdrawn``; any other one stays."""
+    table = deployments.c
+    connection.execute(
+        update(deployments)
+        .where(
+            table.tenant == tenant,
+            table.deployment_id == deployment_id,
+            table.outcome == "promoted",
+        )
+        .values(outcome="withdrawn")
+    )
+
+
 def deployment_row(connection: Connection, deployment_id: str, tenant: str) -> Deployment:
     """A tenant's deployment; ``ShouldNameKnownId`` where it has none of that id."""
     row = _stored(connection, deployment_id, tenant)

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, Engine
 
-from everloop.contracts.access import without_people
 from everloop.contracts.episodes import Json
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.evaluation import Estimate
@@ -19,13 +18,10 @@ from everloop.contracts.rollouts import (
     RolloutEvent,
     RolloutRecord,
     SafetyBreaker,
-    Serves,
     alias_of,
-    role_of,
 )
 from everloop.storage.local.clock import SystemClock
-from everloop.storage.sql.aliases import move_alias, require_checkpoint_of
-from everloop.storage.sql.audit import append_audit
+from everloop.storage.sql.aliases import require_checkpoint_of
 from everloop.storage.sql.deployment_rows import (
     change_deployment,
     deployment_row,
@@ -34,14 +30,14 @@ from everloop.storage.sql.deployment_rows import (
     written_estimate,
 )
 from everloop.storage.sql.engine import reading, writing
+from everloop.storage.sql.head_changes import change_head
 from everloop.storage.sql.head_rows import (
     loops_with_a_head,
     raise_revision,
     read_head,
     require_revision,
 )
-from everloop.storage.sql.rollout_events import OURSELVES, append_event, events_after, newest_event
-from everloop.storage.sql.rollout_rows import change_rollout, follow_candidate
+from everloop.storage.sql.rollout_events import append_event, events_after, newest_event
 
 LARGEST_PAGE = 1000
 
@@ -119,6 +115,7 @@ class SqlDeploymentStore:
         actor: str,
         evidence: Mapping[str, Json] | None = None,
         rollout: RolloutRecord | None = None,
+        withdrawn: str = "",
     ) -> Head:
         """See ``DeploymentStore``.
 
@@ -130,58 +127,40 @@ class SqlDeploymentStore:
                 the one of its parts, or no reason is given.
         """
         loop, tenant = deployment.loop, deployment.tenant
-        if rollout is not None and (rollout.loop, rollout.tenant) != (loop, tenant):
-            raise ShouldFixArgument(
-                f"Rollout {rollout.rollout_id} belongs to loop {rollout.loop!r} of tenant "
-                f"{rollout.tenant!r}, not to {loop!r} of {tenant!r}.",
-                "Swap a deployment of the rollout's loop.",
-            )
-        if not reason.strip():
-            raise ShouldFixArgument(
-                f"Deployment {deployment.deployment_id}: reason={reason!r} is empty.", "Say why."
-            )
+        _require_own(rollout, loop, tenant)
+        _require_reason(deployment.deployment_id, reason)
         with writing(self._engine) as connection:
             head = require_revision(connection, loop, tenant, expected_revision)
             deployment = record_deployment(connection, deployment)
             moves = _moves(connection, deployment, head)
-            if not moves and rollout is None and head.deployment_id == deployment.deployment_id:
-                return head
-            now = self._clock.now()
-            if rollout is not None:
-                follow_candidate(connection, *change_rollout(connection, rollout), now)
-            for alias, checkpoint_id in moves.items():
-                move_alias(connection, loop, alias, checkpoint_id, reason, tenant, now)
-            raise_revision(connection, loop, tenant, deployment.deployment_id)
-            append_event(
-                connection,
-                RolloutEvent(
-                    loop=loop,
-                    kind=kind,
-                    at=now,
-                    actor=actor,
-                    reason=reason,
-                    deployment_id=deployment.deployment_id,
-                    rollout_id="" if rollout is None else rollout.rollout_id,
-                    evidence=evidence or {},
-                    tenant=tenant,
-                ),
+            told = self._event(
+                *(loop, kind, reason, actor, deployment.deployment_id, tenant), evidence, withdrawn
             )
-            after = read_head(connection, loop, tenant)
-            for alias, checkpoint_id in moves.items():
-                role = role_of(alias) or ""
-                before = head.serves.get(role, Serves(None, 0))
-                detail = {
-                    "loop": loop,
-                    "alias": alias,
-                    "generation": after.serves[role].generation,
-                    "previous": before.checkpoint_id,
-                    "reason": without_people(reason),
-                }
-                append_audit(
-                    *(connection, tenant, actor or OURSELVES, "model.deploy"),
-                    *(checkpoint_id or "none", 1, detail, now),
-                )
-            return after
+            return change_head(connection, head, moves, told, rollout)
+
+    def withdraw(
+        self,
+        loop: str,
+        withdrawn: str,
+        expected_revision: int,
+        reason: str,
+        actor: str,
+        evidence: Mapping[str, Json] | None = None,
+        rollout: RolloutRecord | None = None,
+        tenant: str = "default",
+    ) -> Head:
+        """See ``DeploymentStore``; raises as ``swap``."""
+        _require_own(rollout, loop, tenant)
+        _require_reason(withdrawn, reason)
+        with writing(self._engine) as connection:
+            head = require_revision(connection, loop, tenant, expected_revision)
+            moves: dict[str, str | None] = {
+                alias_of(role): None
+                for role, serves in head.serves.items()
+                if serves.checkpoint_id is not None
+            }
+            told = self._event(loop, "rolled_back", reason, actor, "", tenant, evidence, withdrawn)
+            return change_head(connection, head, moves, told, rollout)
 
     def set_breaker(
         self, loop: str, breaker: SafetyBreaker, expected_revision: int, actor: str, tenant: str
@@ -219,6 +198,45 @@ class SqlDeploymentStore:
         """See ``DeploymentStore``."""
         with reading(self._engine) as connection:
             return newest_event(connection, rollout_id, kinds, tenant)
+
+    def _event(
+        self,
+        loop: str,
+        kind: EventKind,
+        reason: str,
+        actor: str,
+        deployment_id: str,
+        tenant: str,
+        evidence: Mapping[str, Json] | None,
+        withdrawn: str,
+    ) -> RolloutEvent:
+        taken = {"withdrawn": withdrawn} if withdrawn else {}
+        return RolloutEvent(
+            loop=loop,
+            kind=kind,
+            at=self._clock.now(),
+            actor=actor,
+            reason=reason,
+            deployment_id=deployment_id,
+            evidence={**(evidence or {}), **taken},
+            tenant=tenant,
+        )
+
+
+def _require_own(rollout: RolloutRecord | None, loop: str, tenant: str) -> None:
+    if rollout is not None and (rollout.loop, rollout.tenant) != (loop, tenant):
+        raise ShouldFixArgument(
+            f"Rollout {rollout.rollout_id} belongs to loop {rollout.loop!r} of tenant "
+            f"{rollout.tenant!r}, not to {loop!r} of {tenant!r}.",
+            "Swap a deployment of the rollout's loop.",
+        )
+
+
+def _require_reason(deployment_id: str, reason: str) -> None:
+    if not reason.strip():
+        raise ShouldFixArgument(
+            f"Deployment {deployment_id}: reason={reason!r} is empty.", "Say why."
+        )
 
 
 def _moves(connection: Connection, deployment: Deployment, head: Head) -> dict[str, str | None]:

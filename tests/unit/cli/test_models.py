@@ -115,6 +115,7 @@ def test_what_served_before_serves_again_as_one_unit(
     last = place.deployments.events("companion")[-1]
     assert (last.kind, last.reason) == ("rolled_back", "worse still")
     assert last.actor.startswith("cli:")
+    assert last.evidence["withdrawn"] == events[1].deployment_id
     assert place.registry.alias("companion", "active")[0] == policies[0]
     with pytest.raises(ShouldNameKnownId):
         run(home, "back", "companion", "--reason", "what else")

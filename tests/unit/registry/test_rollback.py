@@ -97,6 +97,16 @@ def test_a_rollback_from_a_candidate_that_serves_already_goes_back() -> None:
     assert previous_deployment(events) == "a"
 
 
+def test_who_was_withdrawn_never_comes_back_by_itself() -> None:
+    first = [event("shadow", "b", "r1"), event("promoted", "b", "r1")]
+    out = replace(event("rolled_back", "", "r1"), evidence={"withdrawn": "b"})
+    assert previous_deployment([*first, out]) is None
+    assert previous_deployment([*first, *deployed("d"), out]) is None, "what served beside it too"
+    assert previous_deployment([*first, out, *deployed("c")]) is None
+    assert previous_deployment([*deployed("a"), *first, out]) == "a"
+    assert previous_deployment([*first, out, *deployed("b", "c")]) == "b", "deployed again by hand"
+
+
 @given(st.lists(st.sampled_from("abcd-"), max_size=12))
 def test_nobody_goes_back_to_what_serves_or_what_never_served(names: list[str]) -> None:
     found = previous_deployment(deployed(*(n.replace("-", "") for n in names)))
@@ -126,6 +136,14 @@ def test_the_target_is_read_page_by_page(
         rollback_target(places, "walk")
     with pytest.raises(ShouldNameKnownId):
         rollback_target(places, "walk", "other")
+
+
+def test_going_back_after_the_first_was_withdrawn_is_refused(places: DeploymentStore) -> None:
+    first = deployment(part(1))
+    places.swap(first, 0, "promoted", "better", "cli:test")
+    places.withdraw("walk", first.deployment_id, 1, "complaints", "cli:test")
+    with pytest.raises(ShouldNameKnownId, match="Nothing that may serve again"):
+        rollback_target(places, "walk")
 
 
 def test_a_rollback_brings_back_every_part(places: DeploymentStore, registry: Registry) -> None:

@@ -124,6 +124,7 @@ def test_what_became_of_the_gates_answers() -> None:
             deployment(0.0, outcome="promoted"),
             deployment(0.0, outcome="rolled_back"),
             deployment(0.0, outcome="ended"),
+            deployment(0.0, outcome="withdrawn"),
             deployment(),
             deployment(verdict=HOLD, outcome="rolled_back"),
             deployment(verdict=HOLD),
@@ -132,9 +133,15 @@ def test_what_became_of_the_gates_answers() -> None:
             deployment(verdict=None, outcome="promoted"),
         ]
     ).record
-    assert found.let_through == {"promoted": 2, "rolled_back": 2, "ended": 1, "": 1}
+    assert found.let_through == {
+        "promoted": 2,
+        "withdrawn": 1,
+        "rolled_back": 2,
+        "ended": 1,
+        "": 1,
+    }
     assert set(found.let_through) == set(OUTCOMES)
-    assert (found.tried, found.by_person, found.held, found.unasked) == (6, 1, 2, 2)
+    assert (found.tried, found.by_person, found.held, found.unasked) == (7, 1, 2, 2)
 
 
 def test_pairs_keep_their_order_and_their_names() -> None:

@@ -18,7 +18,13 @@ from everloop.contracts.evaluation import Decision, Verdict
 from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.oversight import Oversight, OversightKind
 from everloop.contracts.rollout_spec import OversightSpec, ShadowSpec
-from everloop.contracts.rollouts import ExperimentFigures, RolloutRecord, TrialTally
+from everloop.contracts.rollouts import (
+    Deployment,
+    ExperimentFigures,
+    RolloutRecord,
+    TrialTally,
+)
+from everloop.registry.manifest import manifest_of
 from everloop.rollout import by_hand
 from everloop.rollout.control import act
 from everloop.rollout.settle import NEWER, needs_a_new_look
@@ -507,6 +513,71 @@ def test_the_first_policy_of_a_loop_can_be_taken_back_too(places: Places) -> Non
     by_hand.promote(OPEN, places, record.rollout_id, "ann", "launch", LATER)
     by_hand.rollback(OPEN, places, record.rollout_id, "ann", "complaints", LATER)
     assert places.active() is None
+    last = places.deployments.last_event(record.rollout_id)
+    assert last is not None
+    assert (last.kind, last.actor, last.reason) == ("rolled_back", "ann", "complaints")
+    assert last.evidence == {"by_hand": "ann", "withdrawn": record.deployment_id}
+    assert places.deployments.deployment(record.deployment_id).outcome == "withdrawn"
+
+
+def test_everything_that_serves_leaves_with_the_first_policy(places: Places) -> None:
+    _, record = _with_a_pairing(places)
+    by_hand.promote(OPEN, places, record.rollout_id, "ann", "launch", LATER)
+    by_hand.rollback(OPEN, places, record.rollout_id, "ann", "complaints", LATER)
+    serves = places.deployments.head(LOOP).serves
+    assert {role: found.checkpoint_id for role, found in serves.items()} == {
+        "policy": None,
+        "pairing": None,
+    }
+    assert kinds(places)[-2:] == ["promoted", "rolled_back"]
+
+
+def _with_a_pairing(places: Places) -> tuple[Deployment, RolloutRecord]:
+    pairing = places.checkpoint("pair", model_type=ModelType.PAIRING)
+    policy = places.registry.checkpoint("one")
+    made = manifest_of((policy, pairing), NOW, verdict=GO)
+    return made, start_rollout(OPEN, made, places, NOW)
+
+
+def test_a_first_candidate_that_serves_already_and_harms_serves_nobody(places: Places) -> None:
+    record = start_rollout(OPEN, places.manifest("one"), places, NOW)
+    places.serve("one")
+    counted(places, record, invalid=1)
+    act(OPEN, places, NOW)
+    assert places.rollouts.rollout(record.rollout_id).state == "rolled_back"
+    assert places.active() is None
+    assert places.deployments.deployment(record.deployment_id).outcome == "rolled_back"
+
+
+def test_who_was_taken_back_is_not_promoted_again_without_a_word(places: Places) -> None:
+    record = begin(places)
+    done = by_hand.promote(OPEN, places, record.rollout_id, "ann", "launch", LATER)
+    assert by_hand.promote(OPEN, places, record.rollout_id, "ann", "again", LATER) == done
+    by_hand.rollback(OPEN, places, record.rollout_id, "bob", "complaints", LATER)
+    with pytest.raises(ShouldResolveConflict, match="taken back by bob: complaints") as refused:
+        by_hand.promote(OPEN, places, record.rollout_id, "ann", "again", LATER)
+    assert "everloop models deploy one" in refused.value.remedy
+    places.serve("two")
+    with pytest.raises(ShouldResolveConflict, match="taken back"):
+        by_hand.promote(OPEN, places, record.rollout_id, "ann", "again", LATER)
+    places.serve("one")
+    assert by_hand.promote(OPEN, places, record.rollout_id, "ann", "again", LATER) == done
+    places.serve("two")
+    with pytest.raises(ShouldResolveConflict, match="another one serves"):
+        by_hand.promote(OPEN, places, record.rollout_id, "ann", "again", LATER)
+
+
+def test_a_death_before_the_outcome_keeps_the_measure_of_who_was_taken_back(places: Places) -> None:
+    record = begin(places)
+    counted(places, record)
+    writes = [1]
+    dying = replace(places, deployments=Dying(places.deployments, writes, ("swap", "measured")))  # type: ignore[arg-type]
+    with pytest.raises(Killed):
+        act(OPEN, dying, LATER, shown(record))
+    assert places.deployments.deployment(record.deployment_id).outcome == ""
+    by_hand.rollback(OPEN, places, record.rollout_id, "bob", "complaints", LATER)
+    kept = places.deployments.deployment(record.deployment_id)
+    assert (kept.outcome, kept.measured) == ("withdrawn", estimate(0.01, 0.09))
 
 
 def test_a_trial_is_rolled_back_by_hand_at_any_time(places: Places) -> None:

@@ -14,6 +14,7 @@ from everloop.rollout.control import act
 from everloop.rollout.reconsider import reconsidered
 from everloop.rollout.settle import needs_a_new_look
 from everloop.rollout.standing import standing_verdict
+from everloop.rollout.start import start_rollout
 from tests.unit.rollout.places import ASKS, GO, HOLD, LOOP, NOW, Places
 from tests.unit.rollout.test_control import LATER, OPEN, begin, counted, shown
 from tests.unit.rollout.trials import SPEC
@@ -66,6 +67,71 @@ def test_one_that_a_later_promotion_replaced_is_no_rollback(places: Places) -> N
     by_hand.promote(OPEN, places, first.rollout_id, "ann", "launch", LATER)
     second = begin(places, "two")
     by_hand.promote(OPEN, places, second.rollout_id, "ann", "launch", LATER)
+    assert verdict(places, first.deployment_id)[0] is Decision.PROMOTE
+
+
+def test_the_first_policy_that_was_taken_back_says_rollback(places: Places) -> None:
+    record = start_rollout(OPEN, places.manifest("one"), places, NOW)
+    by_hand.promote(OPEN, places, record.rollout_id, "ann", "launch", LATER)
+    by_hand.rollback(OPEN, places, record.rollout_id, "bob", "complaints", LATER)
+    found = standing_verdict(OPEN, places, record.deployment_id, LATER)
+    assert (found.decision, found.reasons) == (
+        Decision.ROLLBACK,
+        ("Taken back by bob: complaints",),
+    )
+    places.serve("two")
+    assert verdict(places, record.deployment_id)[0] is Decision.ROLLBACK
+    places.serve("one")
+    assert verdict(places, record.deployment_id)[0] is Decision.PROMOTE
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
+def test_one_that_models_back_took_away_says_rollback(places: Places, named: bool) -> None:
+    record = begin(places)
+    by_hand.promote(OPEN, places, record.rollout_id, "ann", "launch", LATER)
+    before = places.deployments.deployment(record.previous_deployment)
+    withdrawn = record.deployment_id if named else ""
+    revision = places.deployments.head(LOOP).revision
+    places.deployments.swap(
+        before, revision, "rolled_back", "worse", "cli:ann", withdrawn=withdrawn
+    )
+    found = standing_verdict(OPEN, places, record.deployment_id, LATER)
+    assert found.reasons == ("Taken back by cli:ann: worse",)
+    assert found.decision is Decision.ROLLBACK
+
+
+def test_going_back_past_who_was_replaced_and_served_again_is_a_rollback(places: Places) -> None:
+    record = begin(places)
+    by_hand.promote(OPEN, places, record.rollout_id, "ann", "launch", LATER)
+    later = places.serve("two")
+    own = places.deployments.deployment(record.deployment_id)
+    before = places.deployments.deployment(record.previous_deployment)
+    for target, withdrawn, decision in (
+        (own, later, Decision.PROMOTE),
+        (before, own, Decision.ROLLBACK),
+    ):
+        revision = places.deployments.head(LOOP).revision
+        places.deployments.swap(
+            *(target, revision, "rolled_back", "worse", "ann"), withdrawn=withdrawn.deployment_id
+        )
+        assert verdict(places, record.deployment_id)[0] is decision
+
+
+def test_a_policy_whose_alias_was_cleared_by_hand_was_taken_back(places: Places) -> None:
+    record = begin(places)
+    by_hand.promote(OPEN, places, record.rollout_id, "ann", "launch", LATER)
+    generation = places.registry.alias(LOOP, "active")[1]
+    places.registry.set_alias(LOOP, "active", None, generation, "out", actor="cli:ann")
+    found = standing_verdict(OPEN, places, record.deployment_id, LATER)
+    assert (found.decision, found.reasons) == (Decision.ROLLBACK, ("Taken back by cli:ann: active is nothing: out",))
+
+
+def test_another_trial_s_rollback_takes_nothing_back(places: Places) -> None:
+    first = begin(places)
+    by_hand.promote(OPEN, places, first.rollout_id, "ann", "launch", LATER)
+    second = begin(places, "two")
+    by_hand.rollback(OPEN, places, second.rollout_id, "ann", "no", LATER)
+    places.serve("old")
     assert verdict(places, first.deployment_id)[0] is Decision.PROMOTE
 
 
