@@ -14,6 +14,8 @@ BUDGET_SHARES = (0.8, 0.95, 1.0)
 """Shares of a period's epsilon at which the person who has spent most is told of."""
 _TITLE = 120
 _APPROVAL = (NoticeKind.AWAITING_APPROVAL, "A promotion waits for approval")
+_BACK = (NoticeKind.ROLLBACK, "What served before serves again")
+_EMPTY = (NoticeKind.ROLLBACK, "A promoted candidate was rolled back and nothing serves")
 _TOLD: Mapping[EventKind, tuple[NoticeKind, str]] = {
     "refused": (NoticeKind.HOLD, "The gate holds a candidate"),
     "hold": (NoticeKind.HOLD, "A trial is held"),
@@ -63,6 +65,8 @@ def of_event(event: RolloutEvent) -> Notice | None:
     """What an event of a trial tells people, once for each event; ``None`` for one that needs nobody."""
     awaits = event.kind == "hold" and event.evidence.get("awaits_person") is True
     kind, said = _APPROVAL if awaits else _TOLD.get(event.kind, (None, ""))
+    if event.kind == "rolled_back" and ("withdrawn" in event.evidence or not event.rollout_id):
+        kind, said = _BACK if event.deployment_id else _EMPTY
     if kind is None:
         return None
     return Notice(

@@ -248,6 +248,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "test_an_event_that_people_should_know_is_told_once",
             ),
             (
+                "a return to what served before is told as a trial's end",
+                "kind, said = _BACK if event.deployment_id else _EMPTY",
+                "pass",
+                "test_a_return_is_told_by_what_serves_since",
+            ),
+            (
                 "a promotion that waits is an ordinary hold",
                 "_APPROVAL if awaits else",
                 '_TOLD["hold"] if awaits else',

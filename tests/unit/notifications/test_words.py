@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -55,6 +56,25 @@ def test_an_event_that_people_should_know_is_told_once(kind: str, told: NoticeKi
     other = of_event(event(kind, sequence=5))
     assert other is not None
     assert other.notice_id != notice.notice_id
+
+
+@pytest.mark.parametrize(
+    ("changed", "title"),
+    [
+        ({}, "A candidate was rolled back"),
+        ({"rollout_id": ""}, "What served before serves again"),
+        ({"evidence": {"withdrawn": "d0"}}, "What served before serves again"),
+        (
+            {"evidence": {"withdrawn": "d0"}, "deployment_id": ""},
+            "A promoted candidate was rolled back and nothing serves",
+        ),
+    ],
+    ids=["trial", "by hand", "promoted", "nothing before"],
+)
+def test_a_return_is_told_by_what_serves_since(changed: dict[str, Any], title: str) -> None:
+    told = of_event(replace(event("rolled_back"), **changed))
+    assert told is not None
+    assert (told.kind, told.title) == (NoticeKind.ROLLBACK, f"{title}: walk")
 
 
 @pytest.mark.parametrize(
