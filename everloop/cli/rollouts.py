@@ -10,7 +10,7 @@ from everloop.cli import breaker, manifests
 from everloop.cli.output import Home, Json, Tenant, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
-    from everloop.contracts.rollouts import RolloutRecord
+    from everloop.contracts.rollouts import Head, RolloutRecord
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,10 +44,9 @@ def status(
         print_json(found)
         return
     head, trial = found.head, found.head.trial
-    serves = {role: s.checkpoint_id or "nothing" for role, s in sorted(head.serves.items())}
     print_pairs(
         {"loop": head.loop}
-        | ({f"serves, {role}": name for role, name in serves.items()} or {"serves": "nothing"})
+        | _named(_serves(head))
         | {"deployment": head.deployment_id or "-", "breaker": _breaker(found.head.breaker.open)}
     )
     if trial is None:
@@ -204,8 +203,16 @@ def rollback(
     With nothing on trial, the last promoted deployment leaves, and the one before returns as one unit.
     """
     from everloop.sdk.rollouts import rollback as do
+    from everloop.sdk.rollouts import rollout_status
 
-    _say(do(loop, rollout, by=_who(by), reason=reason, tenant=tenant, home=home), as_json)
+    record = do(loop, rollout, by=_who(by), reason=reason, tenant=tenant, home=home)
+    serves = _serves(rollout_status(loop, tenant=tenant, home=home).head)
+    if as_json:
+        print_json(_document(record) | {"serves": serves})
+        return
+    typer.echo(f"{record.rollout_id}: rolled back")
+    typer.echo(f"  {reason}")
+    print_pairs(_named(serves))
 
 
 @app.command()
@@ -241,12 +248,26 @@ def _say(record: RolloutRecord, as_json: bool) -> None:
         typer.echo(f"  {reason}")
 
 
+def _serves(head: Head) -> dict[str, str | None]:
+    return {role: serves.checkpoint_id for role, serves in sorted(head.serves.items())}
+
+
+def _named(serves: dict[str, str | None]) -> dict[str, str]:
+    named = {f"serves, {role}": name or "nothing" for role, name in serves.items()}
+    return named or {"serves": "nothing"}
+
+
 def _print_records(found: tuple[RolloutRecord, ...]) -> None:
+    print_json([_document(record) for record in found])
+
+
+def _document(record: RolloutRecord) -> dict[str, object]:
     import json
 
     from everloop.contracts.documents import to_json
 
-    print_json([json.loads(to_json(record)) for record in found])
+    found: dict[str, object] = json.loads(to_json(record))
+    return found
 
 
 def _table(

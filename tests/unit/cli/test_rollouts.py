@@ -84,13 +84,24 @@ def test_a_person_pauses_resumes_promotes_and_takes_back(home: Path, tmp_path: P
     assert "in shadow" in run(home, "resume", "--reason", "fine", "--by", "ann")
     assert "promoted" in run(home, "promote", "--reason", "launch", "--by", "ann")
     assert workspace.registry.alias(SPEC.name, "active")[0] == "one"
-    run(home, "rollback", "--reason", "complaints", "--by", "bob")
+    told = run(home, "rollback", "--reason", "complaints", "--by", "bob")
+    assert told.startswith(f"{rollout_id}: rolled back\n  complaints\n")
+    assert "nothing" in told
+    assert "launch" not in told
     assert workspace.registry.alias(SPEC.name, "active")[0] is None
     events = json.loads(run(home, "events", "--json"))
     done = [(e["kind"], e["actor"], e["reason"]) for e in events if e["rollout_id"] == rollout_id]
     assert ("paused", "ann", "look") in done
     assert ("promoted", "ann", "launch") in done
     assert "launch" in run(home, "events")
+
+
+def test_a_rollback_as_json_says_what_serves_since(home: Path, tmp_path: Path) -> None:
+    workspace = open_workspace(home)
+    rollout_id = begin(workspace, tmp_path, "one")
+    run(home, "promote", "--reason", "launch", "--by", "ann")
+    told = json.loads(run(home, "rollback", "--reason", "no", "--by", "bob", "--json"))
+    assert (told["rollout_id"], told["serves"]) == (rollout_id, {"policy": None})
 
 
 def test_without_a_name_the_account_is_who_acts(home: Path, tmp_path: Path) -> None:
