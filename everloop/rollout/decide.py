@@ -44,6 +44,7 @@ from everloop.rollout.trial_checks import (
     DWELL,
     FAIRNESS,
     GUARDRAIL,
+    NO_MODEL,
     PAUSED,
     PEOPLE,
     PRIMARY,
@@ -76,7 +77,7 @@ def decide_trial(spec: LoopSpec, record: RolloutRecord, evidence: TrialEvidence)
             "Measure the trial that is judged.",
         )
     checks = trial_checks(spec, record, evidence)
-    alerts = _alerts(spec, figures)
+    alerts = (*_without_a_model(record), *_alerts(spec, figures))
     answer = _answer(spec, record, evidence, checks)
     decided = set(answer.by)
     reasons = answer.reasons or tuple(c.reason for c in checks if c.name in decided)
@@ -284,6 +285,10 @@ def _next_step(spec: LoopSpec, record: RolloutRecord) -> int:
     ramp = spec.rollout.ramp
     higher = (step for step, percent in enumerate(ramp) if percent > record.traffic_percent)
     return next(higher, len(ramp))
+
+
+def _without_a_model(record: RolloutRecord) -> tuple[str, ...]:
+    return () if record.active is not None else (NO_MODEL,)
 
 
 def _alerts(spec: LoopSpec, figures: ExperimentFigures | None) -> tuple[str, ...]:

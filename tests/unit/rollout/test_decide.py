@@ -319,6 +319,18 @@ def test_strange_decisions_in_one_arm_are_told_and_change_nothing() -> None:
         assert decided(experiment=replace(figures(), **noticed)).alerts == ()
 
 
+def test_a_trial_that_begins_while_nothing_serves_says_what_its_control_is() -> None:
+    first = trial(active=None)
+    for given in (evidence(), evidence(experiment=None)):
+        found = decide_trial(SPEC, first, given)
+        assert "cold-start exploration" in found.alerts[0]
+        assert any("cold-start exploration" in check.reason for check in found.checks)
+        other = decide_trial(SPEC, trial(), given)
+        assert (found.decision, found.decided_by) == (other.decision, other.decided_by)
+        assert other.alerts == ()
+        assert not any("cold-start" in check.reason for check in other.checks)
+
+
 def test_an_effect_without_an_interval_is_said_in_words() -> None:
     few = replace(estimate(0.01, 0.09), low=NAN, high=NAN)
     guards = tuple(replace(g, effect=replace(few, name=g.name), held=None) for g in guardrails())
