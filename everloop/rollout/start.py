@@ -22,6 +22,7 @@ from everloop.contracts.rollouts import (
 )
 from everloop.rollout.end import end_trial
 from everloop.rollout.places import TrialPlaces
+from everloop.rollout.retried import asks_a_person, tried_before
 
 _NAMESPACE = uuid.UUID("6e1c3a52-6d3f-5a0b-9d43-0b6c8f1f7a11")
 _NO_CHECK = Verdict(Decision.HOLD, ())
@@ -38,8 +39,9 @@ def start_rollout(
 
     A trial begins in shadow, or at the first step of the ramp where the loop has no shadow. One candidate
     is on trial at a time; later ones wait. A trial of what serves by now is over. The same checkpoint is
-    tried once, however often this is called, and the same refusal is recorded once. The deployment is
-    recorded with its verdict whatever the answer; an approval that a named person gave since counts.
+    tried once, however often this is called, and the same refusal is recorded once. The same policy under
+    another checkpoint, rolled back or withdrawn before, waits for a person. The deployment is recorded with
+    its verdict whatever the answer; an approval that a named person gave since counts.
 
     Args:
         deployment: the candidate's manifest, with the gate's verdict, what evaluation predicted, the run.
@@ -133,14 +135,23 @@ def rollout_id_of(loop: str, tenant: str, checkpoint_id: str, key: str = "trial"
 
 
 def with_approval(places: TrialPlaces, deployment: Deployment) -> Verdict:
-    """The verdict after the newest word of a person on the deployment, where it asks for one."""
+    """The verdict after the newest word of a person on the deployment, where it asks for one.
+
+    A policy that was tried before asks for one that is newer than the end of its rollout.
+    """
     verdict = deployment.verdict or _NO_CHECK
-    if not verdict.awaits_person:
+    earlier = tried_before(places, deployment)
+    if not verdict.awaits_person and earlier is None:
         return verdict
     said = places.oversights.latest(
         deployment.loop, OversightKind.APPROVAL, deployment.deployment_id, deployment.tenant
     )
-    return verdict if said is None else verdict.decided_by(said)
+    if said is not None and verdict.awaits_person:
+        verdict = verdict.decided_by(said)
+    if earlier is None:
+        return verdict
+    held = Verdict(Decision.HOLD, (*verdict.checks, asks_a_person(earlier)), verdict.inputs)
+    return held if said is None or said.at < earlier.entered_at else held.decided_by(said)
 
 
 def _without_a_finished_trial(

@@ -13,8 +13,17 @@ from everloop.contracts.evaluation import Check, CheckStatus, Decision, Verdict
 from everloop.contracts.models import Provenance
 from everloop.contracts.oversight import Oversight, OversightKind
 from everloop.contracts.rollout_spec import ShadowSpec
-from everloop.contracts.rollouts import RolloutRecord, Stay
+from everloop.contracts.rollouts import (
+    POLICY,
+    Artefact,
+    Deployment,
+    RolloutRecord,
+    Stay,
+    deployment_id_of,
+)
+from everloop.rollout import by_hand
 from everloop.rollout.end import DEPLOYED, end_trial_of
+from everloop.rollout.settle import settle
 from everloop.rollout.start import rollout_id_of, start_rollout
 from tests.unit.rollout.places import ASKS, GO, HOLD, LOOP, NOW, PREDICTED, Places
 from tests.unit.rollout.trials import SPEC, spec_with
@@ -244,6 +253,101 @@ def test_another_loops_manifest_is_refused(places: Places) -> None:
     manifest = replace(places.manifest("one"), loop="open_bandit")
     with pytest.raises(ShouldFixArgument, match="belongs to loop"):
         start_rollout(SPEC, manifest, places, NOW)
+
+
+def same_policy(places: Places, name: str, like: str, **parts: Any) -> Deployment:
+    """What a rerun makes: another checkpoint with the file and version of one that there is."""
+    row = places.registry.checkpoint(like)
+    places.checkpoint(name)
+    known = Artefact(POLICY, name, f"v-{like}", row.weights_sha256, "enc")
+    artefacts = (replace(known, **parts),)
+    return replace(
+        places.manifest(name),
+        artefacts=artefacts,
+        deployment_id=deployment_id_of(LOOP, "default", artefacts),
+    )
+
+
+@pytest.mark.parametrize("parts", [{}, {"version": "other"}, {"sha256": "f" * 64}])
+def test_a_policy_that_was_rolled_back_is_tried_again_by_a_person_alone(
+    places: Places, parts: dict[str, str]
+) -> None:
+    places.serve("old")
+    first = start(places)
+    by_hand.rollback(SPEC, places, first.rollout_id, "ann", "complaints", NOW)
+    again = start_rollout(SPEC, same_policy(places, "rerun", "one", **parts), places, NOW)
+    assert (again.state, again.traffic_percent) == ("awaiting_approval", 0.0)
+    assert first.rollout_id in again.reasons[0]
+    assert "rolled back" in again.reasons[0]
+    assert "everloop rollout approve" in again.reasons[0]
+    settle(SPEC, places, NOW, "watch")
+    assert places.rollouts.rollout(again.rollout_id).state == "awaiting_approval"
+    begun = by_hand.approve(SPEC, places, again.rollout_id, "bob", "the outage was ours", NOW)
+    assert begun.state == "shadow"
+
+
+def test_another_policy_or_another_rival_is_another_trial(places: Places) -> None:
+    places.serve("old")
+    first = start(places)
+    by_hand.rollback(SPEC, places, first.rollout_id, "ann", "complaints", NOW)
+    unlike = same_policy(places, "unlike", "one", version="other", sha256="f" * 64)
+    other = start_rollout(SPEC, unlike, places, NOW)
+    assert other.state == "shadow"
+    by_hand.end(SPEC, places, other.rollout_id, "ann", "enough", NOW)
+    places.serve("two")
+    rerun = same_policy(places, "rerun", "one")
+    assert start_rollout(SPEC, rerun, places, NOW).state == "shadow", "against another rival"
+
+
+def test_a_policy_whose_trial_ended_without_harm_may_be_tried_again(places: Places) -> None:
+    first = start(places)
+    by_hand.end(SPEC, places, first.rollout_id, "ann", "enough", NOW)
+    assert start_rollout(SPEC, same_policy(places, "r", "one"), places, NOW).state == "shadow"
+
+
+@pytest.mark.parametrize("before", ["old", ""])
+def test_a_promoted_policy_that_was_withdrawn_is_tried_again_by_a_person_alone(
+    places: Places, before: str
+) -> None:
+    serving = places.serve(before) if before else None
+    first = start_rollout(OPEN, places.manifest("one"), places, NOW, serving)
+    by_hand.promote(OPEN, places, first.rollout_id, "ann", "fine", NOW)
+    rerun = same_policy(places, "rerun", "one")
+    by_hand.rollback(OPEN, places, first.rollout_id, "ann", "complaints", NOW)
+    again = start_rollout(OPEN, rerun, places, NOW)
+    assert again.state == "awaiting_approval"
+    assert "promoted and withdrawn" in again.reasons[0]
+
+
+def test_one_that_waits_is_asked_about_when_its_twin_is_rolled_back(places: Places) -> None:
+    first = start(places)
+    other = start(places, "two")
+    twin = start_rollout(SPEC, same_policy(places, "rerun", "one"), places, NOW)
+    assert (other.state, twin.state) == ("waiting", "waiting")
+    by_hand.rollback(SPEC, places, first.rollout_id, "ann", "complaints", NOW)
+    assert places.rollouts.rollout(twin.rollout_id).state == "awaiting_approval"
+    assert places.rollouts.rollout(other.rollout_id).state == "shadow", "it is nobody's twin"
+
+
+def test_an_approval_from_before_the_rollback_is_none_of_what_came_later(places: Places) -> None:
+    places.serve("old")
+    first = start(places)
+    rerun = same_policy(places, "rerun", "one")
+    early = NOW - timedelta(hours=1)
+    places.oversights.add(
+        Oversight(
+            str(uuid.uuid4()),
+            OversightKind.APPROVAL,
+            LOOP,
+            rerun.deployment_id,
+            True,
+            "ann",
+            "small group",
+            early,
+        )
+    )
+    by_hand.rollback(SPEC, places, first.rollout_id, "ann", "complaints", NOW)
+    assert start_rollout(SPEC, rerun, places, NOW).state == "awaiting_approval"
 
 
 def test_a_manifest_without_a_policy_or_with_an_unknown_one_is_an_error(places: Places) -> None:
