@@ -11,6 +11,7 @@ from everloop.cli.output import Home, Json, Tenant, print_json, print_pairs, pri
 
 if TYPE_CHECKING:
     from everloop.contracts.evaluation import Estimate
+    from everloop.contracts.rollouts import SampleRatio
     from everloop.contracts.variants import VariantExperiment
     from everloop.rollout.variants.winner import VariantVerdict
 
@@ -42,6 +43,7 @@ def start(
     subject: Annotated[str, typer.Option(help="persona or prompt.")] = "persona",
     alpha: Annotated[float, typer.Option(help="Error over all looks.")] = 0.05,
     min_people: Annotated[int, typer.Option(help="Of each variant before anything decides.")] = 100,
+    max_days: Annotated[int, typer.Option(help="After so many it stops as undecided.")] = 28,
     tenant: Tenant = "default",
     home: Home = None,
     as_json: Json = False,
@@ -87,6 +89,7 @@ def start(
         subject=subject,
         alpha=alpha,
         min_people=min_people,
+        max_days=max_days,
         actor=operator(),
         tenant=tenant,
     )
@@ -199,6 +202,7 @@ def _show(experiment: VariantExperiment, verdict: VariantVerdict | None, as_json
         "state": experiment.state,
         "winner": experiment.winner,
         "verdict": verdict.reason if verdict else experiment.reason,
+        "people": _met(verdict.ratio) if verdict and verdict.ratio else "",
     }
     print_pairs({name: value for name, value in told.items() if value})
     rows = [
@@ -209,10 +213,30 @@ def _show(experiment: VariantExperiment, verdict: VariantVerdict | None, as_json
             v.metrics.feedback,
             _figure(v.metrics.rating),
             _figure(v.metrics.difference),
+            _figure(v.metrics.response),
+            _figure(v.metrics.response_difference),
         )
         for v in experiment.variants
     ]
-    print_table("", ("variant", "share", "people", "judgements", "rating", "difference"), rows)
+    heads = (
+        "variant",
+        "share",
+        "people",
+        "judgements",
+        "rating",
+        "difference",
+        "answered",
+        "to base",
+    )
+    print_table("", heads, rows)
+
+
+def _met(ratio: SampleRatio) -> str:
+    told = "in other shares than asked for" if ratio.mismatch else "in the shares asked for"
+    shown = ", ".join(
+        f"{name} {count} of {ratio.expected[name]:.0f}" for name, count in ratio.observed.items()
+    )
+    return f"{told} ({shown} expected)"
 
 
 def _figure(found: Estimate | None) -> str:

@@ -18,13 +18,16 @@ class PersonaPerformanceMetrics:
     """What people's feedback says of a variant.
 
     ``rating``: mean feedback value per person who met it, in [-1, 1]; ``difference`` to the base persona,
-    anytime-valid; NaN intervals where nothing is known.
+    anytime-valid; NaN intervals where nothing is known. ``response``: share of the people who met it who
+    judged anything, in [0, 1]; ``response_difference`` to the base's, anytime-valid.
     """
 
     people: int = 0
     feedback: int = 0
     rating: Estimate | None = None
     difference: Estimate | None = None
+    response: Estimate | None = None
+    response_difference: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class VariantExperiment:
 
     ``variants``: the first one is the base that the others are compared with; shares sum to 100.
     ``state``: ``running``, ``promoted`` (``winner`` serves everybody) or ``stopped`` (the base does).
+    ``max_days``: after so many days without a winner it stops as undecided.
     """
 
     experiment_id: str
@@ -76,8 +80,14 @@ class VariantExperiment:
     alpha: float = 0.05
     min_people: int = 100
     tenant: str = "default"
+    max_days: int = 28
 
     def __post_init__(self) -> None:
+        if self.max_days < 1:
+            raise ShouldFixArgument(
+                f"Experiment {self.experiment_id}: max_days={self.max_days}.",
+                "Give at least one day.",
+            )
         ids = [v.variant_id for v in self.variants]
         total = sum(v.traffic_percentage for v in self.variants)
         if len(ids) < 2 or len(set(ids)) != len(ids):

@@ -34,6 +34,7 @@ def start(
     subject: str = "persona",
     alpha: float = 0.05,
     min_people: int = 100,
+    max_days: int = 28,
     actor: str = "sdk",
     tenant: str = "default",
     experiment_id: str = "",
@@ -66,6 +67,7 @@ def start(
             alpha=alpha,
             min_people=min_people,
             tenant=tenant,
+            max_days=max_days,
         ),
         actor,
     )
@@ -104,7 +106,7 @@ def judged(
     """The experiment with what feedback says of each variant, and what follows; nothing is changed."""
     experiment = workspace.variants.experiment(experiment_id, tenant)
     measured = replace(experiment, variants=performance(experiment, _seen(workspace, experiment)))
-    return measured, judge_variants(experiment, measured.variants)
+    return measured, judge_variants(experiment, measured.variants, datetime.now(UTC))
 
 
 def settle(
@@ -112,7 +114,8 @@ def settle(
 ) -> tuple[VariantExperiment, VariantVerdict]:
     """``judged``, and promote the winner or stop where one of them is established.
 
-    May be asked as often as one likes; where somebody else settled it meanwhile, theirs stands.
+    One without a winner stops after ``max_days``. May be asked as often as one likes; where somebody else
+    settled it meanwhile, theirs stands.
     """
     measured, verdict = judged(workspace, experiment_id, tenant)
     following = after(measured, verdict)

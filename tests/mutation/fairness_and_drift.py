@@ -7,6 +7,38 @@ from tests.mutation.mutant import Mutant, mutants
 MUTANTS: tuple[Mutant, ...] = (
     *mutants(
         "experiment",
+        "everloop/rollout/experiment/returning.py",
+        "tests/unit/rollout/experiment/test_returning.py",
+        [
+            (
+                "who comes back has the step's whole share",
+                "(p - low[who]) / (high[who] - low[who])",
+                "p",
+                "test_evidence_over_people_who_come_back_has_mean_one_under_one_draw_each",
+            ),
+            (
+                "nobody of the control is missed who came back at full traffic",
+                "wrong = (chance >= 1.0) & ~candidate",
+                "wrong = (chance >= 2.0) & ~candidate",
+                "test_who_is_left_in_the_control_at_full_traffic_is_wrong",
+            ),
+        ],
+    ),
+    *mutants(
+        "experiment",
+        "everloop/rollout/experiment/visits.py",
+        "tests/unit/rollout/experiment/test_returning.py",
+        [
+            (
+                "only more decisions are a warning",
+                "abs(mean / base - 1.0) > line",
+                "mean / base - 1.0 > line",
+                "test_fewer_visits_because_of_the_candidate_are_a_warning_and_no_mismatch",
+            ),
+        ],
+    ),
+    *mutants(
+        "experiment",
         "everloop/rollout/experiment/srm.py",
         "tests/unit/rollout/experiment/test_srm.py",
         [
@@ -14,6 +46,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "the sample ratio's threshold is turned round",
                 "mismatch=evidence >=",
                 "mismatch=evidence <",
+                "test_a_person_counts_once_where_they_came_first",
+            ),
+            (
+                "people who come back are not looked at",
+                "log_evidence((r.control, r.candidate, r.share) for r in back)",
+                "0.0",
                 "test_a_person_counts_once_where_they_came_first",
             ),
             (

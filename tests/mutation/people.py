@@ -49,8 +49,8 @@ MUTANTS: tuple[Mutant, ...] = (
         [
             (
                 "a variant wins by its estimate",
-                "if d.low > 0]",
-                "if d.value > 0]",
+                "if d.low > 0 and answers",
+                "if d.value > 0 and answers",
                 "test_looking_every_day_promotes_no_equal_variant_too_often",
             ),
             (
@@ -64,6 +64,63 @@ MUTANTS: tuple[Mutant, ...] = (
                 "len(worse) == len(judged) - 1",
                 "worse",
                 "test_variants_that_are_all_worse_stop_and_one_that_may_win_does_not",
+            ),
+        ],
+    ),
+    *mutants(
+        "variants",
+        "everloop/rollout/variants/winner.py",
+        "tests/unit/rollout/variants/test_safety.py",
+        [
+            (
+                "a variant wins whoever fell silent",
+                "if d.low > 0 and answers_kept(v, judged[0])]",
+                "if d.low > 0]",
+                "test_a_variant_that_silences_the_unhappy_does_not_win",
+            ),
+            (
+                "people in other shares change nothing",
+                "if ratio.mismatch:",
+                "if False:",
+                "test_a_mismatch_stops_a_winner",
+            ),
+            (
+                "an experiment never ends",
+                "if days < experiment.max_days:",
+                "if days >= 0:",
+                "test_after_so_many_days_it_stops_undecided_and_a_winner_still_wins",
+            ),
+        ],
+    ),
+    *mutants(
+        "variants",
+        "everloop/rollout/variants/response.py",
+        "tests/unit/rollout/variants/test_safety.py",
+        [
+            (
+                "the response rate's estimate is enough",
+                "found.low > -MARGIN",
+                "found.low > -9 * MARGIN",
+                "test_a_variant_that_silences_the_unhappy_does_not_win",
+            ),
+            (
+                "nobody and everybody have no error",
+                "(self.judged + 1) / (self.met + 2)",
+                "self.judged / self.met",
+                "test_response_and_its_difference_by_hand",
+            ),
+        ],
+    ),
+    *mutants(
+        "variants",
+        "everloop/rollout/variants/sharing.py",
+        "tests/unit/rollout/variants/test_safety.py",
+        [
+            (
+                "later variants keep their share of everybody",
+                "number, weight / left)",
+                "number, weight)",
+                "test_shares_of_several_variants_are_a_chain_of_pairs_with_mean_one",
             ),
         ],
     ),

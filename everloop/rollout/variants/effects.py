@@ -9,6 +9,10 @@ The difference to the base, D = R_a - R_0 with v = var(R_a) + var(R_0), has info
 behaves as Brownian motion at time 1/v; so D +- v reach(1/v, r, alpha / (k - 1)) holds over all looks and
 all k - 1 variants (``everloop.rollout.experiment.boundary``). r is fixed beforehand: where the line is to
 be tightest, at ten times the least number of people with judgements of standard deviation 1/2.
+
+Ratings know only those who judged: a variant that makes unhappy people stop answering rates higher. So the
+share of those who met a variant and judged anything is compared in the same way
+(``everloop.rollout.variants.response``).
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Estimate
 from everloop.contracts.variants import PersonaPerformanceMetrics, PersonaVariant, VariantExperiment
 from everloop.rollout.experiment.boundary import reach, tuned_to
+from everloop.rollout.variants.response import Responded, response, response_difference
 
 CONFIDENCE = 0.95
 _PLANNED = 10
@@ -80,6 +85,8 @@ def performance(
     number = len(experiment.variants)
     ratings = [_rating(seen, index) for index in range(number)]
     met = np.bincount(seen.variant, minlength=number)
+    judged = np.bincount(seen.variant[seen.judged], minlength=number)
+    answers = [Responded(int(j), int(m)) for j, m in zip(judged, met, strict=True)]
     alpha = experiment.alpha / (number - 1)
     return tuple(
         replace(
@@ -91,6 +98,10 @@ def performance(
                 difference=None
                 if index == 0
                 else _difference(experiment, ratings[index], ratings[0], alpha),
+                response=response(answers[index], CONFIDENCE),
+                response_difference=None
+                if index == 0
+                else response_difference(answers[index], answers[0], experiment.min_people, alpha),
             ),
         )
         for index, variant in enumerate(experiment.variants)

@@ -28,6 +28,7 @@ class PersonaTrials(ABC):
         subject: Literal["persona", "prompt"] = "persona",
         alpha: float = 0.05,
         min_people: int = 100,
+        max_days: int = 28,
         experiment_id: str | None = None,
     ) -> VariantTrial:
         """Start a trial; the base gets the percent of people that the variants leave.
@@ -36,6 +37,7 @@ class PersonaTrials(ABC):
             base_persona: the persona that people meet today.
             modifications: variant -> what it changes.
             shares: variant -> percent of people who meet it.
+            max_days: after so many days without a winner the trial stops as undecided.
             experiment_id: made here when left out; the same id again is the same trial.
         """
         if set(shares) != set(modifications):
@@ -54,6 +56,7 @@ class PersonaTrials(ABC):
             "subject": subject,
             "alpha": alpha,
             "min_people": min_people,
+            "max_days": max_days,
             "experiment_id": experiment_id or event_id(),
         }
         return self._ask(variants.start_trial(body))

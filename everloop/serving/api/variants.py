@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from everloop.contracts.access import Scope
 from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
 from everloop.contracts.evaluation import Estimate
+from everloop.contracts.rollouts import SampleRatio
 from everloop.contracts.variants import PersonaVariant, VariantExperiment
 from everloop.rollout.variants.winner import VariantVerdict
 from everloop.sdk import variants
@@ -46,6 +47,8 @@ class ExperimentBody(Body):
     """A UUID made once, so that the request may be repeated; made by the service when left out."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     min_people: Annotated[int, Field(ge=2, le=10_000_000)] = 100
+    max_days: Annotated[int, Field(ge=1, le=3650)] = 28
+    """After so many days without a winner the trial stops as undecided."""
 
 
 class AssignBody(Body):
@@ -86,6 +89,18 @@ class VariantRow(BaseModel):
     rating: Figure | None
     difference: Figure | None
     """To the base; holds however often it is looked at."""
+    response: Figure | None = None
+    """Share of the people who met it who judged anything."""
+    response_difference: Figure | None = None
+    """To the base's; holds however often it is looked at, and keeps a variant from being promoted."""
+
+
+class SharesMet(BaseModel):
+    """Whether people met the variants in the shares asked for, by variant."""
+
+    expected: dict[str, float]
+    observed: dict[str, int]
+    mismatch: bool
 
 
 class ExperimentRow(BaseModel):
@@ -104,6 +119,9 @@ class ExperimentRow(BaseModel):
     variants: list[VariantRow]
     verdict: str | None = None
     """What the figures say now; null in lists."""
+    max_days: int = 28
+    sample_ratio: SharesMet | None = None
+    """Null in lists."""
 
 
 class Experiments(BaseModel):
@@ -148,6 +166,7 @@ async def create(request: Request) -> ExperimentRow:
             subject=body.subject,
             alpha=body.alpha,
             min_people=body.min_people,
+            max_days=body.max_days,
             actor=caller.actor,
             tenant=caller.tenant,
             experiment_id=body.experiment_id or "",
@@ -277,6 +296,16 @@ def _row(experiment: VariantExperiment, verdict: VariantVerdict | None = None) -
         started_at=experiment.started_at,
         variants=[_variant(each) for each in experiment.variants],
         verdict=None if verdict is None else verdict.reason,
+        max_days=experiment.max_days,
+        sample_ratio=None if verdict is None else _shares(verdict.ratio),
+    )
+
+
+def _shares(ratio: SampleRatio | None) -> SharesMet | None:
+    if ratio is None:
+        return None
+    return SharesMet(
+        expected=dict(ratio.expected), observed=dict(ratio.observed), mismatch=ratio.mismatch
     )
 
 
@@ -290,6 +319,8 @@ def _variant(variant: PersonaVariant) -> VariantRow:
         feedback=variant.metrics.feedback,
         rating=_figure(variant.metrics.rating),
         difference=_figure(variant.metrics.difference),
+        response=_figure(variant.metrics.response),
+        response_difference=_figure(variant.metrics.response_difference),
     )
 
 

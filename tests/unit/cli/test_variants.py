@@ -79,11 +79,29 @@ def test_people_s_feedback_chooses_the_winner(workspace: Workspace) -> None:
     say(workspace, {user: liked[v][n % 2] for n, (user, v) in enumerate(met.items())})
     before, verdict = variants.judged(workspace, wanted)
     assert (before.state, verdict.winner) == ("running", "warm")
+    assert all(v.metrics.response and v.metrics.response.value == 1.0 for v in before.variants)
+    assert verdict.ratio is not None
+    assert sum(verdict.ratio.observed.values()) == 160
     after, _ = variants.settle(workspace, wanted)
     assert (after.state, after.winner) == ("promoted", "warm")
     newcomer = variants.assign(workspace, wanted, "somebody new")
     assert newcomer.variant_id == "warm"
     assert variants.settle(workspace, wanted)[0].generation == 1
+
+
+def test_a_better_rated_variant_whose_people_fall_silent_is_not_promoted(
+    workspace: Workspace,
+) -> None:
+    wanted = begun(workspace)
+    met = people(workspace, wanted, 160)
+    liked = {"warm": (1.0, 0.5), "guide": (0.0, -0.5)}
+    told = {
+        u: liked[v][n % 2] for n, (u, v) in enumerate(met.items()) if v == "guide" or n % 3 == 0
+    }
+    say(workspace, told)
+    measured, verdict = variants.settle(workspace, wanted)
+    assert (measured.state, verdict.winner) == ("running", "")
+    assert "may have stopped answering" in verdict.reason
 
 
 def test_feedback_in_quarantine_and_from_before_chooses_nobody(workspace: Workspace) -> None:
@@ -114,7 +132,7 @@ def test_who_met_a_variant_keeps_it(workspace: Workspace) -> None:
 def test_the_commands_start_show_and_end_one(workspace: Workspace) -> None:
     home = ["--home", str(workspace.home)]
     runner = CliRunner()
-    terms = ["--loop", "companion", "--base", "guide", "--variant", "warm=30"]
+    terms = ["--loop", "companion", "--base", "guide", "--variant", "warm=30", "--max-days", "14"]
     started = runner.invoke(
         app,
         ["variants", "start", *terms, "--change", 'warm={"warmth": 0.8}', "--json", *home],
@@ -123,9 +141,12 @@ def test_the_commands_start_show_and_end_one(workspace: Workspace) -> None:
     made = json.loads(started.output)
     assert [v["traffic_percentage"] for v in made["variants"]] == [70.0, 30.0]
     assert made["variants"][1]["modifications"] == {"warmth": 0.8}
+    assert made["max_days"] == 14
     wanted = made["experiment_id"]
     shown = runner.invoke(app, ["variants", "show", wanted, *home])
     assert "Too few people judged" in shown.output
+    assert "in the shares asked for (guide 0 of 0, warm 0 of 0 expected)" in shown.output
+    assert "answered" in shown.output
     assert "running" in runner.invoke(app, ["variants", "judge", wanted, *home]).output
     end = ["variants", "promote", wanted, "--variant", "warm", "--reason", "we like it", *home]
     assert "promoted" in runner.invoke(app, end).output

@@ -22,7 +22,10 @@ class VariantFigure:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A variant; ``difference`` to the base holds however often it is looked at."""
+    """A variant; ``difference`` and ``response_difference`` to the base hold however often one looks.
+
+    ``response``: share of the people who met it who judged anything.
+    """
 
     base_persona_id: str
     variant_id: str
@@ -32,6 +35,17 @@ class Variant:
     feedback: int
     rating: VariantFigure | None
     difference: VariantFigure | None
+    response: VariantFigure | None = None
+    response_difference: VariantFigure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SharesMet:
+    """Whether people met the variants in the shares asked for, by variant."""
+
+    expected: Mapping[str, float]
+    observed: Mapping[str, int]
+    mismatch: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,8 @@ class VariantTrial:
     started_at: datetime
     variants: tuple[Variant, ...]
     verdict: str | None = None
+    max_days: int = 28
+    sample_ratio: SharesMet | None = None
 
 
 @dataclass(frozen=True, slots=True)

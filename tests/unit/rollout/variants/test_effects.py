@@ -76,7 +76,7 @@ def test_too_few_people_have_no_interval_and_decide_nothing() -> None:
     found = performance(experiment(50.0, 50.0, min_people=3), observed)
     assert found[1].metrics.difference is not None
     assert math.isnan(found[1].metrics.difference.low)
-    verdict = judge_variants(experiment(50.0, 50.0, min_people=3), found)
+    verdict = judge_variants(experiment(50.0, 50.0, min_people=3), found, NOW)
     assert (verdict.winner, verdict.stop) == ("", False)
     assert "Too few" in verdict.reason
 
@@ -88,9 +88,9 @@ def people(rng: np.random.Generator, rates: tuple[float, ...], number: int) -> V
 
 
 def test_the_better_variant_wins_and_the_best_of_two() -> None:
-    three = experiment(30.0, 30.0, 40.0)
+    three = experiment(*[100.0 / 3] * 3)
     observed = people(np.random.default_rng(12), (0.4, 0.6, 0.8), 3_000)
-    verdict = judge_variants(three, performance(three, observed))
+    verdict = judge_variants(three, performance(three, observed), NOW)
     assert verdict.winner == "brief"
     ended = after(three, verdict)
     assert ended is not None
@@ -98,11 +98,11 @@ def test_the_better_variant_wins_and_the_best_of_two() -> None:
 
 
 def test_variants_that_are_all_worse_stop_and_one_that_may_win_does_not() -> None:
-    three = experiment(30.0, 30.0, 40.0)
+    three = experiment(*[100.0 / 3] * 3)
     worse = people(np.random.default_rng(13), (0.8, 0.5, 0.6), 3_000)
-    assert judge_variants(three, performance(three, worse)).stop
+    assert judge_variants(three, performance(three, worse), NOW).stop
     mixed = people(np.random.default_rng(13), (0.8, 0.5, 0.8), 3_000)
-    verdict = judge_variants(three, performance(three, mixed))
+    verdict = judge_variants(three, performance(three, mixed), NOW)
     assert (verdict.winner, verdict.stop) == ("", False)
     assert after(three, verdict) is None
 
@@ -116,7 +116,7 @@ def test_looking_every_day_promotes_no_equal_variant_too_often() -> None:
             part = VariantObservations(
                 observed.variant[:last], observed.total[:last], observed.count[:last]
             )
-            if judge_variants(two, performance(two, part)).winner:
+            if judge_variants(two, performance(two, part), NOW).winner:
                 promoted += 1
                 break
     assert promoted <= 20

@@ -467,10 +467,17 @@ async def everything(client: AsyncClient, episode: Episode, tmp_path: Path) -> N
     (running,) = await client.variant_trials("coach")
     met = await client.meet_variant(running.experiment_id, "ada")
     assert met == await client.meet_variant(running.experiment_id, "ada")
-    assert (await client.variant_trial(running.experiment_id)).verdict is not None
+    seen = await client.variant_trial(running.experiment_id)
+    assert seen.verdict is not None
+    assert seen.sample_ratio is not None
+    assert sum(seen.sample_ratio.observed.values()) == sum(v.people for v in seen.variants) > 0
+    assert all(v.response is not None and v.response.value in (0.0, None) for v in seen.variants)
     ended = await client.end_variants(running.experiment_id, "enough", winner="warm")
     assert (ended.state, ended.winner) == ("promoted", "warm")
-    asked = await client.start_variants("calm", {"brief": {"words": 30}}, shares={"brief": 20.0})
+    asked = await client.start_variants(
+        "calm", {"brief": {"words": 30}}, shares={"brief": 20.0}, max_days=9
+    )
+    assert asked.max_days == 9
     assert [v.traffic_percentage for v in asked.variants] == [80.0, 20.0]
 
 
