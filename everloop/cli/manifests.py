@@ -50,8 +50,9 @@ def manifests(
     """Write manifests for Argo Rollouts, Flagger or KServe that follow a deployment's verdict.
 
     The engine splits traffic between pods; who meets the candidate stays assigned by everloop. Argo and
-    Flagger wait for GET /api/ml/deployments/{id}/verdict and go back when it says rollback; KServe gets
-    the share of traffic that the trial has now, so write its manifest again after every step.
+    Flagger ask for the deployment's verdict and go back when it says rollback. Argo waits for each step by
+    itself; Flagger and KServe get the traffic that the trial has now, so write their manifests again after
+    every step.
     """
     from everloop.contracts.documents import write_atomically
     from everloop.sdk.engines import documents_of, engine_terms

@@ -1,7 +1,8 @@
 """Webhooks of traffic engines that understand status codes alone: may the canary go on?
 
 Flagger posts what it is about to do and takes 200 for yes. It sends no headers, so that its key travels in
-the metadata of the hook, as the manifests of ``everloop rollout manifests`` write it.
+the metadata of the hook, as the manifests of ``everloop rollout manifests`` write it. It does not say which
+weight is next either: the manifest's weights end at the traffic that the trial has, and a yes allows those.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _YES: Mapping[str, frozenset[Decision]] = {
     "rollback": frozenset({Decision.ROLLBACK}),
 }
 """Which decisions a hook is answered yes for."""
+_NEEDS_TRAFFIC = ("confirm-rollout", "confirm-traffic-increase")
+"""Hooks that are answered no while nobody meets the candidate, in shadow above all."""
 
 
 class HookMetadata(BaseModel):
@@ -86,5 +89,10 @@ async def ask(
     if found.decision not in _YES[hook]:
         raise ShouldResolveConflict(
             f"The verdict is {found.decision}: {' '.join(found.reasons)}", "Wait."
+        )
+    if hook in _NEEDS_TRAFFIC and found.traffic_percent <= 0.0:
+        raise ShouldResolveConflict(
+            f"Nobody meets the candidate yet: it is {found.state} at 0 %.",
+            "Wait for its first step.",
         )
     return trials.verdict_answer(found)

@@ -84,6 +84,8 @@ def test_the_trial_s_documents_are_written_as_files(workspace: Workspace, tmp_pa
     }
     (service,) = YAML(typ="safe").load_all(tmp_path / "out" / "kserve.yaml")
     assert service["spec"]["predictor"]["canaryTrafficPercent"] == 25
+    (canary,) = YAML(typ="safe").load_all(tmp_path / "out" / "flagger.yaml")
+    assert canary["spec"]["analysis"]["stepWeights"] == [1, 5, 25]
 
 
 def test_one_that_neither_serves_nor_is_on_trial_gets_no_traffic(workspace: Workspace) -> None:

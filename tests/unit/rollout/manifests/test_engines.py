@@ -98,8 +98,28 @@ def test_flagger_asks_before_every_step_and_holds_no_secret() -> None:
     }
     assert hooks["rollback"]["url"] == f"{TERMS.verdict_url}/flagger/rollback"
     assert {h["metadata"]["key"] for h in hooks.values()} == {"${EVERLOOP_READ_KEY}"}
-    assert canary["spec"]["analysis"]["interval"] == "1440m"
-    assert canary["spec"]["analysis"]["stepWeights"] == [1, 5, 25, 50, 100]
+    assert canary["spec"]["analysis"]["interval"] == "5m"
+
+
+@pytest.mark.parametrize(
+    ("traffic", "weights"),
+    [
+        (0.0, []),
+        (0.9, []),
+        (1.0, [1]),
+        (5.0, [1, 5]),
+        (24.9, [1, 5]),
+        (25.0, [1, 5, 25]),
+        (100.0, [1, 5, 25, 50, 100]),
+    ],
+)
+def test_flagger_gets_no_weight_beyond_the_traffic_of_the_trial(
+    traffic: float, weights: list[int]
+) -> None:
+    (canary,) = documents("flagger", replace(TERMS, traffic_percent=traffic))
+    assert canary["spec"]["analysis"]["stepWeights"] == weights
+    schema = json.loads((SCHEMAS / "Canary.json").read_text())
+    jsonschema.Draft7Validator(schema).validate(canary)
 
 
 def test_kserve_gets_the_traffic_of_the_trial_and_never_more() -> None:

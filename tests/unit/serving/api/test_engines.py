@@ -64,6 +64,20 @@ def test_a_hook_is_answered_yes_for_what_allows_it_alone(
         assert answer.json()["decision"] == decision
 
 
+@pytest.mark.parametrize("hook", HOOKS)
+def test_in_shadow_flagger_starts_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, hook: str
+) -> None:
+    unseen = StandingVerdict(
+        world.ours.deployment, Decision.CONTINUE, "shadow", 0.0, ("fine",), datetime.now(UTC)
+    )
+    monkeypatch.setattr(engines, "standing_verdict", lambda *_: unseen)
+    answer = ask(world, hook, world.keys[OURS])
+    assert answer.status_code == 409
+    if hook.startswith(("confirm-rollout", "confirm-traffic")):
+        assert "Nobody meets the candidate yet" in answer.json()["detail"]
+
+
 def test_the_key_may_travel_in_the_metadata_and_needs_the_scope(world: World) -> None:
     waits = ask(world, "rollback", None, in_body=world.key(OURS, Scope.READ))
     assert waits.status_code == 409  # let in: the deployment only waits for its turn
