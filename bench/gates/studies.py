@@ -62,7 +62,7 @@ def of_groups(seed: int, repetitions: int) -> list[Row]:
 
 
 def of_ratios(seed: int, repetitions: int) -> list[Row]:
-    return list(ratios.measure(seed, repetitions))
+    return [*ratios.measure(seed, repetitions), *ratios.measure_regulars(seed, repetitions)]
 
 
 Study = tuple[Callable[..., list[Row]], tuple[Any, ...]]

@@ -99,6 +99,7 @@ def test_quick_parts_have_what_the_goals_and_the_table_need() -> None:
         *returning.rows_of(returning.replay(11, "dense", "ramp", 0.0, 2), "dense", "ramp", 0.0, 2),
         *groups.measure(11, 2),
         *ratios.measure(11, 3),
+        *ratios.measure_regulars(11, 3),
     ]
     told = json.loads(record("gates", 11, rows, goals(rows)))
     assert [(g["name"], g["goal"], g["sense"]) for g in told["goals"]] == [
@@ -140,3 +141,13 @@ def test_a_candidate_equal_to_the_control_is_not_told_apart_looked_at_six_hourly
     found = returning.replay_hours(11, 200)
     assert found.share(1) <= 0.05
     assert found.share(-1) <= 0.05
+
+
+def test_lost_decisions_of_regular_users_alarm_and_fewer_visits_only_warn() -> None:
+    rows = list(ratios.measure_regulars(11, 3 * ratios.FEWER))
+    found = {(r["lost"], r["comes"]): r for r in rows}
+    assert found[0.5, 1.0]["alarms"] == 1.0
+    assert found[0.5, 1.0]["median_day"] == ratios.RAMP.index(0.25) + 1
+    assert found[0.0, 0.7]["alarms"] == 0.0
+    assert found[0.0, 0.7]["warnings"] == 1.0
+    assert all(r["repetitions"] == 3 for r in rows)
