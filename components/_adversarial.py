@@ -198,6 +198,7 @@ def record(workspace: Workspace, review: AdversarialReview, at: datetime) -> Ove
         evidence={
             "policy": review.policy,
             "dataset": review.dataset_id,
+            "verdict": review.verdict.value,
             "attacks": {a.check.name: a.check.status.value for a in review.attacks},
         },
         tenant=review.tenant,
@@ -207,11 +208,18 @@ def record(workspace: Workspace, review: AdversarialReview, at: datetime) -> Ove
     return before or workspace.oversights.add(said)
 
 
+_RESULTS = {
+    CheckStatus.PASSED: "withstood",
+    CheckStatus.FAILED: "gave way",
+    CheckStatus.INSUFFICIENT: "not known: there was too little to attack with",
+}
+
+
 def review_rows(review: AdversarialReview) -> Told:
     """A review: each attack, what came of it and its figures."""
     rows = [
         ("model", f"{review.policy}, checkpoint {review.checkpoint_id}"),
-        ("result", "withstood" if review.passed else "gave way"),
+        ("result", _RESULTS[review.verdict]),
     ]
     metrics = {"attacks": float(len(review.attacks)), "passed": float(review.passed)}
     for made in review.attacks:

@@ -164,7 +164,7 @@ def adversarial(
     """Attack the model that serves and record whether it withstood.
 
     Perturbed states, extreme contexts, tricks with the catalogue, and rewards that bots poisoned. Exits
-    with 3 where the model gave way.
+    with 3 where the model gave way, and where there was too little to attack it with.
     """
     from everloop.sdk.adversarial import run_adversarial
 
@@ -226,6 +226,10 @@ def _say_review(found: ReviewedModel) -> None:
         typer.echo(f"  {attack.check.status:<12} {attack.check.name}: {attack.check.reason}")
     if found.review is None:
         typer.echo(f"  verdict      {found.record.verdict}")
+    elif found.review.verdict == "insufficient":
+        typer.echo(
+            f"  insufficient {found.review.reason.partition(': ')[0]}: it counts as no passed test"
+        )
     if found.record.report:
         typer.echo(f"  report       {found.record.report}")
 

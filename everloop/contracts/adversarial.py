@@ -88,11 +88,26 @@ class AdversarialReview:
         )
 
     @property
+    def verdict(self) -> CheckStatus:
+        """``passed``; ``failed`` where it gave way to an attack; ``insufficient`` where it gave way to none
+        and some could not be made: that blocks as ``failed`` does, and is no word against the model."""
+        if self.passed:
+            return CheckStatus.PASSED
+        gave_way = any(a.check.status is CheckStatus.FAILED for a in self.attacks)
+        return CheckStatus.FAILED if gave_way else CheckStatus.INSUFFICIENT
+
+    @property
     def reason(self) -> str:
-        """In a sentence: what it gave way to, or that it withstood."""
+        """What it gave way to, that it withstood, or that there was too little to attack it with."""
         failing = [a.check for a in self.attacks if a.check.status is not CheckStatus.PASSED]
         if not self.attacks:
             return "No attack was made."
         if not failing:
             return f"{self.policy} withstood {len(self.attacks)} attacks."
-        return " ".join(f"{check.name}: {check.reason}" for check in failing)
+        told = " ".join(f"{check.name}: {check.reason}" for check in failing)
+        if self.verdict is CheckStatus.FAILED:
+            return told
+        return (
+            f"There was too little to attack {self.policy} with: {len(failing)} of {len(self.attacks)} "
+            f"attacks could not be made. {told}"
+        )

@@ -122,4 +122,4 @@ def _day(value: str | date | None) -> date:
 def _verdict(outcome: LocalOutcome) -> str:
     findings = stages_of(outcome)["adversarial_attack"].artefacts["findings"]
     review = read(AdversarialReview, findings)
-    return f"{'passed' if review.passed else 'failed'}: {review.reason}"
+    return f"{review.verdict}: {review.reason}"

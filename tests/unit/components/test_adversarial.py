@@ -146,6 +146,19 @@ def test_only_attacks_that_were_made_and_withstood_pass() -> None:
     assert _review((passed,)).reason == "sound-1 withstood 1 attacks."
 
 
+def test_a_model_that_nothing_could_attack_is_not_said_to_have_given_way() -> None:
+    passed, failed, unknown = (_attack(status) for status in CheckStatus)
+    assert _review((passed,)).verdict is CheckStatus.PASSED
+    assert _review((passed, failed, unknown)).verdict is CheckStatus.FAILED
+    assert _review(()).verdict is CheckStatus.INSUFFICIENT
+    empty = _review((passed, unknown, unknown))
+    assert (empty.verdict, empty.passed) == (CheckStatus.INSUFFICIENT, False)
+    assert empty.reason.startswith("There was too little to attack sound-1 with: 2 of 3 attacks")
+    rows = dict(review_rows(empty)[1])
+    assert rows["result"].startswith("not known")
+    assert dict(review_rows(_review((failed,)))[1])["result"] == "gave way"
+
+
 def test_a_review_survives_its_file_and_its_page_names_every_attack(tmp_path: Path) -> None:
     review = _review((_attack(CheckStatus.FAILED),))
     path = documents.write(review, tmp_path / "review.json")
@@ -162,7 +175,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return open_workspace(tmp_path)
 
 
-@pytest.mark.parametrize("status", [CheckStatus.PASSED, CheckStatus.FAILED])
+@pytest.mark.parametrize("status", list(CheckStatus))
 def test_a_review_is_recorded_once_as_a_test_of_the_model(
     workspace: Workspace, status: CheckStatus
 ) -> None:
@@ -176,6 +189,7 @@ def test_a_review_is_recorded_once_as_a_test_of_the_model(
     assert (found.subject_id, found.passed) == ("checkpoint-1", status is CheckStatus.PASSED)
     assert found.reason == review.reason
     assert found.evidence["attacks"] == {"perturbed_states": status.value}
+    assert found.evidence["verdict"] == status.value
     other = dataclasses.replace(review, logical_date="2026-03-29")
     assert record(workspace, other, datetime(2026, 4, 3, tzinfo=UTC)) != first
 
