@@ -142,7 +142,8 @@ class RolloutRecord:
 
     Attributes:
         candidate, active: checkpoints of the policies.
-        deployment_id: the manifest on trial; ``previous_deployment`` the one that served when it began.
+        deployment_id: the manifest on trial; ``previous_deployment`` the one that served when it began,
+            or that a promotion by hand replaced.
         generation: of this record, raised by every change; a change names the one that it saw.
         step: index into the ramp, while there is traffic.
         history: every stay, oldest first; the last one is the present one.

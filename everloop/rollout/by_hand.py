@@ -128,7 +128,10 @@ def promote(
         raise _refused(record, "promoted", "One on trial can be.")
     _require_servable(places, record, record.deployment_id, gated=True)
     head = _own_head(places, record)
-    after = moved(record, "promoted", 0.0, now.astimezone(UTC), (_said(actor, reason),))
+    after = replace(
+        moved(record, "promoted", 0.0, now.astimezone(UTC), (_said(actor, reason),)),
+        previous_deployment=_replaced(head, record),
+    )
     _swap(places, head, record.deployment_id, "promoted", actor, reason, after)
     return _settled(spec, places, rollout_id, actor, now, tenant)
 
@@ -266,6 +269,15 @@ def _swap(
         rollout=after,
         withdrawn=withdrawn,
     )
+
+
+def _replaced(head: Head, record: RolloutRecord) -> str:
+    """What a promotion past the figures takes the place of, which need not be what the trial began with:
+    a rollback returns to it, and never to what was taken back meanwhile."""
+    serves = served_by(head)
+    if serves != record.candidate and (head.deployment_id or serves is None):
+        return head.deployment_id
+    return record.previous_deployment
 
 
 def _require_serving(places: TrialPlaces, record: RolloutRecord) -> None:

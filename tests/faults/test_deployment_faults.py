@@ -26,13 +26,14 @@ import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
 from everloop.contracts.errors import ShouldResolveConflict
-from everloop.storage.sql import deployments as module
+from everloop.storage.sql import head_changes as module
+from everloop.storage.sql.deployments import SqlDeploymentStore
 from everloop.storage.sql.engine import open_database
 from everloop.storage.sql.rollouts import SqlRolloutStore
 from tests.deployment_records import deployment, part, rollout
 url, folder, name = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 engine = open_database(url, folder / "state.db")
-store, rollouts = module.SqlDeploymentStore(engine), SqlRolloutStore(engine)
+store, rollouts = SqlDeploymentStore(engine), SqlRolloutStore(engine)
 """
 
 
@@ -128,7 +129,15 @@ killed()
 
 
 @pytest.mark.parametrize(
-    "at", ["follow_candidate", "move_alias", "raise_revision", "append_event", "append_audit"]
+    "at",
+    [
+        "follow_candidate",
+        "move_alias",
+        "raise_revision",
+        "end_service",
+        "append_event",
+        "append_audit",
+    ],
 )
 def test_a_killed_swap_leaves_what_was(place: Place, at: str) -> None:
     before = _begin(place)

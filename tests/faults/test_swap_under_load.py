@@ -19,6 +19,7 @@ from everloop.registry.manifest import manifest_of
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.storage.service_tables import decisions
 from everloop.storage.sql import deployments as deployments_module
+from everloop.storage.sql import head_changes as changes_module
 from everloop.storage.sql import ingest_counters as counters
 from everloop.storage.sql import rollouts as rollouts_module
 from everloop.storage.sql.engine import reading
@@ -49,7 +50,7 @@ class Changes:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.after: list[int] = []
-        for module in (deployments_module, rollouts_module):
+        for module in (changes_module, deployments_module, rollouts_module):
             monkeypatch.setattr(module, "append_event", self._note)
 
     def _note(self, connection: Connection, event: RolloutEvent) -> RolloutEvent:

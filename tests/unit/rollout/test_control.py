@@ -567,6 +567,25 @@ def test_who_was_taken_back_is_not_promoted_again_without_a_word(places: Places)
         by_hand.promote(OPEN, places, record.rollout_id, "ann", "again", LATER)
 
 
+def test_a_rollback_returns_to_what_the_promotion_replaced(places: Places) -> None:
+    record = begin(places)
+    between = places.serve("two")
+    by_hand.promote(OPEN, places, record.rollout_id, "ann", "launch", LATER)
+    by_hand.rollback(OPEN, places, record.rollout_id, "bob", "complaints", LATER)
+    assert places.deployments.head(LOOP).deployment_id == between.deployment_id
+
+
+def test_a_rollback_does_not_return_to_what_was_taken_back_meanwhile(places: Places) -> None:
+    first = start_rollout(OPEN, places.manifest("one"), places, NOW)
+    by_hand.promote(OPEN, places, first.rollout_id, "ann", "launch", LATER)
+    second = begin(places, "two")
+    assert second.previous_deployment == places.deployments.head(LOOP).deployment_id
+    by_hand.rollback(OPEN, places, first.rollout_id, "bob", "complaints", LATER)
+    by_hand.promote(OPEN, places, second.rollout_id, "ann", "launch", LATER)
+    by_hand.rollback(OPEN, places, second.rollout_id, "bob", "complaints", LATER)
+    assert places.active() is None
+
+
 def test_a_death_before_the_outcome_keeps_the_measure_of_who_was_taken_back(places: Places) -> None:
     record = begin(places)
     counted(places, record)
