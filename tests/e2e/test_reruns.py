@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,8 +41,20 @@ def outcomes(run: OpenedRun) -> dict[str, str]:
     return {stage.stage: stage.outcome for stage in run.record.stages}
 
 
-def test_changed_training_repeats_training_alone_and_spends_nothing(workspace: Path) -> None:
-    first = sdk.run_daily(small_plan(), home=workspace)
+@pytest.fixture(scope="module")
+def first_night(
+    small_log: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, OpenedRun]:
+    """A workspace with the small plan's run, which the next two tests go on from; the last of them
+    changes the dataset."""
+    home = Path(shutil.copytree(small_log, tmp_path_factory.mktemp("first") / "home"))
+    return home, sdk.run_daily(small_plan(), home=home)
+
+
+def test_changed_training_repeats_training_alone_and_spends_nothing(
+    first_night: tuple[Path, OpenedRun],
+) -> None:
+    workspace, first = first_night
     paid = spends(workspace)
     assert sorted(row.stage for row in paid) == ["profiles", "quality", "user_model"]
     changed = small_plan(settings=(*SMALL, "training.seed=8"), from_stage="train_policy")
@@ -60,8 +73,10 @@ def test_changed_training_repeats_training_alone_and_spends_nothing(workspace: P
     assert spends(workspace) == paid
 
 
-def test_changed_privacy_and_a_refreshed_dataset_get_the_stored_release(workspace: Path) -> None:
-    first = sdk.run_daily(small_plan(), home=workspace)
+def test_changed_privacy_and_a_refreshed_dataset_get_the_stored_release(
+    first_night: tuple[Path, OpenedRun],
+) -> None:
+    workspace, first = first_night
     paid = spends(workspace)
     clipped = sdk.run_daily(small_plan(settings=(*SMALL, "privacy.clip=2")), home=workspace)
     assert clipped.user_model_release.reused
