@@ -7,6 +7,7 @@ variants.judged(workspace, experiment.experiment_id)
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -50,9 +51,16 @@ def start(
             f"Variants {sorted(modifications)} have shares for {sorted(shares)}.",
             "Give every variant a share.",
         )
+    total = math.fsum(shares.values())
+    if not all(0.0 <= share <= 100.0 for share in shares.values()) or total > 100.0:
+        given = ", ".join(f"{name}={share:g}" for name, share in shares.items())
+        raise ShouldFixArgument(
+            f"Variants take {total:g} % of people ({given}).",
+            "Give each a share of 0 to 100, together at most 100: the base gets the rest.",
+        )
     if subject not in ("persona", "prompt"):
         raise ShouldFixArgument(f"subject={subject!r}.", "Use persona or prompt.")
-    base = PersonaVariant(base_persona, base_persona, {}, 100.0 - sum(shares.values()))
+    base = PersonaVariant(base_persona, base_persona, {}, 100.0 - total)
     others = (
         PersonaVariant(base_persona, name, dict(changes), shares[name])
         for name, changes in modifications.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -13,6 +14,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic_core import PydanticCustomError
 
 from everloop.serving.batches import Batch, Errors
 from everloop.serving.problems import MOST_ERRORS
@@ -32,6 +34,24 @@ def _no_truth(given: Any) -> Any:
     return given
 
 
+def _not_blank(given: str) -> str:
+    if "\0" in given:
+        raise PydanticCustomError("nul_character", "must not hold a NUL character")
+    if not given.strip():
+        raise PydanticCustomError("blank", "must not be blank")
+    return given
+
+
+_SPOKEN: dict[str, Any] = {"pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"}
+"""The same for whoever reads the schema."""
+Reason = Annotated[
+    str, Field(max_length=1000, json_schema_extra=_SPOKEN), AfterValidator(_not_blank)
+]
+"""Why somebody decides; never blank."""
+ShortReason = Annotated[
+    str, Field(max_length=500, json_schema_extra=_SPOKEN), AfterValidator(_not_blank)
+]
+"""As ``Reason``, half as long."""
 Whole = Annotated[int, BeforeValidator(_no_truth)]
 """A whole number; true and false, which Python counts as 1 and 0, are none."""
 Number = Annotated[float, BeforeValidator(_no_truth)]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from everloop.contracts.access import Caller, Scope
 from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
@@ -17,7 +17,7 @@ from everloop.contracts.rollouts import RolloutRecord
 from everloop.rollout import by_hand
 from everloop.rollout.places import TrialPlaces
 from everloop.rollout.standing import rollout_of, standing_verdict
-from everloop.serving.bodies import Body
+from everloop.serving.bodies import Body, ShortReason
 from everloop.serving.models import trials
 from everloop.serving.models.finding import deployment_of
 from everloop.serving.openapi import body_of, problems
@@ -44,7 +44,7 @@ RolloutId = Annotated[str, Path(description="The rollout's id.")]
 class RolloutBody(Body):
     """Why; kept with the event, so it must name nobody."""
 
-    reason: Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
+    reason: ShortReason
 
 
 BODIES = (RolloutBody,)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from everloop.contracts.access import Caller, Scope
 from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
 from everloop.contracts.oversight import ReviewState
-from everloop.serving.bodies import Body, Id
+from everloop.serving.bodies import Body, Id, ShortReason
 from everloop.serving.episode_reviewing import DECISIONS, LookedAt, decide, looked_at
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.reading import read_body
@@ -26,7 +26,6 @@ MOST_DECIDED = 500
 """Reviews that one request may decide."""
 
 Decided = Literal["release", "reject", "reopen"]
-Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
 Shown = Literal["open", "released", "rejected", "all"]
 
 
@@ -34,7 +33,7 @@ class EpisodeReviewBody(Body):
     """What a person decided; ``reason`` is kept with the decision, so it must name nobody."""
 
     decision: Decided
-    reason: Reason
+    reason: ShortReason
 
 
 class EpisodeReviewsBody(Body):
@@ -42,7 +41,7 @@ class EpisodeReviewsBody(Body):
 
     review_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_DECIDED)]
     decision: Decided
-    reason: Reason
+    reason: ShortReason
 
 
 BODIES = (EpisodeReviewBody, EpisodeReviewsBody)

@@ -32,7 +32,7 @@ class Models(BaseModel):
 class DeployBody(bodies.Body):
     """Why, and from which state."""
 
-    reason: Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
+    reason: bodies.Reason
     """Goes into the deployment log."""
     expected_generation: Annotated[bodies.Whole, Field(ge=0, le=2**63 - 1)] | None = None
     """Generation of the last deployment that the decision was made at; another one is a conflict."""

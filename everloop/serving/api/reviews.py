@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from everloop.contracts.access import Scope
 from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
 from everloop.contracts.feedback import FeedbackInstance, FeedbackReview, FeedbackStatus
-from everloop.serving.bodies import Body
+from everloop.serving.bodies import Body, ShortReason
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.reading import read_body
 from everloop.serving.reviewing import review
@@ -27,7 +27,7 @@ class ReviewBody(Body):
     """What a person decided; ``reason`` is kept with the decision, so it must not name the sender."""
 
     status: Literal["released", "rejected", "quarantined"]
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: ShortReason
 
 
 BODIES = (ReviewBody,)

@@ -17,15 +17,13 @@ from everloop.contracts.rollouts import SampleRatio
 from everloop.contracts.variants import PersonaVariant, VariantExperiment
 from everloop.rollout.variants.winner import VariantVerdict
 from everloop.sdk import variants
-from everloop.serving.bodies import Body, Person, Word
+from everloop.serving.bodies import Body, Person, Reason, Word
 from everloop.serving.consents import SERVE
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.reading import read_body
 from everloop.serving.service import Service, service_of
 
 router = APIRouter(tags=["variants"])
-
-Reason = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
 
 
 class VariantBody(Body):

@@ -161,7 +161,10 @@ def test_the_commands_start_show_and_end_one(workspace: Workspace) -> None:
     [
         (["--variant", "warm"], "NAME=VALUE"),
         (["--variant", "warm=half"], "no number"),
-        (["--variant", "warm=130"], "outside"),
+        (["--variant", "warm=120"], "(warm=120)"),
+        (["--variant", "warm=-20"], "(warm=-20)"),
+        (["--variant", "warm=60", "--variant", "cool=50"], "110 % of people (warm=60, cool=50)"),
+        (["--variant", "warm=nan"], "(warm=nan)"),
         (["--variant", "warm=30", "--change", "cold={}"], "no --variant"),
         (["--variant", "warm=30", "--change", "warm=[1]"], "no JSON object"),
         (["--variant", "warm=30", "--change", "warm={"], "--change warm"),

@@ -19,6 +19,7 @@ from everloop.registry.manifest import candidate_of
 from everloop.registry.promotion import adopted
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.rollout.start import start_rollout
+from everloop.serving.models.deploying import go_back
 from tests.made_policies import made_policy
 from tests.two_tenants import OURS, THEIRS, Sent, World, two_tenants
 
@@ -124,6 +125,25 @@ def test_an_engine_reads_the_verdict_and_every_decision_follows_it(
     assert verdict(world, first.deployment_id)["decision"] == "promote"
 
 
+def test_an_engine_is_told_to_leave_what_models_back_took_away(
+    world: World, tmp_path: Path
+) -> None:
+    workspace = world.service.workspace
+    for version in ("v-kept", "v-taken"):
+        record = begin(world, tmp_path, version)
+        assert post(world, record, "promote").status_code == 200
+    go_back(workspace, "coach", OURS, "worse", "cli:ann")
+    assert decided_by(world) == "v-kept"
+    told = verdict(world, record.deployment_id)
+    assert (told["decision"], told["reasons"]) == ("rollback", ["Taken back by cli:ann: worse"])
+    refused = post(world, record, "promote")
+    assert refused.status_code == 409
+    assert f"everloop models deploy {record.candidate}" in refused.text
+    path = Sent(path={"deployment_id": record.deployment_id})
+    shown = world.send("GET", "/api/ml/deployments/{deployment_id}", path, world.keys[OURS])
+    assert shown.json()["outcome"] == "withdrawn"
+
+
 def test_a_deployment_shows_its_gate_its_prediction_and_its_trial(
     world: World, tmp_path: Path
 ) -> None:
@@ -150,7 +170,13 @@ def test_an_action_needs_a_reason_a_known_rollout_and_one_that_allows_it(
     world: World, tmp_path: Path, action: str
 ) -> None:
     record = begin(world, tmp_path, f"v-{action}")
-    assert post(world, record, action, reason=" ").status_code == 422
+    blank = post(world, record, action, reason=" ")
+    assert blank.status_code == 422
+    assert "must not be blank" in blank.json()["detail"]
+    assert "pattern" not in blank.json()["detail"]
+    nul = post(world, record, action, reason="x\0")
+    assert (nul.status_code, "NUL" in nul.json()["detail"]) == (422, True)
+    assert "at most 500" in post(world, record, action, reason="x" * 501).json()["detail"]
     assert post(world, record, "elsewhere").status_code in {404, 422}
     unknown = Sent(path={"rollout_id": record.rollout_id[:-4] + "0000", "action": action})
     unknown = Sent(path=unknown.path, body={"reason": "why"})
