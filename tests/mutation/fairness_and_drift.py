@@ -14,7 +14,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "who comes back has the step's whole share",
                 "(p - low[who]) / (high[who] - low[who])",
                 "p",
-                "test_evidence_over_people_who_come_back_has_mean_one_under_one_draw_each",
+                "test_what_was_seen_before_leaves_the_evidence_a_martingale",
             ),
             (
                 "nobody of the control is missed who came back at full traffic",

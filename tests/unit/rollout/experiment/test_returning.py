@@ -72,16 +72,20 @@ def test_who_is_left_in_the_control_at_full_traffic_is_wrong() -> None:
     assert sample_ratio(logged(rows, 1, {50.0: 0.5, 100.0: 1.0})).mismatch
 
 
-def test_evidence_over_people_who_come_back_has_mean_one_under_one_draw_each() -> None:
-    shares, chances = {20.0: 0.2, 50.0: 0.5}, {(1, 1): 0.2, (0, 1): 0.3, (0, 0): 0.5}
-    mean = 0.0
-    for arms in itertools.product(chances, repeat=3):
-        rows = [
-            (i, percent, pair[k]) for k, percent in enumerate(shares) for i, pair in enumerate(arms)
-        ]
-        evidence = math.exp(sample_ratio(logged(rows, 3, shares)).log_evidence)
-        mean += math.prod(chances[pair] for pair in arms) * evidence
-    assert mean == pytest.approx(1.0)
+def test_what_was_seen_before_leaves_the_evidence_a_martingale() -> None:
+    """Whatever the arms of the first step were, the second moves the evidence by nothing in the mean."""
+    shares = {20.0: 0.2, 50.0: 0.5}
+    later = {0: {0: 1 - 0.3 / 0.8, 1: 0.3 / 0.8}, 1: {1: 1.0}}
+    for first in itertools.product((0, 1), repeat=3):
+        rows = [(i, 20.0, arm) for i, arm in enumerate(first)]
+        before = math.exp(sample_ratio(logged(rows, 3, shares)).log_evidence)
+        mean = 0.0
+        for second in itertools.product(*(later[arm] for arm in first)):
+            chance = math.prod(later[a][b] for a, b in zip(first, second, strict=True))
+            more = [(i, 50.0, arm) for i, arm in enumerate(second)]
+            found = sample_ratio(logged([*rows, *more], 3, shares))
+            mean += chance * math.exp(found.log_evidence)
+        assert mean == pytest.approx(before)
 
 
 def played(seed: int, people: int, lost: float = 0.0, stays: float = 1.0) -> TrialObservations:
