@@ -96,6 +96,19 @@ def test_a_person_pauses_resumes_promotes_and_takes_back(home: Path, tmp_path: P
     assert "launch" in run(home, "events")
 
 
+def test_models_back_does_not_bring_back_a_first_policy_that_was_taken_away(
+    home: Path, tmp_path: Path
+) -> None:
+    workspace = open_workspace(home)
+    begin(workspace, tmp_path, "one")
+    run(home, "promote", "--reason", "launch", "--by", "ann")
+    run(home, "rollback", "--reason", "complaints", "--by", "bob")
+    back = ["models", "back", "companion", "--reason", "worse", "--home", str(home)]
+    with pytest.raises(ShouldNameKnownId, match="Nothing that may serve again"):
+        CliRunner().invoke(app, back, catch_exceptions=False)
+    assert workspace.registry.alias(SPEC.name, "active")[0] is None
+
+
 def test_a_rollback_as_json_says_what_serves_since(home: Path, tmp_path: Path) -> None:
     workspace = open_workspace(home)
     rollout_id = begin(workspace, tmp_path, "one")
