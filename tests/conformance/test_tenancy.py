@@ -34,6 +34,7 @@ TABLES: dict[str, tuple[Table, str]] = {
     "review": (rollout_tables.reviews, "review_id"),
     "deployment": (rollout_tables.deployments, "deployment_id"),
     "rollout": (schema.rollouts, "rollout_id"),
+    "experiment": (rollout_tables.variant_experiments, "experiment_id"),
 }
 
 
