@@ -122,6 +122,76 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *mutants(
         "trial",
+        "everloop/rollout/retried.py",
+        "tests/unit/rollout/test_start.py",
+        [
+            (
+                "a withdrawn policy is tried again",
+                'record.state in ("rolled_back", "promoted")',
+                'record.state in ("rolled_back",)',
+                "test_a_promoted_policy_that_was_withdrawn_is_tried_again_by_a_person_alone",
+            ),
+            (
+                "whom it was compared with is not asked",
+                " and record.active == active",
+                "",
+                "test_another_policy_or_another_rival_is_another_trial",
+            ),
+            (
+                "only the same version is the same policy",
+                " or one.sha256 == other.sha256",
+                "",
+                "test_a_policy_that_was_rolled_back_is_tried_again_by_a_person_alone",
+            ),
+            (
+                "only the same file is the same policy",
+                "one.version == other.version or ",
+                "",
+                "test_a_policy_that_was_rolled_back_is_tried_again_by_a_person_alone",
+            ),
+        ],
+    ),
+    *mutants(
+        "trial",
+        "everloop/rollout/start.py",
+        "tests/unit/rollout/test_start.py",
+        [
+            (
+                "an approval from before the rollback counts",
+                "said is None or said.at < earlier.entered_at",
+                "said is None",
+                "test_an_approval_from_before_the_rollback_is_none_of_what_came_later",
+            ),
+        ],
+    ),
+    *mutants(
+        "trial",
+        "everloop/rollout/settle.py",
+        "tests/unit/rollout/test_start.py",
+        [
+            (
+                "a twin that waits begins",
+                "if _asks_again(places, newest, now, actor):",
+                "if False:",
+                "test_one_that_waits_is_asked_about_when_its_twin_is_rolled_back",
+            ),
+        ],
+    ),
+    *mutants(
+        "trial",
+        "everloop/rollout/manifests/flagger.py",
+        "tests/unit/rollout/manifests/test_engines.py",
+        [
+            (
+                "flagger runs ahead of the trial",
+                " if w <= terms.traffic_percent",
+                "",
+                "test_flagger_gets_no_weight_beyond_the_traffic_of_the_trial",
+            ),
+        ],
+    ),
+    *mutants(
+        "trial",
         "everloop/rollout/shares.py",
         "tests/unit/rollout/test_shares.py",
         [
