@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from everloop.contracts.documents import from_json, to_json
+from everloop.contracts.rollouts import SampleRatio
 from everloop.rollout.experiment.observations import TrialObservations
 from everloop.rollout.experiment.returning import Returned, returned
 from everloop.rollout.experiment.srm import sample_ratio
@@ -162,3 +164,14 @@ def test_decisions_per_person_by_hand() -> None:
     (turned,) = visits(logged([(p, at, 1 - arm) for p, at, arm in rows], 100, {50.0: 0.5}))
     assert (turned.control, turned.candidate, turned.departs) == (4.5, 2.5, True)
     assert visits(logged([r for r in rows if r[0] != 99], 100, {50.0: 0.5})) == ()
+
+
+def test_figures_that_were_stored_without_returns_and_visits_are_read() -> None:
+    stored = (
+        '{"expected":{"control":1.0},"log_evidence":0.5,"mismatch":false,"observed":{"control":1}}'
+    )
+    assert from_json(SampleRatio, stored) == SampleRatio(
+        {"control": 1.0}, {"control": 1}, 0.5, False
+    )
+    whole = sample_ratio(logged([(0, 10.0, 0), (0, 50.0, 1)], 1, {10.0: 0.1, 50.0: 0.5}))
+    assert from_json(SampleRatio, to_json(whole)) == whole
