@@ -92,6 +92,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "alike questions roll a candidate back",
                 "    if most >= limit * others:",
                 "    if False:",
+                "test_what_collapse_waits_for_is_said",
+            ),
+            (
+                "an active that may keep to one action convicts",
+                " and varied >= bound",
+                "",
                 "test_collapse",
             ),
             (

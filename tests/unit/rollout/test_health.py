@@ -243,6 +243,20 @@ def test_collapse(actions: dict[str, int], active: dict[str, int], status: Check
     assert on_trial(found)["actions"].status is status
 
 
+@pytest.mark.parametrize(
+    ("active", "said"),
+    [
+        ({"wait": 301}, "What serves keeps to one action too: the questions may be alike."),
+        ({}, "Nothing is there to compare with: the questions may be alike."),
+        ({"wait": 297, "rest": 4}, "A policy has collapsed at 99.0%."),
+    ],
+)
+def test_what_collapse_waits_for_is_said(active: dict[str, int], said: str) -> None:
+    check = on_trial(tally("trial", actions={"walk": 301}, active_actions=active))["actions"]
+    assert check.status is WAIT
+    assert said in check.reason
+
+
 def test_a_collapse_share_of_one_asks_nothing() -> None:
     terms = spec(hard={"collapse_share": 1.0})
     assert on_trial(tally("trial", actions={"walk": 9999}), terms=terms)["actions"].status is PASSED
