@@ -123,7 +123,8 @@ def test_a_policy_whose_alias_was_cleared_by_hand_was_taken_back(places: Places)
     generation = places.registry.alias(LOOP, "active")[1]
     places.registry.set_alias(LOOP, "active", None, generation, "out", actor="cli:ann")
     found = standing_verdict(OPEN, places, record.deployment_id, LATER)
-    assert (found.decision, found.reasons) == (Decision.ROLLBACK, ("Taken back by cli:ann: active is nothing: out",))
+    assert found.decision is Decision.ROLLBACK
+    assert found.reasons == ("Taken back by cli:ann: active is nothing: out",)
 
 
 def test_another_trial_s_rollback_takes_nothing_back(places: Places) -> None:
