@@ -57,7 +57,7 @@ class HookBody(BaseModel):
 
 BODIES: tuple[type[BaseModel], ...] = (HookBody,)
 _HOOK: TypeAdapter[Any] = TypeAdapter(HookBody)
-_LARGEST = 16 * 1024
+HOOK_BYTES = 16 * 1024
 """Bytes that are read before the caller is known: the credential is among them."""
 
 
@@ -76,7 +76,7 @@ async def ask(
     """200 where the verdict on the deployment allows it, 409 with the reasons where it does not: a
     rollback's 200 makes Flagger go back. Nothing is changed. Scope: read."""
     service = service_of(request)
-    body: HookBody = await read_body(request, _HOOK, _LARGEST)
+    body: HookBody = await read_body(request, _HOOK, HOOK_BYTES)
     caller = await service.access.admit_key(request, body.metadata.key, Scope.READ)
     service.limits.admit(caller.tenant)
 
