@@ -135,6 +135,7 @@ def test_what_was_spent_is_what_the_ledger_says_and_stays_within_the_plan(
     assert ledger.verify() > 0
 
 
+@pytest.mark.slow
 def test_a_tour_that_was_killed_in_the_night_goes_on_with_the_same_figures(
     tour: tuple[Path, tuple[DemoDay, ...]], tmp_path: Path
 ) -> None:

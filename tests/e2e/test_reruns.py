@@ -94,6 +94,7 @@ def test_changed_privacy_and_a_refreshed_dataset_get_the_stored_release(
     assert spends(workspace) == paid
 
 
+@pytest.mark.slow
 def test_a_backfill_pays_each_night_once(workspace: Path) -> None:
     plan = small_plan(logical_date=EXAMPLE_DAY - timedelta(days=1))
     runs = list(sdk.run_range(plan, EXAMPLE_DAY, home=workspace))
