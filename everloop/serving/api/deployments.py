@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, TypeAdapter
 
 from everloop.contracts.access import Caller, Scope
-from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
+from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollouts import RolloutRecord
 from everloop.rollout import by_hand
@@ -19,7 +19,7 @@ from everloop.rollout.places import TrialPlaces
 from everloop.rollout.standing import rollout_of, standing_verdict
 from everloop.serving.bodies import Body, ShortReason
 from everloop.serving.models import trials
-from everloop.serving.models.finding import deployment_of
+from everloop.serving.models.finding import deployment_of, refuse_foreign
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.reading import read_body
 from everloop.serving.service import Service, service_of
@@ -186,7 +186,7 @@ def _do(
     try:
         record = place.rollouts.rollout(rollout_id, caller.tenant)
     except ShouldNameKnownId:
-        _refuse_foreign(service, "rollout", rollout_id)
+        refuse_foreign(place, "rollout", rollout_id, caller.tenant)
         raise
     done = _ACTIONS[action](
         service.loop(record.loop),
@@ -198,10 +198,3 @@ def _do(
         caller.tenant,
     )
     return trials.rollout_answer(done)
-
-
-def _refuse_foreign(service: Service, kind: str, row_id: str) -> None:
-    if service.workspace.tenancy.owner(kind, row_id) is not None:
-        raise ShouldAskForScope(
-            f"The {kind} {row_id[:80]} is another tenant's.", "Use that tenant's credential."
-        ) from None

@@ -11,10 +11,11 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, TypeAdapter
 
 from everloop.contracts.access import Caller, Scope
-from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
+from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.oversight import ReviewState
 from everloop.serving.bodies import Body, Id, ShortReason
 from everloop.serving.episode_reviewing import DECISIONS, LookedAt, decide, looked_at
+from everloop.serving.models.finding import refuse_foreign
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.reading import read_body
 from everloop.serving.service import Service, service_of
@@ -221,10 +222,7 @@ def _refuse_foreign(service: Service, caller: Caller, review_ids: Sequence[str])
         try:
             service.workspace.reviews.item(review_id, caller.tenant)
         except ShouldNameKnownId:
-            if service.workspace.tenancy.owner("review", review_id) is not None:
-                raise ShouldAskForScope(
-                    f"Review {review_id} is another tenant's.", "Use that tenant's credential."
-                ) from None
+            refuse_foreign(service.workspace, "review", review_id, caller.tenant)
             raise
 
 

@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, TypeAdapter
 
 from everloop.contracts.access import Scope
-from everloop.contracts.errors import ShouldAskForScope, ShouldNameKnownId
+from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.evaluation import Estimate
 from everloop.contracts.rollouts import SampleRatio
 from everloop.contracts.variants import PersonaVariant, VariantExperiment
@@ -19,6 +19,7 @@ from everloop.rollout.variants.winner import VariantVerdict
 from everloop.sdk import variants
 from everloop.serving.bodies import Body, Person, Reason, Word
 from everloop.serving.consents import SERVE
+from everloop.serving.models.finding import refuse_foreign
 from everloop.serving.openapi import body_of, problems
 from everloop.serving.reading import read_body
 from everloop.serving.service import Service, service_of
@@ -154,7 +155,7 @@ async def create(request: Request) -> ExperimentRow:
 
     def made() -> VariantExperiment:
         if body.experiment_id is not None:
-            _refuse_foreign(service, body.experiment_id, caller.tenant)
+            refuse_foreign(service.workspace, "experiment", body.experiment_id, caller.tenant)
         return variants.start(
             service.workspace,
             loop,
@@ -268,16 +269,8 @@ def _of_tenant(service: Service, experiment_id: str, tenant: str, asked: Any) ->
     try:
         return asked(service.workspace, experiment_id, tenant)
     except ShouldNameKnownId:
-        _refuse_foreign(service, experiment_id, tenant)
+        refuse_foreign(service.workspace, "experiment", experiment_id, tenant)
         raise
-
-
-def _refuse_foreign(service: Service, experiment_id: str, tenant: str) -> None:
-    owner = service.workspace.tenancy.owner("experiment", experiment_id)
-    if owner is not None and owner != tenant:
-        raise ShouldAskForScope(
-            f"Experiment {experiment_id} is another tenant's.", "Use that tenant's credential."
-        )
 
 
 def _row(experiment: VariantExperiment, verdict: VariantVerdict | None = None) -> ExperimentRow:

@@ -81,9 +81,14 @@ def deployment_of(workspace: Workspace, deployment_id: str, tenant: str) -> Depl
     try:
         return workspace.deployments.deployment(deployment_id, tenant)
     except ShouldNameKnownId:
-        if workspace.tenancy.owner("deployment", deployment_id) is not None:
-            raise ShouldAskForScope(
-                f"The deployment {deployment_id[:80]} is another tenant's.",
-                "Use that tenant's credential.",
-            ) from None
+        refuse_foreign(workspace, "deployment", deployment_id, tenant)
         raise
+
+
+def refuse_foreign(workspace: Workspace, kind: str, row_id: str, tenant: str) -> None:
+    """``ShouldAskForScope`` where a row of a kind (see ``Tenancy``) is another tenant's."""
+    if workspace.tenancy.owner(kind, row_id) not in (None, tenant):
+        raise ShouldAskForScope(
+            f"{kind.capitalize()} {row_id[:80]} is another tenant's.",
+            "Use that tenant's credential.",
+        ) from None
