@@ -42,36 +42,37 @@ def tell(workspace: Workspace, *notices: Notice | None) -> Delivered:
     return deliver_due(workspace)
 
 
-def tell_of_run(workspace: Workspace, record: RunRecord, *more: Notice | None) -> Delivered:
-    """Tell of a finished run: its failure, what became of the loop's trials, and ``more``."""
+def tell_of_run(workspace: Workspace, record: RunRecord) -> Delivered:
+    """Tell of a finished run: its failure, and what became of the loop's trials in the last day."""
+    if not configured():
+        return Delivered()
     now = datetime.now(UTC)
     failure = None
     if record.status == "failed":
         stage = next((s.stage for s in record.stages if s.outcome == "failed"), "")
         failure = of_failure(record.run_id, record.loop, stage, record.verdict, now, record.tenant)
-    return tell(workspace, failure, *_of_trials(workspace, record.loop, now, record.tenant), *more)
-
-
-def tell_of_trials(workspace: Workspace, loop: str, tenant: str = "default") -> Delivered:
-    """Tell what became of a loop's trials in the last day, once each."""
-    return tell(workspace, *_of_trials(workspace, loop, datetime.now(UTC), tenant))
+    told, _ = news(
+        workspace.deployments, workspace.rollouts, record.loop, now, tenant=record.tenant
+    )
+    return tell(workspace, failure, *told)
 
 
 def budget_notice(
     workspace: Workspace, spec: LoopSpec, on: date, tenant: str = "default"
 ) -> Notice | None:
-    """That the privacy budget is nearly spent; None where it isn't."""
+    """That the privacy budget is nearly spent; None where it isn't, or where nobody would be told."""
+    if not configured():
+        return None
     status = workspace.ledger.status(spec, on)
     return of_budget(status, spec.name, on, datetime.now(UTC), tenant)
 
 
-def _of_trials(workspace: Workspace, loop: str, now: datetime, tenant: str) -> tuple[Notice, ...]:
-    return news(workspace.deployments, workspace.rollouts, loop, now, tenant=tenant)[0]
-
-
 def deliver_due(workspace: Workspace, limit: int = 20) -> Delivered:
-    """Send what is due."""
-    return deliver(workspace.notices, configured(), datetime.now(UTC), limit)
+    """Send what is due. Who has no channel leaves it to the process that has one."""
+    channels = configured()
+    return (
+        deliver(workspace.notices, channels, datetime.now(UTC), limit) if channels else Delivered()
+    )
 
 
 def outbox(

@@ -71,6 +71,20 @@ def test_what_could_not_be_sent_is_delivered_later(
     assert [q.state for q in outbox(workspace)] == ["sent"]
 
 
+def test_a_command_without_a_channel_leaves_what_waits_to_those_who_have_one(
+    monkeypatch: pytest.MonkeyPatch, workspace: Workspace
+) -> None:
+    with endpoint() as receiver:
+        configure(monkeypatch, receiver.url)
+        assert queue(workspace, NOTICE) == 1
+        monkeypatch.delenv("EVERLOOP_NOTIFY_WEBHOOK_URL")
+        asked = ["notify", "deliver", "--home", str(workspace.home)]
+        assert CliRunner().invoke(app, asked).exit_code == 0
+        assert [q.state for q in outbox(workspace)] == ["queued"]
+        configure(monkeypatch, receiver.url)
+        assert tell(workspace).sent == 1
+
+
 def test_without_a_channel_nothing_piles_up(workspace: Workspace) -> None:
     assert queue(workspace, NOTICE) == 0
     assert outbox(workspace) == ()
