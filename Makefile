@@ -78,7 +78,7 @@ soak: $(READY) ## ten minutes of traffic: memory and write-ahead log, as a table
 lock: ## resolve requirements.lock anew in a throw-away environment
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet torch==2.13.0
-	.venv-lock/bin/python -m pip install --quiet -e ".[dev]"
+	.venv-lock/bin/python -m pip install --quiet -e ".[dev,gcp]"
 	# its requirements exclude today's numpy, its estimators do not: they are the tests' oracle
 	.venv-lock/bin/python -m pip install --quiet --no-deps sb-obp==0.5.10 gbstats==0.8.0
 	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock

@@ -1,34 +1,4 @@
-"""What the environment says: the only module that reads it.
-
-========================  =====================================================================
-``EVERLOOP_HOME``         the workspace folder (default ``.everloop`` in the working directory)
-``EVERLOOP_DATABASE_URL``  ``postgresql://user:password@host:port/database``; empty (the default): SQLite
-                          in the workspace folder
-``EVERLOOP_PSEUDONYM_KEY``  at least 32 bytes as hex; people's ids are hashed with it
-``EVERLOOP_PSEUDONYM_KEY_NEXT``  the key that ``everloop keys rotate-pseudonyms`` is to put in its place
-``EVERLOOP_LEDGER_KEY``   at least 32 bytes as hex; commits the privacy ledger to its people
-``EVERLOOP_LEDGER_KEY_PREVIOUS``  keys before that one, between commas: rows committed under them verify
-``EVERLOOP_HEALTH_KEY``   at least 32 bytes as hex; health fields are stored encrypted under it
-``EVERLOOP_OIDC_ISSUER``  ``iss`` of the OpenID provider whose tokens the service takes, if any
-``EVERLOOP_OIDC_AUDIENCE``  ``aud`` of those tokens
-``EVERLOOP_OIDC_JWKS_URL``  where the provider's keys are
-``EVERLOOP_OIDC_TENANT_CLAIM``  the claim that names the caller's tenant (default ``tenant``)
-``EVERLOOP_NOTIFY_WEBHOOK_URL``  where notifications are posted, signed, if anywhere
-``EVERLOOP_NOTIFY_WEBHOOK_SECRET``  at least 16 characters; the key of that signature
-``EVERLOOP_NOTIFY_SLACK_URL``  an incoming webhook of Slack's
-``EVERLOOP_NOTIFY_SMTP_URL``  ``smtp://user:password@host:587`` or ``smtps://…:465``
-``EVERLOOP_NOTIFY_MAIL_FROM``  sender of notifications by email
-``EVERLOOP_NOTIFY_MAIL_TO``  their recipients, between commas
-``RAY_AUTH_MODE``         Ray's own: ``token`` where a training cluster asks for one
-``RAY_AUTH_TOKEN_PATH``   Ray's own: file with that token (or ``RAY_AUTH_TOKEN``, the token itself)
-========================  =====================================================================
-
-On a laptop ``everloop init`` writes the keys to ``secrets.env`` in the workspace, readable by its owner
-alone; the database URL may stand there, too, and variables of the environment win over that file.
-``keys.sha256`` beside it tells whether the keys are still the ones that the workspace's people, budgets
-and health fields were recorded with. A workspace that knows no health key gets one from
-``everloop init``.
-"""
+"""The workspace folder and the secrets that its people, budgets and health fields depend on."""
 
 from __future__ import annotations
 
@@ -42,9 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from everloop.contracts import documents
-from everloop.contracts.access import OidcConfig
 from everloop.contracts.errors import ShouldFixArgument, ShouldInitWorkspace, ShouldProvideKey
-from everloop.contracts.notifications import ChannelConfig
 
 HOME_VARIABLE = "EVERLOOP_HOME"
 DATABASE_URL = "EVERLOOP_DATABASE_URL"
@@ -58,20 +26,6 @@ SECRETS_FILE = "secrets.env"
 FINGERPRINT_FILE = "keys.sha256"
 DATABASE_FILE = "state.db"
 MIN_KEY_BYTES = 32
-OIDC_ISSUER = "EVERLOOP_OIDC_ISSUER"
-OIDC_AUDIENCE = "EVERLOOP_OIDC_AUDIENCE"
-OIDC_JWKS_URL = "EVERLOOP_OIDC_JWKS_URL"
-OIDC_TENANT_CLAIM = "EVERLOOP_OIDC_TENANT_CLAIM"
-NOTIFY_WEBHOOK_URL = "EVERLOOP_NOTIFY_WEBHOOK_URL"
-NOTIFY_WEBHOOK_SECRET = "EVERLOOP_NOTIFY_WEBHOOK_SECRET"  # noqa: S105 — a name
-NOTIFY_SLACK_URL = "EVERLOOP_NOTIFY_SLACK_URL"
-NOTIFY_SMTP_URL = "EVERLOOP_NOTIFY_SMTP_URL"
-NOTIFY_MAIL_FROM = "EVERLOOP_NOTIFY_MAIL_FROM"
-NOTIFY_MAIL_TO = "EVERLOOP_NOTIFY_MAIL_TO"
-MIN_SECRET_CHARACTERS = 16
-RAY_AUTH_MODE = "RAY_AUTH_MODE"
-RAY_AUTH_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 — a name
-RAY_AUTH_TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 — a name
 _RANDOM = f"Give {MIN_KEY_BYTES} or more random bytes in hexadecimal."
 
 _LOST = {
@@ -113,85 +67,6 @@ class Settings:
 def default_home() -> Path:
     """The workspace folder that the environment names, absolute."""
     return Path(os.environ.get(HOME_VARIABLE, ".everloop")).absolute()
-
-
-def oidc() -> OidcConfig | None:
-    """The OpenID provider that the environment names, if any.
-
-    Raises:
-        ShouldFixArgument: it names a part of one, or one that can't be trusted.
-    """
-    names = (OIDC_ISSUER, OIDC_AUDIENCE, OIDC_JWKS_URL)
-    given = [os.environ.get(name, "") for name in names]
-    if not any(given):
-        return None
-    missing = [name for name, value in zip(names, given, strict=True) if not value]
-    if missing:
-        raise ShouldFixArgument(
-            f"The OpenID provider is named without {', '.join(missing)}.",
-            f"Set all of {', '.join(names)}, or none to take API keys alone.",
-        )
-    issuer, audience, jwks_url = given
-    claim = os.environ.get(OIDC_TENANT_CLAIM) or "tenant"
-    return OidcConfig(issuer, audience, jwks_url, claim)
-
-
-def notifications() -> ChannelConfig:
-    """Where the environment says that people are told.
-
-    Raises:
-        ShouldFixArgument: an address lacks what it needs.
-        ShouldProvideKey: a webhook is named without a secret of at least 16 characters.
-    """
-    webhook, slack, smtp = (
-        os.environ.get(name, "") for name in (NOTIFY_WEBHOOK_URL, NOTIFY_SLACK_URL, NOTIFY_SMTP_URL)
-    )
-    secret = os.environ.get(NOTIFY_WEBHOOK_SECRET, "")
-    for name, url in ((NOTIFY_WEBHOOK_URL, webhook), (NOTIFY_SLACK_URL, slack)):
-        if url and not url.startswith(("https://", "http://")):
-            raise ShouldFixArgument(f"{name} is no http(s) address.", "Give a URL.")
-    if webhook and len(secret) < MIN_SECRET_CHARACTERS:
-        raise ShouldProvideKey(
-            f"{NOTIFY_WEBHOOK_SECRET} has {len(secret)} characters.",
-            f"Give {MIN_SECRET_CHARACTERS} or more, the same as the receiver checks with.",
-        )
-    sender = os.environ.get(NOTIFY_MAIL_FROM, "")
-    recipients = tuple(_listed(os.environ.get(NOTIFY_MAIL_TO, "")))
-    if smtp and not (smtp.startswith(("smtp://", "smtps://")) and sender and recipients):
-        raise ShouldFixArgument(
-            f"{NOTIFY_SMTP_URL} needs smtp:// or smtps://, {NOTIFY_MAIL_FROM} and {NOTIFY_MAIL_TO}.",
-            "Set all three, or none.",
-        )
-    return ChannelConfig(webhook, secret, slack, smtp, sender, recipients)
-
-
-def check_ray_token() -> None:
-    """See that the token which the environment promises to Ray is there, before Ray looks for it.
-
-    Raises:
-        ShouldFixArgument: ``RAY_AUTH_MODE`` is neither ``token`` nor ``disabled``.
-        ShouldProvideKey: it is ``token``, and the file named for the token can't be read or is empty.
-    """
-    mode = os.environ.get(RAY_AUTH_MODE, "")
-    if mode.lower() not in {"", "token", "disabled"}:
-        raise ShouldFixArgument(
-            f"{RAY_AUTH_MODE}={mode!r} is no mode of Ray's.", "Set it to token or to disabled."
-        )
-    named = os.environ.get(RAY_AUTH_TOKEN_PATH, "")
-    if mode.lower() != "token" or os.environ.get(RAY_AUTH_TOKEN) or not named:
-        return
-    try:
-        token = Path(named).read_text().strip()
-    except OSError as problem:
-        raise ShouldProvideKey(
-            f"{RAY_AUTH_TOKEN_PATH} names {named}, which cannot be read ({problem.strerror}).",
-            "Copy the cluster's token there, or name the file that holds it.",
-        ) from None
-    if not token:
-        raise ShouldProvideKey(
-            f"{RAY_AUTH_TOKEN_PATH} names {named}, which is empty.",
-            "Copy the cluster's token there.",
-        )
 
 
 def read(home: Path | str | None = None) -> Settings:

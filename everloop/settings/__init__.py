@@ -1,0 +1,148 @@
+"""What the environment says: the only package that reads it.
+
+========================  =====================================================================
+``EVERLOOP_HOME``         the workspace folder (default ``.everloop`` in the working directory)
+``EVERLOOP_DATABASE_URL``  ``postgresql://user:password@host:port/database``; empty (the default): SQLite
+                          in the workspace folder
+``EVERLOOP_PSEUDONYM_KEY``  at least 32 bytes as hex; people's ids are hashed with it
+``EVERLOOP_PSEUDONYM_KEY_NEXT``  the key that ``everloop keys rotate-pseudonyms`` is to put in its place
+``EVERLOOP_LEDGER_KEY``   at least 32 bytes as hex; commits the privacy ledger to its people
+``EVERLOOP_LEDGER_KEY_PREVIOUS``  keys before that one, between commas: rows committed under them verify
+``EVERLOOP_HEALTH_KEY``   at least 32 bytes as hex; health fields are stored encrypted under it
+``EVERLOOP_OIDC_ISSUER``  ``iss`` of the OpenID provider whose tokens the service takes, if any
+``EVERLOOP_OIDC_AUDIENCE``  ``aud`` of those tokens
+``EVERLOOP_OIDC_JWKS_URL``  where the provider's keys are
+``EVERLOOP_OIDC_TENANT_CLAIM``  the claim that names the caller's tenant (default ``tenant``)
+``EVERLOOP_NOTIFY_WEBHOOK_URL``  where notifications are posted, signed, if anywhere
+``EVERLOOP_NOTIFY_WEBHOOK_SECRET``  at least 16 characters; the key of that signature
+``EVERLOOP_NOTIFY_SLACK_URL``  an incoming webhook of Slack's
+``EVERLOOP_NOTIFY_SMTP_URL``  ``smtp://user:password@host:587`` or ``smtps://…:465``
+``EVERLOOP_NOTIFY_MAIL_FROM``  sender of notifications by email
+``EVERLOOP_NOTIFY_MAIL_TO``  their recipients, between commas
+``EVERLOOP_STORAGE_URL``  ``gs://bucket/prefix`` for datasets and artefacts; empty: the workspace folder
+``EVERLOOP_BIGQUERY``     ``project.dataset`` where rewards are aggregated; empty: on this machine
+``EVERLOOP_GOOGLE_PROJECT``  project whose Cloud Monitoring gets figures, if any
+``EVERLOOP_GOOGLE_LOCATION``  region of BigQuery and Vertex AI (BigQuery's default: US)
+``EVERLOOP_VERTEX``       1: runs and drift go to Vertex AI, too
+``RAY_AUTH_MODE``         Ray's own: ``token`` where a training cluster asks for one
+``RAY_AUTH_TOKEN_PATH``   Ray's own: file with that token (or ``RAY_AUTH_TOKEN``, the token itself)
+========================  =====================================================================
+
+On a laptop ``everloop init`` writes the keys to ``secrets.env`` in the workspace, readable by its owner
+alone; the database URL may stand there, too, and variables of the environment win over that file.
+``keys.sha256`` beside it tells whether the keys are still the ones that the workspace's people, budgets
+and health fields were recorded with. A workspace that knows no health key gets one from
+``everloop init``.
+"""
+
+from __future__ import annotations
+
+from everloop.settings.access import (
+    OIDC_AUDIENCE,
+    OIDC_ISSUER,
+    OIDC_JWKS_URL,
+    OIDC_TENANT_CLAIM,
+    oidc,
+)
+from everloop.settings.channels import (
+    MIN_SECRET_CHARACTERS,
+    NOTIFY_MAIL_FROM,
+    NOTIFY_MAIL_TO,
+    NOTIFY_SLACK_URL,
+    NOTIFY_SMTP_URL,
+    NOTIFY_WEBHOOK_SECRET,
+    NOTIFY_WEBHOOK_URL,
+    notifications,
+)
+from everloop.settings.cloud import (
+    BIGQUERY,
+    GOOGLE_LOCATION,
+    GOOGLE_PROJECT,
+    STORAGE_URL,
+    VERTEX,
+    BigQueryTables,
+    Bucket,
+    GoogleProject,
+    bigquery,
+    google_project,
+    storage,
+)
+from everloop.settings.ray import (
+    RAY_AUTH_MODE,
+    RAY_AUTH_TOKEN,
+    RAY_AUTH_TOKEN_PATH,
+    check_ray_token,
+)
+from everloop.settings.workspace import (
+    DATABASE_FILE,
+    DATABASE_URL,
+    FINGERPRINT_FILE,
+    HEALTH_KEY,
+    HOME_VARIABLE,
+    KEYS,
+    LEDGER_KEY,
+    LEDGER_KEY_PREVIOUS,
+    MIN_KEY_BYTES,
+    PSEUDONYM_KEY,
+    PSEUDONYM_KEY_NEXT,
+    SECRETS_FILE,
+    Settings,
+    default_home,
+    initialise,
+    read,
+    replace_pseudonym_key,
+    rotate_ledger_key,
+    stage_pseudonym_key,
+    unfinished_rotation,
+)
+
+__all__ = [
+    "BIGQUERY",
+    "DATABASE_FILE",
+    "DATABASE_URL",
+    "FINGERPRINT_FILE",
+    "GOOGLE_LOCATION",
+    "GOOGLE_PROJECT",
+    "HEALTH_KEY",
+    "HOME_VARIABLE",
+    "KEYS",
+    "LEDGER_KEY",
+    "LEDGER_KEY_PREVIOUS",
+    "MIN_KEY_BYTES",
+    "MIN_SECRET_CHARACTERS",
+    "NOTIFY_MAIL_FROM",
+    "NOTIFY_MAIL_TO",
+    "NOTIFY_SLACK_URL",
+    "NOTIFY_SMTP_URL",
+    "NOTIFY_WEBHOOK_SECRET",
+    "NOTIFY_WEBHOOK_URL",
+    "OIDC_AUDIENCE",
+    "OIDC_ISSUER",
+    "OIDC_JWKS_URL",
+    "OIDC_TENANT_CLAIM",
+    "PSEUDONYM_KEY",
+    "PSEUDONYM_KEY_NEXT",
+    "RAY_AUTH_MODE",
+    "RAY_AUTH_TOKEN",
+    "RAY_AUTH_TOKEN_PATH",
+    "SECRETS_FILE",
+    "STORAGE_URL",
+    "VERTEX",
+    "BigQueryTables",
+    "Bucket",
+    "GoogleProject",
+    "Settings",
+    "bigquery",
+    "check_ray_token",
+    "default_home",
+    "google_project",
+    "initialise",
+    "notifications",
+    "oidc",
+    "read",
+    "replace_pseudonym_key",
+    "rotate_ledger_key",
+    "stage_pseudonym_key",
+    "storage",
+    "unfinished_rotation",
+]

@@ -1,0 +1,108 @@
+"""Where production keeps what a laptop keeps in the workspace folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from everloop.contracts.errors import ShouldFixArgument
+
+STORAGE_URL = "EVERLOOP_STORAGE_URL"
+BIGQUERY = "EVERLOOP_BIGQUERY"
+GOOGLE_PROJECT = "EVERLOOP_GOOGLE_PROJECT"
+GOOGLE_LOCATION = "EVERLOOP_GOOGLE_LOCATION"
+VERTEX = "EVERLOOP_VERTEX"
+_BUCKET = re.compile(r"gs://(?P<bucket>[a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(?P<prefix>[^?#]*))?")
+_TABLES = re.compile(
+    r"(?P<project>[a-z][a-z0-9:.-]{4,61}[a-z0-9])\.(?P<dataset>[A-Za-z0-9_]{1,1024})"
+)
+_PROJECT = re.compile(r"[a-z][a-z0-9:.-]{4,61}[a-z0-9]")
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """``gs://name/prefix``; ``prefix`` has no slash at either end, and may be empty."""
+
+    name: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class BigQueryTables:
+    """The dataset that holds the mirrored log and the reward tables, and where it is."""
+
+    project: str
+    dataset: str
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleProject:
+    """Where figures are sent. ``vertex``: experiments and model monitoring, too."""
+
+    project: str
+    location: str
+    vertex: bool
+
+
+def storage() -> Bucket | None:
+    """Where datasets and artefacts are, if not in the workspace folder.
+
+    Raises:
+        ShouldFixArgument: the address is no ``gs://bucket`` or ``gs://bucket/prefix``.
+    """
+    url = os.environ.get(STORAGE_URL, "")
+    if not url:
+        return None
+    found = _BUCKET.fullmatch(url)
+    if found is None:
+        raise ShouldFixArgument(
+            f"{STORAGE_URL}={url!r} is no bucket.",
+            "Give gs://bucket or gs://bucket/prefix, or nothing.",
+        )
+    return Bucket(found["bucket"], (found["prefix"] or "").strip("/"))
+
+
+def bigquery() -> BigQueryTables | None:
+    """Where rewards are aggregated, if not on this machine.
+
+    Raises:
+        ShouldFixArgument: it is no ``project.dataset``.
+    """
+    text = os.environ.get(BIGQUERY, "")
+    if not text:
+        return None
+    found = _TABLES.fullmatch(text)
+    if found is None:
+        raise ShouldFixArgument(
+            f"{BIGQUERY}={text!r} is no dataset of BigQuery's.", "Give project.dataset, or nothing."
+        )
+    return BigQueryTables(found["project"], found["dataset"], os.environ.get(GOOGLE_LOCATION, "US"))
+
+
+def google_project() -> GoogleProject | None:
+    """Where figures of runs and of the service are sent, if anywhere.
+
+    Raises:
+        ShouldFixArgument: the project is no project's id, or Vertex AI is asked for without a location.
+    """
+    project, location = os.environ.get(GOOGLE_PROJECT, ""), os.environ.get(GOOGLE_LOCATION, "")
+    vertex = os.environ.get(VERTEX, "")
+    if vertex not in {"", "0", "1"}:
+        raise ShouldFixArgument(f"{VERTEX}={vertex!r} is neither 0 nor 1.", "Set it to 0 or 1.")
+    if not project:
+        if vertex == "1":
+            raise ShouldFixArgument(
+                f"{VERTEX}=1 without {GOOGLE_PROJECT}.", f"Set {GOOGLE_PROJECT}."
+            )
+        return None
+    if _PROJECT.fullmatch(project) is None:
+        raise ShouldFixArgument(
+            f"{GOOGLE_PROJECT}={project!r} is no project's id.", "Give the id, not name or number."
+        )
+    if vertex == "1" and not location:
+        raise ShouldFixArgument(
+            f"{VERTEX}=1 without {GOOGLE_LOCATION}.", "Name a region, such as europe-west4."
+        )
+    return GoogleProject(project, location, vertex == "1")
