@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from kfp import compiler
+from kfp import compiler, dsl
+from kfp.dsl.pipeline_context import Pipeline
 
 from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.platform import Platform
 from pipelines import adversarial_review, daily_learning, rollout_watch
+from pipelines.local_run import stage_of
+from pipelines.platform_tasks import configure
 
 GRAPHS = {
     daily_learning.NAME: daily_learning.daily_learning,
     rollout_watch.NAME: rollout_watch.rollout_watch,
     adversarial_review.NAME: adversarial_review.adversarial_review,
 }
+
+STAGES = {
+    daily_learning.NAME: daily_learning.STAGES,
+    rollout_watch.NAME: rollout_watch.STAGES,
+    adversarial_review.NAME: adversarial_review.STAGES,
+}
+"""The stages of every graph, in the order they run."""
 
 
 def graph(name: str) -> Any:
@@ -24,8 +37,32 @@ def graph(name: str) -> Any:
     return GRAPHS[name]
 
 
-def compile_graph(name: str, path: Path) -> Path:
-    """Write the compiled graph; byte-identical for the same code."""
+def build(name: str, platform: Platform) -> Any:
+    """The graph with a cluster's image and settings on each of its steps."""
+    plain = graph(name)
+    return dsl.pipeline(name=plain.name, description=plain.description)(
+        _configured(plain.pipeline_func, platform)
+    )
+
+
+def compile_graph(name: str, path: Path, platform: Platform | None = None) -> Path:
+    """Write the compiled graph; byte-identical for the same code and platform.
+
+    With a platform the file holds a second document of what only Kubernetes honours. Runners on one machine
+    leave that document aside: the same file runs there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(graph(name), str(path))
+    made = graph(name) if platform is None else build(name, platform)
+    compiler.Compiler().compile(made, str(path))
     return path
+
+
+def _configured(function: Callable[..., None], platform: Platform) -> Callable[..., None]:
+    @wraps(function)
+    def wired(*arguments: Any, **named: Any) -> None:
+        function(*arguments, **named)
+        for task in Pipeline.get_default_pipeline().tasks.values():
+            if task.container_spec is not None:
+                configure(task, platform.needs_of(stage_of(task.name)))
+
+    return wired

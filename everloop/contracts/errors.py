@@ -4,6 +4,7 @@
 
     EverloopError
     ├── ShouldFixLoopSpec          a loop specification is wrong: the line and the fix
+    ├── ShouldFixPlatform          a platform file is wrong: the line and the fix
     ├── ShouldFixInput             a record or a file is malformed
     │   ├── ShouldFixEpisode
     │   ├── ShouldFixSignal
@@ -56,6 +57,10 @@ class EverloopError(Exception):
 
 class ShouldFixLoopSpec(EverloopError):
     """A loop specification has an unknown key, a bad range or a missing value."""
+
+
+class ShouldFixPlatform(EverloopError):
+    """A platform file has an unknown key, stage or unit, or a missing value."""
 
 
 class ShouldFixInput(EverloopError):

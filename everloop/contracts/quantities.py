@@ -1,0 +1,67 @@
+"""Kubernetes quantities and durations: checked as they are written, compared exactly."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any
+
+_CPU = re.compile(r"(?P<number>\d+(?:\.\d{1,3})?)|(?P<milli>\d+)m")
+_MEMORY = re.compile(r"(?P<number>\d+)(?P<unit>[KMGTPE]i|[MGTPE])?")
+_DURATION = re.compile(r"(?P<number>\d+)(?P<unit>[smhd]?)")
+_POWERS = {unit: index for index, unit in enumerate("KMGTPE", start=1)}
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def cpu_cores(text: str) -> Fraction:
+    """Cores: ``500m`` -> 1/2. ``ValueError`` names the fix."""
+    found = _CPU.fullmatch(text)
+    cores = Fraction(0)
+    if found is not None:
+        cores = (
+            Fraction(found["number"]) if found["number"] else Fraction(int(found["milli"]), 1000)
+        )
+    if not cores:
+        raise ValueError("this is no number of cores (write 2, 0.5 or 500m)")
+    return cores
+
+
+def memory_bytes(text: str) -> int:
+    """Bytes: ``2Gi`` -> 2147483648. ``ValueError`` names the fix."""
+    found = _MEMORY.fullmatch(text)
+    size = 0
+    if found is not None:
+        unit = found["unit"] or ""
+        power = _POWERS[unit[0]] if unit else 0
+        size = int(found["number"]) * (1024 if unit.endswith("i") else 1000) ** power
+    if not size:
+        raise ValueError("this is no amount of memory (write 512Mi or 2Gi)")
+    return size
+
+
+def cpu_text(value: Any) -> str:
+    """Cores as the cluster reads them; numbers may stand without quotes."""
+    text = _text(value)
+    cpu_cores(text)
+    return text
+
+
+def memory_text(value: Any) -> str:
+    """Memory as the cluster reads it; a bare number is bytes."""
+    text = _text(value)
+    size = memory_bytes(text)
+    if size < 1024**2:
+        raise ValueError(f"{size} bytes are less than 1Mi (did you leave the unit out: {text}Gi?)")
+    return text
+
+
+def seconds_of(value: Any) -> int:
+    """Seconds: ``15m`` -> 900. ``ValueError`` names the fix."""
+    found = _DURATION.fullmatch(_text(value))
+    if found is None:
+        raise ValueError("this is no duration (write 90s, 15m, 2h or 1d)")
+    return int(found["number"]) * _SECONDS[found["unit"]]
+
+
+def _text(value: Any) -> str:
+    return "" if isinstance(value, bool) or not isinstance(value, str | int | float) else str(value)
