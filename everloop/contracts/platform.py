@@ -92,7 +92,7 @@ class Accelerator(_Value):
 
 
 class Retries(_Value):
-    """After a failure: ``count`` more attempts, the first after ``backoff``, each later one after ``factor``
+    """After a failure: ``count`` more attempts; the first waits ``backoff``, each later one ``factor``
     times as long, never longer than ``longest``."""
 
     count: Annotated[int, Field(ge=0, le=20)]
