@@ -28,8 +28,9 @@ from tests.log_records import NOON, SetClock, episode, extraction, signal
 
 ROOT = Path(__file__).parents[2]
 IMPORTS = """
-import os, signal as signals, sys
+import operator, os, signal as signals, sys
 from pathlib import Path
+from everloop.storage import local
 from everloop.storage.local import datasets
 from everloop.storage.sql.engine import open_workspace_database
 from everloop.storage.sql.event_log import SqlEventLog
@@ -138,14 +139,17 @@ killed()
     assert log.counts("walk") == (5, 0)
 
 
-@pytest.mark.parametrize("step", ["entry_of", "documents.write", "verified"])
+@pytest.mark.parametrize(
+    "step",
+    ["dataset_making.entry_of", "dataset_making.documents.write", "dataset_folder.verified"],
+)
 def test_a_killed_extraction_leaves_no_version_or_a_whole_one(
     log: SqlEventLog, tmp_path: Path, step: str
 ) -> None:
     log.append_batch([episode(1)], [signal(1)])
     script = """
-module, _, name = sys.argv[2].rpartition(".")
-setattr(getattr(datasets, module) if module else datasets, name, lambda *a, **k: killed())
+place, _, name = sys.argv[2].rpartition(".")
+setattr(operator.attrgetter(place)(local), name, lambda *a, **k: killed())
 datasets.LocalDatasetStore(engine, folder / "datasets", SetClock()).extract(extraction())
 """
     assert run(script, tmp_path, step)[0] == -signals.SIGKILL
@@ -154,7 +158,7 @@ datasets.LocalDatasetStore(engine, folder / "datasets", SetClock()).extract(extr
         open_workspace_database(tmp_path / "state.db"), tmp_path / "datasets", SetClock()
     )
     left = [path.name for path in (tmp_path / "datasets").glob("[!.]*")]
-    assert len(left) == (1 if step == "verified" else 0)
+    assert len(left) == (1 if step == "dataset_folder.verified" else 0)
     version = store.extract(extraction())
     assert version.manifest.episodes == 1
     assert left in ([], [version.manifest.dataset_id])
