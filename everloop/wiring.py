@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from everloop import settings
+from everloop.contracts.monitoring import DriftMonitor, ExperimentLog, MetricSink
 from everloop.contracts.ports import (
     BlobStore,
     DatasetStore,
@@ -39,6 +40,7 @@ from everloop.contracts.service_ports import (
     Tenancy,
 )
 from everloop.contracts.synthetic_jobs import SyntheticJobStore
+from everloop.monitoring.folder import FolderDriftMonitor, FolderExperimentLog, FolderMetricSink
 from everloop.privacy.health import HealthVault
 from everloop.privacy.ledger import Ledger
 from everloop.privacy.pseudonyms import Pseudonyms
@@ -149,6 +151,48 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         notices=SqlNoticeStore(engine),
         variants=SqlVariantStore(engine, clock),
         reviews=SqlReviewStore(engine),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Monitors:
+    """Everybody who is told what a run came to; the workspace's own files come first."""
+
+    metrics: tuple[MetricSink, ...]
+    experiments: tuple[ExperimentLog, ...]
+    drift: tuple[DriftMonitor, ...]
+
+
+def local_monitors(home: Path) -> Monitors:
+    """Files in the workspace."""
+    root = home / "monitoring"
+    return Monitors(
+        (FolderMetricSink(root),), (FolderExperimentLog(root),), (FolderDriftMonitor(root),)
+    )
+
+
+def open_monitors(home: Path) -> Monitors:
+    """Files in the workspace, and Google's services where the environment names a project.
+
+    Vertex AI's drift needs a bucket, since it reads tables from there.
+
+    Raises:
+        ShouldFixArgument: the environment names what is no project.
+        ShouldProvideKey: this process has no credentials.
+    """
+    here = local_monitors(home)
+    named = settings.google_project()
+    if named is None:
+        return here
+    from everloop.monitoring.google import opening
+
+    metrics = (*here.metrics, opening.metric_sink(named))
+    if not named.vertex:
+        return Monitors(metrics, here.experiments, here.drift)
+    bucket = settings.storage()
+    elsewhere = () if bucket is None else (opening.drift_monitor(named, bucket),)
+    return Monitors(
+        metrics, (*here.experiments, opening.experiment_log(named)), (*here.drift, *elsewhere)
     )
 
 
