@@ -6,9 +6,11 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from everloop import settings
 from everloop.contracts.figures import TrainingFigures, TrainingPoint
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import ProfileBatch, UserModel
+from rl.ppo.cluster import Cluster
 from rl.ppo.training import train
 
 FILES = ("policy.onnx", "policy.safetensors", "policy.json")
@@ -23,6 +25,8 @@ def train_resumably(
     folder: Path,
 ) -> TrainingFigures:
     """Train in a folder named by everything that the training depends on; keep only its result.
+
+    The environment says whether Ray's workers help (``settings.ray_workers``).
 
     Args:
         spec: the loop.
@@ -44,7 +48,13 @@ def train_resumably(
             flush=True,
         )
 
-    result = train(spec, model, people, people.encoder, spec.training.seed, place, tell)
+    asked_of_ray = settings.ray_workers()
+    cluster = (
+        Cluster(asked_of_ray.address, asked_of_ray.runners, asked_of_ray.learners)
+        if asked_of_ray
+        else None
+    )
+    result = train(spec, model, people, people.encoder, spec.training.seed, place, tell, cluster)
     for name in FILES:
         shutil.copyfile(place / name, folder / name)
     kept = workspace / "tensorboard" / result.card.version

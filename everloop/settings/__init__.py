@@ -24,6 +24,9 @@
 ``EVERLOOP_GOOGLE_PROJECT``  project whose Cloud Monitoring gets figures, if any
 ``EVERLOOP_GOOGLE_LOCATION``  region of BigQuery and Vertex AI (BigQuery's default: US)
 ``EVERLOOP_VERTEX``       1: runs and drift go to Vertex AI, too
+``EVERLOOP_RAY_ADDRESS``  ``host:port`` of the Ray cluster that the graph's training joins, if any
+``EVERLOOP_RAY_RUNNERS``  its remote workers that simulate (default 0: in the step itself)
+``EVERLOOP_RAY_LEARNERS``  its remote workers that learn (default 0: in the step itself)
 ``RAY_AUTH_MODE``         Ray's own: ``token`` where a training cluster asks for one
 ``RAY_AUTH_TOKEN_PATH``   Ray's own: file with that token (or ``RAY_AUTH_TOKEN``, the token itself)
 ========================  =====================================================================
@@ -68,10 +71,15 @@ from everloop.settings.cloud import (
     storage,
 )
 from everloop.settings.ray import (
+    RAY_ADDRESS,
     RAY_AUTH_MODE,
     RAY_AUTH_TOKEN,
     RAY_AUTH_TOKEN_PATH,
+    RAY_LEARNERS,
+    RAY_RUNNERS,
+    RayWorkers,
     check_ray_token,
+    ray_workers,
 )
 from everloop.settings.workspace import (
     DATABASE_FILE,
@@ -122,15 +130,19 @@ __all__ = [
     "OIDC_TENANT_CLAIM",
     "PSEUDONYM_KEY",
     "PSEUDONYM_KEY_NEXT",
+    "RAY_ADDRESS",
     "RAY_AUTH_MODE",
     "RAY_AUTH_TOKEN",
     "RAY_AUTH_TOKEN_PATH",
+    "RAY_LEARNERS",
+    "RAY_RUNNERS",
     "SECRETS_FILE",
     "STORAGE_URL",
     "VERTEX",
     "BigQueryTables",
     "Bucket",
     "GoogleProject",
+    "RayWorkers",
     "Settings",
     "bigquery",
     "check_ray_token",
@@ -139,6 +151,7 @@ __all__ = [
     "initialise",
     "notifications",
     "oidc",
+    "ray_workers",
     "read",
     "replace_pseudonym_key",
     "rotate_ledger_key",
