@@ -6,6 +6,7 @@ import gc
 
 import pytest
 
+from tests.gcs_server import bucket, gcs, gcs_client
 from tests.postgresql_server import (
     new_postgresql_url,
     own_postgresql,
@@ -15,7 +16,10 @@ from tests.postgresql_server import (
 from tests.sqlite_template import copied_databases, real_migrations
 
 __all__ = [
+    "bucket",
     "copied_databases",
+    "gcs",
+    "gcs_client",
     "new_postgresql_url",
     "own_postgresql",
     "postgresql",

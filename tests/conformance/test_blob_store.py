@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.ports import BlobStore
+from everloop.settings import Bucket
 from everloop.storage.local.blobs import LocalBlobStore
 
 
@@ -113,3 +116,51 @@ class TestLocalBlobStore(BlobStoreSuite):
         LocalBlobStore(tmp_path / "blobs").put(source)
         files = [p.name for p in (tmp_path / "blobs").rglob("*") if p.is_file()]
         assert files == [hashlib.sha256(b"x").hexdigest()]
+
+
+class TestGcsBlobStore(BlobStoreSuite):
+    @pytest.fixture(autouse=True)
+    def take_bucket(self, bucket: Bucket, gcs_client: Any) -> None:
+        self.place, self.client = bucket, gcs_client
+
+    def open(self, folder: Path) -> BlobStore:
+        from everloop.storage.gcp.blobs import GcsBlobStore
+        from everloop.storage.gcp.objects import Objects
+
+        return GcsBlobStore(Objects(self.place, self.client), folder)
+
+    def damage(self, folder: Path, sha256: str, content: bytes | None) -> None:
+        """In the bucket, for who has not read it yet."""
+        shutil.rmtree(folder, ignore_errors=True)
+        name = f"{self.place.prefix}/blobs/{sha256[:2]}/{sha256}"
+        blob = self.client.bucket(self.place.name).blob(name)
+        if content is None:
+            blob.delete()
+        else:
+            blob.upload_from_string(content)
+
+    def test_what_was_read_once_needs_no_bucket(self, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        source.write_bytes(b"x")
+        blobs = self.open(tmp_path / "blobs")
+        url, sha256 = blobs.put(source)
+        path = blobs.fetch(url, sha256)
+        self.client.bucket(self.place.name).blob(
+            f"{self.place.prefix}/blobs/{sha256[:2]}/{sha256}"
+        ).delete()
+        assert blobs.fetch(url, sha256) == path
+
+    def test_a_damaged_copy_is_read_anew(self, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        source.write_bytes(b"x")
+        blobs = self.open(tmp_path / "blobs")
+        path = blobs.fetch(*blobs.put(source))
+        path.chmod(0o644)
+        path.write_bytes(b"y")
+        assert blobs.fetch(*blobs.put(source)).read_bytes() == b"x"
+
+    def test_addresses_are_those_of_a_laptop(self, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        source.write_bytes(b"x")
+        here = LocalBlobStore(tmp_path / "here")
+        assert self.open(tmp_path / "there").put(source) == here.put(source)

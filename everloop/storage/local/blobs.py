@@ -17,6 +17,21 @@ _PARTIAL = ".partial-"
 _PIECE = 1 << 20
 
 
+def address_of(sha256: str) -> str:
+    """The address of a blob, the same in every store."""
+    return f"{_SCHEME}{sha256}"
+
+
+def require_address(url: str, sha256: str) -> None:
+    """Refuse an address that is not the checksum's; ``ShouldRestoreArtefact``."""
+    found = re.fullmatch(rf"{_SCHEME}([0-9a-f]{{64}})", url)
+    if found is None or found[1] != sha256:
+        raise ShouldRestoreArtefact(
+            f"{url!r} is not the address of a blob with SHA-256 {sha256!r}.",
+            "Take both from the same record.",
+        )
+
+
 class LocalBlobStore:
     """Blobs under ``root/<first two digits>/<sha256>``.
 
@@ -46,16 +61,11 @@ class LocalBlobStore:
             raise ShouldFreeDisk(
                 f"No room to store {path} in {self._root}.", "Free disk space and repeat."
             ) from problem
-        return f"{_SCHEME}{sha256}", sha256
+        return address_of(sha256), sha256
 
     def fetch(self, url: str, sha256: str) -> Path:
         """See ``BlobStore``."""
-        found = re.fullmatch(rf"{_SCHEME}([0-9a-f]{{64}})", url)
-        if found is None or found[1] != sha256:
-            raise ShouldRestoreArtefact(
-                f"{url!r} is not the address of a blob with SHA-256 {sha256!r}.",
-                "Take both from the same record.",
-            )
+        require_address(url, sha256)
         path = self._path(sha256)
         try:
             actual = documents.sha256_of(path)

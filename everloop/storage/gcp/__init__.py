@@ -1,0 +1,1 @@
+"""Storage on Google Cloud: immutable objects and one pointer at a time in a bucket."""
