@@ -12,7 +12,7 @@ from kfp.dsl.pipeline_context import Pipeline
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.platform import Platform
-from pipelines import adversarial_review, daily_learning, rollout_watch
+from pipelines import adversarial_review, daily_learning, experiment, rollout_watch
 from pipelines.local_run import stage_of
 from pipelines.platform_tasks import configure
 
@@ -20,12 +20,14 @@ GRAPHS = {
     daily_learning.NAME: daily_learning.daily_learning,
     rollout_watch.NAME: rollout_watch.rollout_watch,
     adversarial_review.NAME: adversarial_review.adversarial_review,
+    experiment.NAME: experiment.experiment,
 }
 
 STAGES = {
     daily_learning.NAME: daily_learning.STAGES,
     rollout_watch.NAME: rollout_watch.STAGES,
     adversarial_review.NAME: adversarial_review.STAGES,
+    experiment.NAME: experiment.STAGES,
 }
 """The stages of every graph, in the order they run."""
 
@@ -64,5 +66,7 @@ def _configured(function: Callable[..., None], platform: Platform) -> Callable[.
         for task in Pipeline.get_default_pipeline().tasks.values():
             if task.container_spec is not None:
                 configure(task, platform.needs_of(stage_of(task.name)))
+                if not platform.caching:
+                    task.set_caching_options(False)
 
     return wired

@@ -6,10 +6,20 @@ are refused everywhere. Nothing secret stands in it: secrets are named, never wr
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from everloop.contracts.quantities import cpu_cores, cpu_text, memory_bytes, memory_text, seconds_of
 
@@ -40,6 +50,14 @@ _IMAGE = re.compile(
 )
 _SECRET_NAME = re.compile(r"(_KEY|_KEY_NEXT|_KEY_PREVIOUS|TOKEN|PASSWORD|_SECRET|_CREDENTIALS)$")
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        near = difflib.get_close_matches(name, available_timezones(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "write one such as Europe/Berlin"
+        raise ValueError(f"this is no time zone ({hint})")
+    return name
 
 
 def _checked_image(image: str) -> str:
@@ -243,12 +261,14 @@ class Platform(_Value):
 
     Attributes:
         host: address of Kubeflow Pipelines, as the browser shows it.
-        namespace: the profile that owns the runs, where Kubeflow has several users.
+        namespace: the profile that owns the runs; empty where Kubeflow knows only one user.
         experiment: what runs are filed under.
         image: what every step runs in; fixed by tag or digest.
         pipeline_root: where Kubeflow keeps artifacts; empty: the cluster's default.
         service_account: what the steps' pods run as; empty: the cluster's default.
         workspace: the workspace folder inside the containers.
+        caching: whether Kubeflow may take a step's result from an earlier run with the same inputs.
+        cron_zone: the zone that Kubeflow reads schedules in: its setting ``cronScheduleTimezone``.
         token_path: file with a bearer token for the host; empty: ``EVERLOOP_KUBEFLOW_TOKEN``, or the pod's
             own token inside a cluster.
         ca_file: certificates that the host's is checked with; empty: the system's.
@@ -256,12 +276,14 @@ class Platform(_Value):
     """
 
     host: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
-    namespace: Namespace = "kubeflow"
+    namespace: Namespace | Literal[""] = ""
     experiment: Annotated[str, Field(min_length=1, max_length=128)] = "everloop"
     image: Image
     pipeline_root: Annotated[str, Field(pattern=r"^((gs|s3|minio)://[^\s]+)?$")] = ""
     service_account: KubernetesName | Literal[""] = ""
     workspace: AbsolutePath = "/workspace"
+    caching: bool = True
+    cron_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     token_path: AbsolutePath | Literal[""] = ""
     ca_file: AbsolutePath | Literal[""] = ""
     defaults: StepNeeds = StepNeeds()

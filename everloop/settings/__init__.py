@@ -24,9 +24,15 @@
 ``EVERLOOP_GOOGLE_PROJECT``  project whose Cloud Monitoring gets figures, if any
 ``EVERLOOP_GOOGLE_LOCATION``  region of BigQuery and Vertex AI (BigQuery's default: US)
 ``EVERLOOP_VERTEX``       1: runs and drift go to Vertex AI, too
+``EVERLOOP_PLATFORM``     platform file with which the service's trainings go to Kubeflow; empty: run here
+``EVERLOOP_KUBEFLOW_TOKEN``  bearer token for Kubeflow (or ``EVERLOOP_KUBEFLOW_TOKEN_PATH``, a file with it)
 ``EVERLOOP_RAY_ADDRESS``  ``host:port`` of the Ray cluster that the graph's training joins, if any
 ``EVERLOOP_RAY_RUNNERS``  its remote workers that simulate (default 0: in the step itself)
 ``EVERLOOP_RAY_LEARNERS``  its remote workers that learn (default 0: in the step itself)
+``EVERLOOP_IN_CONTAINERS``  1: the steps of a run on this machine are containers
+``EVERLOOP_IMAGE``        their image, if not this version's own
+``EVERLOOP_CONTAINER_MEMORY``  each one's limit, as in ``4g``; empty: none
+``EVERLOOP_CONTAINER_NETWORK``  their network; ``none`` by default
 ``RAY_AUTH_MODE``         Ray's own: ``token`` where a training cluster asks for one
 ``RAY_AUTH_TOKEN_PATH``   Ray's own: file with that token (or ``RAY_AUTH_TOKEN``, the token itself)
 ========================  =====================================================================
@@ -70,6 +76,25 @@ from everloop.settings.cloud import (
     google_project,
     storage,
 )
+from everloop.settings.containers import (
+    CONTAINER_MEMORY,
+    CONTAINER_NETWORK,
+    IMAGE,
+    IN_CONTAINERS,
+    Containers,
+    carried,
+    container_defaults,
+    containers,
+    engine_address,
+    reached,
+)
+from everloop.settings.kubeflow import (
+    KUBEFLOW_TOKEN,
+    KUBEFLOW_TOKEN_PATH,
+    PLATFORM,
+    kubeflow_token,
+    platform_file,
+)
 from everloop.settings.ray import (
     RAY_ADDRESS,
     RAY_AUTH_MODE,
@@ -106,6 +131,8 @@ from everloop.settings.workspace import (
 
 __all__ = [
     "BIGQUERY",
+    "CONTAINER_MEMORY",
+    "CONTAINER_NETWORK",
     "DATABASE_FILE",
     "DATABASE_URL",
     "FINGERPRINT_FILE",
@@ -113,7 +140,11 @@ __all__ = [
     "GOOGLE_PROJECT",
     "HEALTH_KEY",
     "HOME_VARIABLE",
+    "IMAGE",
+    "IN_CONTAINERS",
     "KEYS",
+    "KUBEFLOW_TOKEN",
+    "KUBEFLOW_TOKEN_PATH",
     "LEDGER_KEY",
     "LEDGER_KEY_PREVIOUS",
     "MIN_KEY_BYTES",
@@ -128,6 +159,7 @@ __all__ = [
     "OIDC_ISSUER",
     "OIDC_JWKS_URL",
     "OIDC_TENANT_CLAIM",
+    "PLATFORM",
     "PSEUDONYM_KEY",
     "PSEUDONYM_KEY_NEXT",
     "RAY_ADDRESS",
@@ -141,17 +173,25 @@ __all__ = [
     "VERTEX",
     "BigQueryTables",
     "Bucket",
+    "Containers",
     "GoogleProject",
     "RayWorkers",
     "Settings",
     "bigquery",
+    "carried",
     "check_ray_token",
+    "container_defaults",
+    "containers",
     "default_home",
+    "engine_address",
     "google_project",
     "initialise",
+    "kubeflow_token",
     "notifications",
     "oidc",
+    "platform_file",
     "ray_workers",
+    "reached",
     "read",
     "replace_pseudonym_key",
     "rotate_ledger_key",
