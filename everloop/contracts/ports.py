@@ -286,8 +286,12 @@ class PrivacyLedger(Protocol):
     def plan(self, spec: LoopSpec, pipeline: str, on: date) -> BudgetPlan:
         """What the stages of a date would spend, and how long the budget lasts."""
 
-    def rename(self, pseudonyms: Mapping[str, str]) -> int:
-        """Move everyone's spending to pseudonyms (old -> new) of another key; how many they are."""
+    def rename(self, pseudonyms: Mapping[str, str], key: str = "") -> int:
+        """Move everyone's spending to pseudonyms (old -> new) of the key with this fingerprint; how many
+        they are."""
+
+    def follow_journal(self) -> None:
+        """Start the journal where there is none, and write down what it lacks."""
 
     def statement(self, person: str, on: date) -> Statement | None:
         """What a person's privacy has cost up to a date; None for one who was never charged."""
@@ -334,6 +338,42 @@ class CandidateScorer(Protocol):
 class Clock(Protocol):
     def now(self) -> datetime:
         """Current time, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalMark:
+    """What a ledger says of its journal.
+
+    Attributes:
+        journal_id: of the journal that follows the ledger; empty where none was started.
+        renames: how often everyone got another pseudonym.
+        pseudonym_key: fingerprint of the key of the last of these renamings; empty before the first.
+    """
+
+    journal_id: str = ""
+    renames: int = 0
+    pseudonym_key: str = ""
+
+
+class SpendJournal(Protocol):
+    """Immutable records outside the database: what was spent and who was erased.
+
+    A name is parts of ``[a-z0-9-]`` and one extension, joined by ``/``.
+    """
+
+    @property
+    def address(self) -> str:
+        """Where it is, for messages."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep a record for ever. Constraints: durable when it returns, whole or absent when it does
+        not; the same bytes again change nothing; other bytes are ``ShouldResolveConflict``."""
+
+    def read(self, name: str) -> bytes:
+        """``ShouldRestoreArtefact`` when there is no such record."""
+
+    def names(self, prefix: str) -> Sequence[str]:
+        """Names that begin with ``prefix``, sorted. Constraints: of whole records alone."""
 
 
 class LedgerTransaction(Protocol):
@@ -392,6 +432,16 @@ class LedgerTransaction(Protocol):
 
     def finished(self) -> frozenset[str]:
         """Ids of the releases that have an output."""
+
+    def numbers(self, people: Sequence[str]) -> Mapping[str, int]:
+        """Number of each person who was ever charged. Constraints: given once, by ``charge`` in the order
+        of its people, each one more than the largest before; never changed, and kept by a renaming."""
+
+    def journal(self) -> JournalMark:
+        """Which journal keeps a copy of this ledger's spending."""
+
+    def note_journal(self, mark: JournalMark) -> None:
+        """Replace what ``journal`` answers."""
 
 
 class LedgerStore(Protocol):

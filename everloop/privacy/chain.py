@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 
 from everloop.contracts.canonical import Json, canonical_json
 from everloop.contracts.errors import ShouldRepairLedger
@@ -54,6 +55,26 @@ def content_of(row: LedgerRow) -> dict[str, Json]:
     content["logical_date"] = row.logical_date.isoformat()
     content["recorded_at"] = row.recorded_at.isoformat()
     return content
+
+
+def row_from(content: Mapping[str, Json]) -> LedgerRow:
+    """The row that ``content_of`` and ``row_sha256`` tell of.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    rdp, parts = content.get("rdp"), (content["mechanism"], content.get("event") or {})
+    if not all(isinstance(part, Mapping) for part in parts):
+        raise TypeError("a mechanism is no object")
+    return LedgerRow(
+        **{
+            **content,
+            "logical_date": date.fromisoformat(content["logical_date"]),
+            "recorded_at": datetime.fromisoformat(content["recorded_at"]),
+            "status": ReleaseStatus(content["status"]),
+            "rdp": None if rdp is None else tuple(rdp),
+        }
+    )
 
 
 def row_sha256(row: LedgerRow) -> str:

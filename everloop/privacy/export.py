@@ -12,13 +12,12 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
 
 from everloop.contracts.canonical import Json, canonical_json
 from everloop.contracts.errors import ShouldFixArgument, ShouldRepairLedger
-from everloop.contracts.privacy import LedgerRow, ReleaseStatus, mechanism_from
+from everloop.contracts.privacy import LedgerRow, mechanism_from
 from everloop.privacy import mechanisms, renyi
-from everloop.privacy.chain import GENESIS, broken, check_chain, content_of
+from everloop.privacy.chain import GENESIS, broken, check_chain, content_of, row_from
 from everloop.privacy.dp_events import event_of
 from everloop.privacy.spending import is_subsampled, releases_of
 
@@ -133,18 +132,7 @@ def _object(number: int, line: str) -> dict[str, Json]:
 
 def _row(number: int, content: Mapping[str, Json]) -> LedgerRow:
     try:
-        rdp, parts = content.get("rdp"), (content["mechanism"], content.get("event") or {})
-        if not all(isinstance(part, Mapping) for part in parts):
-            raise TypeError("a mechanism is no object")
-        return LedgerRow(
-            **{
-                **content,
-                "logical_date": date.fromisoformat(content["logical_date"]),
-                "recorded_at": datetime.fromisoformat(content["recorded_at"]),
-                "status": ReleaseStatus(content["status"]),
-                "rdp": None if rdp is None else tuple(rdp),
-            }
-        )
+        return row_from(content)
     except (KeyError, TypeError, ValueError) as problem:
         raise _bad(number, f"is no row ({problem!r})") from None
 

@@ -7,14 +7,10 @@ people's totals; ``admission`` says whose promise holds.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 
 from everloop.contracts.errors import (
     ShouldFixArgument,
@@ -23,7 +19,13 @@ from everloop.contracts.errors import (
     ShouldWaitForBudget,
 )
 from everloop.contracts.loop_spec import LoopSpec, PrivacySpec
-from everloop.contracts.ports import Clock, LedgerStore, LedgerTransaction, Reservation
+from everloop.contracts.ports import (
+    Clock,
+    LedgerStore,
+    LedgerTransaction,
+    Reservation,
+    SpendJournal,
+)
 from everloop.contracts.privacy import (
     BudgetPlan,
     BudgetStatus,
@@ -33,46 +35,17 @@ from everloop.contracts.privacy import (
     ReleaseStatus,
     Statement,
 )
-from everloop.privacy import outlook, plan, renyi
-from everloop.privacy.admission import Price, affordable
-from everloop.privacy.chain import GENESIS, broken, chained
-from everloop.privacy.dp_events import event_of
+from everloop.privacy import ledger_recovery, outlook, plan, recovery
+from everloop.privacy.admission import Price, affordable, promise_of
+from everloop.privacy.chain import broken
+from everloop.privacy.ledger_journal import LedgerJournal
 from everloop.privacy.ledger_keys import LedgerKeys
-from everloop.privacy.mechanisms import as_json, divergences, mu_squared_of
+from everloop.privacy.ledger_rows import LedgerRows
+from everloop.privacy.mechanisms import as_json, mu_squared_of
 from everloop.privacy.soundness import check_people, output_of, sound_rows
 from everloop.privacy.statement import statement_of
 
 SEED_BYTES = 32
-
-
-def release_id_of(request: ReleaseRequest, key: bytes) -> str:
-    """First 32 hex digits of HMAC-SHA-256 under the ledger's key of ``pipeline|date|stage|configuration``.
-
-    The id is published, and the configuration covers every input: without the key, whoever can guess
-    all but one of the people could tell from a plain hash whether that one took part.
-    """
-    name = "|".join(
-        (
-            "release",
-            request.pipeline,
-            request.logical_date.isoformat(),
-            request.stage,
-            request.configuration_sha256,
-        )
-    )
-    return hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:32]
-
-
-@cache
-def libraries() -> str:
-    """Versions of what computes a release, as every ledger row keeps them."""
-    found = []
-    for name in ("everloop", "opacus", "torch", "numpy", "dp-accounting"):
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            found.append(f"{name} unknown")
-    return ", ".join(found)
 
 
 class Ledger:
@@ -83,17 +56,25 @@ class Ledger:
         key: secret of at least 32 bytes; commits rows to sets of people and seals noise seeds.
         clock: tells when a row is recorded.
         previous_keys: keys that stored rows were committed under before.
+        journal: where everything that is spent is written down once more before it is acted on; without
+            one, restoring an older backup forgets what was spent since.
 
     Raises:
         ShouldProvideKey: the key is too short.
     """
 
     def __init__(
-        self, store: LedgerStore, key: bytes, clock: Clock, previous_keys: Sequence[bytes] = ()
+        self,
+        store: LedgerStore,
+        key: bytes,
+        clock: Clock,
+        previous_keys: Sequence[bytes] = (),
+        journal: SpendJournal | None = None,
     ) -> None:
         self._store = store
+        self._journal = None if journal is None else LedgerJournal(journal)
         self._keys = LedgerKeys(key, previous_keys)
-        self._clock = clock
+        self._rows = LedgerRows(self._keys, clock)
 
     def night_mechanism(self, spec: LoopSpec, pipeline: str, stage: str, on: date) -> Mechanism:
         """What the plan of the budget gives a stage on a date; see ``plan.planned_mechanism``."""
@@ -119,14 +100,26 @@ class Ledger:
         Raises:
             ShouldWaitForBudget: fewer than ``min_people`` can afford it; nothing was charged.
             ShouldKeepRelease: this pipeline, date and stage was reserved under other terms.
-            ShouldRepairLedger: the ledger does not verify; nothing was charged.
+            ShouldRepairLedger: the ledger does not verify, or it lacks what its journal has; nothing was
+                charged.
         """
         offered = tuple(sorted(set(people)))
+        made = self._reserved(request, offered, spec, min_people)
+        self.follow_journal()
+        return made
+
+    def _reserved(
+        self, request: ReleaseRequest, offered: tuple[str, ...], spec: LoopSpec, min_people: int
+    ) -> Reservation:
         with self._store.transaction() as ledger:
+            ledger_recovery.follow(self._journal, ledger)
             rows = self._sound(ledger)
             before = [row for row in rows if _same_slot(row, request)]
             if before:
                 return self._again(ledger, request, before, offered)
+            rows = ledger_recovery.settle_lost(
+                self._rows, ledger, rows, request.logical_date, offered
+            )
             price = Price.of((request.mechanism,))
             admitted = affordable(ledger, rows, request.logical_date, price, offered, spec.privacy)
             if len(admitted) < max(1, min_people):
@@ -147,7 +140,13 @@ class Ledger:
             ShouldResolveConflict: it was completed with another output.
             ShouldRepairLedger: the ledger does not verify.
         """
+        row = self._completed(release_id, url, sha256)
+        self.follow_journal()
+        return row
+
+    def _completed(self, release_id: str, url: str, sha256: str) -> LedgerRow:
         with self._store.transaction() as ledger:
+            ledger_recovery.follow(self._journal, ledger)
             rows = self._sound(ledger)
             of_release = [row for row in rows if row.release_id == release_id]
             if not of_release:
@@ -155,13 +154,15 @@ class Ledger:
                     f"Release {release_id} was never reserved.", "Reserve it before any noise."
                 )
             if of_release[-1].status is ReleaseStatus.SPENT:
-                if ledger.output(release_id) != (url, sha256):
+                if ledger.output(release_id) == (f"{recovery.LOST}{url}", sha256):
+                    ledger.store_output(release_id, url, sha256)
+                elif ledger.output(release_id) != (url, sha256):
                     raise ShouldResolveConflict(
                         f"Release {release_id} is complete with another output than {sha256}.",
                         "Use the stored output.",
                     )
                 return of_release[-1]
-            row = self._append(ledger, of_release[-1], ReleaseStatus.SPENT)
+            row = self._rows.append(ledger, of_release[-1], ReleaseStatus.SPENT)
             ledger.store_output(release_id, url, sha256)
             ledger.unseal(release_id)
             return row
@@ -169,7 +170,10 @@ class Ledger:
     def latest_release(
         self, pipeline: str, stage: str, on_or_before: date
     ) -> tuple[LedgerRow, str, str] | None:
-        """(row, url, sha256) of the completed release with the newest date; ``None`` if none."""
+        """(row, url, sha256) of the completed release with the newest date; ``None`` if none.
+
+        One whose output was lost with a restored workspace serves nobody.
+        """
         with self._store.transaction() as ledger:
             complete = [
                 row
@@ -178,10 +182,11 @@ class Ledger:
                 and (row.pipeline, row.stage) == (pipeline, stage)
                 and row.logical_date <= on_or_before
             ]
-            if not complete:
-                return None
-            row = max(complete, key=lambda r: r.logical_date)
-            return (row, *output_of(ledger, row))
+            for row in sorted(complete, key=lambda r: r.logical_date, reverse=True):
+                url, sha256 = output_of(ledger, row)
+                if not url.startswith(recovery.LOST):
+                    return row, url, sha256
+            return None
 
     def status(self, spec: LoopSpec, on: date, tonight: Sequence[LedgerRow] = ()) -> BudgetStatus:
         """The budget on a date; see ``outlook.status``."""
@@ -197,8 +202,12 @@ class Ledger:
         with self._store.transaction() as ledger:
             return outlook.planned(ledger, self._sound(ledger), spec, pipeline, on)
 
-    def rename(self, pseudonyms: Mapping[str, str]) -> int:
+    def rename(self, pseudonyms: Mapping[str, str], key: str = "") -> int:
         """Move everyone's spending to pseudonyms (old -> new) of another key; how many they are.
+
+        Args:
+            pseudonyms: old -> new, of everyone.
+            key: fingerprint of the new key.
 
         Commitments hold the pseudonyms that people were first known by, and go on verifying.
 
@@ -209,6 +218,7 @@ class Ledger:
         if len(set(pseudonyms.values())) != len(pseudonyms):
             raise ShouldFixArgument("Two people would have one pseudonym.")
         with self._store.transaction() as ledger:
+            ledger_recovery.require_rename(self._journal, ledger, key)
             self._sound(ledger)
             people = ledger.people()
             missing = sum(person not in pseudonyms for person in people)
@@ -219,7 +229,67 @@ class Ledger:
                     "Name everyone.",
                 )
             ledger.rename({person: pseudonyms[person] for person in people})
+            mark = ledger.journal()
+            ledger.note_journal(replace(mark, renames=mark.renames + 1, pseudonym_key=key))
         return len(people)
+
+    def follow_journal(self) -> None:
+        """Start the journal where there is none yet, and write down what it lacks; see ``LedgerJournal``.
+
+        Raises:
+            ShouldRepairLedger: the ledger lacks what the journal has, or the journal cannot be trusted.
+        """
+        if self._journal is not None:
+            with self._store.transaction() as ledger:
+                ledger_recovery.follow(self._journal, ledger)
+
+    def recover(self, exists: recovery.Exists) -> recovery.Recovered:
+        """Charge, after an older backup was restored, what the journal says was spent since. Idempotent.
+
+        Args:
+            exists: whether the output of a release is there.
+
+        Raises:
+            ShouldFixArgument: this ledger keeps no journal.
+            ShouldRepairLedger: the journal is missing, damaged or tells another history, or what it adds
+                does not verify; nothing was changed.
+            ShouldProvideKey: a row was committed under a key that is not here.
+        """
+        with self._store.transaction() as ledger:
+            done = ledger_recovery.recover(self._journal, ledger, exists)
+            self._sound(ledger)
+        return done
+
+    def charge_everyone(
+        self, loops: Mapping[str, LoopSpec], since: date, until: date
+    ) -> tuple[LedgerRow, ...]:
+        """Charge everyone, where backup and journal both lack what was spent, the most that it can be.
+
+        Every person pays for every night from ``since`` to ``until`` as ``worst_case_mu_squared`` says,
+        whether their budget covers it or not, and so does whoever is first met later, in their first
+        reservation. Nothing is released for these dates and the ones before any more. A new journal is
+        started.
+
+        Args:
+            loops: specification by pipeline, of every pipeline that may have run.
+            since: the day of the backup that was restored.
+            until: the last day on which something may have been spent.
+
+        Raises:
+            ShouldFixArgument: dates that cannot be, no loop, or a journal that is not lost.
+            ShouldRepairLedger: the ledger does not verify.
+        """
+        if self._journal is not None and not self._journal.is_empty():
+            raise ShouldFixArgument(
+                f"There is a journal at {self._journal.address}.",
+                "Run `everloop privacy recover` without --charge-everyone-since; move a damaged journal "
+                "away first.",
+            )
+        with self._store.transaction() as ledger:
+            rows = self._sound(ledger)
+            made = ledger_recovery.charge_everyone(self._rows, ledger, rows, loops, since, until)
+        self.follow_journal()
+        return made
 
     def statement(self, person: str, on: date) -> Statement | None:
         """What a person's privacy has cost up to a date; None for one who was never charged."""
@@ -232,12 +302,14 @@ class Ledger:
             return tuple(row for row in ledger.rows() if pipeline in (None, row.pipeline))
 
     def verify(self) -> int:
-        """Check rows, commitments, every person's charges and every output; the number of rows.
+        """Check rows, commitments, every person's charges, every output and the journal; how many rows.
 
         Raises:
-            ShouldRepairLedger: naming the first bad row, or what does not belong to any.
+            ShouldRepairLedger: naming the first bad row, or what does not belong to any; or the ledger
+                lacks what its journal has.
         """
         with self._store.transaction() as ledger:
+            ledger_recovery.follow(self._journal, ledger)
             return len(self._sound(ledger))
 
     def _sound(self, ledger: LedgerTransaction) -> tuple[LedgerRow, ...]:
@@ -254,39 +326,11 @@ class Ledger:
         admitted: tuple[str, ...],
         privacy: PrivacySpec,
     ) -> Reservation:
-        release_id = release_id_of(request, self._keys.current_key)
-        mechanism = request.mechanism
-        mu_squared = mu_squared_of(mechanism, privacy)
         seed = secrets.token_bytes(SEED_BYTES)
-        row = LedgerRow(
-            sequence=0,
-            release_id=release_id,
-            pipeline=request.pipeline,
-            logical_date=request.logical_date,
-            stage=request.stage,
-            configuration_sha256=request.configuration_sha256,
-            dataset_id=request.dataset_id,
-            mechanism=as_json(mechanism),
-            mu_squared=mu_squared,
-            delta=privacy.delta,
-            people=len(admitted),
-            people_commitment=self._keys.commitment(ledger.first_known_as(admitted).values()),
-            status=ReleaseStatus.RESERVED,
-            recorded_at=self._clock.now(),
-            library=libraries(),
-            previous_sha256=GENESIS,
-            row_sha256="",
-            epsilon=privacy.epsilon,
-            period_days=privacy.period_days,
-            key_id=self._keys.current,
-            event=event_of(mechanism),
-            rdp_version=renyi.VERSION,
-            rdp=divergences(mechanism),
-        )
-        row = self._append(ledger, row, ReleaseStatus.RESERVED)
-        ledger.charge(admitted, release_id, request.logical_date, mu_squared)
-        ledger.seal(release_id, self._keys.sealed(row, seed))
-        return Reservation(release_id, admitted, seed, row)
+        price = mu_squared_of(request.mechanism, privacy)
+        row = self._rows.charge(ledger, request, admitted, promise_of(privacy), price)
+        ledger.seal(row.release_id, self._keys.sealed(row, seed))
+        return Reservation(row.release_id, admitted, seed, row)
 
     def _again(
         self,
@@ -300,6 +344,8 @@ class Ledger:
         admitted = ledger.charged(row.release_id)
         if row.status is ReleaseStatus.SPENT:
             url, sha256 = output_of(ledger, row)
+            if url.startswith(recovery.LOST):
+                raise _kept(row, "its output was lost with the workspace")
             return Reservation(row.release_id, admitted, b"", row, url, sha256)
         if not set(admitted) <= set(offered):
             raise ShouldKeepRelease(
@@ -308,6 +354,8 @@ class Ledger:
                 "The same noise never covers other data: use the last release, or the next date.",
             )
         sealed = ledger.sealed(row.release_id)
+        if sealed == recovery.RECOVERED_SEED:
+            raise _kept(row, "its noise is not known in this restored workspace")
         if sealed is None or len(sealed) != SEED_BYTES:
             raise broken(row, "has lost the seed of its unfinished release")
         seed = self._keys.opened(row, sealed, ledger.first_known_as(admitted).values())
@@ -315,20 +363,19 @@ class Ledger:
             raise broken(row, "is charged to other people than it committed to")
         return Reservation(row.release_id, admitted, seed, row)
 
-    def _append(
-        self, ledger: LedgerTransaction, row: LedgerRow, status: ReleaseStatus
-    ) -> LedgerRow:
-        told = replace(row, status=status, recorded_at=self._clock.now(), library=libraries())
-        new = chained(told, ledger.last_row())
-        ledger.append(new)
-        return new
-
 
 def _same_slot(row: LedgerRow, request: ReleaseRequest) -> bool:
     return (row.pipeline, row.logical_date, row.stage) == (
         request.pipeline,
         request.logical_date,
         request.stage,
+    )
+
+
+def _kept(row: LedgerRow, reason: str) -> ShouldKeepRelease:
+    return ShouldKeepRelease(
+        f"The {row.stage} release of {row.logical_date} was paid for, and {reason}.",
+        "It is never made a second time: use the last release, or the next date.",
     )
 
 

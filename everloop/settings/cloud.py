@@ -55,10 +55,19 @@ def storage() -> Bucket | None:
     url = os.environ.get(STORAGE_URL, "")
     if not url:
         return None
+    return bucket_of(STORAGE_URL, url)
+
+
+def bucket_of(variable: str, url: str) -> Bucket:
+    """The bucket that a variable names.
+
+    Raises:
+        ShouldFixArgument: the address is no ``gs://bucket`` or ``gs://bucket/prefix``.
+    """
     found = _BUCKET.fullmatch(url)
     if found is None:
         raise ShouldFixArgument(
-            f"{STORAGE_URL}={url!r} is no bucket.",
+            f"{variable}={url!r} is no bucket.",
             "Give gs://bucket or gs://bucket/prefix, or nothing.",
         )
     return Bucket(found["bucket"], (found["prefix"] or "").strip("/"))

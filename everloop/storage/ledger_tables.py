@@ -111,4 +111,15 @@ privacy_charges = Table(
 )
 """Who paid for what: of each release the numbers of its people, as ``person_sets`` packs them."""
 
+privacy_journal = Table(
+    "privacy_journal",
+    metadata,
+    Column("one", Integer, nullable=False, autoincrement=False),
+    Column("journal_id", NAME, nullable=False),
+    Column("renames", Integer, nullable=False),
+    Column("pseudonym_key", NAME, nullable=False),
+    PrimaryKeyConstraint("one"),
+)
+"""A single row: which journal outside this database keeps a copy of the spending."""
+
 APPEND_ONLY = ("privacy_ledger", "privacy_charges")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
+from everloop.contracts.ports import JournalMark
 from everloop.contracts.privacy import LedgerRow
 
 
@@ -27,6 +28,8 @@ class MemoryLedgerTransaction:
     seeds: dict[str, bytes] = field(default_factory=dict)
     outputs: dict[str, tuple[str, str]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    numbered: dict[str, int] = field(default_factory=dict)
+    mark: list[JournalMark] = field(default_factory=lambda: [JournalMark()])
 
     def rows(self) -> Iterator[LedgerRow]:
         return iter(list(self.stored))
@@ -60,6 +63,7 @@ class MemoryLedgerTransaction:
         if any(release == release_id for _, release in self.charges):
             raise ShouldResolveConflict(f"Release {release_id} was charged before.")
         for person in people:
+            self.numbered.setdefault(person, len(self.numbered) + 1)
             self.charges[person, release_id] = (on, mu_squared)
             self.totals[person] = self.totals.get(person, 0.0) + mu_squared
 
@@ -79,6 +83,7 @@ class MemoryLedgerTransaction:
         for old, new in moved.items():
             self.names[new] = self.names.pop(old, old)
             self.totals[new] = self.totals.pop(old)
+            self.numbered[new] = self.numbered.pop(old)
         self.charges = {
             (moved.get(person, person), release): terms
             for (person, release), terms in self.charges.items()
@@ -114,6 +119,15 @@ class MemoryLedgerTransaction:
 
     def finished(self) -> frozenset[str]:
         return frozenset(self.outputs)
+
+    def numbers(self, people: Sequence[str]) -> Mapping[str, int]:
+        return {person: self.numbered[person] for person in people if person in self.numbered}
+
+    def journal(self) -> JournalMark:
+        return self.mark[0]
+
+    def note_journal(self, mark: JournalMark) -> None:
+        self.mark = [mark]
 
 
 class MemoryLedgerStore:

@@ -9,13 +9,15 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, bindparam, insert, select, text, update
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
+from everloop.contracts.ports import JournalMark
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.storage.ledger_tables import (
     privacy_charges,
+    privacy_journal,
     privacy_ledger,
     privacy_people,
     privacy_releases,
@@ -226,6 +228,21 @@ class SqlLedgerTransaction:
         )
         return frozenset(self._connection.execute(query).scalars())
 
+    def numbers(self, people: Sequence[str]) -> Mapping[str, int]:
+        known = self._known()
+        return {person: known[person][0] for person in people if person in known}
+
+    def journal(self) -> JournalMark:
+        query = select(
+            privacy_journal.c.journal_id, privacy_journal.c.renames, privacy_journal.c.pseudonym_key
+        )
+        found = self._connection.execute(query).first()
+        return JournalMark() if found is None else JournalMark(*found)
+
+    def note_journal(self, mark: JournalMark) -> None:
+        self._connection.execute(delete(privacy_journal))
+        self._connection.execute(insert(privacy_journal), {"one": 1, **dataclasses.asdict(mark)})
+
     def _release(
         self, release_id: str, charged_on: date | None = None, mu_squared: float | None = None
     ) -> int:
@@ -286,7 +303,12 @@ class SqlLedgerTransaction:
     def _numbers(self, people: Sequence[str]) -> list[int]:
         """Number of each person; strangers are added with nothing spent."""
         known = self._known()
-        strangers = [{"person": p, "mu_squared": 0.0} for p in people if p not in known]
+        last = max((number for number, _, _ in known.values()), default=0)
+        new = [person for person in dict.fromkeys(people) if person not in known]
+        strangers = [
+            {"number": number, "person": person, "mu_squared": 0.0}
+            for number, person in enumerate(new, last + 1)
+        ]
         if strangers:
             self._connection.execute(insert(privacy_people), strangers)
             self._people = None

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect
 
 from everloop.contracts.errors import ShouldInitWorkspace
 
-SCHEMA_HEAD = "0007_deployments"
+SCHEMA_HEAD = "0008_ledger_journal"
 """Newest revision of ``everloop/storage/migrations``."""
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"

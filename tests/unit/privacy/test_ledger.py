@@ -33,7 +33,8 @@ from everloop.contracts.privacy import (
 from everloop.loops import load
 from everloop.privacy import accounting, plan
 from everloop.privacy.chain import GENESIS, chained, check_chain
-from everloop.privacy.ledger import Ledger, release_id_of
+from everloop.privacy.ledger import Ledger
+from everloop.privacy.ledger_rows import release_id_of
 from everloop.storage.person_sets import packed
 from everloop.storage.sql.engine import open_workspace_database, writing
 from everloop.storage.sql.ledger_store import SqlLedgerStore
