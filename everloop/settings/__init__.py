@@ -20,7 +20,8 @@
 ``EVERLOOP_NOTIFY_MAIL_FROM``  sender of notifications by email
 ``EVERLOOP_NOTIFY_MAIL_TO``  their recipients, between commas
 ``EVERLOOP_STORAGE_URL``  ``gs://bucket/prefix`` for datasets and artefacts; empty: the workspace folder
-``EVERLOOP_BIGQUERY``     ``project.dataset`` where rewards are aggregated; empty: on this machine
+``EVERLOOP_BIGQUERY``     ``project.dataset`` that mirrors the log and aggregates rewards; empty: this machine
+``EVERLOOP_BIGQUERY_MAX_BYTES``  what one statement there may read (default 1 TiB)
 ``EVERLOOP_GOOGLE_PROJECT``  project whose Cloud Monitoring gets figures, if any
 ``EVERLOOP_GOOGLE_LOCATION``  region of BigQuery and Vertex AI (BigQuery's default: US)
 ``EVERLOOP_VERTEX``       1: runs and drift go to Vertex AI, too
@@ -65,6 +66,7 @@ from everloop.settings.channels import (
 )
 from everloop.settings.cloud import (
     BIGQUERY,
+    BIGQUERY_MAX_BYTES,
     GOOGLE_LOCATION,
     GOOGLE_PROJECT,
     STORAGE_URL,
@@ -131,6 +133,7 @@ from everloop.settings.workspace import (
 
 __all__ = [
     "BIGQUERY",
+    "BIGQUERY_MAX_BYTES",
     "CONTAINER_MEMORY",
     "CONTAINER_NETWORK",
     "DATABASE_FILE",

@@ -13,6 +13,10 @@ BIGQUERY = "EVERLOOP_BIGQUERY"
 GOOGLE_PROJECT = "EVERLOOP_GOOGLE_PROJECT"
 GOOGLE_LOCATION = "EVERLOOP_GOOGLE_LOCATION"
 VERTEX = "EVERLOOP_VERTEX"
+BIGQUERY_MAX_BYTES = "EVERLOOP_BIGQUERY_MAX_BYTES"
+BIGQUERY_EMULATOR = "BIGQUERY_EMULATOR_HOST"
+BIGQUERY_STORAGE_EMULATOR = "BIGQUERY_STORAGE_EMULATOR_HOST"
+DEFAULT_MAX_BYTES = 1 << 40
 _BUCKET = re.compile(r"gs://(?P<bucket>[a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(?P<prefix>[^?#]*))?")
 _TABLES = re.compile(
     r"(?P<project>[a-z][a-z0-9:.-]{4,61}[a-z0-9])\.(?P<dataset>[A-Za-z0-9_]{1,1024})"
@@ -30,11 +34,19 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class BigQueryTables:
-    """The dataset that holds the mirrored log and the reward tables, and where it is."""
+    """The dataset that holds the mirrored log, and where it is.
+
+    ``maximum_bytes``: what one statement may read before BigQuery refuses it. ``emulator``: the address of
+    an emulator that is asked instead, anonymously; ``storage_emulator``: where it serves Arrow, as
+    ``host:port``, without which rows are read as JSON.
+    """
 
     project: str
     dataset: str
     location: str
+    maximum_bytes: int = DEFAULT_MAX_BYTES
+    emulator: str = ""
+    storage_emulator: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +86,10 @@ def bucket_of(variable: str, url: str) -> Bucket:
 
 
 def bigquery() -> BigQueryTables | None:
-    """Where rewards are aggregated, if not on this machine.
+    """Where the log is mirrored and rewards are aggregated, if not on this machine.
 
     Raises:
-        ShouldFixArgument: it is no ``project.dataset``.
+        ShouldFixArgument: it is no ``project.dataset``, or the limit is no number of bytes.
     """
     text = os.environ.get(BIGQUERY, "")
     if not text:
@@ -87,7 +99,19 @@ def bigquery() -> BigQueryTables | None:
         raise ShouldFixArgument(
             f"{BIGQUERY}={text!r} is no dataset of BigQuery's.", "Give project.dataset, or nothing."
         )
-    return BigQueryTables(found["project"], found["dataset"], os.environ.get(GOOGLE_LOCATION, "US"))
+    limit = os.environ.get(BIGQUERY_MAX_BYTES, "") or str(DEFAULT_MAX_BYTES)
+    if not limit.isdecimal() or int(limit) < 1:
+        raise ShouldFixArgument(
+            f"{BIGQUERY_MAX_BYTES}={limit!r} is no number of bytes.", "Give a whole number above 0."
+        )
+    return BigQueryTables(
+        found["project"],
+        found["dataset"],
+        os.environ.get(GOOGLE_LOCATION, "") or "US",
+        int(limit),
+        os.environ.get(BIGQUERY_EMULATOR, ""),
+        os.environ.get(BIGQUERY_STORAGE_EMULATOR, ""),
+    )
 
 
 def google_project() -> GoogleProject | None:
