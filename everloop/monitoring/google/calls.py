@@ -77,7 +77,9 @@ def made(call: Callable[..., T], **arguments: Any) -> T | None:
     """What a call made; ``None`` where it is there already, as after a repetition."""
     try:
         return call(**arguments, retry=RETRY, timeout=TIMEOUT_S)
-    except exceptions.AlreadyExists:
+    except exceptions.Conflict as problem:
+        if isinstance(problem, exceptions.Aborted):
+            raise
         return None
 
 
