@@ -6,12 +6,14 @@ A workspace is a folder on a laptop: ``state.db`` (SQLite), ``datasets/``, ``blo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from everloop import settings
+from everloop.contracts.errors import ShouldRepairLedger
 from everloop.contracts.monitoring import DriftMonitor, ExperimentLog, MetricSink
 from everloop.contracts.ports import (
     BlobStore,
@@ -20,6 +22,7 @@ from everloop.contracts.ports import (
     PrivacyLedger,
     Registry,
     RunStore,
+    SpendJournal,
 )
 from everloop.contracts.rollout_ports import (
     DeploymentStore,
@@ -48,18 +51,20 @@ from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.local.clock import SystemClock
 from everloop.storage.local.dataset_key import keep_datasets_of
 from everloop.storage.local.datasets import LocalDatasetStore
+from everloop.storage.local.journal import FolderJournal
 from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.decisions import SqlDecisionStore
 from everloop.storage.sql.deployments import SqlDeploymentStore
 from everloop.storage.sql.engine import open_database
 from everloop.storage.sql.episode_reviews import SqlReviewStore
+from everloop.storage.sql.erasure_journal import ErasureJournal
 from everloop.storage.sql.event_log import SqlEventLog
 from everloop.storage.sql.feedback import SqlFeedbackStore
 from everloop.storage.sql.group_commit import GroupCommit
 from everloop.storage.sql.jobs import SqlJobStore
 from everloop.storage.sql.key_marks import check_keys, key_of
 from everloop.storage.sql.keys import SqlKeyStore
-from everloop.storage.sql.ledger_store import SqlLedgerStore
+from everloop.storage.sql.ledger_store import SqlLedgerStore, keeps_journal
 from everloop.storage.sql.notices import SqlNoticeStore
 from everloop.storage.sql.oversights import SqlOversightStore
 from everloop.storage.sql.people import SqlPersonStore
@@ -120,8 +125,19 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
     check_keys(engine, configured.fingerprints, configured.replaced, {settings.PSEUDONYM_KEY})
     keep_datasets_of(configured.home, pseudonym_key)
     clock = SystemClock()
-    people = SqlPersonStore(engine, configured.home)
+    records = open_journal(configured.home)
+    people = SqlPersonStore(engine, configured.home, ErasureJournal(records, pseudonym_key))
     people.finish()
+    ledger = Ledger(
+        SqlLedgerStore(engine),
+        configured.ledger_key,
+        clock,
+        configured.previous_ledger_keys,
+        records,
+    )
+    if not keeps_journal(engine):
+        with suppress(ShouldRepairLedger):  # every reservation says so; recovering needs it open
+            ledger.follow_journal()
     return Workspace(
         home=configured.home,
         engine=engine,
@@ -134,9 +150,7 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         deployments=SqlDeploymentStore(engine, clock),
         oversights=SqlOversightStore(engine, clock),
         runs=SqlRunStore(engine),
-        ledger=Ledger(
-            SqlLedgerStore(engine), configured.ledger_key, clock, configured.previous_ledger_keys
-        ),
+        ledger=ledger,
         profiles=SqlProfileStore(engine),
         pseudonyms=Pseudonyms(configured.pseudonym_key),
         vault=HealthVault(configured.health_key),
@@ -194,6 +208,18 @@ def open_monitors(home: Path) -> Monitors:
     return Monitors(
         metrics, (*here.experiments, opening.experiment_log(named)), (*here.drift, *elsewhere)
     )
+
+
+def open_journal(home: Path) -> SpendJournal:
+    """The records outside the database that the ledger and erasures keep, in a folder or a bucket."""
+    place = settings.ledger_journal(home)
+    if isinstance(place, Path):
+        return FolderJournal(place)
+    # A second to import, which most workspaces do without.
+    from everloop.storage.gcp.immutable import ImmutableObjects
+    from everloop.storage.gcp.objects import Objects
+
+    return ImmutableObjects(Objects(place), settings.JOURNAL_FOLDER)
 
 
 def open_ingest(workspace: Workspace, limit: int = 20_000, linger_s: float = 0.001) -> GroupCommit:

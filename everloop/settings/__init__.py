@@ -20,6 +20,8 @@
 ``EVERLOOP_NOTIFY_MAIL_FROM``  sender of notifications by email
 ``EVERLOOP_NOTIFY_MAIL_TO``  their recipients, between commas
 ``EVERLOOP_STORAGE_URL``  ``gs://bucket/prefix`` for datasets and artefacts; empty: the workspace folder
+``EVERLOOP_LEDGER_JOURNAL``  folder or ``gs://bucket/prefix`` where what was spent and who was erased is
+                          written down outside the database; empty: ``ledger-journal`` in the workspace
 ``EVERLOOP_BIGQUERY``     ``project.dataset`` that mirrors the log and aggregates rewards; empty: this machine
 ``EVERLOOP_BIGQUERY_MAX_BYTES``  what one statement there may read (default 1 TiB)
 ``EVERLOOP_GOOGLE_PROJECT``  project whose Cloud Monitoring gets figures, if any
@@ -90,6 +92,7 @@ from everloop.settings.containers import (
     engine_address,
     reached,
 )
+from everloop.settings.journal import JOURNAL_FOLDER, LEDGER_JOURNAL, ledger_journal
 from everloop.settings.kubeflow import (
     KUBEFLOW_TOKEN,
     KUBEFLOW_TOKEN_PATH,
@@ -145,9 +148,11 @@ __all__ = [
     "HOME_VARIABLE",
     "IMAGE",
     "IN_CONTAINERS",
+    "JOURNAL_FOLDER",
     "KEYS",
     "KUBEFLOW_TOKEN",
     "KUBEFLOW_TOKEN_PATH",
+    "LEDGER_JOURNAL",
     "LEDGER_KEY",
     "LEDGER_KEY_PREVIOUS",
     "MIN_KEY_BYTES",
@@ -190,6 +195,7 @@ __all__ = [
     "google_project",
     "initialise",
     "kubeflow_token",
+    "ledger_journal",
     "notifications",
     "oidc",
     "platform_file",

@@ -187,8 +187,9 @@ def _renamed(
         staged.ledger_key,
         SystemClock(),
         staged.previous_ledger_keys,
+        wiring.open_journal(staged.home),
     )
-    charged = ledger.rename(names)
+    charged = ledger.rename(names, fingerprint)
     for tenant in forget_datasets(connection):
         said = {"key": "pseudonyms"}
         append_audit(

@@ -44,6 +44,7 @@ class Erasure:
         on_disk: Collection[str],
         actor: str,
         reason: str,
+        again: bool = False,
     ) -> ErasureRecord:
         """Delete, mark and write down; the earlier erasure where nothing is left to delete.
 
@@ -52,6 +53,7 @@ class Erasure:
             implied: what the person's feedback taught of others' decisions.
             held: files that hold the person.
             on_disk: dataset versions that are there at all.
+            again: write it down also where nothing is left: it took place before.
         """
         checkpoints = self._fed_checkpoints(held.datasets, on_disk, implied.loops)
         deleted: dict[str, int] = {}
@@ -60,7 +62,8 @@ class Erasure:
             deleted[name] = deleted.get(name, 0) + self._delete(part)
         deleted["mentions"] = mentions.erase(self._connection)
         before = self._before()
-        if before is not None and not any(deleted.values()) and not self._unmarked(held.datasets):
+        nothing = not any(deleted.values()) and not self._unmarked(held.datasets)
+        if before is not None and nothing and not again:
             return self._record(before)
         self._connection.execute(
             insert(erasures).values(

@@ -23,13 +23,19 @@ from everloop.storage.ledger_tables import (
     privacy_releases,
 )
 from everloop.storage.person_sets import Bits, among, packed, unpacked
-from everloop.storage.sql.engine import writing
+from everloop.storage.sql.engine import reading, writing
 
 _BATCH = 500
 """Values per IN list; SQLite before 3.32 allows 999 in a statement."""
 
 _WRITTEN_OUT = 10_000
 """Numbers written into one statement: far below the megabyte that SQLite reads."""
+
+
+def keeps_journal(engine: Engine) -> bool:
+    """Whether a journal outside the database was started for its ledger."""
+    with reading(engine) as connection:
+        return bool(connection.scalar(select(privacy_journal.c.journal_id)))
 
 
 class SqlLedgerStore:

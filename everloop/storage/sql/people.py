@@ -13,16 +13,18 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from sqlalchemy import Connection, Engine, LargeBinary, select
+from sqlalchemy.exc import IntegrityError
 
 from everloop.contracts.documents import is_full_disk
 from everloop.contracts.episodes import Json
 from everloop.contracts.errors import EverloopError, ShouldFreeDisk
 from everloop.contracts.privacy import ErasureMark, ErasureRecord
-from everloop.storage.local.erased_artefacts import ErasedArtefacts, Traces
+from everloop.storage.local.erased_artefacts import ErasedArtefacts, HeldArtefacts, Traces
 from everloop.storage.schema import training_episodes
 from everloop.storage.service_tables import erasures
 from everloop.storage.sql.engine import BUSY_SECONDS, is_postgresql, reading, writing
 from everloop.storage.sql.erasing import Erasure
+from everloop.storage.sql.erasure_journal import ErasedPerson, ErasureJournal
 from everloop.storage.sql.erasure_marks import marks_of
 from everloop.storage.sql.mentions import Mentions
 from everloop.storage.sql.person_rows import Implied, erasable_rows, implied_by, kept_rows
@@ -39,12 +41,22 @@ class SqlPersonStore:
     Args:
         engine: from ``open_database``.
         home: the workspace folder, whose datasets, runs and reports an erasure reaches.
+        journal: where every erasure is written down once more before it is answered; without one, a
+            restored backup brings people back.
+        files: everything that may hold a person beside the database; by default the folder's.
     """
 
-    def __init__(self, engine: Engine, home: Path | str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        home: Path | str,
+        journal: ErasureJournal | None = None,
+        files: HeldArtefacts | None = None,
+    ) -> None:
+        self._journal = journal
         self._engine = engine
         self._home = Path(home)
-        self._files = ErasedArtefacts(home)
+        self._files = files or ErasedArtefacts(home)
 
     def export(
         self, user_id: str, tenant: str = "default"
@@ -86,7 +98,22 @@ class SqlPersonStore:
         the rows are gone; a process that dies between is made up for when the workspace opens next.
         """
         self.finish()
-        erasure_id = str(uuid.uuid4())
+        record = self._erased(str(uuid.uuid4()), user_id, actor, now, tenant, reason)
+        self.finish()
+        self._write_back()
+        return record
+
+    def _erased(
+        self,
+        erasure_id: str,
+        user_id: str,
+        actor: str,
+        now: datetime,
+        tenant: str,
+        reason: str,
+        again: bool = False,
+    ) -> ErasureRecord:
+        """``again``: repeat an erasure that a restored backup lacks, and note it in any case."""
         with reading(self._engine) as connection:
             seen = self._files.present()
             about = Mentions(connection, user_id, tenant)
@@ -100,12 +127,10 @@ class SqlPersonStore:
             held += self._files.holding(traces, but=seen)
             self._files.note(erasure_id, held)
             record = Erasure(connection, user_id, tenant, erasure_id, now).carry_out(
-                about, implied, held, self._files.present().datasets, actor, reason
+                about, implied, held, self._files.present().datasets, actor, reason, again
             )
         if record.erasure_id != erasure_id:
             self._files.forget(erasure_id)
-        self.finish()
-        self._write_back()
         return record
 
     def marks(self, tenant: str = "default") -> tuple[ErasureMark, ...]:
@@ -114,8 +139,49 @@ class SqlPersonStore:
             return marks_of(connection, tenant)
 
     def finish(self) -> None:
-        """Delete the files of erasures that a process did not live to finish."""
+        """Delete the files of erasures that a process did not live to finish, have the journal know
+        every erasure, and repeat those that it knows and a restored database lacks.
+
+        An erasure under another pseudonym key than this process's waits for the key to be rotated.
+        """
         self._files.finish(self._took_place)
+        if self._journal is None:
+            return
+        stored, known = self._stored_erasures(), self._journal.known()
+        for erasure_id in stored.keys() - known:
+            self._journal.note(erasure_id, *stored[erasure_id])
+        missing = known - stored.keys()
+        if missing:
+            for told in self._journal.erased(missing):
+                if told.key == self._journal.key:
+                    self._repeat(told)
+            self._files.finish(self._took_place)
+            self._write_back()
+
+    def waiting(self) -> int:
+        """Erasures of the journal that this database lacks, since they are of another pseudonym key."""
+        if self._journal is None:
+            return 0
+        return len(self._journal.known() - self._stored_erasures().keys())
+
+    def _repeat(self, told: ErasedPerson) -> None:
+        with suppress(IntegrityError):  # another process was faster
+            self._erased(
+                told.erasure_id,
+                told.person,
+                "system:recovery",
+                told.recorded_at,
+                told.tenant,
+                "a restored backup lacked this erasure",
+                again=True,
+            )
+
+    def _stored_erasures(self) -> dict[str, tuple[str, str, datetime]]:
+        query = select(
+            erasures.c.erasure_id, erasures.c.tenant, erasures.c.user_id, erasures.c.recorded_at
+        )
+        with reading(self._engine) as connection:
+            return {row[0]: (row[1], row[2], row[3]) for row in connection.execute(query)}
 
     def _took_place(self, erasure_id: str) -> bool:
         found = select(erasures.c.erasure_id).where(erasures.c.erasure_id == erasure_id)
