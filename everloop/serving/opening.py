@@ -24,6 +24,7 @@ from everloop.serving.metrics import RequestFigures, ServiceCollector
 from everloop.serving.metrics_exchange import MetricsExchange, publishing
 from everloop.serving.postman import Postman
 from everloop.serving.retention import Retention
+from everloop.serving.run_metrics import RunCollector
 from everloop.serving.service import Service
 from everloop.serving.synthetic.queue import SyntheticQueue
 from everloop.serving.training.trigger import TrainingTrigger
@@ -81,8 +82,10 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
             requests=RequestFigures(registry),
             exchange=MetricsExchange(registry, config.metrics_folder, config.worker),
         )
-        trusted = workspace.feedback if config.worker == 0 else None
-        registry.register(ServiceCollector(queue, decisions, trusted))
+        first = config.worker == 0
+        registry.register(ServiceCollector(queue, decisions, workspace.feedback if first else None))
+        if first:
+            registry.register(RunCollector(workspace.runs))
         published = closing.enter_context(publishing(service.exchange))
         service.threads.update(
             consents=lambda: consents.alive,
