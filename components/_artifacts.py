@@ -65,6 +65,13 @@ class TrainedPolicy(dsl.Artifact):
     schema_version = "0.0.1"
 
 
+class Sweep(dsl.Artifact):
+    """A ``SweepTable`` (JSON): every trial of a search for settings."""
+
+    schema_title = "system.EverloopSweep"
+    schema_version = "0.0.1"
+
+
 class AlternativePolicies(dsl.Artifact):
     """A folder: ``learned.json`` and, of each learner, a folder with its policy's files; all made from
     private releases."""

@@ -16,6 +16,7 @@ from everloop.contracts.figures import QualityFigures
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, ModelType
 from everloop.contracts.policy_learning import PolicyComparison
+from everloop.contracts.sweeps import SweepTable
 from everloop.registry.registration import Candidate, register
 from everloop.trust.model_card import AUDIENCES, CARD_FILES, model_card
 from everloop.wiring import Workspace
@@ -31,12 +32,14 @@ def register_candidate(
     code: str,
     artefacts: tuple[Any, ...],
     out: Path,
+    sweep: Any = None,
 ) -> ModelCheckpoint:
     """Register the candidate with its files, figures and lineage.
 
     ``artefacts`` are those of ``components/register.py``: dataset, user model, profiles, quality,
     policy, evaluation, comparison, heads, verdict. The checkpoint and its card are written into the
-    folder ``out`` too; the heads become rows of their own.
+    folder ``out`` too; the heads become rows of their own. ``sweep``: the artifact of the search whose best
+    trial the policy is.
     """
     dataset, user_model, profiles, quality, policy, evaluation, comparison, heads, verdict = (
         artefacts
@@ -47,7 +50,8 @@ def register_candidate(
     found = read(PolicyEvaluation, evaluation.path)
     compared = read(PolicyComparison, comparison.path)
     answer = read(Verdict, verdict.path)
-    lineage = {
+    searched = read(SweepTable, sweep.path) if sweep else None
+    lineage: dict[str, str] = {
         "dataset": manifest.dataset_id,
         "user_model_release": released_note(user_model.path).release_id,
         "profiles_release": released_note(profiles.path).release_id,
@@ -60,6 +64,7 @@ def register_candidate(
         "learner": card.learner,
         COMPARED: " ".join(sorted(policy.version for policy in compared.policies)),
         "logical_date": manifest.logical_date.isoformat(),
+        **(searched.lineage if searched else {}),
     }
     notes = (released_note(user_model.path), released_note(profiles.path))
     provenance = provenance_of(policy.path, notes)
@@ -91,7 +96,9 @@ def register_candidate(
             model_type=ModelType.INTERVENTION,
             files={name: folder / name for name in names} | {f.name: f for f in card_files},
             served="policy.onnx",
-            performance_metrics=_figures(found, card) | _compared(compared),
+            performance_metrics=_figures(found, card)
+            | _compared(compared)
+            | (_searched(searched) if searched else {}),
             lineage=lineage,
             provenance=provenance,
             verdict=answer.decision.value,
@@ -130,6 +137,17 @@ def _figures(found: PolicyEvaluation, card: PolicyCard) -> dict[str, float]:
             f"{rate.name}_n": float(rate.n),
         }
     return figures
+
+
+def _searched(table: SweepTable) -> dict[str, float]:
+    """What the best trial earned in simulation when judged again, of how many trials."""
+    again = table.judged_again
+    return {
+        "trials": float(len(table.trials)),
+        "simulated_return": again.value,
+        "simulated_return_low": again.low,
+        "simulated_return_high": again.high,
+    }
 
 
 def _compared(compared: PolicyComparison) -> dict[str, float]:

@@ -36,10 +36,11 @@ from everloop.contracts.oversight import Oversight, OversightKind
 from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.privacy import ReleaseNote
 from everloop.contracts.rollouts import POLICY, RolloutRecord, alias_of
+from everloop.contracts.sweeps import SweepTable
 from everloop.gates.evidence import GateEvidence
 from everloop.gates.plugins import fingerprint
 from everloop.privacy.spent_by_day import spent_by_day
-from everloop.reporting.evidence import RunEvidence, logged_action_share
+from everloop.reporting.evidence import DAILY, RunEvidence, logged_action_share
 from everloop.reporting.success import success_figures, unmeasured
 from everloop.wiring import Workspace
 from rl.encoders import layout
@@ -125,11 +126,14 @@ def run_evidence(
     tenant: str,
     code: str,
     artefacts: tuple[Any, ...],
+    sweep: Any = None,
+    graph: str = DAILY,
 ) -> RunEvidence:
     """Read everything that the report shows; steps that the run did not reach are None.
 
     ``artefacts`` are those of ``components/report.py``, in its order. Trust and opt-outs are read from
-    the workspace, as known when the version was cut off.
+    the workspace, as known when the version was cut off. ``sweep``: an experiment's table of trials;
+    ``graph``: whose run it is.
     """
     (
         dataset, validation, rewards, encoded, user_model, profiles, quality, heads, policy,
@@ -176,6 +180,8 @@ def run_evidence(
         deployments=workspace.deployments.deployments(spec.name, tenant=tenant),
         ended_at=refusal.stage if refusal else "",
         ended_because=refusal.reason if refusal else "",
+        sweep=_document(SweepTable, sweep),
+        graph=graph,
     )
 
 

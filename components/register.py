@@ -10,6 +10,7 @@ from components._artifacts import (
     GateVerdict,
     Heads,
     PrivateRelease,
+    Sweep,
     SyntheticQuality,
     TrainedPolicy,
 )
@@ -34,6 +35,7 @@ def register(
     checkpoint: Output[Checkpoint],
     page: Output[HTML],
     metrics: Output[Metrics],
+    sweep: Input[Sweep] = None,
 ) -> None:
     """Store the files of the night's models by content and register them, whatever the verdict.
 
@@ -54,6 +56,7 @@ def register(
         checkpoint: the registered row.
         page: checksums and lineage.
         metrics: the checkpoint's figures.
+        sweep: the search whose best trial the policy is; absent where one training made it.
     """
     from pathlib import Path
 
@@ -81,5 +84,6 @@ def register(
                 verdict,
             ),
             Path(checkpoint.path),
+            sweep,
         )
         told.says(*checkpoint_rows(row))

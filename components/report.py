@@ -14,6 +14,7 @@ from components._artifacts import (
     PrivateRelease,
     RewardTable,
     Rollout,
+    Sweep,
     SyntheticQuality,
     TrainedPolicy,
     Validation,
@@ -49,6 +50,8 @@ def report(
     verdict: Input[GateVerdict] = None,
     checkpoint: Input[Checkpoint] = None,
     rollout: Input[Rollout] = None,
+    sweep: Input[Sweep] = None,
+    graph: str = "daily-learning",
 ) -> None:
     """Render the run's report.
 
@@ -79,6 +82,8 @@ def report(
         verdict: the gate's answer.
         checkpoint: the registered candidate.
         rollout: the trial or its refusal.
+        sweep: every trial of an experiment.
+        graph: whose run it is, so that stages which were not reached are named.
     """
     from components._evidence import run_evidence
     from components._pages import report_rows
@@ -94,5 +99,5 @@ def report(
             evaluation, comparison, explanations, verdict, checkpoint, rollout,
         )  # fmt: skip
         place = open_workspace(workspace)
-        evidence = run_evidence(spec, place, logical_date, tenant, code, stages)
+        evidence = run_evidence(spec, place, logical_date, tenant, code, stages, sweep, graph)
         told.says(*report_rows(evidence), page=render(evidence))

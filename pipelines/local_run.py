@@ -149,7 +149,7 @@ class _CacheHits(logging.Handler):
 
 def run_locally(
     graph: Path,
-    arguments: Mapping[str, str],
+    arguments: Mapping[str, str | int],
     folder: Path,
     on_event: Callable[[StageEvent], None],
     repeat: Collection[str] = (),

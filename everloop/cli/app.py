@@ -15,6 +15,7 @@ from everloop import __version__
 from everloop.cli import (
     demo,
     doctor,
+    experiments,
     feedback,
     importing,
     keys,
@@ -76,6 +77,7 @@ app.add_typer(running.app, name="run")
 app.add_typer(runs.app, name="runs")
 app.add_typer(policies.train, name="train")
 app.command("tune")(policies.tune)
+app.command("experiment")(experiments.experiment)
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(synth.app, name="synth")
 app.add_typer(people.consent, name="consent")

@@ -63,9 +63,12 @@ class ClosedLedger:
     def plan(self, spec: LoopSpec, pipeline: str, on: date) -> BudgetPlan:
         return self._ledger.plan(spec, pipeline, on)
 
-    def rename(self, pseudonyms: Mapping[str, str]) -> int:  # noqa: ARG002
+    def rename(self, pseudonyms: Mapping[str, str], key: str = "") -> int:  # noqa: ARG002
         """``ShouldWaitForBudget``, always."""
         self._refuse("the people's names")
+
+    def follow_journal(self) -> None:
+        self._ledger.follow_journal()
 
     def statement(self, person: str, on: date) -> Statement | None:
         return self._ledger.statement(person, on)

@@ -33,6 +33,7 @@ from everloop.contracts.models import ModelCheckpoint, StageRecord
 from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.privacy import BudgetStatus, ReleaseNote
 from everloop.contracts.rollouts import Deployment, RolloutRecord
+from everloop.contracts.sweeps import SweepTable
 from everloop.reporting.wording import sentence, words
 
 STAGES: Mapping[str, str] = {
@@ -53,6 +54,19 @@ STAGES: Mapping[str, str] = {
 }
 """Stages of the daily graph in order, each with its name in a sentence."""
 
+DAILY, EXPERIMENT = "daily-learning", "experiment"
+GRAPHS: Mapping[str, Mapping[str, str]] = {
+    DAILY: STAGES,
+    EXPERIMENT: {
+        **{name: STAGES[name] for name in tuple(STAGES)[:3]},
+        "load_releases": "the night's releases",
+        "export_heads": STAGES["export_heads"],
+        "sweep_policies": "the search for settings",
+        **{name: STAGES[name] for name in tuple(STAGES)[9:]},
+    },
+}
+"""The same of every graph whose runs are reported so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -63,7 +77,8 @@ class Ending:
 
     @property
     def sentence(self) -> str:
-        return sentence(f"This run ended at {STAGES.get(self.stage, self.stage)}: {self.reason}")
+        known = {name: told for stages in GRAPHS.values() for name, told in stages.items()}
+        return sentence(f"This run ended at {known.get(self.stage, self.stage)}: {self.reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +105,13 @@ class RunEvidence:
         spending: privacy spent by day up to the logical date, oldest first.
         patterns: groups that the profiles' release allows to tell.
         deployments: the loop's, newest first, with what was predicted and measured of each.
+        sweep: an experiment's trials.
+        graph: whose run it is, one of ``GRAPHS``.
         ended_at, ended_because: the stage at which the run ended early and a sentence why; needed
             only where neither a failed stage nor a failed validation says so.
 
     Raises:
-        ShouldFixArgument: ``ended_at`` without ``ended_because``.
+        ShouldFixArgument: ``ended_at`` without ``ended_because``, or an unknown graph.
     """
 
     spec: LoopSpec
@@ -125,8 +142,15 @@ class RunEvidence:
     deployments: tuple[Deployment, ...] = ()
     ended_at: str = ""
     ended_because: str = ""
+    sweep: SweepTable | None = None
+    graph: str = DAILY
 
     def __post_init__(self) -> None:
+        if self.graph not in GRAPHS:
+            raise ShouldFixArgument(
+                f"Run {self.run_id} is of graph {self.graph!r}, which has no report.",
+                f"Graphs: {', '.join(GRAPHS)}.",
+            )
         if self.ended_at and not self.ended_because:
             raise ShouldFixArgument(
                 f"Run {self.run_id} ended at {self.ended_at!r} without a reason.",
@@ -204,7 +228,9 @@ class RunEvidence:
         seen = {record.stage for record in self.stages}
         lines = [StageLine(r.stage, r.outcome, r.seconds, r.summary) for r in self.stages]
         lines += [
-            StageLine(stage, "not reached", None, "") for stage in STAGES if stage not in seen
+            StageLine(stage, "not reached", None, "")
+            for stage in GRAPHS[self.graph]
+            if stage not in seen
         ]
         return tuple(lines)
 

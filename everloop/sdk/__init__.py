@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Slate,
     )
     from everloop.sdk.daily import DailyPlan, run_daily, run_range
+    from everloop.sdk.experiment import ExperimentPlan, OpenedExperiment, run_experiment
     from everloop.sdk.opened import OpenedRun, open_run, runs
     from everloop.sdk.planning import plan_trial
     from everloop.sdk.policies.training import PolicyTraining, train_policy
@@ -71,10 +72,12 @@ __all__ = [
     "DailyPlan",
     "Decision",
     "EpisodeRecord",
+    "ExperimentPlan",
     "FeedbackReceipt",
     "FeedbackRecord",
     "GeneratedProfiles",
     "InteractionRecord",
+    "OpenedExperiment",
     "OpenedRun",
     "PolicyTraining",
     "Question",
@@ -99,6 +102,7 @@ __all__ = [
     "rollout_events",
     "rollout_status",
     "run_daily",
+    "run_experiment",
     "run_range",
     "runs",
     "train_policy",
@@ -111,6 +115,9 @@ _ELSEWHERE = {
     "DailyPlan": "everloop.sdk.daily",
     "run_daily": "everloop.sdk.daily",
     "run_range": "everloop.sdk.daily",
+    "ExperimentPlan": "everloop.sdk.experiment",
+    "OpenedExperiment": "everloop.sdk.experiment",
+    "run_experiment": "everloop.sdk.experiment",
     "OpenedRun": "everloop.sdk.opened",
     "open_run": "everloop.sdk.opened",
     "runs": "everloop.sdk.opened",

@@ -92,7 +92,7 @@ def run_daily(
             logical_date=plan.logical_date.isoformat(),
             tenant=plan.tenant,
             arguments=_arguments(workspace, spec, plan, folder),
-            verdict=_verdict,
+            verdict=verdict_line,
             repeat=STAGES[STAGES.index(plan.from_stage) :] if plan.from_stage else (),
         )
         run = OpenedRun(run_graph(workspace, asked, folder, on_event))
@@ -171,7 +171,8 @@ def _arguments(
     }
 
 
-def _verdict(outcome: LocalOutcome) -> str:
+def verdict_line(outcome: LocalOutcome) -> str:
+    """What a finished run says in a line: the gate's decision and first reason, or where it ended."""
     stages = stages_of(outcome)
     if "gate" in stages:
         verdict = read(Verdict, stages["gate"].artefacts["verdict"])

@@ -42,7 +42,7 @@ class GraphRun:
     loop: str
     logical_date: str
     tenant: str
-    arguments: Mapping[str, str]
+    arguments: Mapping[str, str | int]
     verdict: Callable[[LocalOutcome], str]
     repeat: Collection[str] = ()
     name: str = ""

@@ -8,8 +8,9 @@ import logging
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory, gettempdir
 
 import ray
 from ray.exceptions import AuthenticationError
@@ -19,6 +20,9 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldProvideKey, Shoul
 
 ANSWERS_WITHIN_S = 5.0
 """A cluster whose head takes longer to accept a connection is not there; Ray itself waits for minutes."""
+
+LONGEST_PLACE = 30
+"""Bytes of the folder that Ray's own may be in: 77 more go to a session's sockets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +70,18 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
         yield
         return
     settings.check_ray_token()
+    room = ExitStack()
     if address is None:
+        place = room.enter_context(
+            TemporaryDirectory(prefix="ray-", dir=_short_place(), ignore_cleanup_errors=True)
+        )
         # logical shares: processes of one machine may well outnumber its cores
         ray.init(
             num_cpus=cpus,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            _temp_dir=place,
         )
     else:
         _require_listening(address)
@@ -87,6 +96,13 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
             yield
     finally:
         ray.shutdown()
+        room.close()
+
+
+def _short_place() -> str:
+    """Where Ray's own folder goes: sockets lie in it, and their paths have 107 bytes at most."""
+    place = gettempdir()
+    return place if len(place.encode()) <= LONGEST_PLACE else "/tmp"  # noqa: S108 — always there
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.evaluation import Estimate
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.simulation import ProfileBatch, UserModel
+from everloop.contracts.sweeps import SweepTable, TrialRow
 from rl.ppo.cluster import connected
 from rl.ppo.result import TrainingResult
 from rl.ppo.training import finish
@@ -37,44 +38,12 @@ from rl.tune.plan import SweepPlan
 from rl.tune.space import Dimension, Value
 from rl.tune.trial import RETURN, PolicyTrial, Task, estimate_of, read_trial
 
+__all__ = ["SweepResult", "SweepTable", "TrialRow", "sweep"]
+
 STATE = "tune"
 TABLE_FILE = "trials.json"
 BEST_FOLDER = "best"
 _CODE = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True, slots=True)
-class TrialRow:
-    """One trial: its last settings, how far it came, and what its policy earned when last judged.
-
-    ``ended`` is "finished", "stopped early" or the error that ended it; ``value`` is None where it was
-    never judged.
-    """
-
-    trial: str
-    settings: Mapping[str, Value]
-    iterations: int
-    steps: int
-    value: Estimate | None
-    ended: str
-
-
-@dataclass(frozen=True, slots=True)
-class SweepTable:
-    """Every trial, the best first, and what they were trained on.
-
-    The best trial's ``value`` is the largest of many noisy figures, so it is optimistic.
-    ``judged_again`` is what the same policy earned with people and doubts that no trial met: the
-    figure to trust, as far as the user model's release can be.
-    """
-
-    trials: tuple[TrialRow, ...]
-    best: str
-    judged_again: Estimate
-    scheduler: str
-    user_model_release: str
-    profiles_release: str
-    schema_version: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +136,7 @@ def sweep(
         scheduler=plan.scheduler,
         user_model_release=model.release_id,
         profiles_release=profiles.release_id,
+        sweep=fingerprint[:16],
     )
     path = documents.write(table, folder / TABLE_FILE)
     return SweepResult(table, path, best, continued)

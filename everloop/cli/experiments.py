@@ -1,0 +1,131 @@
+"""``everloop experiment``: a search for settings whose best policy meets the gate."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from everloop.cli.output import Home, Json, complain, notes, print_json, print_pairs, print_table
+from everloop.cli.policies import From, Loop, Scheduler, Settings
+from everloop.cli.progress import StageDisplay
+from everloop.contracts.errors import ShouldResolveConflict
+
+if TYPE_CHECKING:
+    from everloop.contracts.evaluation import Estimate
+    from everloop.contracts.sweeps import SweepTable
+    from everloop.sdk.experiment import OpenedExperiment
+
+BUSY = 4
+"""Exit code: another process experiments on this loop and date."""
+
+
+def experiment(
+    named: From,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What varies (repeatable): SETTING=uniform(low,high), loguniform(low,high), "
+            "randint(low,high) or choice(a,b,…), of training.… and exploration.…; by default learning "
+            "rate, epochs and first exploration."
+        ),
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Settings to try.")] = 8,
+    scheduler: Annotated[
+        Scheduler,
+        typer.Option(
+            help="asha stops the worse two thirds early; pbt lets the worst go on from the best."
+        ),
+    ] = Scheduler.ASHA,
+    cpus: Annotated[int, typer.Option(min=1, help="Trials side by side, one CPU each.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the settings tried and of every trial.")] = 0,
+    loop: Loop = "",
+    settings: Settings = None,
+    fail_on_hold: Annotated[
+        bool, typer.Option("--fail-on-hold", help="Exit with 3 unless the verdict is continue.")
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Search for settings on a finished night's releases, and put the best policy before the gate.
+
+    For example:  everloop experiment --from companion-2026-03-28 --trials 16 --cpus 2
+    --space "training.learning_rate=loguniform(1e-4,1e-2)" --space "training.hidden=choice(32,64,128)"
+
+    The winner is evaluated off-policy on held-out people, judged by the gate and registered like every
+    night's candidate, its lineage naming the sweep and the trial: on trial where the verdict is continue,
+    kept back where it is hold. No privacy budget is spent. A run that was killed goes on with the same
+    command; everloop tune is the same search without the gate, for a quick look.
+    """
+    from everloop.sdk.experiment import DEFAULT_SPACE, ExperimentPlan, run_experiment
+
+    plan = ExperimentPlan(
+        named,
+        tuple(space or DEFAULT_SPACE),
+        trials,
+        scheduler.value,
+        cpus,
+        seed,
+        loop,
+        tuple(settings or ()),
+    )
+    display = StageDisplay(notes)
+    notes.print(f"experiment · {named} · {trials} trials")
+    try:
+        found = run_experiment(plan, home=home, on_event=display)
+    except ShouldResolveConflict as problem:
+        complain(problem)
+        sys.exit(BUSY)
+    finally:
+        display.close()
+    if as_json:
+        print_json(found.record)
+    else:
+        _say(found)
+    if found.record.status == "failed":
+        sys.exit(1)
+    held = not found.record.verdict.startswith("continue")
+    sys.exit(3 if fail_on_hold and held else 0)
+
+
+def _say(found: OpenedExperiment) -> None:
+    record = found.record
+    typer.echo(f"{record.run_id}: {record.status}")
+    typer.echo(f"  verdict  {record.verdict}")
+    if record.report:
+        typer.echo(f"  report   {record.report}")
+    reached = {stage.stage for stage in record.stages if stage.outcome != "failed"}
+    if "sweep_policies" in reached:
+        _show(found.sweep)
+    if "register" in reached:
+        print_pairs({"candidate": found.checkpoint.checkpoint_id})
+
+
+def _show(table: SweepTable) -> None:
+    names = sorted({name for row in table.trials for name in row.settings})
+    rows = [
+        (
+            row.number,
+            *(_short(row.settings.get(name, "—")) for name in names),
+            f"{row.steps:,}",
+            "—" if row.value is None else _told(row.value),
+            row.ended,
+        )
+        for row in table.trials
+    ]
+    print_table("", ("trial", *names, "steps", "return", "ended"), rows)
+    print_pairs(
+        {
+            "judged again": f"{_told(table.judged_again)}, with synthetic people whom no trial met",
+            "sweep": f"{table.sweep}, trial {table.winner.number}",
+        }
+    )
+
+
+def _told(found: Estimate) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
