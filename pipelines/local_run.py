@@ -27,6 +27,8 @@ from kfp.local import cache as kfp_cache
 
 from everloop.contracts.errors import ShouldResolveConflict
 from everloop.contracts.models import StageRecord
+from everloop.settings import Containers
+from pipelines.containers import in_containers
 
 PROGRESS_MARK = "@progress "
 """A step prints this and a text to show how far it is."""
@@ -153,8 +155,10 @@ def run_locally(
     folder: Path,
     on_event: Callable[[StageEvent], None],
     repeat: Collection[str] = (),
+    containers: Containers | None = None,
+    mounted: Path | None = None,
 ) -> LocalOutcome:
-    """Run a compiled graph; every stage is a subprocess of its own.
+    """Run a compiled graph; every stage is a subprocess of its own, or a container.
 
     The caller holds ``exclusive(folder)``.
 
@@ -164,12 +168,18 @@ def run_locally(
         folder: where artefacts, cache and log of this loop and date are kept.
         on_event: called as stages start, report progress and end.
         repeat: stages that are run although their results are kept.
+        containers: how each stage's container is started; None runs subprocesses.
+        mounted: the folder that containers see, at its own path; it holds ``folder``, its default.
+
+    Raises:
+        ShouldProvideEngine, ShouldFixArgument: as ``in_containers`` does; nothing was started.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "run.log").open("w", encoding="utf-8") as log:
+    with (folder / "run.log").open("w", encoding="utf-8") as log, contextlib.ExitStack() as stack:
         watcher = _Watcher(on_event, log)
+        place = stack.enter_context(_runner(containers, mounted or folder))
         local.init(
-            runner=local.SubprocessRunner(use_venv=False),
+            runner=place,
             pipeline_root=str(folder / "artifacts"),
             enable_caching=True,
             cache_root=str(folder / "cache"),
@@ -185,6 +195,15 @@ def run_locally(
                     error = watcher.last_error or str(problem)
                     return LocalOutcome(tuple(watcher.records.values()), error)
         return LocalOutcome(tuple(watcher.records.values()))
+
+
+@contextlib.contextmanager
+def _runner(containers: Containers | None, mounted: Path) -> Iterator[Any]:
+    if containers is None:
+        yield local.SubprocessRunner(use_venv=False)
+    else:
+        with in_containers(containers, mounted):
+            yield local.DockerRunner()
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 if TYPE_CHECKING:
     from everloop.sdk import OpenedRun
     from everloop.sdk.adversarial import ReviewedModel
+    from everloop.settings import Containers
 
 BUSY = 4
 """Exit code: another process runs this loop and date."""
@@ -53,6 +54,15 @@ def daily(
             help="Name this reading of the log: its first run refreshes, others continue."
         ),
     ] = "",
+    in_containers: Annotated[
+        bool,
+        typer.Option("--in-containers", help="Run each step in a container (Docker is needed)."),
+    ] = False,
+    image: Annotated[str, typer.Option(help="Their image; default: this version's own.")] = "",
+    memory: Annotated[
+        str, typer.Option(help="Memory limit of each, as in 4g; default: none.")
+    ] = "",
+    network: Annotated[str, typer.Option(help="Their network; default: none.")] = "",
     fail_on_hold: Annotated[
         bool, typer.Option("--fail-on-hold", help="Exit with 3 unless the verdict is continue.")
     ] = False,
@@ -77,13 +87,14 @@ def daily(
         intraday=intraday,
         reading=reading,
     )
+    boxes = _containers(in_containers, image, memory, network)
     display = StageDisplay(notes)
     finished: list[OpenedRun] = []
     notes.print(f"daily-learning · {loop} · {first}{f' to {last}' if last else ''}")
     results: Iterable[OpenedRun] = (
-        run_range(plan, last, home=home, on_event=display)
+        run_range(plan, last, home=home, on_event=display, in_containers=boxes)
         if last
-        else (run_daily(one, home=home, on_event=display) for one in (plan,))
+        else (run_daily(one, home=home, on_event=display, in_containers=boxes) for one in (plan,))
     )
     try:
         for opened in results:
@@ -196,6 +207,26 @@ def _moment(at: str) -> datetime | None:
             f"--at {at!r} is no moment.", "Give it as YYYY-MM-DDTHH:MM."
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _containers(asked: bool, image: str, memory: str, network: str) -> Containers | None:
+    """What the options say, completed by the environment; None leaves it to the environment."""
+    from everloop.settings import Containers, container_defaults, containers
+
+    given = {"image": image, "memory": memory, "network": network}
+    if not asked and containers() is None:
+        if any(given.values()):
+            options = " and ".join(f"--{name}" for name, value in given.items() if value)
+            raise ShouldFixArgument(
+                f"{options}: no container is asked for.", "Add --in-containers."
+            )
+        return None
+    default = container_defaults()
+    return Containers(
+        image=image or default.image,
+        memory=memory or default.memory,
+        network=network or default.network,
+    )
 
 
 def _range(day: str, start: str, end: str) -> tuple[date, date | None]:

@@ -20,6 +20,8 @@
     ├── ShouldRetryLater           the service is full or starting (503)
     ├── ShouldInitWorkspace        no workspace here, or one of another version
     ├── ShouldFreeDisk             a write did not fit
+    ├── ShouldProvideEngine        no container engine, no such image, or it may not be used
+    ├── ShouldGiveMemory           a step in a container needed more than its limit
     ├── ShouldResolveConflict      the same id with another payload, or a lost compare-and-set
     │   ├── ShouldWaitForWorker    another process works on the job
     │   └── ShouldDecideAgain      what serves changed between a decision and its storing
@@ -136,6 +138,14 @@ class ShouldInitWorkspace(EverloopError):
 
 class ShouldFreeDisk(EverloopError):
     """A write did not fit on the disk; nothing was half-written."""
+
+
+class ShouldProvideEngine(EverloopError):
+    """A container engine or an image is missing, or does not let the caller in."""
+
+
+class ShouldGiveMemory(EverloopError):
+    """A step in a container needed more memory than it may have, and was killed."""
 
 
 class ShouldResolveConflict(EverloopError):

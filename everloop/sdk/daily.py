@@ -18,6 +18,7 @@ from everloop.sdk.graph_runs import EventSink, GraphRun, run_graph, silent, stag
 from everloop.sdk.notifying import budget_notice, tell
 from everloop.sdk.opened import OpenedRun
 from everloop.sdk.standing import standing
+from everloop.settings import Containers
 from everloop.wiring import Workspace, open_workspace
 from pipelines.daily_learning import NAME, STAGES
 from pipelines.local_run import LocalOutcome, exclusive
@@ -62,6 +63,7 @@ def run_daily(
     *,
     home: Path | str | None = None,
     on_event: EventSink = silent,
+    in_containers: Containers | None = None,
 ) -> OpenedRun:
     """Run the daily graph for one date and open the finished run.
 
@@ -73,9 +75,11 @@ def run_daily(
         logical_date: the day to learn for (with a name or path only).
         home: the workspace; ``EVERLOOP_HOME`` or ``.everloop`` by default.
         on_event: called as stages start, progress and end.
+        in_containers: how each stage's container is started; None does as the environment says.
 
     Raises:
         ShouldInitWorkspace, ShouldFixLoopSpec, ShouldFixArgument: nothing was started.
+        ShouldProvideEngine: containers were asked for, and the engine or the image isn't there.
         ShouldResolveConflict: another process runs this loop and date.
     """
     plan = loop if isinstance(loop, DailyPlan) else DailyPlan(loop, _day(logical_date))
@@ -94,6 +98,7 @@ def run_daily(
             arguments=_arguments(workspace, spec, plan, folder),
             verdict=verdict_line,
             repeat=STAGES[STAGES.index(plan.from_stage) :] if plan.from_stage else (),
+            in_containers=in_containers,
         )
         run = OpenedRun(run_graph(workspace, asked, folder, on_event))
     tell(workspace, budget_notice(workspace, spec, plan.logical_date, plan.tenant))
@@ -101,7 +106,12 @@ def run_daily(
 
 
 def run_range(
-    plan: DailyPlan, until: date, *, home: Path | str | None = None, on_event: EventSink = silent
+    plan: DailyPlan,
+    until: date,
+    *,
+    home: Path | str | None = None,
+    on_event: EventSink = silent,
+    in_containers: Containers | None = None,
 ) -> Iterator[OpenedRun]:
     """Backfill: run the plan's date and every later one through ``until``, oldest first.
 
@@ -114,7 +124,9 @@ def run_range(
         )
     for offset in range((until - plan.logical_date).days + 1):
         night = asdict(plan) | {"logical_date": plan.logical_date + timedelta(days=offset)}
-        yield run_daily(DailyPlan(**night), home=home, on_event=on_event)
+        yield run_daily(
+            DailyPlan(**night), home=home, on_event=on_event, in_containers=in_containers
+        )
 
 
 def _day(value: str | date | None) -> date:

@@ -13,6 +13,7 @@ from pathlib import Path
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.models import RunRecord, StageRecord
 from everloop.sdk.notifying import configured, tell_of_run
+from everloop.settings import Containers, containers
 from everloop.wiring import Workspace
 from pipelines.compile import compile_graph
 from pipelines.local_run import LocalOutcome, StageEvent, run_locally
@@ -45,6 +46,8 @@ class GraphRun:
     arguments: Mapping[str, str | int]
     verdict: Callable[[LocalOutcome], str]
     repeat: Collection[str] = ()
+    in_containers: Containers | None = None
+    """How each step's container is started; None does as the environment says."""
     name: str = ""
     """Between the loop and the date in the run's id; empty for the daily graph."""
 
@@ -84,8 +87,17 @@ def run_graph(
     before = _succeeded_before(workspace, record.run_id)
     graph = compile_graph(asked.graph, folder / "graph.yaml")
     workspace.runs.save(record)
+    in_containers = asked.in_containers or containers()
     try:
-        outcome = run_locally(graph, asked.arguments, folder, on_event, asked.repeat)
+        outcome = run_locally(
+            graph,
+            asked.arguments,
+            folder,
+            on_event,
+            asked.repeat,
+            in_containers,
+            mounted=workspace.home,
+        )
     except BaseException as problem:
         interrupted = LocalOutcome((), f"interrupted by {type(problem).__name__}")
         workspace.runs.save(_ended(asked, record, interrupted, "", before))
