@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from everloop import settings
 from everloop.contracts.errors import ShouldRepairLedger
+from everloop.contracts.ledger_ports import SpendJournal
 from everloop.contracts.monitoring import DriftMonitor, ExperimentLog, MetricSink
 from everloop.contracts.ports import (
     BlobStore,
@@ -22,7 +23,6 @@ from everloop.contracts.ports import (
     PrivacyLedger,
     Registry,
     RunStore,
-    SpendJournal,
 )
 from everloop.contracts.rollout_ports import (
     DeploymentStore,

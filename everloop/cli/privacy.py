@@ -13,7 +13,7 @@ import typer
 from everloop.cli.operator import operator
 from everloop.cli.output import Home, Json, Tenant, notes, print_json, print_pairs, print_table
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.contracts.privacy import LedgerRow, StagePlan
+from everloop.contracts.privacy import LedgerRow, Recovered, StagePlan
 
 if TYPE_CHECKING:
     from everloop.wiring import Workspace
@@ -200,6 +200,83 @@ def _verify_file(file: Path, as_json: bool) -> None:
             "the chain ends with": found.last_row_sha256,
         }
     )
+
+
+@app.command()
+def recover(
+    charge_everyone_since: Annotated[
+        str,
+        typer.Option(
+            help="The journal is lost, too: the day of the restored backup. Everyone pays the most that "
+            "may have been spent since."
+        ),
+    ] = "",
+    until: Annotated[
+        str,
+        typer.Option(
+            help="Last day of that (default: today, UTC); it and earlier days are closed."
+        ),
+    ] = "",
+    loop: Annotated[
+        list[str] | None, typer.Option(help="With it: every loop that may have run; repeat it.")
+    ] = None,
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Teach a ledger that was restored from a backup what was spent since, from its journal.
+
+    Running it again changes nothing. What it did is written into the audit log.
+    """
+    from everloop.loops import load
+    from everloop.sdk.recovering import charge_everyone, recover_ledger
+
+    place = _open(home)
+    if charge_everyone_since:
+        loops = [load(name) for name in loop or ()]
+        since, last = _day(charge_everyone_since), _day(until)
+        made = charge_everyone(place, loops, tenant, since, last, operator())
+        if as_json:
+            print_json(list(made))
+            return
+        for row in made:
+            typer.echo(
+                f"{row.pipeline}: {row.people:,} people paid μ² {row.mu_squared:.6g} each for {since} "
+                f"to {last}."
+            )
+        notes.print(
+            f"Nothing is released for {last} and the days before any more. Whoever is first met later "
+            "pays the same. A new journal was started."
+        )
+        return
+    if until or loop:
+        raise ShouldFixArgument(
+            "--until and --loop are for a lost journal.", "Give --charge-everyone-since, too."
+        )
+    done = recover_ledger(place, operator(), tenant)
+    if as_json:
+        print_json(done)
+        return
+    _tell_recovered(done)
+
+
+def _tell_recovered(done: Recovered) -> None:
+    typer.echo(
+        f"{done.rows:,} rows came back from the journal, with {done.charged:,} charges."
+        if done.rows
+        else "The ledger has everything that its journal has."
+    )
+    for release_id in done.lost_outputs:
+        typer.echo(f"  {release_id}: spent, and its output is not here; it serves nobody")
+    for release_id in done.found_outputs:
+        typer.echo(f"  {release_id}: its output is here again")
+    if done.waits_for_key:
+        notes.print(
+            f"The rest is of people under the pseudonym key {done.waits_for_key}: put that key into "
+            "EVERLOOP_PSEUDONYM_KEY_NEXT, run `everloop keys rotate-pseudonyms`, then this again. "
+            "Releases are refused until then.",
+            soft_wrap=True,
+        )
 
 
 @app.command()

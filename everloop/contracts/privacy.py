@@ -160,6 +160,26 @@ class LedgerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a recovery did.
+
+    Attributes:
+        rows: rows that were replayed.
+        charged: charges of persons in them.
+        lost_outputs: releases whose output is not there: they stay spent, and serve nobody.
+        found_outputs: releases whose output was lost before and is there again.
+        waits_for_key: fingerprint of the pseudonym key to rotate to before the rest can be replayed;
+            empty when nothing is left.
+    """
+
+    rows: int = 0
+    charged: int = 0
+    lost_outputs: tuple[str, ...] = ()
+    found_outputs: tuple[str, ...] = ()
+    waits_for_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetStatus:
     """The loop's budget on a date, of the person who has spent most.
 

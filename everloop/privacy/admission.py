@@ -19,8 +19,8 @@ from datetime import date
 import numpy as np
 
 from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.ledger_ports import LedgerTransaction
 from everloop.contracts.loop_spec import PrivacySpec
-from everloop.contracts.ports import LedgerTransaction
 from everloop.contracts.privacy import GaussianMechanism, LedgerRow, Mechanism
 from everloop.privacy import accounting, mechanisms, renyi
 from everloop.privacy.spending import Bools, Spending, releases_of, spending

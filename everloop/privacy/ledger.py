@@ -18,19 +18,15 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
     ShouldWaitForBudget,
 )
+from everloop.contracts.ledger_ports import LedgerStore, LedgerTransaction, SpendJournal
 from everloop.contracts.loop_spec import LoopSpec, PrivacySpec
-from everloop.contracts.ports import (
-    Clock,
-    LedgerStore,
-    LedgerTransaction,
-    Reservation,
-    SpendJournal,
-)
+from everloop.contracts.ports import Clock, Reservation
 from everloop.contracts.privacy import (
     BudgetPlan,
     BudgetStatus,
     LedgerRow,
     Mechanism,
+    Recovered,
     ReleaseRequest,
     ReleaseStatus,
     Statement,
@@ -243,7 +239,7 @@ class Ledger:
             with self._store.transaction() as ledger:
                 ledger_recovery.follow(self._journal, ledger)
 
-    def recover(self, exists: recovery.Exists) -> recovery.Recovered:
+    def recover(self, exists: recovery.Exists) -> Recovered:
         """Charge, after an older backup was restored, what the journal says was spent since. Idempotent.
 
         Args:

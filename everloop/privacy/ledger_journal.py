@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from everloop.contracts.errors import ShouldRepairLedger, ShouldResolveConflict
-from everloop.contracts.ports import JournalMark, LedgerTransaction, SpendJournal
+from everloop.contracts.ledger_ports import JournalMark, LedgerTransaction, SpendJournal
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.privacy.chain import GENESIS
 from everloop.privacy.journal_records import (

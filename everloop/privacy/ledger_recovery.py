@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import date
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldKeepRelease
+from everloop.contracts.ledger_ports import LedgerTransaction
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.ports import LedgerTransaction
-from everloop.contracts.privacy import LedgerRow, ReleaseRequest, mechanism_from
+from everloop.contracts.privacy import LedgerRow, Recovered, ReleaseRequest, mechanism_from
 from everloop.privacy import recovery
 from everloop.privacy.admission import Promise, promise_of, promised
 from everloop.privacy.ledger_journal import LedgerJournal
@@ -26,7 +26,7 @@ def follow(journal: LedgerJournal | None, ledger: LedgerTransaction) -> None:
 
 def recover(
     journal: LedgerJournal | None, ledger: LedgerTransaction, exists: recovery.Exists
-) -> recovery.Recovered:
+) -> Recovered:
     """Charge what the journal says was spent and the ledger lacks; see ``Ledger.recover``."""
     if journal is None:
         raise ShouldFixArgument("This ledger keeps no journal.", "Open it as a workspace.")

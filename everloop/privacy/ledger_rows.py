@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from everloop.contracts.ports import Clock, LedgerTransaction
+from everloop.contracts.ledger_ports import LedgerTransaction
+from everloop.contracts.ports import Clock
 from everloop.contracts.privacy import LedgerRow, ReleaseRequest, ReleaseStatus
 from everloop.privacy import renyi
 from everloop.privacy.admission import Promise

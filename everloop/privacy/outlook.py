@@ -9,8 +9,8 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from everloop.contracts.ledger_ports import LedgerTransaction
 from everloop.contracts.loop_spec import LoopSpec, PrivacySpec
-from everloop.contracts.ports import LedgerTransaction
 from everloop.contracts.privacy import (
     BudgetPlan,
     BudgetStatus,

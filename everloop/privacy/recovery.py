@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldRepairLedger
+from everloop.contracts.ledger_ports import LedgerTransaction
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.ports import LedgerTransaction
-from everloop.contracts.privacy import GaussianMechanism, LedgerRow, ReleaseStatus
+from everloop.contracts.privacy import GaussianMechanism, LedgerRow, Recovered, ReleaseStatus
 from everloop.privacy import plan
 from everloop.privacy.journal_records import Entry, RenamedAll, Reserved, Spent
 from everloop.privacy.ledger_journal import head_of, heads
@@ -32,26 +32,6 @@ RECOVERED_SEED = b""
 
 Exists = Callable[[str, str], bool]
 """(url, sha256) -> whether an output is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a recovery did.
-
-    Attributes:
-        rows: rows that were replayed.
-        charged: charges of persons in them.
-        lost_outputs: releases whose output is not there: they stay spent, and serve nobody.
-        found_outputs: releases whose output was lost before and is there again.
-        waits_for_key: fingerprint of the pseudonym key to rotate to before the rest can be replayed;
-            empty when nothing is left.
-    """
-
-    rows: int = 0
-    charged: int = 0
-    lost_outputs: tuple[str, ...] = ()
-    found_outputs: tuple[str, ...] = ()
-    waits_for_key: str = ""
 
 
 def replayed(ledger: LedgerTransaction, entries: Sequence[Entry], exists: Exists) -> Recovered:

@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 
 from everloop.contracts.errors import ShouldRepairLedger
-from everloop.contracts.ports import LedgerTransaction
+from everloop.contracts.ledger_ports import LedgerTransaction
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.privacy.chain import broken, check_chain
 from everloop.privacy.spending import releases_of

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everloop.contracts.errors import ShouldRepairLedger
-from everloop.contracts.ports import LedgerTransaction
+from everloop.contracts.ledger_ports import LedgerTransaction
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.privacy import accounting, renyi
 

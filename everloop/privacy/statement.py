@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import date
 
+from everloop.contracts.ledger_ports import LedgerTransaction
 from everloop.contracts.loop_spec import PrivacySpec
-from everloop.contracts.ports import LedgerTransaction
 from everloop.contracts.privacy import LedgerRow, Statement, StatementEntry
 from everloop.privacy.admission import period_start, promise_of, promised
 from everloop.privacy.outlook import epsilon_together

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
-from everloop.contracts.ports import JournalMark
+from everloop.contracts.ledger_ports import JournalMark
 from everloop.contracts.privacy import LedgerRow
 
 

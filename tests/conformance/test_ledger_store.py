@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
-from everloop.contracts.ports import LedgerStore
+from everloop.contracts.ledger_ports import LedgerStore
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.storage.ledger_tables import APPEND_ONLY
 from everloop.storage.sql.engine import writing

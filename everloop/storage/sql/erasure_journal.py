@@ -12,7 +12,7 @@ from datetime import datetime
 
 from everloop.contracts import documents
 from everloop.contracts.errors import EverloopError, ShouldRestoreArtefact
-from everloop.contracts.ports import SpendJournal
+from everloop.contracts.ledger_ports import SpendJournal
 
 _FOLDER = "erasures/"
 

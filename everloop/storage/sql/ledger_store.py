@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, te
 from sqlalchemy.exc import IntegrityError
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
-from everloop.contracts.ports import JournalMark
+from everloop.contracts.ledger_ports import JournalMark
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.storage.ledger_tables import (
     privacy_charges,
