@@ -47,7 +47,8 @@ class Table:
 
     Attributes:
         columns: the tenant first, as in the workspace's database.
-        number: the column of ingest numbers; tenant and number name a row. Empty for a table that holds no rows of the log.
+        number: the column of ingest numbers; tenant and number name a row. Empty for a table that holds
+            no rows of the log.
         watermark: the column of ``STATE`` that says up to which number the table is complete.
         key: a column of ids, whose characters a comparison of the two sides adds up.
         changing: a text column that an erasure may rewrite; empty where rows are only ever deleted.
