@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all mutants lint format coverage golden postgres audit-privacy soak lock clean
+.PHONY: help bigquery-emulator test-gcp setup run test test-all mutants lint format coverage golden postgres audit-privacy soak lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,7 +35,18 @@ test: $(READY) ## the test suite, with branch coverage of domain code held at 90
 	$(BIN)/python -m coverage report --fail-under=90
 
 test-all: $(READY) ## everything, the slow proofs too
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -m "not gcp and not containers"
+	$(MAKE) --no-print-directory test-gcp
+
+# Nothing of Google's is asked: the emulators are processes of this machine. What is skipped says why.
+test-gcp: $(READY) ## Google Cloud's adapters against emulators: a bucket and PostgreSQL
+	-@$(MAKE) --no-print-directory postgres
+	$(BIN)/python -m pytest -m gcp
+	$(BIN)/python -m pytest -m "not slow and not gcp and not containers" tests/conformance
+
+test-gcp: $(READY) ## the cloud's adapters against its emulators and a PostgreSQL
+	@$(MAKE) --no-print-directory postgres bigquery-emulator || echo "Some of it was not run: see above."
+	$(BIN)/python -m pytest -m gcp
 
 mutants: $(READY) ## break each check in a copy; a named test must fail (MUTANT_ARGS="--only gate --jobs 4")
 	$(BIN)/python -m tests.mutation $(MUTANT_ARGS)
@@ -62,6 +73,9 @@ postgres: ## install Debian's PostgreSQL server for the tests that use one (as r
 	else \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y postgresql; \
 	fi
+
+bigquery-emulator: ## the BigQuery emulator of make test-gcp, in an environment of its own (Python 3.13)
+	@$(PYTHON) tests/bigquery_environment.py
 
 golden: $(READY) ## rewrite the compiled graph that the tests compare with
 	$(BIN)/everloop compile --output tests/pipelines/golden
