@@ -22,14 +22,15 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import bigquery
 
 from everloop.settings.cloud import BigQueryTables
-from everloop.storage.gcp.bigquery.jobs import Jobs
 from tests.bigquery_environment import HOME, interpreter
+
+if TYPE_CHECKING:
+    from everloop.storage.gcp.bigquery.jobs import Jobs
 
 INSTALL = "the BigQuery emulator is not installed; run: make bigquery-emulator"
 PROJECT = "everloop-test"
@@ -111,6 +112,9 @@ def bigquery_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emul
 
 def new_dataset(emulator: Emulator) -> BigQueryTables:
     """An empty dataset of the emulator's, as the environment would name it."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
+
     place = BigQueryTables(
         PROJECT,
         f"everloop_{uuid.uuid4().hex}",
@@ -135,6 +139,8 @@ def bigquery_place(bigquery_emulator: Emulator) -> BigQueryTables:
 
 @pytest.fixture
 def bigquery_jobs(bigquery_place: BigQueryTables) -> Iterator[Jobs]:
+    from everloop.storage.gcp.bigquery.jobs import Jobs
+
     jobs = Jobs(bigquery_place, patience=10.0)
     yield jobs
     jobs.close()

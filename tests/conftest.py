@@ -6,6 +6,7 @@ import gc
 
 import pytest
 
+from tests.bigquery_emulator import bigquery_emulator, bigquery_jobs, bigquery_place
 from tests.gcs_server import bucket, gcs, gcs_client
 from tests.postgresql_server import (
     new_postgresql_url,
@@ -16,6 +17,9 @@ from tests.postgresql_server import (
 from tests.sqlite_template import copied_databases, real_migrations
 
 __all__ = [
+    "bigquery_emulator",
+    "bigquery_jobs",
+    "bigquery_place",
     "bucket",
     "copied_databases",
     "gcs",
