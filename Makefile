@@ -39,14 +39,10 @@ test-all: $(READY) ## everything, the slow proofs too
 	$(MAKE) --no-print-directory test-gcp
 
 # Nothing of Google's is asked: the emulators are processes of this machine. What is skipped says why.
-test-gcp: $(READY) ## Google Cloud's adapters against emulators: a bucket and PostgreSQL
-	-@$(MAKE) --no-print-directory postgres
-	$(BIN)/python -m pytest -m gcp
-	$(BIN)/python -m pytest -m "not slow and not gcp and not containers" tests/conformance
-
-test-gcp: $(READY) ## the cloud's adapters against its emulators and a PostgreSQL
+test-gcp: $(READY) ## the cloud's adapters against emulators (bucket, BigQuery) and a PostgreSQL
 	@$(MAKE) --no-print-directory postgres bigquery-emulator || echo "Some of it was not run: see above."
 	$(BIN)/python -m pytest -m gcp
+	$(BIN)/python -m pytest tests/conformance
 
 mutants: $(READY) ## break each check in a copy; a named test must fail (MUTANT_ARGS="--only gate --jobs 4")
 	$(BIN)/python -m tests.mutation $(MUTANT_ARGS)
