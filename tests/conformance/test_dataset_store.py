@@ -23,6 +23,7 @@ from everloop.contracts.documents import sha256_of
 from everloop.contracts.episodes import Arm, Consent, Dispute
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
 from everloop.contracts.ports import Clock, DatasetStore, EventLog
+from everloop.settings import Bucket
 from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.sql.event_log import SqlEventLog
 from tests.log_records import (
@@ -74,6 +75,18 @@ class DatasetStoreSuite(ABC):
     @abstractmethod
     def opener(self, folder: Path) -> Opener:
         """A function that opens the same log and store again and again."""
+
+    def damage(self, version: DatasetVersion, file: str, content: bytes | None) -> None:
+        """Replace a file of a version behind the store's back; ``None`` removes it."""
+        path = version.root / file
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content)
+
+    def tell(self, version: DatasetVersion, told: dict[str, Any]) -> None:
+        """Replace what the manifest says behind the store's back."""
+        self.damage(version, "manifest.json", json.dumps(told).encode())
 
     @pytest.fixture
     def clock(self) -> SetClock:
@@ -404,13 +417,9 @@ class DatasetStoreSuite(ABC):
         version = datasets.extract(extraction())
         path = version.root / file
         content = path.read_bytes()
-        if lost:
-            path.unlink()
-        else:
-            middle = len(content) // 2
-            path.write_bytes(
-                content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-            )
+        middle = len(content) // 2
+        changed = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        self.damage(version, file, None if lost else changed)
         with pytest.raises(ShouldRestoreArtefact, match=file):
             datasets.open(version.manifest.dataset_id)
         assert datasets.extract(extraction()) == version
@@ -433,11 +442,10 @@ class DatasetStoreSuite(ABC):
     ) -> None:
         log.append_episodes([episode(1)])
         version = datasets.extract(extraction())
-        path = version.root / "manifest.json"
-        told = json.loads(path.read_text())
+        told = json.loads((version.root / "manifest.json").read_text())
         if change.get("files"):
             change = {"files": [told["files"][0] | change["files"][0], told["files"][1]]}
-        path.write_text(json.dumps(told | change))
+        self.tell(version, told | change)
         with pytest.raises(ShouldRestoreArtefact, match=r"manifest\.json"):
             datasets.open(version.manifest.dataset_id)
 
@@ -639,4 +647,74 @@ class TestLocalDatasetStore(OnSqlite, LocalDatasetStoreSuite):
 
 
 class TestLocalDatasetStoreOnPostgresql(OnPostgresql, LocalDatasetStoreSuite):
+    pass
+
+
+class GcsDatasetStoreSuite(DatasetStoreSuite, SqlSuite):
+    """Copies of the workspace are taken away wherever the bucket is damaged: a whole copy serves on."""
+
+    @pytest.fixture(autouse=True)
+    def take_bucket(self, bucket: Bucket, gcs_client: Any) -> None:
+        self.place, self.client = bucket, gcs_client
+
+    def opener(self, folder: Path) -> Opener:
+        from everloop.storage.gcp.datasets import GcsDatasetStore
+        from everloop.storage.gcp.objects import Objects
+        from everloop.storage.gcp.versions import BucketVersions
+
+        engines = self.engines(folder)
+        objects = Objects(self.place, self.client)
+
+        def open_both(clock: Clock) -> tuple[EventLog, DatasetStore]:
+            engine = engines()
+            store = GcsDatasetStore(engine, BucketVersions(objects), folder / "cache", clock)
+            return SqlEventLog(engine, clock), store
+
+        return open_both
+
+    def damage(self, version: DatasetVersion, file: str, content: bytes | None) -> None:
+        shutil.rmtree(version.root)
+        blob = self.blob(version, file)
+        if content is None:
+            blob.delete()
+        elif file == "manifest.json":
+            told = json.loads(blob.download_as_bytes())
+            whole = json.dumps(told | {"manifest": "?"}).encode()
+            blob.upload_from_string(whole.replace(b'"?"', content))
+        else:
+            blob.upload_from_string(content)
+
+    def blob(self, version: DatasetVersion, file: str) -> Any:
+        bucket = self.client.bucket(self.place.name)
+        prefix = f"{self.place.prefix}/datasets/{version.manifest.dataset_id}/"
+        (found,) = (b for b in bucket.list_blobs(prefix=prefix) if b.name.endswith(f"/{file}"))
+        return bucket.blob(found.name)
+
+    def test_another_workspace_reads_what_one_made(
+        self, log: EventLog, datasets: DatasetStore, tmp_path: Path, clock: SetClock
+    ) -> None:
+        log.append_batch([episode(1)], [signal(1)])
+        made = datasets.extract(extraction())
+        shutil.rmtree(tmp_path / "cache")
+        read = datasets.open(made.manifest.dataset_id)
+        assert read == made
+        assert [sha256_of(read.root / file.name) for file in read.manifest.files] == [
+            file.sha256 for file in made.manifest.files
+        ]
+
+    def test_a_damaged_copy_is_read_anew(self, log: EventLog, datasets: DatasetStore) -> None:
+        log.append_batch([episode(1)], [signal(1)])
+        made = datasets.extract(extraction())
+        made.episodes_path.write_bytes(b"torn")
+        assert datasets.open(made.manifest.dataset_id) == made
+        assert sha256_of(made.episodes_path) in {file.sha256 for file in made.manifest.files}
+
+
+@pytest.mark.gcp
+class TestGcsDatasetStore(OnSqlite, GcsDatasetStoreSuite):
+    pass
+
+
+@pytest.mark.gcp
+class TestGcsDatasetStoreOnPostgresql(OnPostgresql, GcsDatasetStoreSuite):
     pass

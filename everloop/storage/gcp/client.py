@@ -65,11 +65,12 @@ def open_client() -> Any:
 
 
 @contextmanager
-def named(place: str) -> Iterator[None]:
+def named(place: str, but: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Give errors of Google's libraries our names, once another try is not worth it.
 
     Args:
         place: what was asked, such as ``gs://bucket``.
+        but: what the caller answers to itself.
 
     Raises:
         ShouldProvideKey: there are no credentials, or they are not taken.
@@ -82,6 +83,8 @@ def named(place: str) -> Iterator[None]:
     """
     try:
         yield
+    except but:
+        raise
     except api.RetryError as problem:
         raise _ours(problem.cause, place) from problem
     except (

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,7 +23,10 @@ from everloop.contracts import documents
 from everloop.contracts.datasets import EPISODES_FILE, SIGNALS_FILE
 from everloop.contracts.errors import ShouldRestoreArtefact
 
+CACHED = "cache/datasets"
+"""Where a workspace keeps copies of versions that are published elsewhere."""
 _NOTES = "erasing"
+_VERSIONS = ("datasets", CACHED)
 _ABANDONED_SECONDS = 3600.0
 _LARGEST_DOCUMENT = 1 << 20
 _RUN_OUTPUTS = ("artifacts", "cache", "run.log")
@@ -60,8 +64,27 @@ class Traces:
     signal_ids: frozenset[str] = frozenset()
 
 
+class HeldArtefacts(Protocol):
+    """Everything beside the database that may hold a person."""
+
+    def present(self) -> HeldFiles:
+        """Every dataset version, wherever it is, and every report."""
+
+    def holding(self, traces: Traces, but: HeldFiles | None = None) -> HeldFiles:
+        """Which of it holds the person; what cannot be read counts. ``but``: what needs no look."""
+
+    def note(self, erasure_id: str, held: HeldFiles) -> None:
+        """Write down durably what an erasure is about to delete, before its transaction ends."""
+
+    def forget(self, erasure_id: str) -> None:
+        """Drop a note; idempotent."""
+
+    def finish(self, committed: Callable[[str], bool]) -> None:
+        """Delete what committed erasures noted. ``committed``: whether an erasure took place."""
+
+
 class ErasedArtefacts:
-    """The files of one workspace.
+    """``HeldArtefacts`` of one workspace's folder.
 
     Args:
         home: the workspace folder.
@@ -71,10 +94,9 @@ class ErasedArtefacts:
         self._home = Path(home)
 
     def present(self) -> HeldFiles:
-        """Every dataset version and report."""
-        datasets = (path.name for path in (self._home / "datasets").glob("*"))
+        """Every dataset version, copies included, and every report."""
         return HeldFiles(
-            tuple(sorted(name for name in datasets if _DATASET_ID.fullmatch(name))),
+            tuple(sorted({folder.name for folder in self._folders()})),
             tuple(sorted(path.name for path in (self._home / "reports").glob("*.html"))),
         )
 
@@ -85,18 +107,14 @@ class ErasedArtefacts:
             but: what needs no look.
         """
         known, present = but or HeldFiles(), self.present()
-        versions = [
-            (name, self._home / "datasets" / name)
-            for name in present.datasets
-            if name not in known.datasets
-        ]
+        versions = [folder for folder in self._folders() if folder.name not in known.datasets]
         pages = [
             (name, self._home / "reports" / name)
             for name in present.reports
             if traces.episode_ids and name not in known.reports
         ]
         return HeldFiles(
-            tuple(name for name, folder in versions if _holds(folder, traces)),
+            tuple(dict.fromkeys(folder.name for folder in versions if _holds(folder, traces))),
             tuple(name for name, path in pages if _shows(path, traces.episode_ids)),
         )
 
@@ -128,6 +146,20 @@ class ErasedArtefacts:
         self._delete(HeldFiles(versions))
         return len(versions)
 
+    def remove_made_from(self, dataset_ids: Collection[str]) -> None:
+        """Delete versions, what runs made of them and every report that names one of them.
+
+        For erasures that took place elsewhere: whom a report shows is not known any longer.
+        """
+        wanted = [dataset_id.encode() for dataset_id in dataset_ids]
+        pages = (self._home / "reports").glob("*.html")
+        named = tuple(path.name for path in pages if _has_any(path, wanted))
+        self._delete(HeldFiles(tuple(dataset_ids), named))
+
+    def _folders(self) -> list[Path]:
+        found = (path for place in _VERSIONS for path in sorted((self._home / place).glob("*")))
+        return [path for path in found if _DATASET_ID.fullmatch(path.name)]
+
     def _follow(self, note: Path) -> None:
         try:
             held = documents.read(HeldFiles, note)
@@ -145,7 +177,8 @@ class ErasedArtefacts:
         for name in held.reports:
             _remove(self._home / "reports" / name)
         for dataset_id in held.datasets:
-            _remove(self._home / "datasets" / dataset_id)
+            for place in _VERSIONS:
+                _remove(self._home / place / dataset_id)
 
     def _runs_made_from(self, dataset_ids: Collection[str]) -> list[Path]:
         """Folders of the runs one of whose documents names one of the versions."""
@@ -159,14 +192,15 @@ class ErasedArtefacts:
 def _holds(folder: Path, traces: Traces) -> bool:
     """Whether a version's episodes are of the person or about them, or a signal came of them."""
     try:
-        return _is_in(folder / EPISODES_FILE, traces.person) or _taught(
+        return is_in(folder / EPISODES_FILE, traces.person) or taught(
             folder / SIGNALS_FILE, traces.signal_ids
         )
     except (OSError, ValueError):
         return True
 
 
-def _is_in(path: Path, person: str) -> bool:
+def is_in(path: Path | IO[bytes], person: str) -> bool:
+    """Whether an episodes file has a row of the person or about them."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_BATCH, columns=["person", "action_arguments"]):
             own = pc.any(pc.equal(batch["person"], person)).as_py()
@@ -176,7 +210,8 @@ def _is_in(path: Path, person: str) -> bool:
     return False
 
 
-def _taught(path: Path, signal_ids: frozenset[str]) -> bool:
+def taught(path: Path | IO[bytes], signal_ids: frozenset[str]) -> bool:
+    """Whether a signals file has one of the signals."""
     if not signal_ids:
         return False
     wanted = pa.array(sorted(signal_ids), pa.string())
@@ -192,12 +227,15 @@ def _shows(page: Path, episode_ids: frozenset[str]) -> bool:
 
 
 def _names_any(folder: Path, wanted: Collection[bytes]) -> bool:
-    for path in folder.rglob("*"):
-        if path.is_file() and path.stat().st_size <= _LARGEST_DOCUMENT:
-            data = path.read_bytes()
-            if any(text in data for text in wanted):
-                return True
-    return False
+    return any(
+        path.is_file() and path.stat().st_size <= _LARGEST_DOCUMENT and _has_any(path, wanted)
+        for path in folder.rglob("*")
+    )
+
+
+def _has_any(path: Path, wanted: Collection[bytes]) -> bool:
+    data = path.read_bytes()
+    return any(text in data for text in wanted)
 
 
 def _remove(path: Path) -> None:
