@@ -18,7 +18,7 @@ from everloop.contracts.evaluation import Decision, Estimate
 from everloop.contracts.monitoring import DriftFigures, Measurement, MetricSink, RunSummary
 from everloop.contracts.rollouts import POLICY, alias_of
 from everloop.monitoring.drift import input_histograms
-from everloop.reporting.evidence import RunEvidence
+from everloop.reporting.evidence import DAILY, RunEvidence
 from everloop.wiring import Monitors, Workspace, local_monitors, open_monitors
 from rl.encoders import layout
 
@@ -46,7 +46,7 @@ def _told(
 ) -> tuple[str, ...]:
     figures = dict(run_metrics(evidence))
     summary = RunSummary(
-        run_id=evidence.run_id.replace(" ", "-"),
+        run_id=_run_id(evidence),
         loop=evidence.spec.name,
         tenant=evidence.tenant,
         logical_date=evidence.logical_date,
@@ -164,3 +164,8 @@ def _tried(tell: Callable[[], str | None]) -> str:
         return ""
     except EverloopError as problem:
         return f"{problem.message} {problem.remedy}"
+
+
+def _run_id(evidence: RunEvidence) -> str:
+    graph = () if evidence.graph == DAILY else (evidence.graph,)
+    return "-".join((evidence.spec.name, evidence.logical_date.isoformat(), *graph))

@@ -290,12 +290,12 @@ def rollout_rows(record: RolloutRecord) -> Told:
     return summary, rows, {"traffic_percent": record.traffic_percent}, ()
 
 
-def report_rows(evidence: RunEvidence) -> Told:
-    """The report: what the run came to."""
+def report_rows(evidence: RunEvidence, unsaid: str = "") -> Told:
+    """The report: what the run came to, and which monitor could not be told."""
     if evidence.verdict is not None:
         summary = f"{evidence.verdict.decision}: {evidence.verdict.reasons[0]}"
     elif evidence.ending is not None:
         summary = evidence.ending.sentence
     else:
         summary = "no verdict"
-    return summary, (), {}, ()
+    return f"{summary} {unsaid}".rstrip(), (), {}, ()

@@ -86,6 +86,7 @@ def report(
         graph: whose run it is, so that stages which were not reached are named.
     """
     from components._evidence import run_evidence
+    from components._monitoring import tell_monitors
     from components._pages import report_rows
     from components._stage import stage
     from everloop.loops.sections import assemble
@@ -100,4 +101,5 @@ def report(
         )  # fmt: skip
         place = open_workspace(workspace)
         evidence = run_evidence(spec, place, logical_date, tenant, code, stages, sweep, graph)
-        told.says(*report_rows(evidence), page=render(evidence))
+        unsaid = tell_monitors(evidence, episodes, place)
+        told.says(*report_rows(evidence, unsaid), page=render(evidence))
