@@ -35,8 +35,11 @@ locals {
     "trainer reads releases"                     = { identity = "trainer", bucket = "data", role = "roles/storage.objectViewer" }
     "trainer writes checkpoints"                 = { identity = "trainer", bucket = "data", role = "roles/storage.objectCreator" }
     "backup reads what rows name"                = { identity = "backup", bucket = "data", role = "roles/storage.objectViewer" }
-    "pipelines write the ledger's journal"       = { identity = "pipelines", bucket = "ledger", role = "roles/storage.objectCreator" }
+    "service writes down who was erased"         = { identity = "service", bucket = "ledger", role = "roles/storage.objectCreator" }
+    "service reads the ledger's journal"         = { identity = "service", bucket = "ledger", role = "roles/storage.objectViewer" }
+    "pipelines write down what was spent"        = { identity = "pipelines", bucket = "ledger", role = "roles/storage.objectCreator" }
     "pipelines read the ledger's journal"        = { identity = "pipelines", bucket = "ledger", role = "roles/storage.objectViewer" }
+    "watch reads the ledger's journal"           = { identity = "watch", bucket = "ledger", role = "roles/storage.objectViewer" }
     "backup reads the ledger's journal"          = { identity = "backup", bucket = "ledger", role = "roles/storage.objectViewer" }
     "backup writes backups"                      = { identity = "backup", bucket = "backups", role = "roles/storage.objectCreator" }
     "backup checks the backups that it has made" = { identity = "backup", bucket = "backups", role = "roles/storage.objectViewer" }
