@@ -12,6 +12,10 @@ from everloop import __version__
 IMAGE = f"everloop-python:{__version__}"
 """Default image; ``pipelines.compile.build`` sets another on every task."""
 
+SCHEDULED = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
+"""Input of a step that Kubeflow (2.17 and later) fills with the moment the run was scheduled for, before
+it looks into its cache. kfp.local leaves it as it is, so that a laptop's cache keys stay the same."""
+
 
 def component(function: Callable[..., Any]) -> Any:
     """Make a step of a function whose body imports what it needs.

@@ -19,7 +19,8 @@ def extract_episodes(
     page: Output[HTML],
     metrics: Output[Metrics],
     pinned: bool = True,
-) -> None:
+    scheduled: str = "",
+) -> str:
     """Extract the log's window into an immutable dataset version.
 
     What was not known at the end of the logical date is left out, and so are people without consent
@@ -29,7 +30,7 @@ def extract_episodes(
         workspace: address of the workspace.
         product: the loop specification's product section, JSON.
         thresholds: its thresholds, JSON.
-        logical_date: the day the run is for, ISO.
+        logical_date: the day the run is for, ISO; or a moment or nothing, as ``learning_day`` reads it.
         tenant: owner of the rows.
         refresh: a new token reads the log anew; empty keeps the pinned watermark.
         code: checksum of our source, part of the cache key.
@@ -37,21 +38,25 @@ def extract_episodes(
         page: what was extracted and what was left out.
         metrics: counts.
         pinned: False reads the log as it is now and leaves the date's pin alone.
-    """
-    from datetime import date
+        scheduled: the moment that Kubeflow scheduled the run for; decides where the date is empty.
 
+    Returns:
+        The day the run is for, YYYY-MM-DD: what every later step takes.
+    """
     from components._pages import dataset_rows
     from components._stage import stage
     from everloop.contracts.documents import write
+    from everloop.contracts.learning_day import learning_day
     from everloop.contracts.ports import Extraction
     from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
 
     with stage("extract_episodes", dataset, page, metrics) as told:
         spec = assemble(product, thresholds=thresholds)
+        day = learning_day(logical_date, scheduled)
         wanted = Extraction(
             spec,
-            date.fromisoformat(logical_date),
+            day,
             spec.thresholds.window_days,
             tenant,
             bool(refresh),
@@ -60,3 +65,4 @@ def extract_episodes(
         manifest = open_workspace(workspace).datasets.extract(wanted).manifest
         write(manifest, dataset.path)
         told.says(*dataset_rows(manifest))
+    return day.isoformat()

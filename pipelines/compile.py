@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from everloop.contracts.platform import Platform
 from pipelines import adversarial_review, daily_learning, experiment, rollout_watch
 from pipelines.local_run import stage_of
 from pipelines.platform_tasks import configure
+from pipelines.source import code_sha256
 
 GRAPHS = {
     daily_learning.NAME: daily_learning.daily_learning,
@@ -39,30 +41,53 @@ def graph(name: str) -> Any:
     return GRAPHS[name]
 
 
-def build(name: str, platform: Platform) -> Any:
-    """The graph with a cluster's image and settings on each of its steps."""
+def build(name: str, platform: Platform, defaults: Mapping[str, str] | None = None) -> Any:
+    """The graph with a cluster's image and settings on each of its steps.
+
+    Args:
+        defaults: of the graph's parameters, in place of the graph's own, so that whoever starts a run in
+            the UI finds them filled in. The platform's workspace and the code's checksum are, too.
+    """
     plain = graph(name)
-    return dsl.pipeline(name=plain.name, description=plain.description)(
-        _configured(plain.pipeline_func, platform)
-    )
+    filled = {"workspace": platform.workspace, "code": code_sha256()} | dict(defaults or {})
+    wired = _configured(plain.pipeline_func, platform)
+    parameters = inspect.signature(plain.pipeline_func).parameters.values()
+    named = [p.replace(default=filled[p.name]) if p.name in filled else p for p in parameters]
+    named.sort(key=lambda p: p.default is not inspect.Parameter.empty)
+    wired.__signature__ = inspect.Signature(named)
+    return dsl.pipeline(name=plain.name, description=plain.description)(wired)
 
 
-def compile_graph(name: str, path: Path, platform: Platform | None = None) -> Path:
-    """Write the compiled graph; byte-identical for the same code and platform.
+def compile_graph(
+    name: str,
+    path: Path,
+    platform: Platform | None = None,
+    defaults: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the compiled graph; byte-identical for the same code, platform and defaults.
 
     With a platform the file holds a second document of what only Kubernetes honours. Runners on one machine
     leave that document aside: the same file runs there.
+
+    Raises:
+        ShouldFixArgument: there is no such graph, or defaults without a platform: the plain file is the
+            same for everyone.
     """
+    if platform is None and defaults:
+        raise ShouldFixArgument(
+            "Defaults belong to a file for a cluster.", "Name its platform file with --platform."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = graph(name) if platform is None else build(name, platform)
+    made = graph(name) if platform is None else build(name, platform, defaults)
     compiler.Compiler().compile(made, str(path))
     return path
 
 
-def _configured(function: Callable[..., None], platform: Platform) -> Callable[..., None]:
+def _configured(function: Callable[..., None], platform: Platform) -> Any:
     @wraps(function)
     def wired(*arguments: Any, **named: Any) -> None:
-        function(*arguments, **named)
+        signature: inspect.Signature = wired.__signature__  # type: ignore[attr-defined]
+        function(**signature.bind(*arguments, **named).arguments)
         for task in Pipeline.get_default_pipeline().tasks.values():
             if task.container_spec is not None:
                 configure(task, platform.needs_of(stage_of(task.name)))

@@ -16,7 +16,7 @@ from typing import Any
 
 from kfp import dsl
 
-from components._runtime import pipeline
+from components._runtime import SCHEDULED, pipeline
 from components.aggregate_rewards import aggregate_rewards
 from components.check_synthetic import check_synthetic
 from components.evaluate_policy import evaluate_policy
@@ -142,43 +142,53 @@ def learn_and_ship(
     "Every day: logged decisions become a privately trained policy, and ship if the evidence allows.",
 )
 def daily_learning(
-    workspace: str,
     product: str,
-    privacy: str,
-    training: str,
-    thresholds: str,
-    terms: str,
-    logical_date: str,
-    code: str,
+    logical_date: str = "",
+    privacy: str = "{}",
+    training: str = "{}",
+    thresholds: str = "{}",
+    terms: str = "{}",
+    workspace: str = "/workspace",
     tenant: str = "default",
+    code: str = "",
     refresh: str = "",
     oversight: str = "",
 ) -> None:
     """Learn from the days that end with a date.
 
     Args:
-        workspace: address of the workspace (a folder on a laptop).
-        product: the loop specification's product section, JSON (see ``everloop compile --help``).
-        privacy: its budget and mechanism, JSON.
-        training: its training section, JSON.
-        thresholds: its thresholds, JSON.
-        terms: how candidates are tried on people, and who must agree, JSON.
-        logical_date: the day to learn for, as YYYY-MM-DD.
-        code: checksum of everloop's source; another code misses the cache.
+        product: what the product decides, sees and is rewarded for: a JSON text. Required; everloop
+            compile --loop NAME --platform FILE writes a file in which it is filled in.
+        logical_date: the day to learn for, YYYY-MM-DD. Empty: the last day (UTC) that had ended when the
+            run was scheduled, or else begun. A moment (2026-03-29T03:00:00Z) means the last day before it.
+        privacy: the specification's section privacy as a JSON text: budget and mechanism. {}: defaults.
+        training: its section training: how policies are trained. {}: defaults.
+        thresholds: its section thresholds: what data, models and gates must reach. {}: defaults.
+        terms: its section rollout: how candidates are tried on people, and who must agree. {}: defaults.
+        workspace: folder of the workspace in the steps' containers.
         tenant: whose rows.
-        refresh: any new token extracts the date anew; empty keeps its dataset.
-        oversight: any new token asks the gate anew: people have spoken since, or a check was installed.
+        code: checksum of everloop's source, kept with what a run makes. The image says it, too: leave it.
+        refresh: any new word reads the log anew for the date; empty keeps the date's dataset.
+        oversight: any new word asks the gate anew, since people have spoken or a check was installed. On
+            Kubeflow every run asks it anyway: leave it.
     """
     everywhere: dict[str, Any] = {"workspace": workspace, "product": product, "code": code}
-    dated: dict[str, Any] = everywhere | {"logical_date": logical_date, "tenant": tenant}
     sections: dict[str, Any] = {
         "privacy": privacy,
         "training": training,
         "thresholds": thresholds,
         "terms": terms,
     }
-    extracted = extract_episodes(**dated, thresholds=thresholds, refresh=refresh)
+    extracted = extract_episodes(
+        **everywhere,
+        logical_date=logical_date,
+        scheduled=SCHEDULED,
+        tenant=tenant,
+        thresholds=thresholds,
+        refresh=refresh,
+    )
     dataset = extracted.outputs["dataset"]
+    dated = everywhere | {"logical_date": extracted.outputs["Output"], "tenant": tenant}
     validated = validate_episodes(**everywhere, thresholds=thresholds, dataset=dataset)
     known: dict[str, Any] = {"dataset": dataset, "validation": validated.outputs["validation"]}
     with dsl.If(validated.outputs["Output"] == True, "valid"):  # noqa: E712

@@ -23,26 +23,28 @@ STAGES = ("extract_episodes", "aggregate_rewards", "measure_trial", "act_on_tria
 
 @pipeline(NAME, "Every hour: the candidate on trial is measured, and steps up, holds or leaves.")
 def rollout_watch(
-    workspace: str,
     product: str,
-    thresholds: str,
-    terms: str,
     logical_date: str,
     at: str,
-    code: str,
+    thresholds: str = "{}",
+    terms: str = "{}",
+    workspace: str = "/workspace",
     tenant: str = "default",
+    code: str = "",
 ) -> None:
     """Look at the trial of a loop at one moment.
 
     Args:
-        workspace: address of the workspace (a folder on a laptop).
-        product: the loop specification's product section, JSON (see ``everloop compile --help``).
-        thresholds: its thresholds, JSON; the window must reach back to before the trial.
-        terms: how candidates are tried on people, and who must agree, JSON.
-        logical_date: the day of the look, as YYYY-MM-DD.
-        at: the moment of the look, ISO, UTC; another one misses the cache.
-        code: checksum of everloop's source; another code misses the cache.
+        product: what the product decides, sees and is rewarded for: a JSON text. Required; everloop
+            compile --loop NAME --platform FILE writes a file in which it is filled in.
+        logical_date: the day of the look, YYYY-MM-DD.
+        at: the moment of the look, ISO 8601 in UTC, such as 2026-03-29T03:00:00+00:00.
+        thresholds: the specification's section thresholds as a JSON text; its window must reach back to
+            before the trial. {}: defaults.
+        terms: its section rollout: how candidates are tried on people, and who must agree. {}: defaults.
+        workspace: folder of the workspace in the steps' containers.
         tenant: whose rows.
+        code: checksum of everloop's source, kept with what a run makes. The image says it, too: leave it.
     """
     everywhere: dict[str, Any] = {"workspace": workspace, "product": product, "code": code}
     learned: dict[str, Any] = everywhere | {"thresholds": thresholds}
