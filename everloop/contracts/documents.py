@@ -12,8 +12,10 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -61,24 +63,35 @@ def write_atomically(data: bytes, path: Path) -> Path:
     Raises:
         ShouldFreeDisk: the disk is full; nothing was changed.
     """
+    with atomically(path) as stream:
+        stream.write(data)
+    return path
+
+
+@contextmanager
+def atomically(path: Path) -> Iterator[BinaryIO]:
+    """What is written to the stream is durable and at ``path`` when the block ends, whole or not at all.
+
+    Raises:
+        ShouldFreeDisk: the disk is full; nothing was changed.
+    """
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).replace(path)
-    except OSError as problem:
+    except BaseException as problem:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        if is_full_disk(problem):
+        if isinstance(problem, OSError) and is_full_disk(problem):
             raise ShouldFreeDisk(
                 f"No room to write {path}.", "Free disk space and rerun."
             ) from problem
         raise
-    return path
 
 
 def write(value: Any, path: Path | str, kind: type[Any] | None = None) -> Path:

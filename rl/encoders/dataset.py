@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ _COLUMNS = (
     "arm",
 )
 _ARGUMENTS = "action_arguments"
+_NUMBERS = ("timestamp", "action", "propensity", "context", "arm")
+"""Columns that become arrays of numbers, beside masks and slates."""
 
 
 def in_holdout(pseudonym: str, holdout_share: float) -> bool:
@@ -76,23 +78,31 @@ def encode(
         )
     encoder = encoder_of(spec)
     read = _COLUMNS if spec.candidates is None else (*_COLUMNS, _ARGUMENTS)
-    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in (*_COLUMNS, "mask", "slate")}
+    ids: list[pa.Array] = []
+    persons: list[pa.Array] = []
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in (*_NUMBERS, "mask", "slate")}
     for batch in _batches(dataset.episodes_path, read):
         _append(spec, encoder, contexts, batch, columns)
-    joined = {name: _join(name, parts, spec, encoder) for name, parts in columns.items()}
-    reward, signals, held = _rewards(spec, rewards_path, joined["episode_id"])
+        ids.append(batch["episode_id"])
+        persons.append(batch["person"])
+    # A list of parts goes as soon as it is one array: at no time are there two of everything.
+    joined = {name: _join(name, columns.pop(name), spec, encoder) for name in tuple(columns)}
+    reward, signals, held = _rewards(spec, rewards_path, pa.chunked_array(ids, pa.string()))
+    people, person = _people(pa.chunked_array(persons, pa.string()))
+    episode_id = _strings(ids, "U36")
+    del ids, persons
     if held.any() and not with_held:
         joined = {
             name: column[~held] for name, column in joined.items() if len(column) == len(held)
         }
-        reward, signals = reward[~held], signals[~held]
-    people, person = np.unique(joined["person"], return_inverse=True)
+        reward, signals, episode_id = reward[~held], signals[~held], episode_id[~held]
+        people, person = _those_left(people, person[~held])
     kept = np.array(
         [in_holdout(str(p), spec.thresholds.holdout_share) for p in people], dtype=np.bool_
     )
     return EncodedEpisodes(
-        episode_id=joined["episode_id"],
-        person=person.astype(np.int64),
+        episode_id=episode_id,
+        person=person,
         people=people,
         context=joined["context"],
         interacting=encoder.interacting,
@@ -107,6 +117,38 @@ def encode(
         encoder=encoder.layout.encoder,
         slate=None if spec.candidates is None else joined["slate"],
     )
+
+
+def _people(persons: pa.ChunkedArray) -> tuple[NDArray[np.str_], Int]:
+    """((P,) distinct people, sorted; (n,) each row's place among them)."""
+    coded = persons.dictionary_encode().unify_dictionaries()
+    if not coded.num_chunks:
+        return np.zeros(0, dtype="U64"), np.zeros(0, dtype=np.int64)
+    found = _strings([coded.chunk(0).dictionary], "U64")
+    order = np.argsort(found, kind="stable")
+    place = np.empty(len(found), dtype=np.int64)
+    place[order] = np.arange(len(found))
+    codes = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in coded.chunks]
+    return found[order], place[np.concatenate(codes)]
+
+
+def _those_left(people: NDArray[np.str_], person: Int) -> tuple[NDArray[np.str_], Int]:
+    """The people that rows still name, and the rows' places among those."""
+    left, person = np.unique(person, return_inverse=True)
+    return people[left], person.astype(np.int64)
+
+
+def _strings(parts: Sequence[pa.Array], empty: str) -> NDArray[np.str_]:
+    """Texts as one array as wide as the longest; of type ``empty`` where there are none."""
+    width = max(
+        (pc.max(pc.utf8_length(part)).as_py() or 0 for part in parts if len(part)), default=0
+    )
+    found = np.empty(sum(map(len, parts)), dtype=f"U{width}" if width else empty)
+    start = 0
+    for part in parts:
+        found[start : start + len(part)] = part.to_numpy(zero_copy_only=False)
+        start += len(part)
+    return found
 
 
 def _batches(path: Path, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
@@ -145,8 +187,6 @@ def _append(
             f"{name(row)}: propensity={propensity[row]:g} is outside (0, 1].",
             "Log the probability of the chosen action, exploration included.",
         )
-    columns["episode_id"].append(np.array(ids, dtype=np.str_))
-    columns["person"].append(np.array(batch["person"].to_pylist(), dtype=np.str_))
     columns["timestamp"].append(_seconds(batch["timestamp"]))
     columns["action"].append(action)
     columns["propensity"].append(propensity)
@@ -171,8 +211,6 @@ def _join(
         "mask": np.zeros((0, len(spec.actions)), dtype=np.bool_),
         "action": np.zeros(0, dtype=np.int64),
         "arm": np.zeros(0, dtype=np.bool_),
-        "episode_id": np.zeros(0, dtype="U36"),
-        "person": np.zeros(0, dtype="U64"),
         "slate": np.zeros((0, _descriptors(spec)), dtype=np.float32),
     }
     return empty.get(name, np.zeros(0))
@@ -239,12 +277,12 @@ def _opened(batch: pa.RecordBatch, contexts: ContextOpener, name: Any) -> list[A
     return opened
 
 
-def _rewards(spec: LoopSpec, path: Path, episode_id: NDArray[np.str_]) -> tuple[Float, Float, Bool]:
+def _rewards(spec: LoopSpec, path: Path, episode_id: pa.ChunkedArray) -> tuple[Float, Float, Bool]:
     """(n,) rewards, (n, S) means, (n,) whether the episode is held."""
     names = ("episode_id", "reward", *(f"mean_{signal}" for signal in spec.signal_names))
     parts = list(_batches(path, (*names, "held")))
-    ids = [str(value) for batch in parts for value in batch["episode_id"].to_pylist()]
-    if ids != episode_id.tolist():
+    ids = pa.chunked_array([batch["episode_id"] for batch in parts], pa.string())
+    if not ids.equals(episode_id):
         raise ShouldRestoreArtefact(
             f"{path} holds {len(ids)} rewards that are not those of the dataset's "
             f"{len(episode_id)} episodes, in their order.",

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.documents import (
+    atomically,
     from_json,
     is_full_disk,
     read,
@@ -151,6 +153,52 @@ def test_encoded_episodes_round_trip(tmp_path: Path, n: int) -> None:
     for field in dataclasses.fields(before):
         one, other = getattr(before, field.name), getattr(after, field.name)
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 100])
+def test_encoded_episodes_are_the_file_that_safetensors_writes_of_whole_arrays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr("everloop.contracts.encoded_file._ROWS", rows)
+    made = dataclasses.replace(encoded(), context=encoded().context.T.copy().T)  # not contiguous
+    arrays = {
+        name: value
+        for name, value in vars_of(made).items()
+        if isinstance(value, np.ndarray) and name not in ("episode_id", "people")
+    }
+    for name in ("episode_id", "people"):
+        ids = getattr(made, name)
+        width = max(len(one) for one in ids)
+        arrays[name] = ids.astype(f"S{width}").view(np.uint8).reshape(len(ids), width)
+    arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    written = save_encoded(made, tmp_path / "e.safetensors").read_bytes()
+    assert written == safetensors.numpy.save(arrays, metadata={"encoder": made.encoder})
+
+
+def vars_of(value: EncodedEpisodes) -> dict[str, object]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _write_half(path: Path, problem: Exception) -> None:
+    with atomically(path) as stream:
+        stream.write(b"second")
+        raise problem
+
+
+def test_what_is_written_atomically_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    with atomically(path) as stream:
+        stream.write(b"first")
+        assert not path.exists()
+    assert path.read_bytes() == b"first"
+    for problem, told in (
+        (KeyError("x"), KeyError),
+        (OSError(errno.ENOSPC, "No space left on device"), ShouldFreeDisk),
+    ):
+        with pytest.raises(told):
+            _write_half(path, problem)
+        assert path.read_bytes() == b"first"
+    assert [one.name for one in path.parent.iterdir()] == ["file"]
 
 
 def test_training_and_evaluation_are_disjoint_and_rewarded() -> None:

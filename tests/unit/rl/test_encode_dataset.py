@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -192,6 +193,25 @@ def test_the_encoded_file_round_trips(spec: LoopSpec, write: Write, tmp_path: Pa
     assert loaded.encoder == encoded.encoder
     np.testing.assert_array_equal(loaded.context, encoded.context)
     np.testing.assert_array_equal(loaded.mask, encoded.mask)
+
+
+def test_batches_of_any_size_encode_the_same(
+    spec: LoopSpec, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [episode(i, person=person(7 * i % 5)) for i in range(11)]
+    held = [reward(row, 0.5) | {"held": i in (2, 7)} for i, row in enumerate(rows)]
+    whole = encode(spec, *write(rows, held))
+    pseudonyms = np.array([row["person"] for i, row in enumerate(rows) if i not in (2, 7)])
+    people, places = np.unique(pseudonyms, return_inverse=True)
+    assert whole.people.dtype == people.dtype
+    np.testing.assert_array_equal(whole.people, people)
+    np.testing.assert_array_equal(whole.person, places)
+    monkeypatch.setattr("rl.encoders.dataset._BATCH", 3)
+    parts = encode(spec, *write(rows, held))
+    for field in dataclasses.fields(whole):
+        one, other = getattr(whole, field.name), getattr(parts, field.name)
+        np.testing.assert_array_equal(one, other, field.name)
+        assert getattr(one, "dtype", None) == getattr(other, "dtype", None)
 
 
 def test_an_empty_dataset_is_empty_arrays(spec: LoopSpec, write: Write) -> None:
