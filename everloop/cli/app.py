@@ -67,6 +67,7 @@ def everloop(
 
 
 app.command("init")(workspace.init)
+app.command("migrate")(workspace.migrate)
 app.command("serve")(serving.serve)
 app.command("demo")(demo.demo)
 app.command("compile")(workspace.compile_graphs)

@@ -1,4 +1,4 @@
-"""``everloop init``, ``everloop loops`` and ``everloop compile``."""
+"""``everloop init``, ``everloop migrate``, ``everloop loops`` and ``everloop compile``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,25 @@ def init(home: Home = None, as_json: Json = False) -> None:
     typer.echo(f"{'New workspace' if new else 'Workspace'} at {configured.home}")
     if new:
         typer.echo("  secrets.env holds its keys (owner only): back it up, never commit it.")
+
+
+def migrate(home: Home = None, as_json: Json = False) -> None:
+    """Bring the database to this version's schema, and make nothing else.
+
+    For a container that starts with an empty folder: the keys and the database come from the
+    environment, and none is made where one is missing. Several at once wait for the first one; again,
+    it changes nothing.
+    """
+    from everloop.storage.sql.engine import SCHEMA_HEAD, database_name
+    from everloop.wiring import open_workspace
+
+    engine = open_workspace(home).engine
+    name = database_name(engine)
+    engine.dispose()
+    if as_json:
+        print_json({"database": name, "schema": SCHEMA_HEAD})
+    else:
+        typer.echo(f"{name} has schema {SCHEMA_HEAD}")
 
 
 def loops(
