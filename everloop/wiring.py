@@ -1,7 +1,9 @@
 """Composition root: the only place that chooses adapters.
 
 A workspace is a folder on a laptop: ``state.db`` (SQLite), ``datasets/``, ``blobs/``, ``runs/``,
-``secrets.env`` and ``keys.sha256``. With ``EVERLOOP_DATABASE_URL`` its rows are on PostgreSQL instead.
+``secrets.env`` and ``keys.sha256``. With ``EVERLOOP_DATABASE_URL`` its rows are on PostgreSQL instead, with
+``EVERLOOP_STORAGE_URL`` its datasets and blobs in a bucket, and ``cache/`` holds copies of what was read.
+Runs' folders and reports stay in the workspace.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.local.clock import SystemClock
 from everloop.storage.local.dataset_key import keep_datasets_of
 from everloop.storage.local.datasets import LocalDatasetStore
+from everloop.storage.local.erased_artefacts import ErasedArtefacts, HeldArtefacts
 from everloop.storage.local.journal import FolderJournal
 from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.decisions import SqlDecisionStore
@@ -112,8 +115,17 @@ class Workspace:
     reviews: ReviewStore
 
 
-def open_workspace(home: Path | str | None = None) -> Workspace:
-    """Open an existing workspace (see ``everloop.settings.read`` for what it raises)."""
+def open_workspace(home: Path | str | None = None, elsewhere: bool = True) -> Workspace:
+    """Open an existing workspace (see ``everloop.settings.read`` for what it raises).
+
+    Args:
+        elsewhere: datasets and blobs are where ``EVERLOOP_STORAGE_URL`` says; else in the folder.
+
+    Raises:
+        ShouldFixArgument: the folder holds datasets or blobs that the bucket lacks, or there is no such
+            bucket.
+        ShouldAskForScope, ShouldSlowDown, ShouldRetryLater: the bucket does not serve this process.
+    """
     configured = settings.read(home)
     engine = open_database(configured.database_url, configured.home / DATABASE)
     pseudonym_key = configured.fingerprints[settings.PSEUDONYM_KEY]
@@ -123,10 +135,14 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
     ):
         raise settings.unfinished_rotation(configured.home)
     check_keys(engine, configured.fingerprints, configured.replaced, {settings.PSEUDONYM_KEY})
-    keep_datasets_of(configured.home, pseudonym_key)
+    place = settings.storage() if elsewhere else None
+    keep_datasets(configured.home, pseudonym_key, place)
+    stored = _storage(configured.home, engine, place)
     clock = SystemClock()
     records = open_journal(configured.home)
-    people = SqlPersonStore(engine, configured.home, ErasureJournal(records, pseudonym_key))
+    people = SqlPersonStore(
+        engine, configured.home, ErasureJournal(records, pseudonym_key), stored.artefacts
+    )
     people.finish()
     ledger = Ledger(
         SqlLedgerStore(engine),
@@ -142,8 +158,8 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         home=configured.home,
         engine=engine,
         log=SqlEventLog(engine, clock),
-        datasets=LocalDatasetStore(engine, configured.home / "datasets"),
-        blobs=LocalBlobStore(configured.home / "blobs"),
+        datasets=stored.datasets,
+        blobs=stored.blobs,
         registry=SqlRegistry(engine),
         rollouts=SqlRolloutStore(engine, clock),
         tallies=SqlTallyStore(engine),
@@ -166,6 +182,42 @@ def open_workspace(home: Path | str | None = None) -> Workspace:
         variants=SqlVariantStore(engine, clock),
         reviews=SqlReviewStore(engine),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    """Where datasets and blobs are, and what of them an erasure reaches."""
+
+    datasets: DatasetStore
+    blobs: BlobStore
+    artefacts: HeldArtefacts
+
+
+def _storage(home: Path, engine: Engine, place: settings.Bucket | None) -> _Storage:
+    if place is None:
+        return _Storage(
+            LocalDatasetStore(engine, home / "datasets"),
+            LocalBlobStore(home / "blobs"),
+            ErasedArtefacts(home),
+        )
+    from everloop.storage.gcp.opening import open_storage
+
+    found = open_storage(place, engine, home)
+    return _Storage(found.datasets, found.blobs, found.artefacts)
+
+
+def keep_datasets(home: Path, fingerprint: str, place: settings.Bucket | None) -> None:
+    """Delete every dataset version that another key's people are in, here and in the bucket, if any.
+
+    Args:
+        home: the workspace folder.
+        fingerprint: of the pseudonym key that the database's rows have now.
+    """
+    keep_datasets_of(home, fingerprint)
+    if place is not None:
+        from everloop.storage.gcp import opening
+
+        opening.keep_datasets(place, fingerprint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,12 @@ class GcsBlobStore:
             ) from problem
         return self._cache.fetch(url, sha256)
 
+    def adopt(self, path: Path, url: str) -> None:
+        """Put a file that is to have an address; ``ShouldRestoreArtefact`` when it has another."""
+        if url != address_of(documents.sha256_of(path)):
+            raise ShouldRestoreArtefact(f"{path} is damaged: it is not {url}.", _RESTORE)
+        self.put(path)
+
     def _bring(self, sha256: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         _sweep(self._folder)

@@ -20,6 +20,7 @@ from everloop.storage.gcp.client import Superseded
 from everloop.storage.gcp.objects import ABSENT
 from everloop.storage.gcp.versions import BucketVersions, Published
 from everloop.storage.local.dataset_extraction import DatasetExtraction
+from everloop.storage.local.dataset_files import verified
 from everloop.storage.local.dataset_folder import DatasetFolder, require_id
 from everloop.storage.local.dataset_making import LogReaders, remedies_named
 from everloop.storage.sql.dataset_users import is_needed
@@ -27,6 +28,7 @@ from everloop.storage.sql.engine import writing
 from everloop.storage.sql.erasure_marks import (
     PersonErased,
     erasures_so_far,
+    is_erased,
     refuse_erased,
     unless_erased,
 )
@@ -90,6 +92,23 @@ class GcsDatasetStore:
         if before is not None:
             self._versions.withdraw(dataset_id, before.attempt)
         return True
+
+    def adopt(self, folder: Path) -> bool:
+        """Publish a version that lies in a folder of this machine; False where it was erased.
+
+        Raises:
+            ShouldRestoreArtefact: the folder is damaged.
+            ShouldResolveConflict: others replaced it again and again meanwhile.
+        """
+        require_id(folder.name)
+        while True:
+            with suppress(PersonErased):
+                manifest = verified(folder, folder.name).manifest
+                so_far = erasures_so_far(self._engine, manifest.tenant)
+                if is_erased(self._engine, folder.name):
+                    return False
+                self._put(folder, manifest, so_far)
+                return True
 
     def _open(self, dataset_id: str) -> DatasetVersion:
         refuse_erased(self._engine, dataset_id)

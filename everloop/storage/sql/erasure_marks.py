@@ -25,18 +25,23 @@ class PersonErased(Exception):
     """Somebody was erased while an extraction read the log: what it read is out of date."""
 
 
-def refuse_erased(engine: Engine, dataset_id: str) -> None:
-    """Refuse a dataset version that holds an erased person; ``ShouldRestoreArtefact``."""
+def is_erased(engine: Engine, dataset_id: str) -> bool:
+    """Whether a dataset version holds an erased person."""
     marked = select(erasure_marks.c.artefact_id).where(
         erasure_marks.c.kind == DATASET, erasure_marks.c.artefact_id == dataset_id
     )
     with reading(engine) as connection:
-        if connection.scalar(marked.limit(1)) is not None:
-            raise ShouldRestoreArtefact(
-                f"Dataset {dataset_id} was erased on a person's request.",
-                "Extract its date again: it comes out at the same watermark, without the person. "
-                "If it comes out the same, the person was logged anew: erase them again.",
-            )
+        return connection.scalar(marked.limit(1)) is not None
+
+
+def refuse_erased(engine: Engine, dataset_id: str) -> None:
+    """Refuse a dataset version that holds an erased person; ``ShouldRestoreArtefact``."""
+    if is_erased(engine, dataset_id):
+        raise ShouldRestoreArtefact(
+            f"Dataset {dataset_id} was erased on a person's request.",
+            "Extract its date again: it comes out at the same watermark, without the person. "
+            "If it comes out the same, the person was logged anew: erase them again.",
+        )
 
 
 def erasures_so_far(engine: Engine, tenant: str) -> int:
