@@ -21,7 +21,8 @@
 ``EVERLOOP_NOTIFY_MAIL_TO``  their recipients, between commas
 ``EVERLOOP_STORAGE_URL``  ``gs://bucket/prefix`` for datasets and artefacts; empty: the workspace folder
 ``EVERLOOP_LEDGER_JOURNAL``  folder or ``gs://bucket/prefix`` where what was spent and who was erased is
-                          written down outside the database; empty: ``ledger-journal`` in the workspace
+                          written down outside the database; empty: ``ledger-journal`` in the workspace,
+                          or beside the datasets where the workspace has none and they are in a bucket
 ``EVERLOOP_BIGQUERY``     ``project.dataset`` that mirrors the log and aggregates rewards; empty: this machine
 ``EVERLOOP_BIGQUERY_MAX_BYTES``  what one statement there may read (default 1 TiB)
 ``EVERLOOP_GOOGLE_PROJECT``  project whose Cloud Monitoring gets figures, if any

@@ -6,14 +6,18 @@ import os
 from pathlib import Path
 
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.settings.cloud import Bucket, bucket_of
+from everloop.settings.cloud import Bucket, bucket_of, storage
 
 LEDGER_JOURNAL = "EVERLOOP_LEDGER_JOURNAL"
 JOURNAL_FOLDER = "ledger-journal"
 
 
 def ledger_journal(home: Path) -> Path | Bucket:
-    """The folder or the bucket that the environment names; a folder of the workspace where it names none.
+    """The folder or the bucket that the environment names.
+
+    Where it names none: the workspace's folder once a journal is there; otherwise the bucket of the
+    datasets, since a workspace whose rows and files are elsewhere may be gone tomorrow; otherwise the
+    folder.
 
     Args:
         home: the workspace folder.
@@ -23,7 +27,8 @@ def ledger_journal(home: Path) -> Path | Bucket:
     """
     place = os.environ.get(LEDGER_JOURNAL, "")
     if not place:
-        return home / JOURNAL_FOLDER
+        folder = home / JOURNAL_FOLDER
+        return folder if folder.exists() else storage() or folder
     if place.startswith("gs:"):
         return bucket_of(LEDGER_JOURNAL, place)
     if not Path(place).is_absolute():
