@@ -28,7 +28,9 @@ from everloop.cli import (
     rollouts,
     running,
     runs,
+    scheduling,
     serving,
+    submitting,
     synth,
     variants,
     workspace,
@@ -76,6 +78,8 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(importing.app, name="import")
 app.add_typer(running.app, name="run")
 app.add_typer(runs.app, name="runs")
+app.command("submit")(submitting.submit)
+app.add_typer(scheduling.app, name="schedule")
 app.add_typer(policies.train, name="train")
 app.command("tune")(policies.tune)
 app.command("experiment")(experiments.experiment)

@@ -37,6 +37,16 @@ if TYPE_CHECKING:
     )
     from everloop.sdk.daily import DailyPlan, run_daily, run_range
     from everloop.sdk.experiment import ExperimentPlan, OpenedExperiment, run_experiment
+    from everloop.sdk.kubeflow.records import ClusterRun
+    from everloop.sdk.kubeflow.schedules import Schedule
+    from everloop.sdk.kubeflow.submitting import (
+        delete_schedule,
+        pause_schedule,
+        resume_schedule,
+        schedule,
+        schedules,
+        submit,
+    )
     from everloop.sdk.opened import OpenedRun, open_run, runs
     from everloop.sdk.planning import plan_trial
     from everloop.sdk.policies.training import PolicyTraining, train_policy
@@ -68,6 +78,7 @@ __all__ = [
     "Buffer",
     "Candidate",
     "Client",
+    "ClusterRun",
     "Confirmation",
     "DailyPlan",
     "Decision",
@@ -85,19 +96,23 @@ __all__ = [
     "Retries",
     "RewardRecord",
     "RolloutStatus",
+    "Schedule",
     "Slate",
     "Watched",
     "approve",
     "augment_people",
+    "delete_schedule",
     "end",
     "event_id",
     "generate_profiles",
     "list_rollouts",
     "open_run",
     "pause",
+    "pause_schedule",
     "plan_trial",
     "promote",
     "resume",
+    "resume_schedule",
     "rollback",
     "rollout_events",
     "rollout_status",
@@ -105,6 +120,9 @@ __all__ = [
     "run_experiment",
     "run_range",
     "runs",
+    "schedule",
+    "schedules",
+    "submit",
     "train_policy",
     "tune_policy",
     "verdict_of",
@@ -132,6 +150,19 @@ _ELSEWHERE = {
     "Watched": "everloop.sdk.watching",
     "watch": "everloop.sdk.watching",
     "plan_trial": "everloop.sdk.planning",
+    "ClusterRun": "everloop.sdk.kubeflow.records",
+    "Schedule": "everloop.sdk.kubeflow.schedules",
+    **dict.fromkeys(
+        (
+            "delete_schedule",
+            "pause_schedule",
+            "resume_schedule",
+            "schedule",
+            "schedules",
+            "submit",
+        ),
+        "everloop.sdk.kubeflow.submitting",
+    ),
     **dict.fromkeys(
         (
             "RolloutStatus",

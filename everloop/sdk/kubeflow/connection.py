@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 import kfp
 import kfp_server_api
@@ -19,6 +21,7 @@ from everloop.settings import kubeflow_token
 
 CONNECT_S = 10.0
 READ_S = 60.0
+_LINK = re.compile(r"(Experiment|Run|Pipeline) details: ")
 
 
 class _Token(TokenCredentialsBase):  # type: ignore[misc]
@@ -102,8 +105,28 @@ def _bound(rest: Any, timeout_s: tuple[float, float]) -> None:
     rest.request, rest.bounded = bounded, True
 
 
+class _WithoutLinks(io.TextIOBase):
+    """Passes on what is printed, but for kfp's links."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._dropping = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if _LINK.match(text):
+            self._dropping = not text.endswith("\n")
+        elif self._dropping and text == "\n":
+            self._dropping = False
+        else:
+            self._out.write(text)
+        return len(text)
+
+
 @contextlib.contextmanager
 def links_aside() -> Iterator[None]:
     """kfp prints links on stdout, where commands print their answer."""
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(_WithoutLinks(sys.stdout)):
         yield

@@ -54,7 +54,7 @@ class Question:
         """The loop with the overrides; ``ShouldFixLoopSpec`` where it is wrong."""
         return override(load(self.loop), self.settings)
 
-    def parameters(self, platform: Platform, logical_date: str) -> dict[str, str]:
+    def parameters(self, platform: Platform, logical_date: str) -> dict[str, str | int]:
         """What the graph is started with; ``ShouldFixArgument`` for a parameter that it does not have.
 
         Args:
@@ -73,14 +73,24 @@ class Question:
                 f"The graph {self.graph} has no parameter {unknown[0]!r}.",
                 f"It has: {', '.join(inputs)}.",
             )
-        given = {name: value for name, value in known.items() if name in inputs} | extra
-        needed = [n for n, spec in inputs.items() if not spec.optional and not given.get(n)]
+        given: dict[str, str | int] = {n: value for n, value in known.items() if n in inputs}
+        given |= {name: _typed(name, value, inputs[name].type) for name, value in extra.items()}
+        needed = [n for n, spec in inputs.items() if not spec.optional and given.get(n, "") == ""]
         if needed:
             raise ShouldFixArgument(
                 f"The graph {self.graph} needs {needed[0]}.",
                 f"Give it as --parameter {needed[0]}=VALUE.",
             )
         return given
+
+
+def _typed(name: str, value: str, kind: Any) -> str | int:
+    if kind != "Integer":
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise ShouldFixArgument(f"{name}={value!r} is no whole number.", "Give one.") from None
 
 
 def compiled(platform: Platform, name: str, folder: Path) -> tuple[Path, str]:

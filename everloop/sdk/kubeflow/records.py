@@ -99,4 +99,4 @@ class RunRequest:
     package: Path
     version: str
     name: str
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, str | int]

@@ -18,6 +18,7 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
 )
 from everloop.contracts.learning_day import last_ended
+from everloop.contracts.platform import Platform
 from everloop.sdk.kubeflow.client import Kubeflow
 from everloop.sdk.kubeflow.questions import Question, compiled
 
@@ -108,13 +109,12 @@ class Planned:
     version: str
     package: Path
     when: DailyTime
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, str | int]
     digest: str
 
 
-def plan(cluster: Kubeflow | Any, asked: ScheduleRequest, folder: Path, now: datetime) -> Planned:
-    """The schedule that a request comes to; ``cluster`` gives its platform, nothing is sent."""
-    platform = cluster.platform
+def plan(platform: Platform, asked: ScheduleRequest, folder: Path, now: datetime) -> Planned:
+    """The schedule that a request comes to; nothing is sent."""
     when = DailyTime.read(asked.at, asked.zone, platform.cron_zone)
     package, version = compiled(platform, asked.question.graph, folder)
     parameters = asked.question.parameters(platform, "")
@@ -154,7 +154,7 @@ class Schedules:
         deleted, so that a night is rather started twice (which is paid once) than not at all; asking again
         after an interruption finishes the replacement. One that was paused stays paused.
         """
-        planned = plan(self._cluster, asked, folder, now or datetime.now(UTC))
+        planned = plan(self._cluster.platform, asked, folder, now or datetime.now(UTC))
         there = self._named(planned.name)
         same = [one for one in there if one.digest == planned.digest]
         if same:
