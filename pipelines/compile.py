@@ -83,6 +83,12 @@ def compile_graph(
     return path
 
 
+def form_defaults(name: str, known: Mapping[str, str]) -> dict[str, str]:
+    """Of what is known, the defaults that a graph has a parameter for."""
+    inputs = graph(name).component_spec.inputs
+    return {key: value for key, value in known.items() if key in inputs}
+
+
 def _configured(function: Callable[..., None], platform: Platform) -> Any:
     @wraps(function)
     def wired(*arguments: Any, **named: Any) -> None:

@@ -78,15 +78,44 @@ def loops(
 
 def compile_graphs(
     output: Annotated[Path, typer.Option(help="Folder to write <graph>.yaml into.")] = Path(),
+    platform: Annotated[
+        Path | None,
+        typer.Option(help="A cluster's file: its image and settings go into every step."),
+    ] = None,
+    loop: Annotated[
+        str,
+        typer.Option(help="With --platform: the loop that the UI's form is filled in with."),
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """Compile the graphs to the YAML that the Kubeflow UI takes; the same file runs on a laptop."""
-    from everloop.contracts.documents import sha256_of
-    from pipelines.compile import GRAPHS, compile_graph
+    """Compile the graphs to the YAML that the Kubeflow UI takes; the same file runs on a laptop.
 
-    written = [compile_graph(name, output / f"{name}.yaml") for name in GRAPHS]
+    With --platform every step gets the image, resources, secrets and volumes of that file, and --loop fills
+    in the form that the UI shows: upload the file, choose Create run, and only the date is left to choose.
+    """
+    from everloop.contracts.documents import sha256_of
+    from pipelines.compile import GRAPHS, compile_graph, form_defaults
+    from pipelines.platform_file import load_platform
+
+    place = None if platform is None else load_platform(platform)
+    filled = _sections(loop)
+    written = [
+        compile_graph(name, output / f"{name}.yaml", place, form_defaults(name, filled))
+        for name in GRAPHS
+    ]
     if as_json:
         print_json({str(path): sha256_of(path) for path in written})
     else:
         for path in written:
             typer.echo(f"{path}  sha256 {sha256_of(path)}")
+
+
+def _sections(loop: str) -> dict[str, str]:
+    if not loop:
+        return {}
+    from dataclasses import asdict
+
+    from everloop.loops import load
+    from everloop.loops.sections import split
+
+    return asdict(split(load(loop)))
