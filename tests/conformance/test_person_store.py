@@ -34,9 +34,11 @@ from everloop.contracts.models import (
 )
 from everloop.contracts.oversight import ReviewState
 from everloop.contracts.synthetic_jobs import AugmentParameters
+from everloop.settings import Bucket
+from everloop.storage.gcp.datasets import GcsDatasetStore
 from everloop.storage.ledger_tables import privacy_people
 from everloop.storage.local.datasets import LocalDatasetStore
-from everloop.storage.local.erased_artefacts import ErasedArtefacts, HeldFiles
+from everloop.storage.local.erased_artefacts import CACHED, ErasedArtefacts, HeldFiles
 from everloop.storage.rollout_tables import exposures, variant_experiments
 from everloop.storage.schema import PSEUDONYM, metadata
 from everloop.storage.sql import people
@@ -81,7 +83,7 @@ class Opened:
     home: Path
     people: SqlPersonStore
     log: SqlEventLog
-    datasets: LocalDatasetStore
+    datasets: LocalDatasetStore | GcsDatasetStore
     registry: SqlRegistry
 
     def rows(self, table: Table) -> int:
@@ -177,15 +179,21 @@ class PersonStoreSuite(ABC):
     def connect(self, folder: Path, request: pytest.FixtureRequest) -> Engine:
         """Open a database."""
 
+    def person_store(self, engine: Engine, home: Path) -> SqlPersonStore:
+        return SqlPersonStore(engine, home)
+
+    def dataset_store(self, engine: Engine, home: Path) -> LocalDatasetStore | GcsDatasetStore:
+        return LocalDatasetStore(engine, home / "datasets", SetClock())
+
     @pytest.fixture
     def store(self, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Opened]:
         engine, home = self.connect(tmp_path, request), tmp_path
         yield Opened(
             engine,
             home,
-            SqlPersonStore(engine, home),
+            self.person_store(engine, home),
             SqlEventLog(engine, SetClock()),
-            LocalDatasetStore(engine, home / "datasets", SetClock()),
+            self.dataset_store(engine, home),
             SqlRegistry(engine, SetClock()),
         )
         engine.dispose()
@@ -518,7 +526,7 @@ class PersonStoreSuite(ABC):
         assert store.exported() == {"erasures": 1}
         with pytest.raises(ShouldRestoreArtefact, match="erased on a person's request"):
             store.datasets.open(version.manifest.dataset_id)
-        SqlPersonStore(store.engine, store.home).finish()
+        self.person_store(store.engine, store.home).finish()
         assert not version.root.exists()
         assert list((store.home / "erasing").iterdir()) == []
 
@@ -551,22 +559,21 @@ class PersonStoreSuite(ABC):
     ) -> None:
         fill(store, ANN, 1)
         fill(store, BEN, 11)
-        publish = LocalDatasetStore._publish
+        kind = type(store.datasets)
+        publish = kind._publish
         tries: list[str] = []
 
-        def slowly(self: LocalDatasetStore, *rest: Any) -> Any:
+        def slowly(self: Any, *rest: Any) -> Any:
             tries.append(rest[1].dataset_id)
             if len(tries) == 1:
                 store.erase()
             return publish(self, *rest)
 
-        monkeypatch.setattr(LocalDatasetStore, "_publish", slowly)
+        monkeypatch.setattr(kind, "_publish", slowly)
         version = store.datasets.extract(extraction())
         assert len(tries) == 2
         assert set(pq.read_table(version.episodes_path)["person"].to_pylist()) == {BEN}
-        assert [p.name for p in (store.home / "datasets").iterdir()] == [
-            version.manifest.dataset_id
-        ]
+        assert [p.name for p in version.root.parent.iterdir()] == [version.manifest.dataset_id]
         assert issubclass(PersonErased, Exception)
 
     def test_a_person_logged_anew_unchanged_is_not_trained_on_by_an_erased_version(
@@ -584,7 +591,7 @@ class PersonStoreSuite(ABC):
         fill(store, ANN, 1)
         fill(store, BEN, 11)
         version = store.datasets.extract(extraction())
-        others = [SqlPersonStore(store.engine, store.home) for _ in range(6)]
+        others = [self.person_store(store.engine, store.home) for _ in range(6)]
         with ThreadPoolExecutor(6) as pool:
             done = list(
                 pool.map(lambda i: others[i].erase((ANN, BEN)[i % 2], ACTOR, LATER), range(6))
@@ -620,6 +627,33 @@ class TestOnSqlite(PersonStoreSuite):
 class TestOnPostgresql(PersonStoreSuite):
     def connect(self, folder: Path, request: pytest.FixtureRequest) -> Engine:
         return open_database(request.getfixturevalue("postgresql_url"), folder)
+
+
+@pytest.mark.gcp
+class TestInBucket(TestOnPostgresql):
+    @pytest.fixture(autouse=True)
+    def take_bucket(self, bucket: Bucket, gcs_client: Any) -> None:
+        from everloop.storage.gcp.objects import Objects
+
+        self.objects = Objects(bucket, gcs_client)
+
+    def person_store(self, engine: Engine, home: Path) -> SqlPersonStore:
+        from everloop.storage.gcp.opening import stores
+
+        files = stores(self.objects, engine, home).artefacts
+        return SqlPersonStore(engine, home, files=files)
+
+    def dataset_store(self, engine: Engine, home: Path) -> GcsDatasetStore:
+        from everloop.storage.gcp.versions import BucketVersions
+
+        return GcsDatasetStore(engine, BucketVersions(self.objects), home / CACHED, SetClock())
+
+    @pytest.fixture(autouse=True)
+    def nothing_left(self, take_bucket: None, store: Opened) -> Iterator[None]:
+        """What the bucket holds at the end is what is published."""
+        yield
+        left = {one.name.split("/")[1] for one in self.objects.list("datasets/")}
+        assert left == set(self.person_store(store.engine, store.home)._files.present().datasets)
 
 
 def test_checksums_are_the_only_bytes_of_person_tables() -> None:

@@ -23,7 +23,6 @@ from everloop.privacy.ledger import Ledger
 from everloop.privacy.pseudonyms import Pseudonyms
 from everloop.privacy.renaming import renamed_arguments
 from everloop.storage.local.clock import SystemClock
-from everloop.storage.local.dataset_key import keep_datasets_of
 from everloop.storage.sql.audit import append_audit
 from everloop.storage.sql.engine import is_postgresql, open_database, reading, writing
 from everloop.storage.sql.key_marks import check_keys, key_of, note_key
@@ -134,11 +133,12 @@ def rotate_pseudonyms(
     if not _is_renamed(staged, engine):
         held = {settings.PSEUDONYM_KEY}
         check_keys(engine, staged.fingerprints, staged.replaced, held)
-        keep_datasets_of(staged.home, staged.fingerprints[settings.PSEUDONYM_KEY])
+        before = staged.fingerprints[settings.PSEUDONYM_KEY]
+        wiring.keep_datasets(staged.home, before, settings.storage())
         with writing(engine) as connection:
             done = _renamed(connection, staged, listed, retire_sessions, actor, now)
     elsewhere = settings.replace_pseudonym_key(staged)
-    keep_datasets_of(staged.home, done.fingerprint)
+    wiring.keep_datasets(staged.home, done.fingerprint, settings.storage())
     return RotatedPseudonyms(
         done.fingerprint, done.charged, done.rows, done.unrecognised, environment=elsewhere
     )

@@ -337,7 +337,7 @@ def test_it_can_be_done_again_and_again(home: Path) -> None:
 KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
-from everloop import settings
+from everloop import settings, wiring
 from everloop.contracts import documents
 from everloop.serving.access import pseudonym_rotation as rotation
 home, step, at = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -346,8 +346,8 @@ where = {
     "moving": (rotation, "forget_datasets"),
     "noting": (rotation, "note_key"),
     "committed": (settings, "replace_pseudonym_key"),
-    "marked": (settings, "_change_secrets"),
-    "replaced": (rotation, "keep_datasets_of"),
+    "marked": (settings.workspace, "_change_secrets"),
+    "replaced": (wiring, "keep_datasets"),
 }[step]
 real, calls = getattr(*where), []
 def dying(*given, **named):
