@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from everloop.contracts.contexts import ContextOpener, plain
@@ -17,6 +18,7 @@ from everloop.contracts.loop_spec import ContextField, FieldKind, LoopSpec
 MOST_ROWS = 200_000
 """Larger versions are looked at in an even sample of row groups' rows: every k-th row."""
 _BATCH = 8192
+_NUMBERS = frozenset({int, float})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +81,15 @@ def look_into(
 
 def _contexts(dataset: DatasetVersion, opened: ContextOpener) -> Iterator[Mapping[str, Any] | None]:
     every = max(1, math.ceil(dataset.manifest.episodes / MOST_ROWS))
-    position = 0
+    first = 0
     file = pq.ParquetFile(dataset.episodes_path)
     for batch in file.iter_batches(_BATCH, columns=["episode_id", "context"]):
-        rows = zip(batch["episode_id"].to_pylist(), batch["context"].to_pylist(), strict=True)
-        for episode_id, text in rows:
-            if position % every == 0:
-                context = _object(text)
-                yield None if context is None else opened(episode_id, context)
-            position += 1
+        looked_at = batch.take(pa.array(range(first, batch.num_rows, every), pa.int64()))
+        first = (first - batch.num_rows) % every
+        ids, texts = (looked_at[name].to_pylist() for name in ("episode_id", "context"))
+        for episode_id, text in zip(ids, texts, strict=True):
+            context = _object(text)
+            yield None if context is None else opened(episode_id, context)
 
 
 def _object(text: str | None) -> dict[str, Any] | None:
@@ -104,9 +106,7 @@ def _fits(field: ContextField, value: Any) -> bool:
             return _within(field, value)
         case FieldKind.VECTOR:
             return (
-                isinstance(value, list)
-                and len(value) == field.width
-                and all(_within(field, number) for number in value)
+                isinstance(value, list) and len(value) == field.width and _all_within(field, value)
             )
         case FieldKind.CATEGORY:
             return value in field.choices
@@ -133,3 +133,14 @@ def _number(value: Any) -> bool:
 
 def _within(field: ContextField, value: Any) -> bool:
     return _number(value) and field.low <= value <= field.high
+
+
+def _all_within(field: ContextField, values: list[Any]) -> bool:
+    if set(map(type, values)) <= _NUMBERS:
+        try:
+            # A sum is finite only if everything in it is, and then the extremes say it of all.
+            if values and math.isfinite(sum(values)):
+                return bool(field.low <= min(values) and max(values) <= field.high)
+        except OverflowError:  # an integer beyond the range of floats
+            return False
+    return all(_within(field, number) for number in values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -15,6 +16,8 @@ from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.loop_spec import LoopSpec
 
 OWN_ARMS = "arm <> 'comparison'"
+MEMORY = "1GB"
+"""What DuckDB may hold; beyond it, it spills into a temporary folder."""
 _NORMAL_999 = 3.2905
 """Two-sided 99.9 % quantile of the standard normal."""
 
@@ -71,12 +74,15 @@ class DatasetFacts:
 
 
 def measure(spec: LoopSpec, dataset: DatasetVersion) -> DatasetFacts:
-    """Compute the facts in one pass over each file.
+    """Compute the facts, in few passes over each file and in bounded memory.
 
     Raises:
         ShouldRestoreArtefact: a file is missing or damaged.
     """
-    with duckdb.connect() as connection:
+    with (
+        tempfile.TemporaryDirectory(prefix="everloop-facts-") as spill,
+        duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": spill}) as connection,
+    ):
         connection.execute("SET TimeZone='UTC'; SET threads=1")
         try:
             connection.read_parquet(str(dataset.episodes_path)).create_view("episodes")
@@ -106,7 +112,6 @@ def _facts(
         connection,
         """
         SELECT count(*),
-               count(*) - count(DISTINCT episode_id),
                count(*) FILTER (NOT coalesce(list_contains($actions, action)
                                     AND list_has_all($actions, valid_actions), false)),
                count(*) FILTER (NOT coalesce(list_contains(valid_actions, action), false)),
@@ -127,7 +132,6 @@ def _facts(
         connection,
         """
         SELECT count(*),
-               count(*) - count(DISTINCT signal_id),
                count(*) FILTER (declared.name IS NULL),
                count(*) FILTER (declared.name IS NOT NULL
                                 AND NOT coalesce(isfinite(value) AND value >= declared.low
@@ -153,30 +157,43 @@ def _facts(
     return DatasetFacts(
         episodes=rows[0],
         signals=signals[0],
-        duplicate_episodes=rows[1],
-        duplicate_signals=signals[1],
-        unknown_actions=rows[2],
-        unknown_arms=rows[6],
-        unlisted_actions=rows[3],
-        bad_propensities=rows[4],
+        duplicate_episodes=_repeated(connection, "episodes", "episode_id"),
+        duplicate_signals=_repeated(connection, "signals", "signal_id"),
+        unknown_actions=rows[1],
+        unknown_arms=rows[5],
+        unlisted_actions=rows[2],
+        bad_propensities=rows[3],
         unlogged_share=own[2],
         unlogged_comparison_share=comparison[2],
         mean_inverse=own[0],
         mean_inverse_margin=own[1],
         comparison_inverse=comparison[0],
         comparison_inverse_margin=comparison[1],
-        outside_window=rows[5],
+        outside_window=rows[4],
         age_hours=math.nan if newest is None else (end.timestamp() - newest) / 3600,
         last_day=days[-1] if days else 0,
         mean_before=sum(before) / len(before) if before else math.nan,
         days_before=len(before),
-        undeclared_signals=signals[2],
-        out_of_range=signals[3],
-        negative_latencies=signals[4],
-        bad_confidences=signals[5],
-        orphan_signals=signals[6],
-        positive_evidence=signals[7],
+        undeclared_signals=signals[1],
+        out_of_range=signals[2],
+        negative_latencies=signals[3],
+        bad_confidences=signals[4],
+        orphan_signals=signals[5],
+        positive_evidence=signals[6],
     )
+
+
+def _repeated(connection: duckdb.DuckDBPyConnection, table: str, key: str) -> int:
+    """Rows of a table whose id occurred before.
+
+    Fingerprints of 64 bits are counted first: where they are all distinct, so are the ids, which take
+    several times the memory. Where they are not, the ids themselves are counted.
+    """
+    for told in (f"if({key} IS NULL, NULL, hash({key}))", key):
+        rows, distinct = _one(connection, f"SELECT count(*), count(DISTINCT {told}) FROM {table}")  # noqa: S608
+        if rows == distinct:
+            break
+    return int(rows - distinct)
 
 
 def _inverse(connection: duckdb.DuckDBPyConnection, arm: str) -> tuple[float, float, float]:
