@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from components import _garbage
 from components._clock import CLOCK
 from everloop.contracts.documents import write_atomically
 from everloop.reporting.report import stage_page
+
+_garbage.importing()  # a step imports this first, and what it needs next
 
 
 @dataclass
@@ -60,6 +63,7 @@ def stage(title: str, result: Any, page: Any, metrics: Any) -> Iterator[Stage]:
         metrics: a Metrics output artifact.
     """
     told = Stage(title)
+    _garbage.working()
     yield told
     seconds = CLOCK.lap()
     result.metadata.update({"stage": title, "summary": told.summary, "seconds": round(seconds, 3)})
