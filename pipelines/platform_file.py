@@ -21,8 +21,11 @@ Location = tuple[int | str, ...]
 EXAMPLE = "infra/kubeflow/platform.yaml"
 
 
-def load_platform(path: str | Path) -> Platform:
+def load_platform(path: str | Path, stages: Collection[str] | None = None) -> Platform:
     """Read the file of a cluster.
+
+    Args:
+        stages: see ``parse_platform``.
 
     Raises:
         ShouldFixPlatform: listing every problem as ``file:line: problem (fix)``.
@@ -33,7 +36,7 @@ def load_platform(path: str | Path) -> Platform:
         raise ShouldFixPlatform(
             f"{path} cannot be read: {problem}.", f"Check the path, or copy {EXAMPLE}."
         ) from None
-    return parse_platform(text, str(path))
+    return parse_platform(text, str(path), stages)
 
 
 def parse_platform(

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done (a *hold* verdict is a result, not a failure), 1 a run failed, 2 bad input or
 usage, 3 the verdict is not *continue* and ``--fail-on-hold`` was given, 4 another process runs this loop
-and date.
+and date, 5 the cluster did not answer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import typer
 
 from everloop import __version__
 from everloop.cli import (
+    backup,
     demo,
     doctor,
     experiments,
@@ -30,6 +31,7 @@ from everloop.cli import (
     runs,
     scheduling,
     serving,
+    storage,
     submitting,
     synth,
     variants,
@@ -94,6 +96,8 @@ app.add_typer(models.app, name="models")
 app.add_typer(rollouts.app, name="rollout")
 app.add_typer(variants.app, name="variants")
 app.add_typer(notifications.app, name="notify")
+app.add_typer(storage.app, name="storage")
+app.add_typer(backup.app, name="backup")
 app.add_typer(keys.app, name="keys")
 app.add_typer(keys.audit, name="audit")
 

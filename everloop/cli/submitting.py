@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everloop.cli.output import Json, Tenant, notes, print_json, print_pairs
+from everloop.cli.output import Json, Tenant, complain, notes, print_json, print_pairs
 from everloop.cli.progress import StageDisplay
-from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.errors import ShouldFixArgument, ShouldRetryLater
 
 if TYPE_CHECKING:
     from everloop.contracts.platform import Platform
     from everloop.sdk.kubeflow.questions import Question
     from everloop.sdk.kubeflow.records import ClusterRun
+
+UNREACHED = 5
+"""Exit code: Kubeflow did not answer."""
 
 PlatformFile = Annotated[
     Path | None,
@@ -56,6 +59,9 @@ def submit(
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow the run; exit with 1 if it does not succeed.")
     ] = False,
+    poll: Annotated[
+        float, typer.Option(help="With --wait: seconds between two looks.", min=0.05)
+    ] = 10.0,
     dry_run: DryRun = False,
     output: Output = Path(),
     as_json: Json = False,
@@ -67,7 +73,9 @@ def submit(
     after an interruption, and the run that is under way is found and followed. After a run that failed
     another attempt is started; steps that had paid from the privacy budget do not pay again.
 
-    Set EVERLOOP_KUBEFLOW_TOKEN if the address asks for a token.
+    Set EVERLOOP_KUBEFLOW_TOKEN if the address asks for a token. Exits with 0 when the run is submitted, or
+    with --wait when it succeeded; with 1 when it failed, 2 when it was refused, and 5 when Kubeflow did not
+    answer: the same command again continues.
     """
     from everloop.sdk.kubeflow.submitting import opened_platform
     from everloop.sdk.kubeflow.submitting import submit as start
@@ -90,7 +98,12 @@ def submit(
             parameters=dict(question.extra),
             wait=wait,
             on_event=display,
+            poll_s=poll,
         )
+    except ShouldRetryLater as problem:
+        display.close()
+        complain(problem)
+        sys.exit(UNREACHED)
     finally:
         display.close()
     _say(run, as_json)

@@ -56,7 +56,9 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
         closing.enter_context(retention)
         channels = channels_of(settings.notifications())
         postman = closing.enter_context(Postman(workspace, channels, clock))
-        training = TrainingTrigger(workspace, loops, sources, clock)
+        training = TrainingTrigger(
+            workspace, loops, sources, clock, platform=settings.platform_file()
+        )
         if config.train:
             training.start()
             closing.callback(training.close)

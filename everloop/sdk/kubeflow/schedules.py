@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from everloop.contracts.learning_day import last_ended
 from everloop.contracts.platform import Platform
 from everloop.sdk.kubeflow.client import Kubeflow
 from everloop.sdk.kubeflow.questions import Question, compiled
+from pipelines.compile import graph
 
 _DESCRIPTION = re.compile(
     r"everloop: daily at (?P<at>\d\d:\d\d) (?P<zone>\S+) "
@@ -117,7 +118,7 @@ def plan(platform: Platform, asked: ScheduleRequest, folder: Path, now: datetime
     """The schedule that a request comes to; nothing is sent."""
     when = DailyTime.read(asked.at, asked.zone, platform.cron_zone)
     package, version = compiled(platform, asked.question.graph, folder)
-    parameters = asked.question.parameters(platform, "")
+    parameters = _nightly(asked.question).parameters(platform, "")
     cron = when.cron(now.astimezone(UTC).date())
     whole = {
         "cron": cron,
@@ -133,6 +134,19 @@ def plan(platform: Platform, asked: ScheduleRequest, folder: Path, now: datetime
         f"everloop: daily at {asked.at} {asked.zone} (scheduler in {platform.cron_zone}), {digest}"
     )
     return Planned(asked.name, text, cron, version, package, when, parameters, digest)
+
+
+def _nightly(question: Question) -> Question:
+    """The question as a schedule asks it.
+
+    The whole day is read, even where a training within the day has pinned what had been logged by then.
+    """
+    if (
+        "refresh" in dict(question.extra)
+        or "refresh" not in graph(question.graph).component_spec.inputs
+    ):
+        return question
+    return replace(question, extra=(*question.extra, ("refresh", "scheduled")))
 
 
 class Schedules:

@@ -9,6 +9,7 @@ import socket
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, date
+from pathlib import Path
 from threading import Event, Thread
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
@@ -17,6 +18,7 @@ from everloop.contracts.ports import Clock
 from everloop.contracts.service_ports import JobStore
 from everloop.contracts.serving import EARLIEST_DAY, JobCause, JobState, TrainingJob
 from everloop.serving.training.backlog import Backlogs
+from everloop.serving.training.cluster import ClusterLauncher
 from everloop.serving.training.runner import Launcher, RunLauncher
 from everloop.serving.training.worker import Worker
 from everloop.wiring import Workspace
@@ -37,7 +39,8 @@ class TrainingTrigger:
         sources: name -> what ``--loop`` named.
         clock: says what is due.
         poll_s: seconds between two looks.
-        launcher: runs a job; by default in a process of its own.
+        launcher: runs a job; by default in a process of its own, or on the cluster of ``platform``.
+        platform: file of the Kubeflow cluster that trainings go to; ``None``: they run on this machine.
         stale_after_s: after how long without a sign of life a job is taken over.
     """
 
@@ -50,6 +53,7 @@ class TrainingTrigger:
         poll_s: float = 5.0,
         launcher: Launcher | None = None,
         stale_after_s: float = STALE_AFTER_S,
+        platform: Path | None = None,
     ) -> None:
         if not poll_s > 0:
             raise ShouldFixArgument(f"poll_s={poll_s} is not above 0.", "Give seconds.")
@@ -63,7 +67,7 @@ class TrainingTrigger:
             f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
             self._jobs,
             tuple(self._loops),
-            launcher or RunLauncher(workspace.home, sources),
+            launcher or _launcher(workspace.home, sources, platform),
             clock,
             stale_after_s,
             self._closing,
@@ -187,3 +191,9 @@ class TrainingTrigger:
             self._closing.wait(self._poll_s)
         elif self._asked.wait(self._poll_s):
             self._asked.clear()
+
+
+def _launcher(home: Path, sources: Mapping[str, str], platform: Path | None) -> Launcher:
+    if platform is None:
+        return RunLauncher(home, sources)
+    return ClusterLauncher(home, sources, platform)
