@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
@@ -111,6 +112,40 @@ class ProfileBar(_Bar):
 
     def __call__(self, done: int, total: int) -> None:
         """So many profiles of so many are made; 0 in all while unknown."""
+        self._progress.update(self._task, completed=done, total=total or None)
+
+
+class CopyBar(_Bar):
+    """A bar on stderr while a workspace is copied; nothing where nobody looks."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "datasets and blobs",
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+
+    def __call__(self, done: int, total: int) -> None:
+        """So many of so many are copied."""
+        self._progress.update(self._task, completed=done, total=total or None)
+
+
+class BytesBar(_Bar):
+    """A bar on stderr while files are copied or read; nothing where nobody looks."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(
+            description,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TimeRemainingColumn(),
+        )
+
+    def __call__(self, done: int, total: int, _: str) -> None:
+        """So many bytes of so many are done; 0 in all while unknown."""
         self._progress.update(self._task, completed=done, total=total or None)
 
 

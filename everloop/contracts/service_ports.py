@@ -264,6 +264,9 @@ class PersonStore(Protocol):
         a refusal that stands at the end goes on counting.
         """
 
+    def waiting(self) -> int:
+        """Erasures that the journal knows of another pseudonym key and a restored database lacks."""
+
     def marks(self, tenant: str = "default") -> tuple[ErasureMark, ...]:
         """Datasets and checkpoints that erased people's data fed, newest first.
 

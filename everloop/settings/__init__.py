@@ -23,7 +23,7 @@
 ``EVERLOOP_LEDGER_JOURNAL``  folder or ``gs://bucket/prefix`` where what was spent and who was erased is
                           written down outside the database; empty: ``ledger-journal`` in the workspace,
                           or beside the datasets where the workspace has none and they are in a bucket
-``EVERLOOP_BIGQUERY``     ``project.dataset`` that mirrors the log and aggregates rewards; empty: this machine
+``EVERLOOP_BIGQUERY``     ``project.dataset`` that mirrors the log and aggregates rewards; empty: no
 ``EVERLOOP_BIGQUERY_MAX_BYTES``  what one statement there may read (default 1 TiB)
 ``EVERLOOP_GOOGLE_PROJECT``  project whose Cloud Monitoring gets figures, if any
 ``EVERLOOP_GOOGLE_LOCATION``  region of BigQuery and Vertex AI (BigQuery's default: US)
@@ -78,6 +78,7 @@ from everloop.settings.cloud import (
     Bucket,
     GoogleProject,
     bigquery,
+    bucket_of,
     google_project,
     storage,
 )
@@ -187,6 +188,7 @@ __all__ = [
     "RayWorkers",
     "Settings",
     "bigquery",
+    "bucket_of",
     "carried",
     "check_ray_token",
     "container_defaults",

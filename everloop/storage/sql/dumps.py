@@ -79,21 +79,25 @@ def restore_postgresql(url: str, path: Path) -> None:
 
 def require_empty_postgresql(url: str) -> None:
     """``ShouldFixArgument`` when a PostgreSQL database holds tables."""
+    if not is_empty_postgresql(url):
+        raise ShouldFixArgument(
+            f"{name_of(parsed(url))} holds tables.",
+            "Restore into an empty database, and never over one that may know more than the backup.",
+        )
+
+
+def is_empty_postgresql(url: str) -> bool:
+    """Whether a PostgreSQL database holds no table; ``ShouldRetryLater`` when it does not answer."""
     engine = create_engine(parsed(url), connect_args={"connect_timeout": 10}, hide_parameters=True)
     try:
         with engine.connect() as connection:
-            tables = inspect(connection).get_table_names()
+            return not inspect(connection).get_table_names()
     except OperationalError as problem:
         raise ShouldRetryLater(
             f"{name_of(parsed(url))} does not answer.", "Start the server and repeat.", 10.0
         ) from problem
     finally:
         engine.dispose()
-    if tables:
-        raise ShouldFixArgument(
-            f"{name_of(parsed(url))} holds {len(tables)} tables.",
-            "Restore into an empty database, and never over one that may know more than the backup.",
-        )
 
 
 def tools_missing() -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Backups of a workspace: made, listed, verified, restored and pruned."""
