@@ -14,7 +14,7 @@ IMAGE = f"everloop-python:{__version__}"
 
 SCHEDULED = dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER
 """Input of a step that Kubeflow (2.17 and later) fills with the moment the run was scheduled for, before
-it looks into its cache. kfp.local leaves it as it is, so that a laptop's cache keys stay the same."""
+it looks into its cache. On a laptop it is empty, so that the local cache's keys stay the same."""
 
 
 def component(function: Callable[..., Any]) -> Any:

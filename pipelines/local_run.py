@@ -29,6 +29,7 @@ from everloop.contracts.errors import ShouldResolveConflict
 from everloop.contracts.models import StageRecord
 from everloop.settings import Containers
 from pipelines.containers import in_containers
+from pipelines.local_placeholders import no_schedule
 
 PROGRESS_MARK = "@progress "
 """A step prints this and a text to show how far it is."""
@@ -178,6 +179,7 @@ def run_locally(
     with (folder / "run.log").open("w", encoding="utf-8") as log, contextlib.ExitStack() as stack:
         watcher = _Watcher(on_event, log)
         place = stack.enter_context(_runner(containers, mounted or folder))
+        stack.enter_context(no_schedule())
         local.init(
             runner=place,
             pipeline_root=str(folder / "artifacts"),
