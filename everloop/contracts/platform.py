@@ -23,19 +23,55 @@ from pydantic import (
 
 from everloop.contracts.quantities import cpu_cores, cpu_text, memory_bytes, memory_text, seconds_of
 
-KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.\-]{0,251}[a-z0-9])?$")]
-"""A DNS subdomain name: what secrets, volume claims and service accounts are called."""
 
-Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?$")]
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
-LabelKey = Annotated[
+def _matching(pattern: str, fix: str) -> Any:
+    """Text that a pattern matches as a whole; ``fix`` says what to write instead."""
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if compiled.fullmatch(text) is None:
+            raise ValueError(fix)
+        return text
+
+    return AfterValidator(check)
+
+
+_NAME = r"[a-z0-9]([a-z0-9.\-]{0,251}[a-z0-9])?"
+_NAME_FIX = "this is no name of Kubernetes' (write small letters, digits, - and .)"
+_PATH_FIX = "this is no absolute path (begin with /, without spaces and colons)"
+
+KubernetesName = Annotated[str, _matching(_NAME, _NAME_FIX)]
+"""A DNS subdomain name: what secrets, volume claims and service accounts are called."""
+NameOrNone = Annotated[str, _matching(f"({_NAME})?", _NAME_FIX)]
+Namespace = Annotated[
     str,
-    Field(
-        pattern=r"^([a-z0-9]([a-z0-9.\-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.\-]{0,61}[A-Za-z0-9])?$"
+    _matching(
+        r"([a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?)?",
+        "this is no namespace (write small letters, digits and -)",
     ),
 ]
-LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.\-]{0,61}[A-Za-z0-9])?)?$")]
-AbsolutePath = Annotated[str, Field(pattern=r"^/[^\s:]*$")]
+VariableName = Annotated[
+    str,
+    _matching(
+        r"[A-Za-z_][A-Za-z0-9_]{0,127}", "this is no variable's name (write letters, digits and _)"
+    ),
+]
+LabelKey = Annotated[
+    str,
+    _matching(
+        r"([a-z0-9]([a-z0-9.\-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.\-]{0,61}[A-Za-z0-9])?",
+        "this is no label's key (write name, or domain/name)",
+    ),
+]
+LabelValue = Annotated[
+    str,
+    _matching(
+        r"([A-Za-z0-9]([A-Za-z0-9_.\-]{0,61}[A-Za-z0-9])?)?",
+        "this is no label's value (write up to 63 letters, digits, -, _ and .)",
+    ),
+]
+AbsolutePath = Annotated[str, _matching(r"/[^\s:]*", _PATH_FIX)]
+PathOrNone = Annotated[str, _matching(r"(/[^\s:]*)?", _PATH_FIX)]
 Cpu = Annotated[str, BeforeValidator(cpu_text)]
 """Cores: ``2``, ``0.5`` or ``500m``."""
 Memory = Annotated[str, BeforeValidator(memory_text)]
@@ -105,7 +141,13 @@ class MemoryShare(_Value):
 class Accelerator(_Value):
     """``type`` is the resource that the cluster's device plug-in offers, such as ``nvidia.com/gpu``."""
 
-    type: Annotated[str, Field(pattern=r"^[a-z0-9.\-]+/[A-Za-z0-9_.\-]+$")]
+    type: Annotated[
+        str,
+        _matching(
+            r"[a-z0-9.\-]+/[A-Za-z0-9_.\-]+",
+            "this is no resource of a device plug-in (write nvidia.com/gpu)",
+        ),
+    ]
     count: Annotated[int, Field(ge=1, le=64)] = 1
 
 
@@ -143,7 +185,13 @@ class SecretKey(_Value):
     """One entry of a Kubernetes Secret."""
 
     secret: KubernetesName
-    key: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,253}$")]
+    key: Annotated[
+        str,
+        _matching(
+            r"[A-Za-z0-9_.\-]{1,253}",
+            "this is no key of a Secret (write letters, digits, -, _ and .)",
+        ),
+    ]
 
 
 class EmptyDir(_Value):
@@ -275,17 +323,28 @@ class Platform(_Value):
         defaults: needs of every step; ``steps`` names those that differ, by stage.
     """
 
-    host: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
-    namespace: Namespace | Literal[""] = ""
+    host: Annotated[
+        str,
+        _matching(
+            r"https?://[^\s/?#]+(/[^\s?#]*)?",
+            "this is no address (write https://kubeflow.example.com/pipeline)",
+        ),
+    ]
+    namespace: Namespace = ""
     experiment: Annotated[str, Field(min_length=1, max_length=128)] = "everloop"
     image: Image
-    pipeline_root: Annotated[str, Field(pattern=r"^((gs|s3|minio)://[^\s]+)?$")] = ""
-    service_account: KubernetesName | Literal[""] = ""
+    pipeline_root: Annotated[
+        str,
+        _matching(
+            r"((gs|s3|minio)://\S+)?", "this is no place for artifacts (write gs://bucket/path)"
+        ),
+    ] = ""
+    service_account: NameOrNone = ""
     workspace: AbsolutePath = "/workspace"
     caching: bool = True
     cron_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
-    token_path: AbsolutePath | Literal[""] = ""
-    ca_file: AbsolutePath | Literal[""] = ""
+    token_path: PathOrNone = ""
+    ca_file: PathOrNone = ""
     defaults: StepNeeds = StepNeeds()
     steps: dict[str, StepNeeds] = {}
 

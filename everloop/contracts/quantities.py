@@ -8,6 +8,7 @@ from typing import Any
 
 _CPU = re.compile(r"(?P<number>\d+(?:\.\d{1,3})?)|(?P<milli>\d+)m")
 _MEMORY = re.compile(r"(?P<number>\d+)(?P<unit>[KMGTPE]i|[MGTPE])?")
+_NEARLY = re.compile(r"(?P<number>\d+)\s*(?P<unit>[kmgtpe])i?b?(?:ytes)?", re.IGNORECASE)
 _DURATION = re.compile(r"(?P<number>\d+)(?P<unit>[smhd]?)")
 _POWERS = {unit: index for index, unit in enumerate("KMGTPE", start=1)}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -35,8 +36,15 @@ def memory_bytes(text: str) -> int:
         power = _POWERS[unit[0]] if unit else 0
         size = int(found["number"]) * (1024 if unit.endswith("i") else 1000) ** power
     if not size:
-        raise ValueError("this is no amount of memory (write 512Mi or 2Gi)")
+        raise ValueError(f"this is no amount of memory ({_meant(text)})")
     return size
+
+
+def _meant(text: str) -> str:
+    near = _NEARLY.fullmatch(text)
+    if near is None or not int(near["number"]):
+        return "write 512Mi or 2Gi"
+    return f"did you mean {near['number']}{near['unit'].upper()}i?"
 
 
 def cpu_text(value: Any) -> str:
