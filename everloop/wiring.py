@@ -8,14 +8,17 @@ Runs' folders and reports stay in the workspace.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
 from everloop import settings
-from everloop.contracts.errors import ShouldRepairLedger
+from everloop.contracts.errors import ShouldFixArgument, ShouldRepairLedger
 from everloop.contracts.ledger_ports import SpendJournal
 from everloop.contracts.monitoring import DriftMonitor, ExperimentLog, MetricSink
 from everloop.contracts.ports import (
@@ -79,6 +82,9 @@ from everloop.storage.sql.synthetic_jobs import SqlSyntheticJobStore
 from everloop.storage.sql.tallies import SqlTallyStore
 from everloop.storage.sql.tenancy import SqlTenancy
 from everloop.storage.sql.variants import SqlVariantStore
+
+if TYPE_CHECKING:  # its package brings Google's libraries
+    from everloop.storage.gcp.copying import Copied
 
 DATABASE = settings.DATABASE_FILE
 
@@ -200,9 +206,7 @@ def _storage(home: Path, engine: Engine, place: settings.Bucket | None) -> _Stor
             LocalBlobStore(home / "blobs"),
             ErasedArtefacts(home),
         )
-    from everloop.storage.gcp.opening import open_storage
-
-    found = open_storage(place, engine, home)
+    found = _google_cloud().open_storage(place, engine, home)
     return _Storage(found.datasets, found.blobs, found.artefacts)
 
 
@@ -215,9 +219,59 @@ def keep_datasets(home: Path, fingerprint: str, place: settings.Bucket | None) -
     """
     keep_datasets_of(home, fingerprint)
     if place is not None:
-        from everloop.storage.gcp import opening
+        _google_cloud().keep_datasets(place, fingerprint)
 
-        opening.keep_datasets(place, fingerprint)
+
+def copy_to_bucket(home: Path | str | None, url: str, told: Callable[[int, int], None]) -> Copied:
+    """Copy what a workspace has in its own folders into a bucket; what is in it now.
+
+    Args:
+        url: ``gs://bucket/prefix``; empty: the environment's.
+        told: so many of so many are copied.
+
+    Raises:
+        ShouldFixArgument: there is no such bucket, or none was named.
+        ShouldRestoreArtefact: something of the workspace is damaged; what came before it is copied.
+        ShouldProvideKey, ShouldAskForScope, ShouldSlowDown, ShouldRetryLater: the bucket does not serve
+            this process.
+    """
+    place = settings.bucket_of("--to", url) if url else settings.storage()
+    if place is None:
+        raise ShouldFixArgument("No bucket is named.", "Give --to gs://bucket/prefix.")
+    google = _google_cloud()
+    here = open_workspace(home, elsewhere=False)
+    keep_datasets(here.home, settings.read(home).fingerprints[settings.PSEUDONYM_KEY], place)
+    copied: Copied = google.copy_workspace(place, here.engine, here.home, told)
+    return copied
+
+
+def look_at_storage() -> str:
+    """Whether this process may do what a workspace needs where datasets are; in words.
+
+    Raises:
+        ShouldAskForScope: a permission is missing, or the bucket keeps what people ask to be erased.
+        ShouldProvideKey, ShouldFixArgument, ShouldSlowDown, ShouldRetryLater: the bucket does not serve
+            this process.
+    """
+    place = settings.storage()
+    if place is None:
+        return "the workspace folder"
+    seen: str = _google_cloud().look_at_bucket(place)
+    return seen
+
+
+def _google_cloud() -> ModuleType:
+    """Storage on Google Cloud; its libraries take a second to import, and few workspaces need them."""
+    try:
+        from everloop.storage.gcp import opening
+    except ModuleNotFoundError as problem:
+        if not str(problem.name).startswith("google"):
+            raise
+        raise ShouldFixArgument(
+            f"{settings.STORAGE_URL} needs a package that is not installed: {problem.name}.",
+            "Install everloop[gcp].",
+        ) from problem
+    return opening
 
 
 @dataclass(frozen=True, slots=True)

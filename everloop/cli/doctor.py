@@ -28,13 +28,14 @@ class Finding:
 
 
 def doctor(home: Home = None, as_json: Json = False) -> None:
-    """Check Python, packages, disk, secrets, database and privacy ledger; exit 1 names what to fix."""
+    """Check Python, packages, disk, secrets, storage, database and privacy ledger; 1 names what to fix."""
     checks: dict[str, Callable[[str | None], str]] = {
         "python": lambda _: platform.python_version(),
         "packages": _packages,
         "cores": lambda _: f"{os.cpu_count()} cores",
         "workspace": _workspace,
         "disk": _disk,
+        "storage": _storage,
         "database": _database,
         "privacy ledger": _ledger,
     }
@@ -81,6 +82,12 @@ def _disk(home: str | None) -> str:
     if free < MIN_FREE_GIB:
         raise ShouldFreeDisk(f"{free:.1f} GiB are free.", f"Keep {MIN_FREE_GIB:g} GiB free.")
     return f"{free:.0f} GiB free"
+
+
+def _storage(_: str | None) -> str:
+    from everloop import wiring
+
+    return wiring.look_at_storage()
 
 
 def _database(home: str | None) -> str:

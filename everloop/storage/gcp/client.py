@@ -42,6 +42,8 @@ REQUEST_SECONDS = (10.0, 60.0)
 """To connect, and between two pieces of an answer."""
 
 _PERMISSION = re.compile(r"storage\.[a-z]+\.[a-zA-Z]+")
+_MESSAGE = re.compile(r'"message":\s*"([^"]+)"')
+_REQUEST = re.compile(r"^[A-Z]+ https?://\S+ ")
 _ROLE = "Grant the workload's service account roles/storage.objectUser on the bucket"
 _LOGIN = (
     "On Google Cloud bind the workload to a service account (workload identity); elsewhere run "
@@ -115,11 +117,11 @@ def _ours(problem: BaseException | None, place: str) -> Exception:
 
 
 def _of_status(problem: api.GoogleAPICallError, place: str) -> EverloopError:
-    said = str(problem.message)
+    said = _said(problem)
     if problem.code == 401:
         return ShouldProvideKey(f"{place} takes no such credentials: {said}.", _LOGIN)
     if problem.code == 403:
-        return _forbidden(place, said)
+        return _forbidden(place, said, str(problem.message))
     if problem.code == 404:
         return ShouldFixArgument(
             f"There is no {place}, or not for these credentials: {said}.",
@@ -136,13 +138,21 @@ def _of_status(problem: api.GoogleAPICallError, place: str) -> EverloopError:
     return ShouldFixArgument(f"{place} answered {problem.code}: {said}.", "Correct what it names.")
 
 
-def _forbidden(place: str, said: str) -> ShouldAskForScope:
-    if "retention" in said.lower() or "hold" in said.lower().split():
+def _said(problem: api.GoogleAPICallError) -> str:
+    """The server's own sentence, without the request and without what encodes it."""
+    text = str(problem.message)
+    found = _MESSAGE.search(text)
+    return (found[1] if found else _REQUEST.sub("", text)).rstrip(". ")
+
+
+def _forbidden(place: str, said: str, whole: str) -> ShouldAskForScope:
+    words = whole.lower()
+    if "retention" in words or "on hold" in words:
         return ShouldAskForScope(
             f"{place} keeps objects from being deleted: {said}.",
             "Remove the retention policy or the hold: what people ask to be erased must go.",
         )
-    found = _PERMISSION.search(said)
+    found = _PERMISSION.search(whole)
     lacking = f" lacks {found[0]}" if found else " is refused"
     return ShouldAskForScope(f"This workload{lacking} on {place}: {said}.", f"{_ROLE}.")
 

@@ -35,6 +35,15 @@ class Holding:
         return len(self.datasets) + len(self.blobs)
 
 
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Dataset versions and blobs that are in the bucket at ``url``, by their ids."""
+
+    url: str
+    datasets: tuple[str, ...]
+    blobs: tuple[str, ...]
+
+
 def held_here(home: Path) -> Holding:
     """What lies in a workspace's ``datasets/`` and ``blobs/``."""
     return Holding(
@@ -66,14 +75,14 @@ def require_copied(home: Path, objects: Objects) -> None:
 
 
 def copy_workspace(
-    home: Path, datasets: GcsDatasetStore, blobs: GcsBlobStore, told: Told
-) -> Holding:
+    home: Path, datasets: GcsDatasetStore, blobs: GcsBlobStore, url: str, told: Told
+) -> Copied:
     """Copy every version and blob that is here; what was copied or there already.
 
     Versions that were erased meanwhile are left out.
 
     Args:
-        datasets, blobs: of the bucket.
+        datasets, blobs: of the bucket at ``url``.
 
     Raises:
         ShouldRestoreArtefact: a version or a blob of the workspace is damaged; those before it are copied.
@@ -89,4 +98,4 @@ def copy_workspace(
         told(number, len(here))
         blobs.adopt(home / "blobs" / sha256[:2] / sha256, address_of(sha256))
     told(len(here), len(here))
-    return Holding(tuple(done), here.blobs)
+    return Copied(url, tuple(done), here.blobs)

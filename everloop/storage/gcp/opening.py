@@ -8,8 +8,10 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from everloop.settings import Bucket
+from everloop.storage.gcp import copying
 from everloop.storage.gcp.blobs import GcsBlobStore
-from everloop.storage.gcp.copying import require_copied
+from everloop.storage.gcp.checking import look_at
+from everloop.storage.gcp.copying import Copied, Told, require_copied
 from everloop.storage.gcp.dataset_key import keep_bucket_datasets_of
 from everloop.storage.gcp.datasets import GcsDatasetStore
 from everloop.storage.gcp.erased_artefacts import GcsErasedArtefacts
@@ -59,3 +61,15 @@ def stores(
 def keep_datasets(place: Bucket, fingerprint: str) -> int:
     """See ``keep_bucket_datasets_of``."""
     return keep_bucket_datasets_of(Objects(place), fingerprint)
+
+
+def copy_workspace(place: Bucket, engine: Engine, home: Path, told: Told) -> Copied:
+    """Copy what the workspace's own folders hold (see ``copying.copy_workspace``)."""
+    objects = Objects(place)
+    there = stores(objects, engine, home)
+    return copying.copy_workspace(home, there.datasets, there.blobs, objects.url, told)
+
+
+def look_at_bucket(place: Bucket) -> str:
+    """See ``checking.look_at``."""
+    return look_at(Objects(place))
