@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Protocol
 
 from everloop.contracts.datasets import DatasetVersion
 from everloop.contracts.loop_spec import LoopSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class RewardWriter(Protocol):

@@ -8,6 +8,7 @@ from pathlib import Path
 from everloop.contracts.datasets import DatasetVersion
 from everloop.contracts.figures import RewardFigures
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.warehouse import RewardWriter
 from everloop.rewards.anomaly import contradictions
 from everloop.rewards.engine import bounded_engine, register_parquet
 from everloop.rewards.figures import measure_rewards
@@ -35,6 +36,7 @@ def aggregate_and_flag(
     memory_limit_mb: int = 1024,
     threads: int = 1,
     measuring: bool = False,
+    writer: RewardWriter = write_rewards,
 ) -> tuple[RewardFigures, tuple[Suspicion, ...]]:
     """Write one reward per episode, measure what came out, and tell what a person should look at.
 
@@ -53,6 +55,7 @@ def aggregate_and_flag(
         measuring: for a comparison of arms. Flags follow from what a policy does and from what was
             answered, so leaving flagged episodes out would select after treatment: what waits keeps
             its evidence, is marked as held all the same, and only what a person rejected is emptied.
+        writer: runs the definition; on this machine by default.
 
     Returns:
         The figures, and the suspicions that no review of the version is about yet.
@@ -68,7 +71,7 @@ def aggregate_and_flag(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".rewards-") as folder:
         # Held rewards must not be seen by whoever reads the table while it is made.
-        path = write_rewards(spec, dataset, Path(folder) / out.name, memory_limit_mb, threads)
+        path = writer(spec, dataset, Path(folder) / out.name, memory_limit_mb, threads)
         with bounded_engine(path.parent, memory_limit_mb, threads) as connection:
             register_parquet(connection, "rewards", path)
             register_parquet(connection, "episodes", dataset.episodes_path)

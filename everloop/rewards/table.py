@@ -45,7 +45,7 @@ def write_rewards(
                     f"TO {quoted(str(temporary))} ({FORMAT})"
                 )
             except duckdb.Error:
-                _refuse_nan(connection)
+                refuse_nan(connection)
                 raise
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -55,8 +55,12 @@ def write_rewards(
     return out
 
 
-def _refuse_nan(connection: duckdb.DuckDBPyConnection) -> None:
-    """Name the first signal that is not a number: sums and variances only fail on it, namelessly."""
+def refuse_nan(connection: duckdb.DuckDBPyConnection) -> None:
+    """Name the first signal that is not a number: sums and variances only fail on it, namelessly.
+
+    Raises:
+        ShouldFixSignal: there is one in the view ``signals``.
+    """
     found = connection.execute(
         "SELECT signal_id, signal_type, value, confidence FROM signals "
         "WHERE isnan(value) OR isnan(confidence) ORDER BY signal_id LIMIT 1"

@@ -9,7 +9,7 @@ from typing import Any
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.cloud.bigquery.retry import DEFAULT_RETRY
-from requests import RequestException  # type: ignore[import-untyped]
+from requests import RequestException
 
 from everloop.contracts.errors import (
     EverloopError,

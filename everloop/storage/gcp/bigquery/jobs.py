@@ -25,6 +25,7 @@ from google.cloud import bigquery
 
 from everloop.settings.cloud import BigQueryTables
 from everloop.storage.gcp.bigquery.failures import named, retrying
+from everloop.storage.gcp.bigquery.streams import storage_client, stream_of
 from everloop.storage.gcp.bigquery.tables import STAGE_HOURS, Kind, Table
 
 Value = str | int | datetime | Sequence[int]
@@ -133,6 +134,31 @@ class Jobs:
             job_id: names what the statement does, so that no process does it a second time; by default
                 one of its own.
         """
+        with self._named():
+            job = self._begin(statement, parameters, labels, job_id)
+            return job.result(retry=self._retry, job_retry=None)
+
+    def batches(
+        self, statement: str, parameters: Mapping[str, Value], labels: Mapping[str, str]
+    ) -> Iterator[pa.RecordBatch]:
+        """A statement's rows as Arrow, in its order, streamed."""
+        with self._named():
+            job = self._begin(statement, parameters, labels, "")
+            rows = job.result(retry=self._retry, job_retry=None)
+            if self.place.emulator and not self.place.storage_emulator:
+                yield from rows.to_arrow_iterable(bqstorage_client=None)
+            elif rows.total_rows:
+                if self._storage is None:
+                    self._storage = storage_client(self.place)
+                yield from stream_of(self._storage, job.destination, self.place.project)
+
+    def _begin(
+        self,
+        statement: str,
+        parameters: Mapping[str, Value],
+        labels: Mapping[str, str],
+        job_id: str,
+    ) -> Any:
         config = bigquery.QueryJobConfig(
             query_parameters=[_parameter(name, value) for name, value in parameters.items()],
             maximum_bytes_billed=self.place.maximum_bytes,
@@ -140,27 +166,17 @@ class Jobs:
             labels=tidy(labels),
         )
         chosen = job_id or job_id_of("query", uuid.uuid4().hex)
-        with self._named():
-            try:
-                job = self._client.query(
-                    statement,
-                    job_config=config,
-                    job_id=chosen,
-                    location=self.place.location,
-                    retry=self._retry,
-                    job_retry=None,
-                )
-            except Conflict:
-                job = self._first(chosen)
-            return job.result(retry=self._retry, job_retry=None)
-
-    def batches(
-        self, statement: str, parameters: Mapping[str, Value], labels: Mapping[str, str]
-    ) -> Iterator[pa.RecordBatch]:
-        """A statement's rows as Arrow, in its order, streamed."""
-        rows = self.run(statement, parameters, labels)
-        with self._named():
-            yield from rows.to_arrow_iterable(bqstorage_client=self._reads())
+        try:
+            return self._client.query(
+                statement,
+                job_config=config,
+                job_id=chosen,
+                location=self.place.location,
+                retry=self._retry,
+                job_retry=None,
+            )
+        except Conflict:
+            return self._first(chosen)
 
     def stages(self, prefix: str) -> tuple[str, ...]:
         """Names of the tables that begin with a prefix."""
@@ -179,12 +195,6 @@ class Jobs:
 
     def _named(self) -> contextlib.AbstractContextManager[None]:
         return named(self.name, self.place.maximum_bytes)
-
-    def _reads(self) -> Any:
-        """The client of the Storage Read API; ``None`` reads rows as JSON."""
-        if self._storage is None and (self.place.storage_emulator or not self.place.emulator):
-            self._storage = _storage_client(self.place)
-        return self._storage
 
 
 def job_id_of(kind: str, *what: str | int) -> str:
@@ -216,20 +226,6 @@ def _client(place: BigQueryTables) -> bigquery.Client:
         client_options=options,
         client_info=ClientInfo(user_agent=f"everloop/{version('everloop')}"),  # type: ignore[no-untyped-call]
     )
-
-
-def _storage_client(place: BigQueryTables) -> Any:
-    from google.cloud import bigquery_storage  # noqa: PLC0415  (grpc: half a second, for reading alone)
-
-    if not place.storage_emulator:
-        return bigquery_storage.BigQueryReadClient()  # type: ignore[no-untyped-call]
-    import grpc  # type: ignore[import-untyped]  # noqa: PLC0415
-    from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (  # noqa: PLC0415
-        BigQueryReadGrpcTransport,
-    )
-
-    channel = grpc.insecure_channel(place.storage_emulator)
-    return bigquery_storage.BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
 
 
 def _schema(table: Table) -> list[bigquery.SchemaField]:
