@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from everloop.cli import placing
 from everloop.cli.output import Home, Json, notes, print_json, print_pairs, print_table
 from everloop.cli.progress import Spinner, TrainingBar
+from everloop.contracts.errors import ShouldFixArgument
 
 if TYPE_CHECKING:
     from everloop.contracts.evaluation import Estimate
@@ -96,6 +98,21 @@ def policy(
         int, typer.Option(min=0, help="Remote workers that learn; 0 learns in this process.")
     ] = 0,
     address: Address = None,
+    on: placing.On = placing.Where.HERE,
+    placement: placing.PlacementFile = None,
+    write: placing.Write = "",
+    submit: placing.Submit = False,
+    wait: placing.Wait = 6.0,
+    delete_if_interrupted: placing.DeleteIfInterrupted = False,
+    kubeconfig: placing.Kubeconfig = None,
+    context: placing.Context = "",
+    publish: Annotated[
+        bool,
+        typer.Option(
+            "--publish",
+            help="Put the policy into the shared store, for whoever has its database and not this folder.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the policy (default: in the workspace).")
     ] = None,
@@ -110,7 +127,37 @@ def policy(
     Nothing here reads the log or spends privacy budget. The same command gives the same weights, bit
     for bit, and one that was interrupted goes on from its last checkpoint. The policy is written to a
     folder and not registered: only the daily graph's gate decides what serves.
+
+    Elsewhere:  everloop train policy --from companion-2026-03-28 --on kuberay
+    --placement infra/ray/kuberay.yaml --submit
+    makes a Ray cluster for the training, waits, and brings the policy here; --write FILE leaves the
+    submitting to you. The file says how many runners and learners there are.
     """
+    if on is not placing.Where.HERE:
+        _elsewhere_only(runners, learners, address, start, out, resume, publish)
+        from everloop.sdk.placements.training import place_training
+
+        terms = placing.placement_for(on, placement, write, submit)
+        placed = place_training(
+            named,
+            terms,
+            loop=loop,
+            settings=tuple(settings or ()),
+            learner=learner.value,
+            home=home,
+        )
+        if write:
+            placing.write_manifest(placed, write)
+            return
+        placing.submit_and_wait(
+            placed, wait, delete_if_interrupted, kubeconfig, context, home, as_json
+        )
+        return
+    if placement or write or submit:
+        raise ShouldFixArgument(
+            "--placement, --write and --submit are of a training elsewhere.",
+            "Give --on kuberay or --on cloud_run, or leave them out.",
+        )
     from everloop.sdk.policies.training import train_policy
 
     with TrainingBar() as bar:
@@ -125,6 +172,7 @@ def policy(
             address=address,
             out=out,
             fresh=not resume,
+            publish=publish,
             home=home,
             progress=bar,
         )
@@ -148,6 +196,33 @@ def policy(
     if trained.events is not None:
         pairs["events"] = f"tensorboard --logdir {trained.events}"
     print_pairs(pairs)
+
+
+def _elsewhere_only(
+    runners: int,
+    learners: int,
+    address: str | None,
+    start: Path | None,
+    out: Path | None,
+    resume: bool,
+    publish: bool,
+) -> None:
+    """``ShouldFixArgument``: an option that says nothing to a training elsewhere was given."""
+    given = {
+        "--runners": runners,
+        "--learners": learners,
+        "--address": address,
+        "--start": start,
+        "--out": out,
+        "--fresh": not resume,
+        "--publish": publish,
+    }
+    named = [name for name, value in given.items() if value]
+    if named:
+        raise ShouldFixArgument(
+            f"{named[0]} is of a training here.",
+            "Leave it out: the placement's file says what runs there, and the policy comes back by itself.",
+        )
 
 
 def tune(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import NoReturn
 
@@ -14,6 +14,7 @@ from everloop.contracts.privacy import (
     BudgetStatus,
     LedgerRow,
     Mechanism,
+    Recovered,
     ReleaseRequest,
     Statement,
 )
@@ -69,6 +70,14 @@ class ClosedLedger:
 
     def follow_journal(self) -> None:
         self._ledger.follow_journal()
+
+    def recover(self, exists: Callable[[str, str], bool]) -> Recovered:
+        return self._ledger.recover(exists)
+
+    def charge_everyone(
+        self, loops: Mapping[str, LoopSpec], since: date, until: date
+    ) -> tuple[LedgerRow, ...]:
+        return self._ledger.charge_everyone(loops, since, until)
 
     def statement(self, person: str, on: date) -> Statement | None:
         return self._ledger.statement(person, on)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from everloop.contracts.documents import sha256_of
@@ -12,6 +13,7 @@ from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.figures import TrainingPoint
 from everloop.contracts.policy_learning import LearningTask
 from everloop.contracts.synthetic_jobs import UsedRelease
+from everloop.sdk.policies import publication
 from everloop.sdk.policies.folder import Question, held
 from everloop.sdk.policies.source import (
     LearningSource,
@@ -73,6 +75,7 @@ def train_policy(
     address: str | None = None,
     out: Path | str | None = None,
     fresh: bool = False,
+    publish: bool = False,
     home: Path | str | None = None,
     progress: Progress | None = None,
 ) -> PolicyTraining:
@@ -90,6 +93,9 @@ def train_policy(
         out: folder for the policy; by default one in the workspace, named by all that it depends on.
         fresh: forget an interrupted training's checkpoints in ``out``, and replace what another training
             has left there.
+        publish: put the policy into the blob store, for who shares it and the database but not this
+            folder; see ``everloop.sdk.policies.publication``. Only where ``out`` is left out: the question
+            names it.
         home: the workspace.
         progress: hears of every iteration of PPO.
 
@@ -99,23 +105,22 @@ def train_policy(
         ShouldResolveConflict: the folder holds what another training made.
         ShouldProvideKey, ShouldRetryLater: the cluster is not there, or does not let us in.
     """
-    if learner not in LEARNERS:
-        raise ShouldFixArgument(
-            f"There is no learner {learner!r}.", f"Learners: {', '.join(LEARNERS)}."
-        )
-    remote = bool(runners or learners or address)
-    if remote and learner != "ppo":
-        raise ShouldFixArgument(
-            f"{learner} learns in this process.", "Leave --runners, --learners and --address out."
-        )
+    require_learner(learner, bool(runners or learners or address))
     require_address(address)
+    if publish and out:
+        raise ShouldFixArgument(
+            "A published policy is found by its question's name, not by a folder.",
+            "Leave --out out, or --publish.",
+        )
+    begun_at = datetime.now(UTC)
     workspace = open_workspace(home)
-    source = learning_source(workspace, asked_of(workspace, named, loop, settings))
+    asked = asked_of(workspace, named, loop, settings)
+    source = learning_source(workspace, asked)
     begun = None if start is None else Path(start).absolute()
     folder = (
         Path(out)
         if out
-        else workspace.home / FOLDER / _name(source, learner, begun, runners, learners)
+        else workspace.home / FOLDER / name_of(source, learner, begun, runners, learners)
     )
     if begun is not None and begun.resolve() == folder.resolve():
         raise ShouldFixArgument(
@@ -127,9 +132,28 @@ def train_policy(
     with held(folder, question, RESULTS, fresh):
         if fresh:
             (folder / CHECKPOINT).unlink(missing_ok=True)
-        if learner == "ppo":
-            return _with_ppo(source, begun, folder, (runners, learners, address), progress)
-        return _with(learner, source, begun, folder)
+        trained = (
+            _with_ppo(source, begun, folder, (runners, learners, address), progress)
+            if learner == "ppo"
+            else _with(learner, source, begun, folder)
+        )
+        if publish:
+            publication.publish(
+                workspace, folder.name, folder, asked.logical_date.isoformat(), begun_at
+            )
+        return trained
+
+
+def require_learner(learner: str, remote: bool) -> None:
+    """``ShouldFixArgument``: there is none of that name, or it knows no remote workers."""
+    if learner not in LEARNERS:
+        raise ShouldFixArgument(
+            f"There is no learner {learner!r}.", f"Learners: {', '.join(LEARNERS)}."
+        )
+    if remote and learner != "ppo":
+        raise ShouldFixArgument(
+            f"{learner} learns in this process.", "Leave --runners, --learners and --address out."
+        )
 
 
 def _with_ppo(
@@ -199,7 +223,7 @@ def _with(name: str, source: LearningSource, start: Path | None, folder: Path) -
     )
 
 
-def _name(
+def name_of(
     source: LearningSource, learner: str, start: Path | None, runners: int, learners: int
 ) -> str:
     """The same question is the same folder, so that it continues."""
