@@ -1,0 +1,64 @@
+"""What every ``SpendJournal`` must do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefact
+from everloop.contracts.ledger_ports import SpendJournal
+from everloop.storage.local.journal import FolderJournal
+from tests.conformance.memory_spend_journal import MemorySpendJournal
+
+
+class SpendJournalSuite(ABC):
+    @abstractmethod
+    def opener(self, folder: Path) -> Callable[[], SpendJournal]:
+        """A function that opens the same journal again and again."""
+
+    @pytest.fixture
+    def reopen(self, tmp_path: Path) -> Callable[[], SpendJournal]:
+        return self.opener(tmp_path)
+
+    def test_starts_empty(self, reopen: Callable[[], SpendJournal]) -> None:
+        assert tuple(reopen().names("spending/")) == ()
+        with pytest.raises(ShouldRestoreArtefact):
+            reopen().read("spending/0000000001.json")
+
+    def test_what_was_written_stays(self, reopen: Callable[[], SpendJournal]) -> None:
+        for name in ("spending/0000000002.json", "spending/0000000001.json", "erasures/a-1.json"):
+            reopen().write(name, name.encode() + b"\x00\xff")
+        assert list(reopen().names("spending/")) == [
+            "spending/0000000001.json",
+            "spending/0000000002.json",
+        ]
+        assert list(reopen().names("erasures/a-1.json")) == ["erasures/a-1.json"]
+        assert reopen().read("erasures/a-1.json") == b"erasures/a-1.json\x00\xff"
+
+    def test_a_record_never_changes(self, reopen: Callable[[], SpendJournal]) -> None:
+        reopen().write("spending/0000000001.json", b"first")
+        reopen().write("spending/0000000001.json", b"first")
+        with pytest.raises(ShouldResolveConflict):
+            reopen().write("spending/0000000001.json", b"other")
+        assert reopen().read("spending/0000000001.json") == b"first"
+
+
+class TestMemory(SpendJournalSuite):
+    def opener(self, folder: Path) -> Callable[[], SpendJournal]:
+        journal = MemorySpendJournal()
+        return lambda: journal
+
+
+class TestFolder(SpendJournalSuite):
+    def opener(self, folder: Path) -> Callable[[], SpendJournal]:
+        return lambda: FolderJournal(folder / "journal")
+
+    def test_what_was_cut_short_is_no_record(self, tmp_path: Path) -> None:
+        journal = FolderJournal(tmp_path)
+        journal.write("spending/0000000001.json", b"whole")
+        (tmp_path / "spending" / ".partial-x").write_bytes(b"ha")
+        assert list(journal.names("spending/")) == ["spending/0000000001.json"]
+        assert (tmp_path / "spending" / "0000000001.json").stat().st_mode & 0o222 == 0
