@@ -18,13 +18,16 @@ from pathlib import Path
 import pytest
 
 from everloop import sdk
+from everloop.contracts.documents import read
 from everloop.contracts.episodes import Consent
 from everloop.contracts.errors import (
     ShouldFixArgument,
     ShouldFixLoopSpec,
     ShouldResolveConflict,
 )
+from everloop.contracts.monitoring import FieldKind, InputHistograms
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
+from everloop.monitoring.folder import FolderExperimentLog
 from everloop.sdk import DailyPlan, OpenedRun
 from everloop.sdk.graph_runs import EARLIER
 from everloop.wiring import open_workspace
@@ -45,10 +48,25 @@ def outcomes(run: OpenedRun) -> dict[str, str]:
 def first_night(
     small_log: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, OpenedRun]:
-    """A workspace with the small plan's run, which the next two tests go on from; the last of them
+    """A workspace with the small plan's run, which the next three tests go on from; the last of them
     changes the dataset."""
     home = Path(shutil.copytree(small_log, tmp_path_factory.mktemp("first") / "home"))
     return home, sdk.run_daily(small_plan(), home=home)
+
+
+def test_a_night_leaves_its_row_its_series_and_its_candidates_baseline(
+    first_night: tuple[Path, OpenedRun],
+) -> None:
+    home, run = first_night
+    (row,) = FolderExperimentLog(home / "monitoring").runs(run.record.loop)
+    assert row.metrics["policy_difference"] == run.evaluation.difference.value
+    assert row.metrics["episodes"] == run.dataset.manifest.episodes
+    baselines = list((home / "monitoring" / "drift").rglob("baseline.json"))
+    (baseline,) = [read(InputHistograms, path) for path in baselines]
+    assert baseline.episodes == row.metrics["episodes"] > 0
+    assert {each.total for each in baseline.fields if each.kind is FieldKind.CATEGORY} == {
+        baseline.episodes
+    }
 
 
 def test_changed_training_repeats_training_alone_and_spends_nothing(
