@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -17,6 +20,8 @@ from tests.unit.infra.manifests import (
     OVERLAYS,
     Pod,
     built,
+    documents,
+    missing_kubectl,
     named,
     of_kind,
     overlay,
@@ -263,3 +268,41 @@ def test_what_the_service_submits_with_is_a_platform_file() -> None:
     assert path.rpartition("/")[0] in {mount["mountPath"] for mount in mounted["volumeMounts"]}
     assert "--train" in mounted["args"]
     assert "--no-train" not in mounted["args"]
+
+
+def test_another_loop_is_watched_as_the_readme_says(tmp_path: Path) -> None:
+    if reason := missing_kubectl():
+        pytest.skip(reason)
+    copy = tmp_path / "kubernetes"
+    shutil.copytree(KUBERNETES, copy)
+    readme = (KUBERNETES / "README.md").read_text()
+    (text,) = re.findall(
+        r"```yaml\n# overlays/gcp/open-bandit/kustomization.yaml\n(.*?)```", readme, re.DOTALL
+    )
+    gcp = copy / "overlays" / "gcp"
+    (gcp / "open-bandit").mkdir()
+    (gcp / "open-bandit" / "kustomization.yaml").write_text(text)
+    whole = (gcp / "kustomization.yaml").read_text()
+    (gcp / "kustomization.yaml").write_text(
+        whole.replace("resources:\n", "resources:\n  - open-bandit\n", 1)
+    )
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(gcp)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    objects = documents(done.stdout)
+    first, second = (
+        next(pod for pod in pods(objects) if pod.owner == name)
+        for name in ("everloop-watch", "everloop-watch-open-bandit")
+    )
+    (before,), (after,) = first.spec["containers"], second.spec["containers"]
+    assert after["args"] == ["--loop", "open_bandit"]
+    assert [before[key] for key in ("image", "envFrom", "env")] == [
+        after[key] for key in ("image", "envFrom", "env")
+    ]
+    assert second.spec["serviceAccountName"] == first.spec["serviceAccountName"]
+    assert second.spec["volumes"] == first.spec["volumes"]
+    schedules = {
+        one["metadata"]["name"]: one["spec"]["schedule"] for one in of_kind(objects, "CronJob")
+    }
+    assert len(set(schedules.values())) == len(schedules) == 3
