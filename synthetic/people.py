@@ -39,7 +39,7 @@ class PeopleEpisodes:
     """P people and the rows of their last episodes.
 
     Attributes:
-        people: (P,) pseudonyms, sorted.
+        people: (P,) pseudonyms, sorted unless they were taken in another order (``at``).
         rows: (P, E) rows of ``episodes``, newest first, -1 behind a person's last one.
         episodes: what the rows index.
         following: what each of them was followed by.
@@ -58,6 +58,11 @@ class PeopleEpisodes:
         """(P, E) weight of each episode in its person's mean: 1 / their number, 0 for padding."""
         real = self.rows >= 0
         return np.asarray(real / real.sum(axis=1, keepdims=True), dtype=np.float64)
+
+    def at(self, order: Int) -> PeopleEpisodes:
+        """The people at the given places (k,), in that order."""
+        chosen = tuple(self.people[place] for place in order.tolist())
+        return replace(self, people=chosen, rows=self.rows[order])
 
     def batches(self, size: int) -> Iterator[PeopleEpisodes]:
         """The same people in order, at most ``size`` at a time."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -172,13 +173,19 @@ def _inputs_without_gradients() -> Iterator[None]:
 
 
 class _Batches:
-    """Virtual batches of people, their features kept between steps while they fit in memory."""
+    """Virtual batches of people, their features kept between steps while they fit in memory.
+
+    People with equally many episodes go together: most have few, and a batch is as long as its longest
+    person. Who goes with whom changes nothing but the order in which people's gradients are summed.
+    """
 
     def __init__(
         self, spec: LoopSpec, features: FeatureMap, people: PeopleEpisodes, size: int
     ) -> None:
         self._spec, self._features = spec, features
-        self._parts = list(people.batches(size))
+        decided = (people.rows >= 0).sum(axis=1)
+        self._order = np.argsort(decided, kind="stable")
+        self._parts = [_trimmed(part) for part in people.at(self._order).batches(size)]
         self._size = size
         self._kept: dict[int, Samples] = {}
         self._free = KEPT_BYTES
@@ -188,7 +195,7 @@ class _Batches:
         last = len(self._parts) - 1
         for index, part in enumerate(self._parts):
             samples = self._samples(index)
-            who = None if chosen is None else chosen[index * self._size :][: len(part)]
+            who = None if chosen is None else chosen[self._order[index * self._size :][: len(part)]]
             yield _tensors(samples, part.rows.shape[1], who), index == last
 
     def _samples(self, index: int) -> Samples:
@@ -200,6 +207,12 @@ class _Batches:
             self._free -= made.bytes
             self._kept[index] = made
         return made
+
+
+def _trimmed(people: PeopleEpisodes) -> PeopleEpisodes:
+    """The same people without the columns that are padding for all of them."""
+    longest = int((people.rows >= 0).sum(axis=1).max(initial=1))
+    return replace(people, rows=people.rows[:, :longest])
 
 
 def _tensors(samples: Samples, each: int, who: Bool | None) -> dict[str, torch.Tensor]:

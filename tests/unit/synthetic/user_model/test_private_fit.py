@@ -17,7 +17,7 @@ from everloop.contracts.privacy import GaussianMechanism, Mechanism, SubsampledG
 from synthetic.noise import Noise, SealedNoise
 from synthetic.people import gather, people_of
 from synthetic.user_model.features import FeatureMap
-from synthetic.user_model.private_fit import private_fit
+from synthetic.user_model.private_fit import _Batches, private_fit
 from synthetic.user_model.samples import SETTLED_DECISIONS
 from synthetic.user_model.schedule import MOMENTUM, averaged_steps, noise_response
 from synthetic.user_model.weights import (
@@ -143,6 +143,45 @@ def test_virtual_batches_change_nothing() -> None:
     whole = fit(episodes, mechanism, SealedNoise(bytes(32), "a"))
     parts = fit(episodes, mechanism, SealedNoise(bytes(32), "a"), batch=7)
     np.testing.assert_allclose(flat(parts), flat(whole), atol=1e-12)
+
+
+def uneven() -> EncodedEpisodes:
+    """Forty people of one to nine episodes."""
+    whole = make(40, each=9)
+    rng = np.random.default_rng(3)
+    return whole.where(np.arange(len(whole)) % 9 < rng.integers(1, 10, 40)[whole.person])
+
+
+@pytest.mark.parametrize("batch", [1, 7, 40])
+def test_people_of_any_length_go_together_and_the_formula_holds(batch: int) -> None:
+    episodes = uneven()
+    mechanism = GaussianMechanism(sigma=3.0, clip=0.5, steps=4)
+    start = random_weights(1)
+    arguments = (mechanism, SealedNoise(bytes(32), "a"), start, 30.0, 8)
+    expected = by_hand(episodes, *arguments)
+    found = fit(episodes, mechanism, SealedNoise(bytes(32), "a"), start, 30.0, 8, batch)
+    np.testing.assert_allclose(flat(found), expected, atol=1e-5)
+
+
+def test_a_subsampled_step_reads_the_same_people_whatever_their_length() -> None:
+    episodes = uneven()
+    found = fit(episodes, SUBSAMPLED, SealedNoise(bytes(32), "a"), rate=1.0, batch=7)
+    replayed = SealedNoise(bytes(32), "a")
+    chosen = ndtr(replayed((40,))) < 0.3
+    sample = episodes.where(chosen[episodes.person])
+    quiet = flat(fit(sample, ONE_STEP, rate=1.0)) - COLD
+    noise = np.concatenate([replayed(shape).ravel() for shape in noise_shapes()])
+    expected = COLD + (quiet - 0.5 * noise / EXPECTED) / 0.3
+    np.testing.assert_allclose(flat(found), expected, atol=1e-9)
+
+
+def test_a_batch_is_as_long_as_its_longest_person() -> None:
+    episodes = uneven()
+    people = gather(episodes, people_of(episodes), 8)
+    batches = _Batches(SPEC, FEATURES, people, 10)
+    lengths = [part["weight"].shape[1] for part, _ in batches.of(None)]
+    decided = np.sort((people.rows >= 0).sum(axis=1))
+    assert lengths == [int(decided[last]) for last in (9, 19, 29, 39)]
 
 
 ONE_STEP = GaussianMechanism(sigma=1.0, clip=0.5, steps=1)
