@@ -20,7 +20,7 @@ from google.auth import exceptions as auth
 from google.cloud.storage import Client
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
-from requests import RequestException  # type: ignore[import-untyped]
+from requests import RequestException
 
 from everloop.contracts.errors import (
     EverloopError,

@@ -64,7 +64,7 @@ class GcsDatasetStore:
 
     def extract(self, extraction: Extraction) -> DatasetVersion:
         """See ``DatasetStore``, and ``DatasetExtraction.version`` for what it raises."""
-        return self._extraction.version(extraction, self.open, self._publish)
+        return self._extraction.version(extraction, self._open_published, self._publish)
 
     def open(self, dataset_id: str) -> DatasetVersion:
         """See ``DatasetStore``. The copy of the workspace, if it has one that is whole.
@@ -110,6 +110,18 @@ class GcsDatasetStore:
                 self._put(folder, manifest, so_far)
                 return True
 
+    def _open_published(self, dataset_id: str) -> DatasetVersion:
+        """A version that the bucket has, so that other workspaces find it, too: a copy is not enough."""
+        if not self._versions.generation(dataset_id):
+            raise self._absent(dataset_id)
+        return self.open(dataset_id)
+
+    def _absent(self, dataset_id: str) -> ShouldRestoreArtefact:
+        return ShouldRestoreArtefact(
+            f"There is no dataset {dataset_id} in {self._versions.url}: no {MANIFEST_FILE}.",
+            "Extract its date again.",
+        )
+
     def _open(self, dataset_id: str) -> DatasetVersion:
         refuse_erased(self._engine, dataset_id)
         if self._cache.has(dataset_id):
@@ -117,10 +129,7 @@ class GcsDatasetStore:
                 return self._cache.find(dataset_id)
         found = self._versions.published(dataset_id)
         if found is None:
-            raise ShouldRestoreArtefact(
-                f"There is no dataset {dataset_id} in {self._versions.url}: no {MANIFEST_FILE}.",
-                "Extract its date again.",
-            )
+            raise self._absent(dataset_id)
         version = found[0]
         tenant = version.manifest.tenant
         so_far = erasures_so_far(self._engine, tenant)

@@ -107,9 +107,9 @@ class GcsErasedArtefacts:
             return  # another process has followed it
         for dataset_id in documents.from_json(HeldFiles, found[0]).datasets:
             self._versions.remove(dataset_id)
-        # What a killed extraction had uploaded may hold them, too.
-        self._versions.sweep()
-        self._objects.delete(note)
+        # What a killed extraction had uploaded may hold them, too: the note stays until none is in doubt.
+        if not self._versions.sweep():
+            self._objects.delete(note)
 
     def _follow_others(self) -> None:
         path = self._home / FOLLOWED

@@ -146,22 +146,23 @@ class BucketVersions:
         self._objects.purge(f"{_FOLDER}{dataset_id}/")
 
     def sweep(self, now: datetime | None = None) -> int:
-        """Delete the attempts that nothing has named for an hour; how many."""
+        """Delete the attempts that nothing has named for an hour; how many younger ones are left."""
         before = (now or datetime.now(UTC)) - _ABANDONED
-        found = _by_version(self._objects.list(_FOLDER), published=None)
-        swept = 0
-        for dataset_id, objects in found.items():
+        waiting = 0
+        for dataset_id, objects in _by_version(self._objects.list(_FOLDER), published=None).items():
             attempts = _attempts(objects)
             named = any(one.name == _manifest(dataset_id) for one in objects)
             if named and len(attempts) == 1:
                 continue
-            kept = self._attempt(dataset_id) if named else None
-            old = [name for name, newest in attempts.items() if newest < before and name != kept]
-            for attempt in old:
-                if self._attempt(dataset_id) != attempt:  # published since it was listed
+            for attempt, newest in attempts.items():
+                # Asked for each: it may have been published since it was listed.
+                if attempt == self._attempt(dataset_id):
+                    continue
+                if newest < before:
                     self.withdraw(dataset_id, attempt)
-                    swept += 1
-        return swept
+                else:
+                    waiting += 1
+        return waiting
 
     def _attempt(self, dataset_id: str) -> str | None:
         try:
