@@ -60,7 +60,9 @@ def aggregate_rewards(
         manifest = read(DatasetManifest, dataset.path)
         place = open_workspace(workspace)
         version = place.datasets.open(manifest.dataset_id)
-        figures, found = aggregate_and_flag(spec, version, table, measuring=measuring)
+        figures, found = aggregate_and_flag(
+            spec, version, table, measuring=measuring, writer=place.rewards
+        )
         queue_suspicions(place.reviews, manifest, found, datetime.now(UTC))
         write(figures, Path(rewards.path) / "figures.json")
         contexts = audited_contexts(place, manifest, "aggregate_rewards")

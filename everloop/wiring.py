@@ -3,6 +3,7 @@
 A workspace is a folder on a laptop: ``state.db`` (SQLite), ``datasets/``, ``blobs/``, ``runs/``,
 ``secrets.env`` and ``keys.sha256``. With ``EVERLOOP_DATABASE_URL`` its rows are on PostgreSQL instead, with
 ``EVERLOOP_STORAGE_URL`` its datasets and blobs in a bucket, and ``cache/`` holds copies of what was read.
+With ``EVERLOOP_BIGQUERY`` extractions read a mirror of the log, and rewards are aggregated beside it.
 Runs' folders and reports stay in the workspace.
 """
 
@@ -18,8 +19,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from everloop import settings
+from everloop.contracts.datasets import DatasetVersion
 from everloop.contracts.errors import ShouldFixArgument, ShouldRepairLedger
 from everloop.contracts.ledger_ports import SpendJournal
+from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.monitoring import DriftMonitor, ExperimentLog, MetricSink
 from everloop.contracts.ports import (
     BlobStore,
@@ -48,6 +51,7 @@ from everloop.contracts.service_ports import (
     Tenancy,
 )
 from everloop.contracts.synthetic_jobs import SyntheticJobStore
+from everloop.contracts.warehouse import RewardWriter
 from everloop.monitoring.folder import FolderDriftMonitor, FolderExperimentLog, FolderMetricSink
 from everloop.privacy.health import HealthVault
 from everloop.privacy.ledger import Ledger
@@ -55,9 +59,11 @@ from everloop.privacy.pseudonyms import Pseudonyms
 from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.local.clock import SystemClock
 from everloop.storage.local.dataset_key import keep_datasets_of
+from everloop.storage.local.dataset_making import LogReaders
 from everloop.storage.local.datasets import LocalDatasetStore
 from everloop.storage.local.erased_artefacts import ErasedArtefacts, HeldArtefacts
 from everloop.storage.local.journal import FolderJournal
+from everloop.storage.mirrored_people import MirroredPersonStore
 from everloop.storage.sql.audit import SqlAuditLog
 from everloop.storage.sql.decisions import SqlDecisionStore
 from everloop.storage.sql.deployments import SqlDeploymentStore
@@ -82,6 +88,7 @@ from everloop.storage.sql.synthetic_jobs import SqlSyntheticJobStore
 from everloop.storage.sql.tallies import SqlTallyStore
 from everloop.storage.sql.tenancy import SqlTenancy
 from everloop.storage.sql.variants import SqlVariantStore
+from everloop.storage.workspace_mirror import WorkspaceMirror, look_at_dataset
 
 if TYPE_CHECKING:  # its package brings Google's libraries
     from everloop.storage.gcp.copying import Copied
@@ -119,6 +126,7 @@ class Workspace:
     notices: NoticeStore
     variants: VariantStore
     reviews: ReviewStore
+    rewards: RewardWriter
 
 
 def open_workspace(home: Path | str | None = None, elsewhere: bool = True) -> Workspace:
@@ -143,7 +151,8 @@ def open_workspace(home: Path | str | None = None, elsewhere: bool = True) -> Wo
     check_keys(engine, configured.fingerprints, configured.replaced, {settings.PSEUDONYM_KEY})
     place = settings.storage() if elsewhere else None
     keep_datasets(configured.home, pseudonym_key, place)
-    stored = _storage(configured.home, engine, place)
+    mirror = mirror_of(engine)
+    stored = _storage(configured.home, engine, place, None if mirror is None else mirror.reader)
     clock = SystemClock()
     records = open_journal(configured.home)
     people = SqlPersonStore(
@@ -183,10 +192,11 @@ def open_workspace(home: Path | str | None = None, elsewhere: bool = True) -> Wo
         synthetic_jobs=SqlSyntheticJobStore(engine, clock),
         feedback=SqlFeedbackStore(engine, clock),
         decisions=SqlDecisionStore(engine),
-        people=people,
+        people=people if mirror is None else MirroredPersonStore(people, mirror.follow_erasures),
         notices=SqlNoticeStore(engine),
         variants=SqlVariantStore(engine, clock),
         reviews=SqlReviewStore(engine),
+        rewards=rewards_here if mirror is None else rewards_there(mirror),
     )
 
 
@@ -199,14 +209,16 @@ class _Storage:
     artefacts: HeldArtefacts
 
 
-def _storage(home: Path, engine: Engine, place: settings.Bucket | None) -> _Storage:
+def _storage(
+    home: Path, engine: Engine, place: settings.Bucket | None, readers: LogReaders | None
+) -> _Storage:
     if place is None:
         return _Storage(
-            LocalDatasetStore(engine, home / "datasets"),
+            LocalDatasetStore(engine, home / "datasets", readers=readers),
             LocalBlobStore(home / "blobs"),
             ErasedArtefacts(home),
         )
-    found = _google_cloud().open_storage(place, engine, home)
+    found = _google_cloud().open_storage(place, engine, home, readers)
     return _Storage(found.datasets, found.blobs, found.artefacts)
 
 
@@ -272,6 +284,55 @@ def _google_cloud() -> ModuleType:
             "Install everloop[gcp].",
         ) from problem
     return opening
+
+
+def rewards_here(
+    spec: LoopSpec,
+    dataset: DatasetVersion,
+    out: Path,
+    memory_limit_mb: int = 1024,
+    threads: int = 1,
+) -> Path:
+    """``RewardWriter`` on this machine; imported when it is needed, since it takes a second."""
+    from everloop.rewards.table import write_rewards
+
+    return write_rewards(spec, dataset, out, memory_limit_mb, threads)
+
+
+def rewards_there(mirror: WorkspaceMirror) -> RewardWriter:
+    """``RewardWriter`` beside the mirror of the log."""
+
+    def write(
+        spec: LoopSpec,
+        dataset: DatasetVersion,
+        out: Path,
+        memory_limit_mb: int = 1024,
+        threads: int = 1,
+    ) -> Path:
+        from everloop.rewards.warehouse import WarehouseRewards
+
+        return WarehouseRewards(mirror.warehouse)(spec, dataset, out, memory_limit_mb, threads)
+
+    return write
+
+
+def mirror_of(engine: Engine) -> WorkspaceMirror | None:
+    """The mirror that ``EVERLOOP_BIGQUERY`` names, if any."""
+    place = settings.bigquery()
+    return None if place is None else WorkspaceMirror(engine, place, settings.PSEUDONYM_KEY)
+
+
+def look_at_bigquery() -> str:
+    """Whether this process may use the dataset that the log is mirrored in; in words.
+
+    Raises:
+        ShouldAskForScope, ShouldFixArgument, ShouldProvideKey, ShouldSlowDown, ShouldRetryLater: it does
+            not serve this process.
+    """
+    place = settings.bigquery()
+    if place is None:
+        return "not used: extractions read the database"
+    return look_at_dataset(place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import typer
 from everloop import __version__
 from everloop.cli import (
     backup,
+    bigquery,
     demo,
     doctor,
     experiments,
@@ -98,6 +99,7 @@ app.add_typer(variants.app, name="variants")
 app.add_typer(notifications.app, name="notify")
 app.add_typer(storage.app, name="storage")
 app.add_typer(backup.app, name="backup")
+app.add_typer(bigquery.app, name="bigquery")
 app.add_typer(keys.app, name="keys")
 app.add_typer(keys.audit, name="audit")
 

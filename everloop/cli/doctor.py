@@ -38,6 +38,7 @@ def doctor(home: Home = None, as_json: Json = False) -> None:
         "storage": _storage,
         "database": _database,
         "privacy ledger": _ledger,
+        "bigquery": _bigquery,
     }
     findings = [_look(name, check, home) for name, check in checks.items()]
     if as_json:
@@ -103,3 +104,9 @@ def _ledger(home: str | None) -> str:
     from everloop.wiring import open_workspace
 
     return f"{open_workspace(home).ledger.verify()} rows verify"
+
+
+def _bigquery(_: str | None) -> str:
+    from everloop.wiring import look_at_bigquery
+
+    return look_at_bigquery()
