@@ -129,7 +129,8 @@ def before_the_row() -> None:
 
 
 def before_the_commit() -> None:
-    SqlLedgerTransaction.seal = after(SqlLedgerTransaction.seal)  # type: ignore[method-assign]
+    deadly = after(SqlLedgerTransaction.seal)
+    SqlLedgerTransaction.seal = deadly  # type: ignore[method-assign, assignment]
 
 
 def before_the_journal() -> None:
@@ -137,11 +138,11 @@ def before_the_journal() -> None:
 
 
 def within_the_journal() -> None:
-    os.link = die  # type: ignore[assignment]
+    os.link = die
 
 
 def after_the_journal() -> None:
-    FolderJournal.write = after(FolderJournal.write)  # type: ignore[method-assign,assignment]
+    FolderJournal.write = after(FolderJournal.write)  # type: ignore[method-assign, assignment]
 
 
 @pytest.mark.parametrize(
@@ -195,10 +196,10 @@ def test_an_older_database_makes_no_release_until_it_knows(place: Place) -> None
     assert place.totals() == pytest.approx(known)
     assert place.ledger.history() == rows
     assert place.ledger.recover(lambda url, sha256: url != "blob:2").rows == 0
-    assert (
-        place.ledger.latest_release("companion/default", "user_model", DAY + timedelta(days=2))[1]
-        == "blob:1"
-    )
+    on = DAY + timedelta(days=2)
+    latest = place.ledger.latest_release("companion/default", "user_model", on)
+    assert latest is not None
+    assert latest[1] == "blob:1"
     assert place.reserve(1).stored_url == "blob:1"
     for night, why in ((2, "output was lost"), (4, "noise is not known")):
         with pytest.raises(ShouldKeepRelease, match=why):
@@ -360,11 +361,11 @@ def test_where_everything_is_lost_everyone_pays_the_most(place: Place) -> None:
     found = place.totals()
     strangers = set(LATER) - set(PEOPLE)
     assert strangers <= set(made.admitted)
-    night = made.row.mu_squared
-    assert all(found[person] >= truth[person] + night for person in LATER)
+    cost = made.row.mu_squared
+    assert all(found[person] >= truth[person] + cost for person in LATER)
     known = place.totals()
     place.reserve(5, LATER)
-    assert all(place.totals()[person] - known[person] <= 2 * night for person in LATER), (
+    assert all(place.totals()[person] - known[person] <= 2 * cost for person in LATER), (
         "strangers pay for lost nights once"
     )
     place.ledger.verify()

@@ -11,11 +11,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, inspect, make_url
 from sqlalchemy.exc import OperationalError
 
 from everloop.contracts.documents import is_full_disk
 from everloop.contracts.errors import (
+    ShouldAskForScope,
     ShouldFixArgument,
     ShouldFreeDisk,
     ShouldInitWorkspace,
@@ -194,11 +195,18 @@ def _run(tool: str, arguments: list[str], url: str) -> None:
             "Install PostgreSQL's client tools of the server's version: apt-get install "
             "postgresql-client.",
         )
-    parts = make_url(url).set(drivername="postgresql")
+    parts = make_url(url)
     with tempfile.NamedTemporaryFile("w", prefix="everloop-", suffix=".pgpass") as secret:
         secret.write(f"*:*:*:*:{_escaped(str(parts.password or ''))}\n")
         secret.flush()
-        where = parts.set(password=None).update_query_dict({"passfile": secret.name})
+        where = URL.create(
+            "postgresql",
+            parts.username,
+            host=parts.host,
+            port=parts.port,
+            database=parts.database,
+            query={**parts.query, "passfile": secret.name},
+        )
         shown = where.render_as_string()
         done = subprocess.run(  # noqa: S603  (our own arguments, no shell)
             [program, *arguments, f"--dbname={shown}", "--no-password"],
@@ -222,6 +230,11 @@ def _raise(tool: str, host: str, said: str) -> None:
         raise ShouldFixArgument(
             f"{tool} is of another version than the server or the dump ({said}).",
             "Install PostgreSQL's client tools of the server's version.",
+        )
+    if "authentication failed" in said or "permission denied" in said:
+        raise ShouldAskForScope(
+            f"PostgreSQL at {host} refuses {tool} ({said}).",
+            "Name a user in EVERLOOP_DATABASE_URL who may read, or fill, the whole database.",
         )
     if "connection to server" in said or "could not connect" in said:
         raise ShouldRetryLater(
