@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +56,7 @@ def closeness(
     """
     numbers = _number_dimensions(layout)
     told = (synthetic[:, numbers] != 0.0).any(axis=1)
-    known = {row.tobytes() for part in (training, holdout) for row in _rounded(part)}
-    copies = sum(row.tobytes() in known for row in _rounded(synthetic[told]))
+    copies = copies_of(synthetic[told], (training, holdout))
     size = min(len(training), len(holdout), MOST_ROWS)
     if not size or not len(synthetic):
         return Closeness(len(synthetic), copies, 0, float("nan"), bool(told.any()))
@@ -71,6 +72,17 @@ def closeness(
     return Closeness(
         len(synthetic), copies, len(compared), float(nearer.mean()), bool(told.any()), much
     )
+
+
+def copies_of(synthetic: Float32, real: Sequence[Float32]) -> int:
+    """How many synthetic rows (p, d) equal, rounded, a real row of one of the parts (n, d)."""
+    made = Counter(row.tobytes() for row in _rounded(synthetic))
+    found: set[bytes] = set()
+    for part in real:
+        for start in range(0, len(part), _BLOCK):
+            rows = _rounded(part[start : start + _BLOCK])
+            found.update(told for row in rows if (told := row.tobytes()) in made)
+    return sum(made[told] for told in found)
 
 
 def _number_dimensions(layout: EncodingLayout) -> Int:
