@@ -17,9 +17,9 @@ locals {
       does     = "writes backups"
       accounts = ["everloop/everloop-backup"]
     }
-    trainer = {
+    training = {
       does     = "trains policies on Ray or Cloud Run"
-      accounts = ["everloop-pipelines/everloop-trainer"]
+      accounts = ["everloop-pipelines/everloop-training"]
     }
     secrets = {
       does     = "copies secrets into the cluster"
@@ -27,22 +27,25 @@ locals {
     }
   }
 
-  # On buckets. objectUser reads, writes and deletes objects; nobody may change a bucket or its policy.
+  # On buckets. Whoever opens the database adds to the journal what it lacks; nobody can change an entry. objectUser reads, writes and deletes objects; nobody may change a bucket or its policy.
   bucket_grants = {
-    "service reads models and erases people"     = { identity = "service", bucket = "data", role = "roles/storage.objectUser" }
-    "pipelines write datasets and artefacts"     = { identity = "pipelines", bucket = "data", role = "roles/storage.objectUser" }
-    "watch writes datasets and artefacts"        = { identity = "watch", bucket = "data", role = "roles/storage.objectUser" }
-    "trainer reads releases"                     = { identity = "trainer", bucket = "data", role = "roles/storage.objectViewer" }
-    "trainer writes checkpoints"                 = { identity = "trainer", bucket = "data", role = "roles/storage.objectCreator" }
-    "backup reads what rows name"                = { identity = "backup", bucket = "data", role = "roles/storage.objectViewer" }
-    "service writes down who was erased"         = { identity = "service", bucket = "ledger", role = "roles/storage.objectCreator" }
-    "service reads the ledger's journal"         = { identity = "service", bucket = "ledger", role = "roles/storage.objectViewer" }
-    "pipelines write down what was spent"        = { identity = "pipelines", bucket = "ledger", role = "roles/storage.objectCreator" }
-    "pipelines read the ledger's journal"        = { identity = "pipelines", bucket = "ledger", role = "roles/storage.objectViewer" }
-    "watch reads the ledger's journal"           = { identity = "watch", bucket = "ledger", role = "roles/storage.objectViewer" }
-    "backup reads the ledger's journal"          = { identity = "backup", bucket = "ledger", role = "roles/storage.objectViewer" }
-    "backup writes backups"                      = { identity = "backup", bucket = "backups", role = "roles/storage.objectCreator" }
-    "backup checks the backups that it has made" = { identity = "backup", bucket = "backups", role = "roles/storage.objectViewer" }
+    "service reads models and erases people" = { identity = "service", bucket = "data", role = "roles/storage.objectUser" }
+    "pipelines write datasets and artefacts" = { identity = "pipelines", bucket = "data", role = "roles/storage.objectUser" }
+    "watch writes datasets and artefacts"    = { identity = "watch", bucket = "data", role = "roles/storage.objectUser" }
+    "training reads releases"                = { identity = "training", bucket = "data", role = "roles/storage.objectViewer" }
+    "training writes checkpoints"            = { identity = "training", bucket = "data", role = "roles/storage.objectCreator" }
+    "backup reads what rows name"            = { identity = "backup", bucket = "data", role = "roles/storage.objectViewer" }
+    "service reads the ledger's journal"     = { identity = "service", bucket = "ledger", role = "roles/storage.objectViewer" }
+    "service adds to the ledger's journal"   = { identity = "service", bucket = "ledger", role = "roles/storage.objectCreator" }
+    "pipelines reads the ledger's journal"   = { identity = "pipelines", bucket = "ledger", role = "roles/storage.objectViewer" }
+    "pipelines adds to the ledger's journal" = { identity = "pipelines", bucket = "ledger", role = "roles/storage.objectCreator" }
+    "watch reads the ledger's journal"       = { identity = "watch", bucket = "ledger", role = "roles/storage.objectViewer" }
+    "watch adds to the ledger's journal"     = { identity = "watch", bucket = "ledger", role = "roles/storage.objectCreator" }
+    "training reads the ledger's journal"    = { identity = "training", bucket = "ledger", role = "roles/storage.objectViewer" }
+    "training adds to the ledger's journal"  = { identity = "training", bucket = "ledger", role = "roles/storage.objectCreator" }
+    "backup reads the ledger's journal"      = { identity = "backup", bucket = "ledger", role = "roles/storage.objectViewer" }
+    "backup adds to the ledger's journal"    = { identity = "backup", bucket = "ledger", role = "roles/storage.objectCreator" }
+    "backup makes and prunes backups"        = { identity = "backup", bucket = "backups", role = "roles/storage.objectUser" }
   }
 
   # On the dataset: erasure deletes a person's rows there, too, so the service writes.
@@ -100,7 +103,7 @@ resource "google_service_account_iam_member" "workload_identity" {
 resource "google_service_account_iam_member" "cloud_run_training" {
   count = var.cloud_run_training ? 1 : 0
 
-  service_account_id = google_service_account.main["trainer"].name
+  service_account_id = google_service_account.main["training"].name
   role               = "roles/iam.serviceAccountUser"
   member             = google_service_account.main["pipelines"].member
 }
@@ -127,6 +130,15 @@ resource "google_secret_manager_secret_iam_member" "reader" {
   secret_id = each.value.id
   role      = "roles/secretmanager.secretAccessor"
   member    = local.members["secrets"]
+}
+
+# On Cloud Run a training reads its secrets by itself.
+resource "google_secret_manager_secret_iam_member" "training" {
+  for_each = { for secret, entry in google_secret_manager_secret.main : secret => entry if var.cloud_run_training }
+
+  secret_id = each.value.id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = local.members["training"]
 }
 
 resource "google_project_iam_member" "main" {

@@ -51,9 +51,9 @@ output "kubeflow" {
   }
 }
 
-output "trainer_service_account" {
-  description = "What a training on Cloud Run runs as."
-  value       = google_service_account.main["trainer"].email
+output "training_service_account" {
+  description = "What a training on Cloud Run runs as: service_account of its placement file."
+  value       = google_service_account.main["training"].email
 }
 
 output "next_steps" {

@@ -65,6 +65,9 @@ resource "google_storage_bucket" "ledger" {
   depends_on = [google_project_service.api]
 }
 
+# Backups share the objects that did not change, and everloop prunes what none of them needs: a lifecycle rule by age
+# would take away what a newer backup counts on, and a retention period would refuse the pruning. So nothing deletes
+# here but everloop, and what it deletes can be brought back for a while.
 resource "google_storage_bucket" "backups" {
   name                        = "${var.project}-${var.name}-backups"
   location                    = var.region
@@ -74,23 +77,8 @@ resource "google_storage_bucket" "backups" {
   force_destroy               = false
   labels                      = local.labels
 
-  retention_policy {
-    retention_period = var.backup_days * 86400
-    is_locked        = var.lock_retention
-  }
-
-  # A deleted backup is gone, since it holds people who had themselves erased.
   soft_delete_policy {
-    retention_duration_seconds = 0
-  }
-
-  lifecycle_rule {
-    action {
-      type = "Delete"
-    }
-    condition {
-      age = var.backup_days + 1
-    }
+    retention_duration_seconds = var.backup_undelete_days * 86400
   }
 
   lifecycle_rule {

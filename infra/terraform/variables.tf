@@ -122,19 +122,19 @@ variable "ledger_days" {
   }
 }
 
-variable "backup_days" {
-  description = "Days that a backup cannot be deleted, and after which it is deleted: what a person had erased is gone from the backups, too, by then."
+variable "backup_undelete_days" {
+  description = "Days in which a deleted backup can be brought back, whoever deleted it, and after which it is gone: 7 to 90."
   type        = number
-  default     = 35
+  default     = 30
 
   validation {
-    condition     = var.backup_days >= 7 && var.backup_days <= 365
-    error_message = "7 to 365 days."
+    condition     = var.backup_undelete_days >= 7 && var.backup_undelete_days <= 90
+    error_message = "7 to 90 days: Cloud Storage knows no more."
   }
 }
 
 variable "lock_retention" {
-  description = "Lock both retention periods for good. It cannot be undone, by anybody: set it once the installation is there to stay."
+  description = "Lock the retention period of the ledger's journal for good. It cannot be undone, by anybody: set it once the installation is there to stay."
   type        = bool
   default     = false
 }

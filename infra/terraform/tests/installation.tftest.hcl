@@ -108,12 +108,12 @@ run "everything_optional" {
   }
 
   assert {
-    condition     = google_storage_bucket.ledger.retention_policy[0].is_locked && google_storage_bucket.backups.retention_policy[0].is_locked
-    error_message = "A retention period was left unlocked."
+    condition     = google_storage_bucket.ledger.retention_policy[0].is_locked
+    error_message = "The journal's retention period was left unlocked."
   }
 
   assert {
-    condition     = contains(keys(google_project_iam_member.main), "pipelines start trainings") && length(google_service_account_iam_member.cloud_run_training) == 1
+    condition     = contains(keys(google_project_iam_member.main), "pipelines start trainings") && length(google_service_account_iam_member.cloud_run_training) == 1 && length(google_secret_manager_secret_iam_member.training) == 5
     error_message = "Steps cannot start trainings on Cloud Run."
   }
 

@@ -165,15 +165,18 @@ def test_buckets_are_closed_and_kept() -> None:
         assert body["public_access_prevention"] == "enforced", name
         assert body["force_destroy"] is False, name
         assert one(body, "lifecycle", "prevent_destroy") is True, name
-    for name, days in (("ledger", "ledger_days"), ("backups", "backup_days")):
-        kept = one(buckets[name], "retention_policy")
-        assert kept["retention_period"] == f"${{var.{days} * 86400}}"
-        assert kept["is_locked"] == "${var.lock_retention}"
-    assert "retention_policy" not in buckets["data"]  # erasure deletes there
-    assert "versioning" not in buckets["data"]
+    kept = one(buckets["ledger"], "retention_policy")
+    assert kept["retention_period"] == "${var.ledger_days * 86400}"
+    assert kept["is_locked"] == "${var.lock_retention}"
     assert "lifecycle_rule" not in buckets["ledger"]  # nothing deletes an entry
-    ages = [one(rule, "condition")["age"] for rule in buckets["backups"]["lifecycle_rule"]]
-    assert "${var.backup_days + 1}" in ages
+    assert not any("versioning" in body for body in buckets.values())  # an erasure is one
+    # erasures delete datasets, pruning deletes backups, which share objects of any age
+    for name, days in (("data", "undelete_days"), ("backups", "backup_undelete_days")):
+        assert "retention_policy" not in buckets[name]
+        undone = one(buckets[name], "soft_delete_policy")
+        assert undone["retention_duration_seconds"] == f"${{var.{days} * 86400}}"
+    (rule,) = buckets["backups"]["lifecycle_rule"]
+    assert one(rule, "action")["type"] == "AbortIncompleteMultipartUpload"
 
 
 def test_nobody_may_more_than_their_work_asks() -> None:
@@ -203,7 +206,7 @@ def test_grants_name_identities_and_buckets_that_are_there() -> None:
             "roles/storage.objectUser",
         }, what
     # who writes down what was spent can take nothing back
-    assert {g["role"] for g in grants.values() if g["bucket"] != "data"} == {
+    assert {g["role"] for g in grants.values() if g["bucket"] == "ledger"} == {
         "roles/storage.objectCreator",
         "roles/storage.objectViewer",
     }

@@ -44,6 +44,7 @@ def known_variables() -> set[str]:
 def all_pods() -> list[Pod]:
     return [
         *(pod for name in OVERLAYS for pod in pods(overlay(name))),
+        *pods(built("base")),
         *pods(built("checks/sandbox-isolation")),
     ]
 
@@ -203,8 +204,6 @@ def words(container: dict[str, list[str]]) -> list[str]:
 
 @pytest.mark.parametrize("command", ["migrate", "serve", "run", "backup"])
 def test_commands_are_ours_and_their_options_too(command: str) -> None:
-    if command not in {one.name for one in (*app.registered_commands, *app.registered_groups)}:
-        pytest.skip(f"everloop {command} is no command yet")
     lines = {
         tuple(words(container))
         for pod in all_pods()
@@ -230,12 +229,13 @@ def test_variables_are_ones_that_are_read() -> None:
         assert environment["data"].keys() <= known
         for pod in pods(overlay(name)):
             for container in pod.ours:
-                given = [variable["name"] for variable in container["env"]]
+                given = [variable["name"] for variable in container.get("env", [])]
                 assert set(given) <= known
                 assert len(given) == len(set(given))
-                # every process opens the workspace: it needs the database and all keys
-                assert {settings.DATABASE_URL, *settings.KEYS} <= set(given), pod.owner
-                for variable in container["env"]:
+                # whoever opens the workspace needs the database and all keys; pruning does not
+                needed = {settings.DATABASE_URL, *settings.KEYS}
+                assert needed <= set(given) or (not given and container["name"] == "prune")
+                for variable in container.get("env", []):
                     reference = variable.get("valueFrom", {}).get("secretKeyRef")
                     if reference and reference["name"] == "everloop-keys":
                         assert reference["key"] == variable["name"]
