@@ -20,7 +20,9 @@ def storage_client(place: BigQueryTables) -> Any:
     """A client with the environment's credentials, or an emulator's."""
     if not place.storage_emulator:
         return BigQueryReadClient()  # type: ignore[no-untyped-call]
-    channel = grpc.insecure_channel(place.storage_emulator)
+    # As the service's own client: an answer may be of any size.
+    options = [("grpc.max_receive_message_length", -1)]
+    channel = grpc.insecure_channel(place.storage_emulator, options=options)
     transport = BigQueryReadGrpcTransport(channel=channel)
     return BigQueryReadClient(transport=transport)  # type: ignore[no-untyped-call]
 
