@@ -63,7 +63,11 @@ def open_client() -> Any:
     """
     agent = ClientInfo(user_agent=f"everloop/{version('everloop')}")  # type: ignore[no-untyped-call]
     with named("Google Cloud Storage"):
-        return Client(project=None, client_info=agent)
+        client: Any = Client(project=None, client_info=agent)
+    # It would ask for the bucket's settings beside the first request, from a thread that nobody waits for,
+    # with a permission that a workspace need not have, to tell traces that nobody collects.
+    client._bucket_metadata_cache = None  # noqa: SLF001
+    return client
 
 
 @contextmanager
