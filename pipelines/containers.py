@@ -27,7 +27,6 @@ from everloop.contracts.errors import (
 from everloop.settings import Containers, carried, engine_address, reached
 from pipelines.source import code_sha256
 
-_KILLED = 137
 _CANNOT_WRITE = 75
 _ASK = (
     "import os, sys\n"
@@ -52,7 +51,7 @@ def in_containers(asked: Containers, folder: Path) -> Iterator[None]:
             "Name one with --network, or unset it.",
         )
     with _engine() as client:
-        started = _Started(client, asked, folder)
+        started = Started(client, asked, folder)
         started.check()
         before = docker_task_handler.run_docker_container
         docker_task_handler.run_docker_container = started.step
@@ -94,7 +93,7 @@ def _unreached(problem: Exception) -> ShouldProvideEngine:
     )
 
 
-class _Started:
+class Started:
     """Starts the containers of one run."""
 
     def __init__(self, client: Any, asked: Containers, folder: Path) -> None:
@@ -131,7 +130,9 @@ class _Started:
         del client, volumes  # the workspace holds the results' folder
         environment = given.pop("environment", {})
         try:
-            code, _ = self._run(self.asked.image or image, command, environment, echo=True)
+            code, _ = self._run(
+                self.asked.image or image, command, environment, self.asked.memory, echo=True
+            )
         except EverloopError as problem:
             print(f"{type(problem).__name__}: {problem}")
             return 1
@@ -158,6 +159,7 @@ class _Started:
         image: str,
         command: list[str],
         environment: Mapping[str, str] | None = None,
+        memory: str = "",
         *,
         echo: bool = False,
     ) -> tuple[int, list[str]]:
@@ -173,8 +175,8 @@ class _Started:
                 volumes={place: {"bind": place, "mode": "rw"}},
                 user=self._user(),
                 network_mode=self.asked.network,
-                mem_limit=self.asked.memory or None,
-                memswap_limit=self.asked.memory or None,
+                mem_limit=memory or None,
+                memswap_limit=memory or None,
                 shm_size="1g",
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
@@ -186,7 +188,7 @@ class _Started:
                 lines = _lines(container, echo)
                 code = int(container.wait()["StatusCode"])
                 container.reload()
-                killed = bool(container.attrs["State"]["OOMKilled"]) and code == _KILLED
+                killed = bool(container.attrs["State"]["OOMKilled"]) and code != 0
             finally:
                 container.remove(force=True)
         except (docker.errors.DockerException, OSError) as problem:
@@ -195,11 +197,9 @@ class _Started:
                 "See its log (journalctl -u docker), and run again: finished steps are kept.",
             ) from problem
         if killed:
-            limit = self.asked.memory or "the machine"
             raise ShouldGiveMemory(
-                f"The step needed more memory than {limit} has and was killed."
-                if not self.asked.memory
-                else f"The step needed more memory than its limit of {limit} and was killed.",
+                "The step needed more memory than "
+                f"{f'its limit of {memory}' if memory else 'the machine has'} and was killed.",
                 "Raise --memory, or learn from less, and run again: finished steps are kept.",
             )
         return code, lines
