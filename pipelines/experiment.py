@@ -15,7 +15,7 @@ from typing import Any
 
 from kfp import dsl
 
-from components._runtime import pipeline
+from components._runtime import SCHEDULED, pipeline
 from components.aggregate_rewards import aggregate_rewards
 from components.evaluate_policy import evaluate_policy
 from components.explain import explain
@@ -148,44 +148,47 @@ def search_and_ship(
     "On demand: settings are searched for on a night's private releases; the best policy is a candidate.",
 )
 def experiment(
-    workspace: str,
     product: str,
-    privacy: str,
-    training: str,
-    thresholds: str,
-    terms: str,
-    logical_date: str,
-    code: str,
+    logical_date: str = "",
     space: str = SPACE,
     trials: int = 8,
     scheduler: str = "asha",
     seed: int = 0,
     cpus: int = 1,
+    privacy: str = "{}",
+    training: str = "{}",
+    thresholds: str = "{}",
+    terms: str = "{}",
+    workspace: str = "/workspace",
     tenant: str = "default",
+    code: str = "",
     oversight: str = "",
 ) -> None:
     """Search for the settings of a policy's training, and put the best policy before the gate.
 
     Args:
-        workspace: address of the workspace (a folder on a laptop).
-        product: the loop specification's product section, JSON (see ``everloop compile --help``).
-        privacy: its budget and mechanism, JSON; nothing is spent, it says what the releases promise.
-        training: its training section, JSON: what every trial has in common.
-        thresholds: its thresholds, JSON.
-        terms: how candidates are tried on people, and who must agree, JSON.
-        logical_date: a day whose night is over, as YYYY-MM-DD; its releases are learned from again.
-        code: checksum of everloop's source; another code misses the cache.
+        product: what the product decides, sees and is rewarded for: a JSON text. Required; everloop
+            compile --loop NAME --platform FILE writes a file in which it is filled in.
+        logical_date: a day whose night is over, YYYY-MM-DD: its releases are learned from again. Empty: the
+            last day (UTC) that had ended when the run was scheduled, or else begun.
         space: what varies: SETTING=kind(values) parted by semicolons, of training.… and exploration.…;
             kinds uniform(low,high), loguniform(low,high), randint(low,high) and choice(a,b,…).
         trials: how many settings are tried, at least 1 (4 with pbt).
         scheduler: asha ends the worse two thirds early; pbt lets the worst go on from the best.
         seed: of the settings that are tried, of every trial and of the evaluation; 0 or more.
-        cpus: trials side by side, one CPU each; the sweep_policies step needs as many.
+        cpus: trials side by side, one CPU each; give the step sweep_policies as many.
+        privacy: the specification's section privacy as a JSON text; nothing is spent, it says what the
+            releases promise. {}: defaults.
+        training: its section training: what every trial has in common. {}: defaults.
+        thresholds: its section thresholds: what data, models and gates must reach. {}: defaults.
+        terms: its section rollout: how candidates are tried on people, and who must agree. {}: defaults.
+        workspace: folder of the workspace in the steps' containers.
         tenant: whose rows.
-        oversight: any new token asks the gate anew: people have spoken since, or a check was installed.
+        code: checksum of everloop's source, kept with what a run makes. The image says it, too: leave it.
+        oversight: any new word asks the gate anew, since people have spoken or a check was installed. On
+            Kubeflow every run asks it anyway: leave it.
     """
     everywhere: dict[str, Any] = {"workspace": workspace, "product": product, "code": code}
-    dated: dict[str, Any] = everywhere | {"logical_date": logical_date, "tenant": tenant}
     sections: dict[str, Any] = {
         "privacy": privacy,
         "training": training,
@@ -200,7 +203,16 @@ def experiment(
         "cpus": cpus,
     }
     # no refresh: the night's own reading of the log is what its releases were made from
-    dataset = extract_episodes(**dated, thresholds=thresholds, refresh="").outputs["dataset"]
+    extracted = extract_episodes(
+        **everywhere,
+        logical_date=logical_date,
+        scheduled=SCHEDULED,
+        tenant=tenant,
+        thresholds=thresholds,
+        refresh="",
+    )
+    dataset = extracted.outputs["dataset"]
+    dated = everywhere | {"logical_date": extracted.outputs["Output"], "tenant": tenant}
     validated = validate_episodes(**everywhere, thresholds=thresholds, dataset=dataset)
     known: dict[str, Any] = {"dataset": dataset, "validation": validated.outputs["validation"]}
     with dsl.If(validated.outputs["Output"] == True, "valid"):  # noqa: E712

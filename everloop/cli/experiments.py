@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from everloop.cli.output import Home, Json, complain, notes, print_json, print_pairs, print_table
-from everloop.cli.policies import From, Loop, Scheduler, Settings
+from everloop.cli.output import (
+    Home,
+    Json,
+    Tenant,
+    complain,
+    notes,
+    print_json,
+    print_pairs,
+    print_table,
+)
+from everloop.cli.policies import Loop, Scheduler, Settings
 from everloop.cli.progress import StageDisplay
-from everloop.contracts.errors import ShouldResolveConflict
+from everloop.cli.submitting import UNREACHED, PlatformFile
+from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict, ShouldRetryLater
 
 if TYPE_CHECKING:
     from everloop.contracts.evaluation import Estimate
     from everloop.contracts.sweeps import SweepTable
-    from everloop.sdk.experiment import OpenedExperiment
+    from everloop.sdk.experiment import ExperimentPlan, OpenedExperiment
 
 BUSY = 4
 """Exit code: another process experiments on this loop and date."""
 
 
 def experiment(
-    named: From,
+    named: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="DATASET",
+            help="A run's id (everloop runs list), a dataset version's id, or the start of one.",
+        ),
+    ] = "",
     space: Annotated[
         list[str] | None,
         typer.Option(
@@ -42,6 +60,20 @@ def experiment(
     seed: Annotated[int, typer.Option(min=0, help="Of the settings tried and of every trial.")] = 0,
     loop: Loop = "",
     settings: Settings = None,
+    submit: Annotated[
+        bool,
+        typer.Option(
+            "--submit", help="Run it on Kubeflow, on a night of the cluster's: --loop and --date."
+        ),
+    ] = False,
+    day: Annotated[
+        str, typer.Option("--date", help="With --submit: the night, YYYY-MM-DD; the last.")
+    ] = "",
+    tenant: Tenant = "default",
+    platform: PlatformFile = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="With --submit: follow the run to its end.")
+    ] = False,
     fail_on_hold: Annotated[
         bool, typer.Option("--fail-on-hold", help="Exit with 3 unless the verdict is continue.")
     ] = False,
@@ -57,8 +89,16 @@ def experiment(
     night's candidate, its lineage naming the sweep and the trial: on trial where the verdict is continue,
     kept back where it is hold. No privacy budget is spent. A run that was killed goes on with the same
     command; everloop tune is the same search without the gate, for a quick look.
+
+    On Kubeflow:  everloop experiment --submit --loop companion --date 2026-03-28 --trials 16
+    --platform infra/kubeflow/platform.yaml
     """
     from everloop.sdk.experiment import DEFAULT_SPACE, ExperimentPlan, run_experiment
+
+    if not named and not submit:
+        raise ShouldFixArgument(
+            "No night is named.", "Give --from RUN, or --submit with --loop and --date."
+        )
 
     plan = ExperimentPlan(
         named,
@@ -70,6 +110,9 @@ def experiment(
         loop,
         tuple(settings or ()),
     )
+    if submit:
+        _submitted(plan, day, tenant, platform, wait, as_json)
+        return
     display = StageDisplay(notes)
     notes.print(f"experiment · {named} · {trials} trials")
     try:
@@ -87,6 +130,34 @@ def experiment(
         sys.exit(1)
     held = not found.record.verdict.startswith("continue")
     sys.exit(3 if fail_on_hold and held else 0)
+
+
+def _submitted(
+    plan: ExperimentPlan, day: str, tenant: str, platform: Path | None, wait: bool, as_json: bool
+) -> None:
+    from everloop.sdk.experiment import submit_experiment
+
+    display = StageDisplay(notes)
+    notes.print(
+        f"experiment · {plan.loop} · {day or 'the last day that ended'} · {plan.trials} trials"
+    )
+    try:
+        run = submit_experiment(
+            plan, day, tenant=tenant, platform=platform, wait=wait, on_event=display
+        )
+    except ShouldRetryLater as problem:
+        complain(problem)
+        sys.exit(UNREACHED)
+    finally:
+        display.close()
+    if as_json:
+        print_json(run)
+    else:
+        typer.echo(
+            f"{run.name}: {run.state.value.lower()}{'' if run.new else ', submitted before'}"
+        )
+        print_pairs({"run": run.run_id, "look at it": run.url})
+    sys.exit(1 if wait and run.state != "SUCCEEDED" else 0)
 
 
 def _say(found: OpenedExperiment) -> None:

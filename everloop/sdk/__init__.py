@@ -36,7 +36,12 @@ if TYPE_CHECKING:
         Slate,
     )
     from everloop.sdk.daily import DailyPlan, run_daily, run_range
-    from everloop.sdk.experiment import ExperimentPlan, OpenedExperiment, run_experiment
+    from everloop.sdk.experiment import (
+        ExperimentPlan,
+        OpenedExperiment,
+        run_experiment,
+        submit_experiment,
+    )
     from everloop.sdk.kubeflow.records import ClusterRun
     from everloop.sdk.kubeflow.schedules import Schedule
     from everloop.sdk.kubeflow.submitting import (
@@ -123,6 +128,7 @@ __all__ = [
     "schedule",
     "schedules",
     "submit",
+    "submit_experiment",
     "train_policy",
     "tune_policy",
     "verdict_of",
@@ -136,6 +142,7 @@ _ELSEWHERE = {
     "ExperimentPlan": "everloop.sdk.experiment",
     "OpenedExperiment": "everloop.sdk.experiment",
     "run_experiment": "everloop.sdk.experiment",
+    "submit_experiment": "everloop.sdk.experiment",
     "OpenedRun": "everloop.sdk.opened",
     "open_run": "everloop.sdk.opened",
     "runs": "everloop.sdk.opened",

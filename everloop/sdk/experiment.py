@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from everloop.contracts.errors import ShouldCollectMoreData, ShouldFixArgument
 from everloop.contracts.figures import QualityFigures, TrainingFigures
+from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import RunRecord
 from everloop.contracts.privacy import ReleaseNote
 from everloop.contracts.sweeps import SweepTable
-from everloop.loops.sections import split
+from everloop.loops import load
+from everloop.loops.sections import override, split
 from everloop.sdk.daily import verdict_line
 from everloop.sdk.graph_runs import EventSink, GraphRun, run_graph, silent
 from everloop.sdk.opened import OpenedRun
@@ -24,6 +26,10 @@ from pipelines.experiment import NAME, SPACE, STAGES
 from pipelines.local_run import exclusive
 from pipelines.source import code_sha256
 
+if TYPE_CHECKING:  # they bring Kubeflow's client, which a run on this machine does without
+    from everloop.contracts.platform import Platform
+    from everloop.sdk.kubeflow.records import ClusterRun
+
 Scheduler = Literal["asha", "pbt"]
 BETWEEN = "; "
 DEFAULT_SPACE = tuple(text.strip() for text in SPACE.split(";"))
@@ -34,13 +40,13 @@ class ExperimentPlan:
     """What is searched, and on which night's releases.
 
     Attributes:
-        named: id of a run or of a dataset version, or the start of one.
+        named: id of a run or of a dataset version, or the start of one; "" on a cluster.
         space: what varies, as ``training.learning_rate=loguniform(1e-4,1e-2)``; see ``rl.tune.space``.
         trials, scheduler, cpus, seed: see ``rl.tune.plan.SweepPlan``.
         loop, settings: see ``everloop.sdk.policies.source.asked_of``; what every trial has in common.
     """
 
-    named: str
+    named: str = ""
     space: tuple[str, ...] = DEFAULT_SPACE
     trials: int = 8
     scheduler: Scheduler = "asha"
@@ -120,6 +126,66 @@ def run_experiment(
         return OpenedExperiment(run_graph(workspace, graph, folder, on_event))
 
 
+def submit_experiment(
+    plan: ExperimentPlan,
+    logical_date: str | date | None = None,
+    *,
+    tenant: str = "default",
+    platform: Platform | str | Path | None = None,
+    wait: bool = False,
+    on_event: EventSink = silent,
+    poll_s: float = 10.0,
+) -> ClusterRun:
+    """Run the experiment graph on Kubeflow, on the releases of a night that is over there.
+
+    The same question is the same run, as with every graph: one that is under way is found and followed.
+
+    Args:
+        plan: names a loop; the night is the cluster's own, so no run or dataset version of this machine.
+        logical_date: the night; the last day that has ended (UTC) by default.
+        tenant: whose rows.
+        platform, wait, on_event, poll_s: see ``everloop.sdk.kubeflow.submitting.submit``.
+
+    Raises:
+        ShouldFixArgument, ShouldFixLoopSpec, ShouldFixPlatform, ShouldProvideKey: nothing was started.
+        ShouldAuthenticate, ShouldAskForScope, ShouldNameKnownId, ShouldRetryLater: of Kubeflow.
+    """
+    from everloop.sdk.kubeflow.submitting import submit
+
+    if plan.named or not plan.loop:
+        raise ShouldFixArgument(
+            "On a cluster an experiment learns from a night of the cluster's.",
+            "Name its loop and day instead of a run: --loop and --date.",
+        )
+    require_search(plan, override(load(plan.loop), plan.settings))
+    return submit(
+        plan.loop,
+        logical_date,
+        platform=platform,
+        graph=NAME,
+        tenant=tenant,
+        settings=plan.settings,
+        parameters={
+            "space": BETWEEN.join(plan.space),
+            "trials": str(plan.trials),
+            "scheduler": plan.scheduler,
+            "seed": str(plan.seed),
+            "cpus": str(plan.cpus),
+        },
+        wait=wait,
+        on_event=on_event,
+        poll_s=poll_s,
+    )
+
+
+def require_search(plan: ExperimentPlan, spec: LoopSpec) -> None:
+    """``ShouldFixArgument``: the loop cannot be searched so."""
+    from rl.tune.plan import SweepPlan
+    from rl.tune.space import parse_space
+
+    SweepPlan(parse_space(plan.space, spec), plan.trials, plan.scheduler, plan.cpus, plan.seed)
+
+
 def arguments(workspace: Workspace, plan: ExperimentPlan, of: Asked) -> dict[str, str | int]:
     """The graph's parameters, once it is known that the search and the night are there.
 
@@ -127,10 +193,7 @@ def arguments(workspace: Workspace, plan: ExperimentPlan, of: Asked) -> dict[str
         ShouldFixArgument: the space or the plan is none.
         ShouldCollectMoreData: the night has no release, so that the graph would end where it begins.
     """
-    from rl.tune.plan import SweepPlan
-    from rl.tune.space import parse_space
-
-    SweepPlan(parse_space(plan.space, of.spec), plan.trials, plan.scheduler, plan.cpus, plan.seed)
+    require_search(plan, of.spec)
     _require_night(workspace, of)
     return {
         **asdict(split(of.spec)),

@@ -75,14 +75,11 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
         place = room.enter_context(
             TemporaryDirectory(prefix="ray-", dir=_short_place(), ignore_cleanup_errors=True)
         )
-        # logical shares: processes of one machine may well outnumber its cores
-        ray.init(
-            num_cpus=cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=place,
-        )
+        try:
+            _start(cpus, place)
+        except BaseException:
+            room.close()
+            raise
     else:
         _require_listening(address)
         _join(address)
@@ -121,6 +118,31 @@ def last_words(text: str) -> Iterator[None]:
             yield
         finally:
             waiting.communicate(b"over\n")
+
+
+def _start(cpus: int, place: str) -> None:
+    """Start Ray here; on a machine that is busy it may take more than its own half minute, so twice."""
+    for last in (False, True):
+        try:
+            # logical shares: processes of one machine may well outnumber its cores
+            ray.init(
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=place,
+            )
+        except Exception as problem:  # Ray raises bare ones
+            ray.shutdown()
+            if last:
+                raise ShouldRetryLater(
+                    f"Ray did not start on this machine ({problem!s:.200}).",
+                    "It may be busy: repeat the command, it continues from the last checkpoint. See that "
+                    "the temporary folder has room.",
+                    30.0,
+                ) from problem
+        else:
+            return
 
 
 def _join(address: str) -> None:
