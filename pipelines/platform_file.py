@@ -138,6 +138,8 @@ def _explain(document: CommentedMap, error: ErrorDetails, where: str) -> str:
     message = error["msg"].removeprefix("Value error, ")
     given = error["input"]
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    if error["type"] == "string_type" and shown:
+        shown = f" (given: {given!r}; put it between quotes)"
     if error["type"] == "literal_error" and isinstance(given, str):
         choices = [str(choice) for choice in error["ctx"]["expected"].split("'")[1::2]]
         shown = f" (given: {given!r}; {_nearest(given, choices)})"

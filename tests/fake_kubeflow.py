@@ -70,6 +70,7 @@ class FakeKubeflow:
 
     token: str = ""
     multi_user: bool = False
+    release: str = "2.17.0"
     page_size: int = 3
     url: str = ""
     experiments: list[Document] = field(default_factory=list)
@@ -80,6 +81,8 @@ class FakeKubeflow:
     packages: dict[str, str] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    moves: list[Document] = field(default_factory=list)
+    """What each next look at a run brings it to first; see ``move``."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def fail(
@@ -149,7 +152,7 @@ class FakeKubeflow:
 
 
 def healthz(fake: FakeKubeflow, request: Request) -> Document:
-    return {"multi_user": fake.multi_user}
+    return {"multi_user": fake.multi_user, "tag_name": fake.release}
 
 
 def list_experiments(fake: FakeKubeflow, request: Request) -> Document:
@@ -206,6 +209,8 @@ def list_runs(fake: FakeKubeflow, request: Request) -> Document:
 
 
 def get_run(fake: FakeKubeflow, request: Request, run_id: str) -> Document:
+    if fake.moves:
+        fake.move(run_id, **fake.moves.pop(0))
     return _one(fake.runs, "run_id", run_id)
 
 

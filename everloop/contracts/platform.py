@@ -81,9 +81,10 @@ Seconds = Annotated[int, BeforeValidator(seconds_of), Field(ge=1, le=31 * 86400)
 Image = Annotated[str, Field(max_length=512)]
 
 _IMAGE = re.compile(
-    r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+    r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]+(?=/))?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@sha256:(?P<digest>[0-9a-f]{64}))?"
 )
+_KUBEFLOWS_OWN = "/kfp-workspace/"
 _SECRET_NAME = re.compile(r"(_KEY|_KEY_NEXT|_KEY_PREVIOUS|TOKEN|PASSWORD|_SECRET|_CREDENTIALS)$")
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
@@ -217,6 +218,8 @@ class Volume(_Value):
             raise ValueError(
                 f"a volume is one of pvc, empty_dir and secret, not {' and '.join(given) or 'none'}"
             )
+        if f"{self.mount_path}/".startswith(_KUBEFLOWS_OWN):
+            raise ValueError(f"{_KUBEFLOWS_OWN} is Kubeflow's own (choose another mount_path)")
         if self.sub_path and (self.pvc is None or self.sub_path.startswith(("/", ".."))):
             raise ValueError("sub_path is a relative path within a pvc")
         return self

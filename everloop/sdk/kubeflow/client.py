@@ -50,6 +50,7 @@ class Kubeflow:
         self._client = connect(platform, timeout_s)
         self._caller = Caller(platform.host, attempts or Attempts())
         self._experiment = ""
+        self._release = ""
 
     @property
     def api(self) -> Any:
@@ -71,7 +72,7 @@ class Kubeflow:
         if not self._experiment:
             name = self.platform.experiment
             what = f"Finding the experiment {name!r}"
-            self.ask(what, self._client.check)
+            self._release = self.ask(what, self._client.check)
             made = self.ask(what, lambda: self._experiment_named(name)) or self.make(
                 f"Making the experiment {name!r}",
                 lambda: self._experiment_named(name),
@@ -83,6 +84,12 @@ class Kubeflow:
             )
             self._experiment = made
         return self._experiment
+
+    @property
+    def release(self) -> str:
+        """Which release of Kubeflow answers, such as ``2.17.0``; "" where it does not say."""
+        self.experiment()
+        return self._release
 
     def upload(self, graph: str, package: str, version: str) -> UploadedVersion:
         """A compiled graph as a version of its pipeline; one of that name is found, not sent again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import sys
 import warnings
@@ -62,15 +63,24 @@ class _Client(kfp.Client):  # type: ignore[misc]
         # Asked when the client is made; who serves several users is asked by ``check`` instead.
         return kfp_server_api.V2beta1GetHealthzResponse(multi_user=False)
 
-    def check(self) -> None:
-        """``ShouldFixPlatform``: this Kubeflow has several users, and the platform names none."""
-        if self._platform_namespace:
-            return
-        if self._healthz_api.healthz_service_get_healthz().multi_user:
+    def check(self) -> str:
+        """Kubeflow's release, "" where it does not say.
+
+        Raises:
+            ShouldFixPlatform: it serves several users, and the platform names none.
+            ValueError: what answers is not Kubeflow Pipelines.
+        """
+        # The generated model leaves out the release, which the API server's answer holds.
+        answer = self._healthz_api.healthz_service_get_healthz(_preload_content=False)
+        health = json.loads(answer.data)
+        if not isinstance(health, dict) or not isinstance(health.get("multi_user"), bool):
+            raise ValueError("its health says nothing of users")
+        if health["multi_user"] and not self._platform_namespace:
             raise ShouldFixPlatform(
                 f"{self._existing_config.host} serves several users, and the platform names no namespace.",
                 "Give your profile's name as namespace in the platform file.",
             )
+        return str(health.get("tag_name") or "")
 
 
 def connect(platform: Platform, timeout_s: tuple[float, float] = (CONNECT_S, READ_S)) -> Any:

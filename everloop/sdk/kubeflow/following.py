@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from threading import Event
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldRetryLater
@@ -57,7 +55,6 @@ def follow(
     *,
     poll_s: float = POLL_S,
     stop: Event | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> ClusterRun:
     """Look at a run until it has ended; the run goes on whoever looks.
 
@@ -72,16 +69,13 @@ def follow(
     """
     if not poll_s > 0:
         raise ShouldFixArgument(f"poll_s={poll_s} is not above 0.", "Give seconds.")
-    teller, silences = Teller(on_event), 0
+    teller, silences, halted = Teller(on_event), 0, stop or Event()
     found = cluster.run(run_id)
     while True:
         teller.tell(found)
-        if found.state.ended or (stop is not None and stop.is_set()):
+        if found.state.ended or halted.is_set():
             return found
-        if stop is None:
-            sleep(poll_s)
-        else:
-            stop.wait(poll_s)
+        halted.wait(poll_s)
         try:
             found, silences = cluster.run(run_id), 0
         except ShouldRetryLater:

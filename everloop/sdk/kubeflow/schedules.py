@@ -14,6 +14,7 @@ from typing import Any
 from everloop.contracts.daily_time import DailyTime, fields_of
 from everloop.contracts.errors import (
     ShouldFixArgument,
+    ShouldFixPlatform,
     ShouldNameKnownId,
     ShouldResolveConflict,
 )
@@ -27,6 +28,9 @@ _DESCRIPTION = re.compile(
     r"everloop: daily at (?P<at>\d\d:\d\d) (?P<zone>\S+) "
     r"\(scheduler in (?P<cron_zone>\S+)\), (?P<digest>[0-9a-f]{16})"
 )
+
+
+_KNOWS_MOMENTS = (2, 17)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,15 @@ def plan(platform: Platform, asked: ScheduleRequest, folder: Path, now: datetime
     return Planned(asked.name, text, cron, version, package, when, parameters, digest)
 
 
+def _knows_moments(release: str) -> None:
+    found = re.match(r"(\d+)\.(\d+)", release)
+    if found is not None and (int(found[1]), int(found[2])) < _KNOWS_MOMENTS:
+        raise ShouldFixPlatform(
+            f"Kubeflow Pipelines {release} does not tell a run which moment it was scheduled for.",
+            "Upgrade it to 2.17 or later, or start everloop submit every day by other means.",
+        )
+
+
 def _nightly(question: Question) -> Question:
     """The question as a schedule asks it.
 
@@ -167,7 +180,11 @@ class Schedules:
         Kubeflow cannot change a recurring run. The new one is made before those that it replaces are
         deleted, so that a night is rather started twice (which is paid once) than not at all; asking again
         after an interruption finishes the replacement. One that was paused stays paused.
+
+        Raises:
+            ShouldFixPlatform: this Kubeflow does not say which moment a run was scheduled for.
         """
+        _knows_moments(self._cluster.release)
         planned = plan(self._cluster.platform, asked, folder, now or datetime.now(UTC))
         there = self._named(planned.name)
         same = [one for one in there if one.digest == planned.digest]
