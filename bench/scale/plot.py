@@ -93,7 +93,7 @@ def _panel(
             for size, use in sorted(uses.items())
         ]
         if not number and points:
-            parts.append(_reference(points[-1], top, height, across, up))
+            parts.append(_reference(points[-1], (left, top), height, across, up))
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) if points else "M0 0"
         parts.append(
             tag("path", d=path, fill="none", stroke=colour, stroke_dasharray=dash or "none")
@@ -104,14 +104,14 @@ def _panel(
 
 def _reference(
     last: tuple[float, float],
-    top: float,
+    corner: tuple[float, float],
     height: float,
     across: tuple[float, float],
     up: tuple[float, float],
 ) -> Markup:
     """What growing as the log does would look like, up to the largest size, within the panel."""
     slope = height / (up[1] - up[0]) * (across[1] - across[0]) / _WIDTH
-    run = min(_WIDTH, (top + height - last[1]) / slope) if slope else 0.0
+    run = min(last[0] - corner[0], (corner[1] + height - last[1]) / slope)
     return tag(
         "line",
         x1=last[0] - run,
