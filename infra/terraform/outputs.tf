@@ -9,10 +9,13 @@ locals {
     EVERLOOP_VERTEX          = var.vertex ? "1" : "0"
   }
 
+  registry = "${google_artifact_registry_repository.images.location}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
+
   # Names as infra/kubernetes/overlays/gcp reads them.
   platform = merge(
     {
-      IMAGE               = "${google_artifact_registry_repository.images.location}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}/everloop-python:${var.image_tag}"
+      IMAGE               = "${local.registry}/everloop-python:${var.image_tag}"
+      BACKUP_IMAGE        = "${local.registry}/everloop-backup:${var.image_tag}"
       BACKUP_URL          = "gs://${google_storage_bucket.backups.name}/everloop"
       DATABASE_RANGE      = var.database_range
       CONTROL_PLANE_RANGE = var.control_plane_range

@@ -319,7 +319,7 @@ variable "image_publishers" {
 }
 
 variable "image_tag" {
-  description = "Tag of the image everloop-python that is to run; tags are immutable."
+  description = "Tag of the images everloop-python and everloop-backup that are to run; tags are immutable."
   type        = string
   default     = "0.1.0"
 

@@ -90,7 +90,9 @@ class Pod:
 
     @property
     def ours(self) -> list[Object]:
-        return [one for one in self.containers if "everloop-python" in one["image"]]
+        return [
+            one for one in self.containers if re.search(r"everloop-(python|backup)", one["image"])
+        ]
 
 
 def pods(objects: tuple[Object, ...]) -> Iterator[Pod]:

@@ -18,6 +18,7 @@ from pipelines.platform_file import load_platform
 from tests.unit.infra.manifests import (
     KUBERNETES,
     OVERLAYS,
+    ROOT,
     Pod,
     built,
     documents,
@@ -215,6 +216,21 @@ def test_commands_are_ours_and_their_options_too(command: str) -> None:
         done = CliRunner().invoke(app, [*line, "--help"])
         assert done.exit_code == 0, (line, done.output)
         assert CliRunner().invoke(app, [*line, "--no-such-option", "--help"]).exit_code == 2
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_a_backup_has_what_dumps_the_database(name: str) -> None:
+    (pod,) = [found for found in pods(overlay(name)) if found.owner == "everloop-backup"]
+    (create,), (prune,) = pod.spec["initContainers"], pod.spec["containers"]
+    assert "/everloop-backup:" in f"/{create['image']}"
+    assert words(create)[:2] == ["backup", "create"]
+    # what is pruned is where the backup went, and only after it
+    assert words(prune)[:2] == ["backup", "prune"]
+    assert words(prune)[3] == words(create)[3]
+    lines = (ROOT / "infra" / "docker" / "backup.Dockerfile").read_text().splitlines()
+    assert any("postgresql-client" in line for line in lines)
+    run_as = pod.spec["securityContext"]["runAsUser"]
+    assert [line for line in lines if line.startswith("USER")][-1] == f"USER {run_as}:{run_as}"
 
 
 def test_variables_are_ones_that_are_read() -> None:
