@@ -7,6 +7,8 @@ import os
 import signal as signals
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -106,9 +108,14 @@ def test_an_erasure_reaches_the_bucket_and_every_workspace(
     (there.home / "reports").mkdir()
     (there.home / "reports" / "made.html").write_text(f"<p>{made}</p><p>{uuid_of(1)}</p>")
     (there.home / "reports" / "other.html").write_text("<p>of something else</p>")
+    (here.home / "reports").mkdir()
+    (here.home / "reports" / "aggregates.html").write_text(f"<p>{made}</p><p>{uuid_of(2)}</p>")
+    (here.home / "reports" / "shows.html").write_text(f"<p>{made}</p><p>{uuid_of(1)}</p>")
     assert in_bucket(objects, ANN)
     assert len(there.holds(ANN)) == 4
     record = here.erase()
+    # Who erases knows whom a page shows; others can only ask what it was made from.
+    assert [p.name for p in (here.home / "reports").iterdir()] == ["aggregates.html"]
     assert record.datasets == (made,)
     assert (in_bucket(objects, ANN), here.holds(ANN)) == ([], [])
     with pytest.raises(ShouldRestoreArtefact, match="erased on a person's request"):
@@ -275,3 +282,38 @@ def test_old_notes_of_erasures_that_failed_leave(
 
 def _fails(*_: object) -> None:
     raise RuntimeError("power cut")
+
+
+def test_workspaces_that_extract_at_once_publish_one_version(
+    tmp_path: Path, engine: Engine, objects: Objects
+) -> None:
+    places = [Place(tmp_path / str(number), engine, objects) for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda place: place.datasets.extract(extraction()), places))
+    assert len({version.manifest.dataset_id for version in made}) == 1
+    names = [one.name.split("/") for one in objects.list("datasets/")]
+    assert len({name[2] for name in names if len(name) == 4}) == 1
+    assert len(names) == 3
+
+
+def test_erasures_and_extractions_at_once_leave_nobody_behind(
+    tmp_path: Path, engine: Engine, objects: Objects
+) -> None:
+    places = [Place(tmp_path / str(number), engine, objects) for number in range(3)]
+
+    def work(number: int) -> None:
+        for turn in range(4):
+            if number == 0 and turn == 1:
+                places[0].erase()
+            with suppress(ShouldRestoreArtefact):
+                days = 1 + (number + turn) % 3
+                wanted = extraction(window_days=days, pinned=False)
+                places[number].datasets.extract(wanted)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, range(3)))
+    for place in places:
+        place.people.finish()
+    assert in_bucket(objects, ANN) == []
+    assert [place.holds(ANN) for place in places] == [[], [], []]
+    assert in_bucket(objects, BEN)

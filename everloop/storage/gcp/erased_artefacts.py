@@ -84,6 +84,7 @@ class GcsErasedArtefacts:
 
     def finish(self, committed: Callable[[str], bool]) -> None:
         """Delete what committed erasures noted, here and by others; drop old notes of those that failed."""
+        own = self._local.noted(committed)
         self._local.finish(committed)
         for note in list(self._objects.list(_NOTES)):
             erasure_id = note.name.removeprefix(_NOTES).removesuffix(".json")
@@ -91,7 +92,7 @@ class GcsErasedArtefacts:
                 self._follow(note.name)
             elif note.created < datetime.now(UTC) - _ABANDONED:
                 self._objects.delete(note.name)
-        self._follow_others()
+        self._follow_others(own)
 
     def remove_datasets(self) -> int:
         """Delete every dataset version and what runs of this workspace made of it; how many there were."""
@@ -111,14 +112,15 @@ class GcsErasedArtefacts:
         if not self._versions.sweep():
             self._objects.delete(note)
 
-    def _follow_others(self) -> None:
+    def _follow_others(self, own: frozenset[str]) -> None:
+        """``own``: versions whose erasure this workspace has followed by its own note just now."""
         path = self._home / FOLLOWED
         known = set(documents.read(tuple[str, ...], path)) if path.exists() else set()
         query = select(erasure_marks.c.artefact_id).where(erasure_marks.c.kind == DATASET)
         with reading(self._engine) as connection:
             marked = set(connection.scalars(query))
         if marked - known:
-            self._local.remove_made_from(sorted(marked - known))
+            self._local.remove_made_from(sorted(marked - known - own))
             documents.write(tuple(sorted(marked)), path, tuple[str, ...])
 
     def _holds(self, dataset_id: str, traces: Traces) -> bool:

@@ -126,6 +126,15 @@ class ErasedArtefacts:
         """Drop a note; idempotent."""
         (self._home / _NOTES / f"{erasure_id}.json").unlink(missing_ok=True)
 
+    def noted(self, committed: Callable[[str], bool]) -> frozenset[str]:
+        """Dataset versions that committed erasures of this workspace noted and nobody has followed."""
+        found: set[str] = set()
+        for path in (self._home / _NOTES).glob("*.json"):
+            with suppress(ShouldRestoreArtefact):  # another process has followed it
+                if committed(path.stem):
+                    found.update(documents.read(HeldFiles, path).datasets)
+        return frozenset(found)
+
     def finish(self, committed: Callable[[str], bool]) -> None:
         """Delete what committed erasures noted; notes of others are dropped once they are old.
 
