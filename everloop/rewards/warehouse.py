@@ -89,14 +89,17 @@ class WarehouseRewards:
                 "dataset": dataset.manifest.dataset_id,
             }
             schema = _schema(spec.signal_names)
-            asked = statement(spec.signal_names, "bigquery")
+            # Types are found by their position; a name of theirs may be no column's name there.
+            places = [f"type_{position}" for position in range(len(spec.signals))]
+            asked = statement(places, "bigquery")
             try:
                 with (
                     self._warehouse.rows(asked, tables, labels) as batches,
                     pq.ParquetWriter(folder / "answer.parquet", schema) as writer,
                 ):
                     for batch in batches:
-                        columns = [batch.column(f.name).cast(f.type) for f in schema]
+                        pairs = zip(batch.columns, schema, strict=True)
+                        columns = [column.cast(field.type) for column, field in pairs]
                         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
             except ShouldFixInput as problem:
                 raise _remedy(problem) from problem

@@ -140,7 +140,7 @@ class Mirror:
             mark = log_rows.log_mark(connection, tenant, self._key)
             tail = log_rows.tail_of(connection, tenant, state.upto)
             empty = log_rows.tail_of(connection, tenant, NOTHING)
-        if _is_another(state, mark, tail):
+        if is_another(state, mark, tail):
             after = MirrorState(0, mark.pseudonym_key, mark.erasures, NOTHING, empty)
             forget = statements.forget(self._jobs.path)
             self._states.change(tenant, state, after, forget, {}, failed)
@@ -251,7 +251,7 @@ class _Done:
         return Synced(tenant, dict(self.loaded), dict(self.repaired), self.rebuilt, upto)
 
 
-def _is_another(state: MirrorState, mark: LogMark, tail: str) -> bool:
+def is_another(state: MirrorState, mark: LogMark, tail: str) -> bool:
     """Whether the mirrored rows cannot be those of the database: its people have other pseudonyms, or an
     older state of it was restored and has gone its own way since."""
     if state.pseudonym_key != mark.pseudonym_key or state.erasures > mark.erasures:
