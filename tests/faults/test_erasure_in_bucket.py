@@ -163,6 +163,7 @@ def killed(at: str, home: Path, bucket: Bucket) -> None:
     assert done.returncode == -signals.SIGKILL
 
 
+@pytest.mark.gcp
 def test_an_erasure_that_was_killed_is_finished_by_another_workspace(
     here: Place, there: Place, objects: Objects, bucket: Bucket
 ) -> None:
@@ -178,6 +179,7 @@ def test_an_erasure_that_was_killed_is_finished_by_another_workspace(
     assert here.holds(ANN) == []
 
 
+@pytest.mark.gcp
 def test_what_a_killed_extraction_uploaded_leaves_with_the_erased(
     here: Place,
     there: Place,
@@ -264,6 +266,7 @@ def test_a_rotated_key_empties_the_bucket_once(here: Place, objects: Objects) ->
     assert here.versions.ids() == (made,)
 
 
+@pytest.mark.gcp
 def test_old_notes_of_erasures_that_failed_leave(
     here: Place, objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +287,7 @@ def _fails(*_: object) -> None:
     raise RuntimeError("power cut")
 
 
+@pytest.mark.gcp
 def test_workspaces_that_extract_at_once_publish_one_version(
     tmp_path: Path, engine: Engine, objects: Objects
 ) -> None:
@@ -296,6 +300,7 @@ def test_workspaces_that_extract_at_once_publish_one_version(
     assert len(names) == 3
 
 
+@pytest.mark.gcp
 def test_erasures_and_extractions_at_once_leave_nobody_behind(
     tmp_path: Path, engine: Engine, objects: Objects
 ) -> None:

@@ -83,6 +83,7 @@ def test_a_new_workspace_needs_nothing_of_its_own(
     assert not (tmp_path / "new" / "blobs").exists()
 
 
+@pytest.mark.gcp
 def test_copying_again_sends_nothing_again(home: Path, url: str, gcs_client: Any) -> None:
     def generations() -> dict[str, int]:
         found = gcs_client.list_blobs(url.split("/")[2])
@@ -124,6 +125,7 @@ def test_a_damaged_version_is_not_copied(home: Path, url: str) -> None:
         wiring.copy_to_bucket(home, url, silent)
 
 
+@pytest.mark.gcp
 def test_a_damaged_blob_is_not_copied(home: Path, url: str) -> None:
     path = next((home / "blobs").glob("??/*"))
     path.chmod(0o644)
@@ -137,6 +139,11 @@ def test_no_bucket_and_no_such_bucket_are_named(home: Path, gcs_client: Any) -> 
         wiring.copy_to_bucket(home, "", silent)
     with pytest.raises(ShouldFixArgument, match="There is no gs://absent-bucket"):
         wiring.copy_to_bucket(home, "gs://absent-bucket/x", silent)
+
+
+def test_a_folder_needs_no_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(settings.STORAGE_URL, raising=False)
+    assert wiring.look_at_storage() == "the workspace folder"
 
 
 def test_a_bucket_is_looked_at_and_left_as_it_was(bucket: Bucket, gcs_client: Any) -> None:
