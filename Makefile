@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help image test-containers bigquery-emulator test-gcp setup run test test-all mutants lint format coverage golden postgres audit-privacy soak lock clean
+.PHONY: restore-drill help image test-containers bigquery-emulator test-gcp setup run test test-all mutants lint format coverage golden postgres audit-privacy soak lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -90,6 +90,9 @@ bench-%: $(READY) ## run the benchmark bench/NAME.py; the last line is its recor
 
 audit-privacy: $(READY) ## attack every private release with planted people, and every bug planted in them
 	$(BIN)/python -m bench.audit_privacy $(BENCH_ARGS)
+
+restore-drill: $(READY) ## lose a workspace and bring it back, on SQLite and PostgreSQL, with whole daily runs
+	$(BIN)/python -m pytest -m "slow or not slow" tests/faults/test_restore_drill.py tests/faults/test_journal_faults.py
 
 soak: $(READY) ## ten minutes of traffic: memory and write-ahead log, as a table
 	$(BIN)/python -m bench.soak $(BENCH_ARGS)
