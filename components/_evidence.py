@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+import numpy as np
 
 from components._checkpoint import CHECKPOINT
 from components._evaluation import protected_groups
@@ -12,7 +14,7 @@ from components._explanations import SAMPLE, explained_share_of, explanations_to
 from components._heads import FIGURES
 from components._patterns import STATISTICS
 from components._private import Refusal, provenance_of, refusal_of, released_file, released_note
-from everloop.contracts.datasets import DatasetManifest, EncodedEpisodes
+from everloop.contracts.datasets import DatasetManifest, EncodedEpisodes, Float
 from everloop.contracts.documents import read, sha256_of
 from everloop.contracts.encoded_file import load_encoded
 from everloop.contracts.evaluation import (
@@ -36,6 +38,7 @@ from everloop.contracts.oversight import Oversight, OversightKind
 from everloop.contracts.policy_learning import PolicyComparison
 from everloop.contracts.privacy import ReleaseNote
 from everloop.contracts.rollouts import POLICY, RolloutRecord, alias_of
+from everloop.contracts.simulation import UserModel
 from everloop.contracts.sweeps import SweepTable
 from everloop.gates.evidence import GateEvidence
 from everloop.gates.plugins import fingerprint
@@ -50,6 +53,7 @@ from synthetic.profiles.statistics import load_statistics
 from synthetic.user_model import load_user_model
 
 T = TypeVar("T")
+_ROWS: Final = 16_384
 
 
 def gate_evidence(
@@ -218,6 +222,19 @@ def _record(artefact: Any) -> StageRecord:
     )
 
 
+def _expected_signals(model: UserModel, episodes: EncodedEpisodes) -> Float:
+    """(n, S) what the user model expects of every episode, a block of rows at a time: what it sees of a
+    decision is several hundred numbers."""
+    slate = episodes.slate
+    parts = [
+        model.expected_signals(
+            episodes.context[rows], episodes.action[rows], None if slate is None else slate[rows]
+        )
+        for rows in (slice(at, at + _ROWS) for at in range(0, max(1, len(episodes)), _ROWS))
+    ]
+    return np.concatenate(parts)
+
+
 def _success(
     spec: LoopSpec,
     episodes: EncodedEpisodes | None,
@@ -230,7 +247,7 @@ def _success(
     predicted = None
     if _note(user_model) is not None:
         model = load_user_model(released_file(user_model.path), spec)
-        predicted = model.expected_signals(episodes.context, episodes.action, episodes.slate)
+        predicted = _expected_signals(model, episodes)
     return success_figures(
         spec,
         episodes,

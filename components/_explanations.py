@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
@@ -14,14 +13,14 @@ from components._contexts import audited_contexts
 from components._pages import Told
 from components._private import released_file
 from everloop.contracts.contexts import ContextOpener
-from everloop.contracts.datasets import DatasetManifest, DatasetVersion, EncodedEpisodes
+from everloop.contracts.datasets import DatasetManifest, DatasetVersion, EncodedEpisodes, Int
 from everloop.contracts.documents import read, write
 from everloop.contracts.episodes import Json
 from everloop.contracts.evaluation import TrainingExplanation
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import States
-from everloop.trust.explain import explain, explained_share, sample
-from everloop.trust.explanations_file import write_parquet
+from everloop.trust.explain import Tally, explain
+from everloop.trust.explanations_file import write_batches
 from everloop.wiring import Workspace
 from rl.runtime import load_policy
 from synthetic.user_model import load_user_model
@@ -54,30 +53,33 @@ def explain_dataset(
     learned = episodes.training
     model = load_user_model(released_file(user_model), spec)
     candidate = load_policy(Path(policy) / "policy.onnx", spec=spec)
-    explanations: list[TrainingExplanation] = []
-    opened = audited_contexts(workspace, version.manifest, "explain")
-    for rows, contexts in _contexts(version, learned, opened):
-        part = learned.where(rows)
-        chances = candidate.act(States(part.context, part.mask), spec.exploration.serving_floor)
-        explanations += explain(
-            spec,
-            contexts,
-            part.episode_id.tolist(),
-            part.action,
-            part.reward,
-            model.expected_reward(part.context, part.action),
-            chances.propensity,
-            part.propensity,
-        )
-    share = explained_share(explanations, len(learned))
-    shown = [explanations[i] for i in sample([e.episode_id for e in explanations], SHOWN)]
+    opened, tally = audited_contexts(workspace, version.manifest, "explain"), Tally(SHOWN)
+
+    def explanations() -> Iterator[Sequence[TrainingExplanation]]:
+        for rows, contexts in _contexts(version, learned, opened):
+            part = learned.where(rows)
+            chances = candidate.act(States(part.context, part.mask), spec.exploration.serving_floor)
+            found = explain(
+                spec,
+                contexts,
+                part.episode_id.tolist(),
+                part.action,
+                part.reward,
+                model.expected_reward(part.context, part.action),
+                chances.propensity,
+                part.propensity,
+            )
+            tally.add(found)
+            yield found
+
     folder.mkdir(parents=True, exist_ok=True)
-    write_parquet(explanations, folder / TABLE)
-    write(tuple(shown), folder / SAMPLE, tuple[TrainingExplanation, ...])
+    write_batches(explanations(), folder / TABLE)
+    share, shown = tally.share(len(learned)), tally.shown
+    write(shown, folder / SAMPLE, tuple[TrainingExplanation, ...])
     write({"share": share, "episodes": len(learned)}, folder / COVERAGE, dict[str, float])
     rows_of_page = [(e.episode_id, f"{e.action_taken} — {e.model_adjustment}") for e in shown]
-    summary = f"{len(explanations):,} of {len(learned):,} training episodes explained ({share:.1%})"
-    metrics = {"explained_share": share, "explained": float(len(explanations))}
+    summary = f"{tally.count:,} of {len(learned):,} training episodes explained ({share:.1%})"
+    metrics = {"explained_share": share, "explained": float(tally.count)}
     return summary, rows_of_page, metrics, ()
 
 
@@ -93,7 +95,7 @@ def explanations_total(folder: str) -> int:
 
 def _contexts(
     version: DatasetVersion, learned: EncodedEpisodes, opened: ContextOpener
-) -> Iterator[tuple[np.ndarray[Any, np.dtype[np.bool_]], list[Mapping[str, Json]]]]:
+) -> Iterator[tuple[Int, list[Mapping[str, Json]]]]:
     """Batches of (rows of ``learned``, their contexts as logged); both are in dataset order."""
     position = {name: row for row, name in enumerate(learned.episode_id.tolist())}
     table = pq.ParquetFile(version.episodes_path)
@@ -102,6 +104,5 @@ def _contexts(
         found = [(position[name], name, text) for name, text in pairs if name in position]
         if not found:
             continue
-        rows = np.zeros(len(learned), dtype=np.bool_)
-        rows[[row for row, _, _ in found]] = True
+        rows = np.array([row for row, _, _ in found], dtype=np.int64)
         yield rows, [opened(name, orjson.loads(text)) for _, name, text in found]

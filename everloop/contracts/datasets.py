@@ -247,8 +247,9 @@ class EncodedEpisodes:
     def __len__(self) -> int:
         return len(self.episode_id)
 
-    def where(self, rows: Bool) -> EncodedEpisodes:
-        """The selected rows; ``people`` stays whole so that indices keep their meaning."""
+    def where(self, rows: Bool | Int) -> EncodedEpisodes:
+        """The selected rows, by a mask (n,) or by their places; ``people`` stays whole so that indices
+        keep their meaning."""
         return EncodedEpisodes(
             episode_id=self.episode_id[rows],
             person=self.person[rows],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 import numpy as np
 
@@ -134,18 +136,55 @@ def _adjustment(action: str, chance: float, logged: float, best: str, top: float
     return f"{says}." if best == action else f"{says}; its first choice is {best} ({top:.2f})."
 
 
-def explained_share(explanations: Sequence[TrainingExplanation], episodes: int) -> float:
-    """Share of ``episodes`` training episodes with all seven fields; NaN when there are none.
+class Tally:
+    """What is kept of explanations that pass by: how many are complete, and a few to be read.
 
-    Raises:
-        ShouldFixArgument: there are more explanations than episodes.
+    The few are those whose ids have the smallest SHA-256: a sample that nobody chose, the same for the
+    same ids whatever else there is.
+
+    Args:
+        most: how many to keep.
     """
-    if len(explanations) > episodes:
-        raise ShouldFixArgument(
-            f"{len(explanations)} explanations cannot cover {episodes} episodes.",
-            "Count the episodes that should be explained.",
-        )
-    return sum(map(is_complete, explanations)) / episodes if episodes else math.nan
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: list[tuple[bytes, int, TrainingExplanation]] = []
+        self.count = self.complete = 0
+
+    def add(self, explanations: Sequence[TrainingExplanation]) -> None:
+        """Count the next ones."""
+        told = [
+            (hashlib.sha256(one.episode_id.encode()).digest(), place, one)
+            for place, one in enumerate(explanations, self.count)
+        ]
+        self._kept = heapq.nsmallest(self._most, self._kept + told, key=itemgetter(0, 1))
+        self.count += len(explanations)
+        self.complete += sum(map(is_complete, explanations))
+
+    @property
+    def shown(self) -> tuple[TrainingExplanation, ...]:
+        """The few, in the order in which they passed."""
+        return tuple(one for _, _, one in sorted(self._kept, key=itemgetter(1)))
+
+    def share(self, episodes: int) -> float:
+        """Share of ``episodes`` training episodes with all seven fields; NaN when there are none.
+
+        Raises:
+            ShouldFixArgument: there are more explanations than episodes.
+        """
+        if self.count > episodes:
+            raise ShouldFixArgument(
+                f"{self.count} explanations cannot cover {episodes} episodes.",
+                "Count the episodes that should be explained.",
+            )
+        return self.complete / episodes if episodes else math.nan
+
+
+def explained_share(explanations: Sequence[TrainingExplanation], episodes: int) -> float:
+    """``Tally.share`` of all explanations at once."""
+    tally = Tally(0)
+    tally.add(explanations)
+    return tally.share(episodes)
 
 
 def is_complete(explanation: TrainingExplanation) -> bool:
@@ -159,15 +198,3 @@ def is_complete(explanation: TrainingExplanation) -> bool:
         explanation.model_adjustment,
     )
     return all(text.strip() for text in texts) and math.isfinite(explanation.reward_received)
-
-
-def sample(episode_ids: Sequence[str], most: int) -> Int:
-    """Positions of at most ``most`` ids, in order: the same for the same ids, whatever else there is.
-
-    The ids with the smallest SHA-256 are taken: a sample that nobody chose.
-    """
-    if len(episode_ids) <= most:
-        return np.arange(len(episode_ids), dtype=np.int64)
-    digests = [hashlib.sha256(str(name).encode()).digest() for name in episode_ids]
-    chosen = sorted(range(len(digests)), key=digests.__getitem__)[:most]
-    return np.array(sorted(chosen), dtype=np.int64)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from everloop.contracts.documents import write_atomically
+from everloop.contracts.documents import atomically
 from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.evaluation import TrainingExplanation
 
@@ -30,13 +29,18 @@ def write_parquet(explanations: Sequence[TrainingExplanation], path: Path | str)
     Raises:
         ShouldFreeDisk: the disk is full; nothing was changed.
     """
-    columns = [[getattr(e, name) for e in explanations] for name in SCHEMA.names]
-    buffer = io.BytesIO()
-    table = pa.Table.from_arrays(
-        [pa.array(c, type=f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
-    )
-    pq.write_table(table, buffer, compression="zstd")
-    return write_atomically(buffer.getvalue(), Path(path))
+    return write_batches((explanations,), path)
+
+
+def write_batches(batches: Iterable[Sequence[TrainingExplanation]], path: Path | str) -> Path:
+    """``write_parquet`` of the batches one after another, a row group each; one at a time is held."""
+    target = Path(path)
+    with atomically(target) as stream, pq.ParquetWriter(stream, SCHEMA, compression="zstd") as file:
+        for batch in batches:
+            columns = [[getattr(e, name) for e in batch] for name in SCHEMA.names]
+            arrays = [pa.array(c, type=f.type) for c, f in zip(columns, SCHEMA, strict=True)]
+            file.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA))
+    return target
 
 
 def read_parquet(path: Path | str) -> tuple[TrainingExplanation, ...]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from typing import Any
 
@@ -11,12 +12,12 @@ from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import TrainingExplanation
 from everloop.loops import load
 from everloop.trust.explain import (
+    Tally,
     explain,
     explained_share,
     in_words,
     is_complete,
     outcome_of,
-    sample,
 )
 
 SPEC = load("companion")
@@ -169,16 +170,42 @@ def test_no_decision_has_no_explanation() -> None:
     assert nothing == ()
 
 
+def _named(name: str) -> TrainingExplanation:
+    return TrainingExplanation(name, "calm", "walk", "well", "well", 0.5, "more")
+
+
+def _shown(ids: list[str], most: int, batch: int = 7) -> list[str]:
+    tally = Tally(most)
+    for start in range(0, len(ids), batch):
+        tally.add([_named(name) for name in ids[start : start + batch]])
+    assert (tally.count, tally.complete) == (len(ids), len(ids))
+    return [one.episode_id for one in tally.shown]
+
+
 def test_a_sample_depends_on_the_ids_alone() -> None:
-    ids = [f"e-{i}" for i in range(500)]
-    chosen = sample(ids, 20)
-    assert len(chosen) == 20
-    assert (np.diff(chosen) > 0).all()
-    again = sample(ids[::-1], 20)
-    assert {ids[i] for i in chosen} == {ids[::-1][i] for i in again}
+    ids = [f"episode-{i}" for i in range(500)]
+    digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in ids}
+    smallest = sorted(ids, key=digests.__getitem__)[:20]
+    chosen = _shown(ids, 20)
+    assert chosen == [name for name in ids if name in smallest]
+    assert chosen == _shown(ids, 20, batch=500)
+    assert _shown(ids[::-1], 20) == chosen[::-1]
     # a smaller sample is part of a larger one
-    assert set(sample(ids, 5)) <= set(chosen)
-    np.testing.assert_array_equal(sample(ids, 1000), np.arange(500))
+    assert set(_shown(ids, 5)) <= set(chosen)
+    assert _shown(ids, 1000) == ids
+    assert _shown(ids, 0) == _shown([], 5) == []
+
+
+def test_shares_of_batches_are_those_of_all_at_once() -> None:
+    rows = [_named(f"e{i}") for i in range(5)]
+    rows[3] = dataclasses.replace(rows[3], reward_received=math.nan)
+    tally = Tally(2)
+    tally.add(rows[:2])
+    tally.add(rows[2:])
+    assert tally.share(8) == explained_share(rows, 8) == 4 / 8
+    assert math.isnan(Tally(2).share(0))
+    with pytest.raises(ShouldFixArgument, match="cannot cover 4"):
+        tally.share(4)
 
 
 def test_many_are_explained_alike() -> None:

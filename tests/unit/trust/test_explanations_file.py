@@ -10,7 +10,7 @@ import pytest
 
 from everloop.contracts.errors import ShouldFreeDisk, ShouldRestoreArtefact
 from everloop.contracts.evaluation import TrainingExplanation
-from everloop.trust.explanations_file import read_parquet, write_parquet
+from everloop.trust.explanations_file import read_parquet, write_batches, write_parquet
 
 ROWS = (
     TrainingExplanation("e-1", "hour: 9 of 24", "waited", "neutral", "success", 0.4, "More."),
@@ -59,3 +59,10 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         write_parquet(ROWS, path)
     assert read_parquet(path) == ROWS[:1]
     assert [p.name for p in tmp_path.iterdir()] == ["x.parquet"]
+
+
+def test_batches_are_one_table(tmp_path: Path) -> None:
+    whole = read_parquet(write_parquet(ROWS, tmp_path / "whole.parquet"))
+    parts = write_batches(((), ROWS[:1], ROWS[1:]), tmp_path / "parts.parquet")
+    assert repr(read_parquet(parts)) == repr(whole) == repr(tuple(ROWS))  # NaN is not itself
+    assert read_parquet(write_batches((), tmp_path / "none.parquet")) == ()
