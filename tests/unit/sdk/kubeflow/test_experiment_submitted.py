@@ -11,7 +11,7 @@ from everloop.sdk import ExperimentPlan
 from tests.unit.sdk.kubeflow.conftest import World
 
 DAY = "2026-03-28"
-SPACE = ("training.learning_rate=loguniform(1e-4,1e-2)", "training.hidden=choice(32,64)")
+SPACE = ("training.learning_rate=loguniform(1e-4,1e-2)", "exploration.start=uniform(0.1,0.4)")
 
 
 @pytest.mark.usefixtures("small_files")
