@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefact
 from everloop.contracts.ledger_ports import SpendJournal
+from everloop.settings import Bucket
 from everloop.storage.local.journal import FolderJournal
 from tests.conformance.memory_spend_journal import MemorySpendJournal
 
@@ -50,6 +52,19 @@ class TestMemory(SpendJournalSuite):
     def opener(self, folder: Path) -> Callable[[], SpendJournal]:
         journal = MemorySpendJournal()
         return lambda: journal
+
+
+@pytest.mark.gcp
+class TestBucket(SpendJournalSuite):
+    @pytest.fixture(autouse=True)
+    def take_bucket(self, bucket: Bucket, gcs_client: Any) -> None:
+        self._bucket, self._client = bucket, gcs_client
+
+    def opener(self, folder: Path) -> Callable[[], SpendJournal]:
+        from everloop.storage.gcp.immutable import ImmutableObjects
+        from everloop.storage.gcp.objects import Objects
+
+        return lambda: ImmutableObjects(Objects(self._bucket, self._client), "ledger-journal")
 
 
 class TestFolder(SpendJournalSuite):

@@ -380,18 +380,19 @@ def test_the_drill_with_whole_daily_runs(drill: Drill) -> None:
     lost = sdk.run_daily(small_plan(logical_date=nights[1]), home=drill.home)
     rows = drill.open().ledger.history()
     assert {row.logical_date for row in rows} >= set(nights[:2])
+    checkpoint = before.checkpoint  # the files of both runs are about to go
+    datasets = [run.manifest.dataset_id for run in (before, lost)]
     drill.lose_everything()
     done = drill.restore()
     assert done.refused == ""
     assert drill.open().ledger.history() == rows
-    kept = drill.open().registry.checkpoint(before.checkpoint.checkpoint_id)
-    assert kept == before.checkpoint
+    assert drill.open().registry.checkpoint(checkpoint.checkpoint_id) == checkpoint
     again = sdk.run_daily(small_plan(logical_date=nights[0]), home=drill.home)
-    assert again.manifest.dataset_id == before.manifest.dataset_id
+    assert again.manifest.dataset_id == datasets[0]
     assert drill.open().ledger.history() == rows
     rerun = sdk.run_daily(small_plan(logical_date=nights[1]), home=drill.home)
     assert drill.open().ledger.history() == rows
-    assert lost.manifest.dataset_id == rerun.manifest.dataset_id
+    assert rerun.manifest.dataset_id == datasets[1]
     following = sdk.run_daily(small_plan(logical_date=nights[2]), home=drill.home)
     assert following.verdict is not None
     assert len(drill.open().ledger.history()) > len(rows)
