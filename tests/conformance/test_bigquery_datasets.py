@@ -13,7 +13,7 @@ from tests.bigquery_emulator import Emulator, new_dataset
 from tests.conformance.test_dataset_store import DatasetStoreSuite, Opener
 from tests.postgresql_server import OnPostgresql, OnSqlite, SqlSuite
 
-pytestmark = pytest.mark.gcp
+pytestmark = [pytest.mark.gcp, pytest.mark.timeout(900)]
 KEY = "EVERLOOP_PSEUDONYM_KEY"
 
 

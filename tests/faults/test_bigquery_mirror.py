@@ -26,7 +26,7 @@ from tests.conformance.test_person_store import ACTOR, LATER, PLANTED, fill, imp
 from tests.feedback_records import feedback, interaction, put
 from tests.log_records import ANN, BEN, NOON, TYPES, SetClock, episode, signal, uuid_of
 
-pytestmark = pytest.mark.gcp
+pytestmark = [pytest.mark.gcp, pytest.mark.timeout(900)]
 KEY = "EVERLOOP_PSEUDONYM_KEY"
 SMALL = {"episodes": 4, "signals": 4, "revisions": 2, "reviews": 2}
 DORA = "d" * 64
