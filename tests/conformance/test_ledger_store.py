@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
-from everloop.contracts.ledger_ports import LedgerStore
+from everloop.contracts.ledger_ports import JournalMark, LedgerStore
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.storage.ledger_tables import APPEND_ONLY
 from everloop.storage.sql.engine import writing
@@ -112,6 +112,28 @@ class LedgerStoreSuite(ABC):
             assert found == [[False, False, True, False], [False] * 4, [False, True, False, True]]
             assert list(ledger.participation(asked, ())) == []
             assert dict(ledger.first_known_as((ANN, "d" * 64))) == {ANN: ANN, "d" * 64: "d" * 64}
+
+    def test_numbers_are_dense_and_stay(self, reopen: Callable[[], LedgerStore]) -> None:
+        anew = "1" * 64
+        with reopen().transaction() as ledger:
+            assert dict(ledger.numbers((ANN,))) == {}
+            ledger.charge((BEN, ANN), "r1", DAY, 0.5)
+        with pytest.raises(ShouldResolveConflict), reopen().transaction() as ledger:
+            ledger.charge(("9" * 64,), "r1", DAY, 0.5)
+        with reopen().transaction() as ledger:
+            ledger.charge((ANN, CY), "r3", DAY, 0.5)
+            ledger.rename({ANN: anew})
+        with reopen().transaction() as ledger:
+            asked = (anew, ANN, BEN, CY)
+            assert dict(ledger.numbers(asked)) == {BEN: 1, anew: 2, CY: 3}
+
+    def test_which_journal_follows_is_kept(self, reopen: Callable[[], LedgerStore]) -> None:
+        with reopen().transaction() as ledger:
+            assert ledger.journal() == JournalMark()
+            ledger.note_journal(JournalMark("j", 1, "key"))
+            ledger.note_journal(JournalMark("j", 2, "key2"))
+        with reopen().transaction() as ledger:
+            assert ledger.journal() == JournalMark("j", 2, "key2")
 
     def test_renamed_people_keep_what_they_spent(self, reopen: Callable[[], LedgerStore]) -> None:
         anew, again = "1" * 64, "2" * 64

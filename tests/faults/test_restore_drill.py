@@ -369,6 +369,23 @@ def test_erased_people_stay_erased_however_the_database_came_back(on_sqlite: Dri
     assert b"mood" not in told
 
 
+def test_an_erasure_under_a_newer_key_waits_for_it(on_sqlite: Drill) -> None:
+    drill = on_sqlite
+    drill.live()
+    create_backup(drill.place, drill.home)
+    drill.open().people.erase(ANN, "cli:test", datetime.now(UTC))
+    (path,) = (drill.journal / "erasures").iterdir()
+    key = drill.open().people._journal.key  # type: ignore[attr-defined]
+    path.chmod(0o644)
+    path.write_text(path.read_text().replace(key, "0123456789abcdef"))
+    drill.lose_everything()
+    assert drill.restore().erasures_waiting == 1
+    assert drill.episodes() == {ANN: 1, log_records.BEN: 1}
+    path.write_text(path.read_text().replace("0123456789abcdef", key))
+    assert drill.episodes() == {log_records.BEN: 1}
+    assert drill.open().people.waiting() == 0
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_drill_with_whole_daily_runs(drill: Drill) -> None:
