@@ -21,6 +21,9 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldProvideKey, Shoul
 ANSWERS_WITHIN_S = 5.0
 """A cluster whose head takes longer to accept a connection is not there; Ray itself waits for minutes."""
 
+STARTS = 4
+"""Times that Ray is started here before it is given up."""
+
 LONGEST_PLACE = 30
 """Bytes of the folder that Ray's own may be in: 77 more go to a session's sockets."""
 
@@ -121,8 +124,8 @@ def last_words(text: str) -> Iterator[None]:
 
 
 def _start(cpus: int, place: str) -> None:
-    """Start Ray here; on a machine that is busy it may take more than its own half minute, so twice."""
-    for last in (False, True):
+    """Start Ray here; on a busy machine it may need more than the half minute that it gives itself."""
+    for attempt in range(1, STARTS + 1):
         try:
             # logical shares: processes of one machine may well outnumber its cores
             ray.init(
@@ -134,7 +137,7 @@ def _start(cpus: int, place: str) -> None:
             )
         except Exception as problem:  # Ray raises bare ones
             ray.shutdown()
-            if last:
+            if attempt == STARTS:
                 raise ShouldRetryLater(
                     f"Ray did not start on this machine ({problem!s:.200}).",
                     "It may be busy: repeat the command, it continues from the last checkpoint. See that "

@@ -11,6 +11,7 @@ import pytest
 
 from everloop import settings
 from everloop.contracts.errors import ShouldFixArgument, ShouldProvideKey, ShouldRetryLater
+from rl.ppo import cluster
 from rl.ppo.cluster import Cluster, connected, last_words
 
 
@@ -80,6 +81,43 @@ def test_a_process_that_vanishes_has_last_words(ending: str, heard: bool) -> Non
         check=False,
     )
     assert (done.stderr.strip().endswith("gone")) is heard
+
+
+@pytest.mark.parametrize("failures", [1, cluster.STARTS - 1, cluster.STARTS])
+def test_a_ray_that_does_not_start_is_started_again_and_then_told(
+    monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    tried: list[str] = []
+
+    def start(*, _temp_dir: str, **_: object) -> None:
+        tried.append(_temp_dir)
+        if len(tried) <= failures:
+            raise RuntimeError("The current node timed out during startup.")
+
+    monkeypatch.setattr(cluster.ray, "init", start)
+    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": 1})
+    if failures == cluster.STARTS:
+        with (
+            pytest.raises(ShouldRetryLater, match=r"did not start on this machine \(The current"),
+            connected(None, 1),
+        ):
+            pytest.fail("it did not start")
+    else:
+        with connected(None, 1):
+            pass
+    assert len(tried) == min(failures + 1, cluster.STARTS)
+    assert not Path(tried[0]).exists()
+
+
+def test_rays_own_folder_is_short_enough_for_its_sockets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    deep = tmp_path / ("a" * 60)
+    deep.mkdir()
+    monkeypatch.setattr(cluster, "gettempdir", lambda: str(deep))
+    assert cluster._short_place() == "/tmp"
+    monkeypatch.setattr(cluster, "gettempdir", lambda: "/scratch")
+    assert cluster._short_place() == "/scratch"
 
 
 def test_an_error_within_needs_no_last_words(capfd: pytest.CaptureFixture[str]) -> None:
