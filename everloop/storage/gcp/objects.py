@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,13 +14,14 @@ from typing import IO, Any
 import google_crc32c
 from google.api_core.exceptions import NotFound
 
-from everloop.contracts.errors import ShouldRestoreArtefact
+from everloop.contracts.errors import ShouldRestoreArtefact, ShouldRetryLater
 from everloop.settings import Bucket
 from everloop.storage.gcp.client import REQUEST_SECONDS, RETRY, Superseded, named, open_client
 
 _PIECE = 8 << 20
 """Bytes a request of a large upload; one that fails is repeated from where it was."""
 _TRIES = 3
+_READS = 20
 ABSENT = 0
 """The generation of an object that is not there."""
 _WRITE = "everloop-write"
@@ -89,18 +91,22 @@ class Objects:
                 yield self._stored(blob)
 
     def read(self, name: str) -> tuple[bytes, int] | None:
-        """A small object's bytes and their generation; ``None`` where there is none."""
-        while True:
+        """A small object's bytes and their generation; ``None`` where there is none.
+
+        Raises:
+            ShouldRetryLater: it was replaced again and again while it was read.
+        """
+        for _ in range(_READS):
             about = self.about(name)
             if about is None:
                 return None
-            with named(f"{self.url}/{name}"):
+            with named(f"{self.url}/{name}"), suppress(NotFound):  # replaced or deleted meanwhile
                 blob = self._blob(name, about.generation)
-                try:
-                    data = blob.download_as_bytes(retry=RETRY, timeout=REQUEST_SECONDS)
-                except NotFound:  # it was replaced or deleted meanwhile
-                    continue
-            return data, about.generation
+                data = blob.download_as_bytes(retry=RETRY, timeout=REQUEST_SECONDS)
+                return data, about.generation
+        raise ShouldRetryLater(
+            f"{self.url}/{name} was replaced {_READS} times while it was read.", "Read it again."
+        )
 
     def download(self, name: str, path: Path) -> None:
         """Write an object into a file, its checksum verified.
