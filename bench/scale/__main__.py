@@ -89,12 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--keep", action="store_true", help="leave the workspaces")
     options = parser.parse_args(arguments)
     folder: Path = options.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
     of: dict[int, list[StageUse]] = {}
     for size in QUICK if options.quick else options.sizes:
         terms = ScaleTerms(size, options.seed, folder / f"{size}-{options.seed}")
         of[size] = run_size(terms)
         if not options.keep:
-            shutil.rmtree(terms.home)
+            shutil.rmtree(terms.folder)
     told, on = "\n".join(table(of)), machine()
     (folder / "scale.txt").write_text(f"{told}\n", encoding="utf-8")
     described = f"{on['cpu']}, {on['cpus']} CPUs, {on['memory_gb']} GiB; seed {options.seed}"

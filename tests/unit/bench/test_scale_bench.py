@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bench.scale.__main__ import goals, rows
+from bench.scale.__main__ import goals, main, rows
 from bench.scale.evidence import ten_each
 from bench.scale.growth import exponent, growths, micros_each
 from bench.scale.log import _uuids, load_log, signal_rows
@@ -253,3 +254,26 @@ def test_a_loaded_log_is_the_workspaces_and_is_not_loaded_again(tmp_path: Path) 
 def test_a_size_of_which_no_night_learns_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="below 1,000"):
         ScaleTerms(999, 7, tmp_path)
+
+
+def test_a_run_ends_with_its_record_and_leaves_no_workspace_that_was_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ran(terms: ScaleTerms) -> list[StageUse]:
+        terms.home.mkdir(parents=True)
+        return _uses(gate=terms.size / 1000, report=1.0)
+
+    monkeypatch.setattr("bench.scale.__main__.run_size", ran)
+    asked = ["--sizes", "10000,1000", "--seed", "3", "--folder", str(tmp_path)]
+    main(asked)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["scale.svg", "scale.txt"]
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["bench"], told["seed"], told["goals"]) == ("scale", 3, [])
+    assert [(row["system"], row["size"]) for row in told["rows"]] == [
+        ("gate", 1000),
+        ("report", 1000),
+        ("gate", 10_000),
+        ("report", 10_000),
+    ]
+    main([*asked, "--keep"])
+    assert (tmp_path / "1000-3" / "home").is_dir()
