@@ -162,20 +162,26 @@ class Caller:
 def caller(image: Image, place: Path) -> Caller:
     mine = place / "caller"
     mine.mkdir()
-    can = subprocess.run(
-        [sys.executable, "-c", "import everloop, kfp"],
-        cwd=image.tree,
-        user=USER,
-        group=USER,
-        extra_groups=[],
-        check=False,
-        capture_output=True,
-    )
-    user = USER if can.returncode == 0 else 0
+    user = USER if _may_read_our_python(image.tree) else 0
     if user == 0:
-        print("\nuser 10001 may not read this Python: runs are started by root instead")
+        print(f"\nuser {USER} may not read this Python: runs are started by root instead")
     os.chown(mine, user, user)
     return Caller(user, image.tree, mine)
+
+
+def _may_read_our_python(tree: Path) -> bool:
+    try:
+        return not subprocess.run(
+            [sys.executable, "-c", "import everloop, kfp"],
+            cwd=tree,
+            user=USER,
+            group=USER,
+            extra_groups=[],
+            check=False,
+            capture_output=True,
+        ).returncode
+    except PermissionError:
+        return False
 
 
 @pytest.fixture(scope="session")
