@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
 
-from everloop.contracts.errors import ShouldRetryLater
+from everloop.contracts.errors import ShouldFixInput, ShouldRetryLater
 from everloop.storage.gcp.bigquery import log_rows, statements
 from everloop.storage.gcp.bigquery.failures import NotCommitted, TableGone
 from everloop.storage.gcp.bigquery.jobs import Jobs, Value
 from everloop.storage.gcp.bigquery.log_rows import LogMark
 from everloop.storage.gcp.bigquery.staging import Staging
-from everloop.storage.gcp.bigquery.state import NOTHING, MirrorState, MirrorStates
+from everloop.storage.gcp.bigquery.state import NOTHING, MirrorState, MirrorStates, gave_way
 from everloop.storage.gcp.bigquery.tables import MIRRORED, WATERMARKS, tables_of
 from everloop.storage.sql.engine import reading
 
@@ -114,7 +114,9 @@ class Mirror:
                 if not self._step(tenant, state, done, erasures_only, verify, failed, told):
                     return done.as_synced(tenant, state.upto)
                 verify, failed = verify and not done.compared, 0
-            except (NotCommitted, TableGone) as problem:
+            except (NotCommitted, TableGone, ShouldFixInput) as problem:
+                if isinstance(problem, ShouldFixInput) and not gave_way(problem):
+                    raise
                 failed += 1
                 if failed == _TRIES:
                     raise ShouldRetryLater(

@@ -15,7 +15,8 @@ from everloop.storage.gcp.bigquery.tables import MIRRORED, STATE, WATERMARKS
 
 NOTHING: Mapping[str, int] = MappingProxyType(dict.fromkeys(WATERMARKS, 0))
 _LOST = re.compile(
-    rf"{re.escape(statements.MOVED)}|concurrent|conflict|abort|serializ", re.IGNORECASE
+    rf"{re.escape(statements.MOVED)}|concurrent|conflict|abort|serializ|failed to commit",
+    re.IGNORECASE,
 )
 """What a transaction says that was given up in favour of another."""
 
@@ -109,7 +110,7 @@ class MirrorStates:
                 statements.changed(self._jobs.path, changes), parameters, _labels(tenant), chosen
             )
         except ShouldFixInput as problem:
-            if _LOST.search(str(problem)) is None:
+            if not gave_way(problem):
                 raise
             raise NotCommitted(str(problem)) from problem
 
@@ -134,6 +135,11 @@ class MirrorStates:
                 self._jobs.create(table)
             made = self._jobs.created(STATE.name)
         return str(made)
+
+
+def gave_way(problem: ShouldFixInput) -> bool:
+    """Whether a request was given up in favour of another's, so that it may be made again."""
+    return _LOST.search(str(problem)) is not None
 
 
 def _labels(tenant: str) -> dict[str, str]:
