@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.containers.engine import USER
+from tests.containers.engine import BASE, CLIENT, USER
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL_PEOPLE = 700
@@ -74,7 +74,7 @@ def image(client: Any, place: Path) -> Image:
         if (ROOT / name).is_file():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, tree / name)
-    python = {**os.environ, "PYTHON": sys.executable}
+    python = {**os.environ, "PYTHON": sys.executable, "DOCKER": CLIENT}
     subprocess.run(["sh", "infra/docker/wheels.sh", "cpu"], cwd=ROOT, env=python, check=True)
     shutil.copytree(ROOT / "build/wheels", tree / "build/wheels", copy_function=os.link)
 
@@ -97,8 +97,6 @@ def image(client: Any, place: Path) -> Image:
 
 
 def _base_mb(client: Any) -> float:
-    from tests.containers.engine import BASE
-
     return float(client.images.get(BASE).attrs["Size"]) / 1e6
 
 

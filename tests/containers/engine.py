@@ -21,6 +21,9 @@ PACKAGES = {"dockerd": "docker.io", "mmdebstrap": "mmdebstrap"}
 BASE = "python:3.11-slim-bookworm"
 """What the Dockerfile starts from; here it is Debian's own Python 3.11."""
 
+CLIENT = "/usr/bin/docker"
+"""Debian's client, which fits its daemon and has BuildKit in it; another may come first in PATH."""
+
 USER = 10001
 """Who the runs' containers belong to, and the group that may ask the engine: nobody of this machine."""
 
@@ -102,14 +105,14 @@ def make_base(found: Engine) -> None:
     )
     if done.returncode != 0:
         raise CouldNotRun(f"mmdebstrap made no base: {done.stderr.strip()[-300:]}")
-    command = ["docker", "--host", found.address, "import", str(system), BASE]
+    command = [CLIENT, "--host", found.address, "import", str(system), BASE]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     system.unlink()
 
 
 def _await(daemon: subprocess.Popen[bytes], folder: Path) -> None:
     until = time.monotonic() + _START_SECONDS
-    ask = ["docker", "--host", f"unix://{folder}/docker.sock", "version"]
+    ask = [CLIENT, "--host", f"unix://{folder}/docker.sock", "version"]
     while subprocess.run(ask, check=False, capture_output=True).returncode != 0:
         if daemon.poll() is not None or time.monotonic() > until:
             lines = (folder / "dockerd.log").read_text(errors="replace").strip().splitlines()
