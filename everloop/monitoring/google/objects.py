@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from google.api_core import exceptions
-from google.cloud import storage  # type: ignore[attr-defined]
+from google.cloud.storage import Bucket as StorageBucket
+from google.cloud.storage import Client
 
 from everloop.contracts.errors import ShouldResolveConflict
 from everloop.monitoring.google.calls import TIMEOUT_S
@@ -18,14 +19,14 @@ class BucketObjects:
         prefix: before every name; empty or without slashes at its ends.
     """
 
-    def __init__(self, bucket: storage.Bucket, prefix: str) -> None:
+    def __init__(self, bucket: StorageBucket, prefix: str) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
 
     @staticmethod
     def open(named: Bucket) -> BucketObjects:
         """The bucket that the environment names, by the credentials of the place."""
-        return BucketObjects(storage.Client().bucket(named.name), named.prefix)
+        return BucketObjects(Client().bucket(named.name), named.prefix)
 
     def put_once(self, name: str, data: bytes) -> None:
         """See ``Objects``."""
