@@ -17,7 +17,8 @@ _MEMORY = re.compile(r"[1-9]\d*[mg]")
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]{0,254}")
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _OURS = ("EVERLOOP_", "RAY_AUTH_")
-_CLIENTS = frozenset({"OMP_NUM_THREADS", "STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"})
+_ARITHMETIC = ("OMP_", "OPENBLAS_", "MKL_", "ATEN_CPU_")
+_CLIENTS = frozenset({"STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"})
 _HERE = frozenset({"EVERLOOP_HOME", IN_CONTAINERS, IMAGE, CONTAINER_MEMORY, CONTAINER_NETWORK})
 _REMOTE = (
     "EVERLOOP_DATABASE_URL",
@@ -84,12 +85,14 @@ def container_defaults() -> Containers:
 def carried() -> dict[str, str]:
     """The variables that a step in a container needs: ours, with their secrets, and the clients'.
 
+    Those that choose kernels and threads of the linear algebra go along, too: other ones give other last
+    bits, and training makes another policy of them.
     What names a place of this machine, or the containers themselves, stays behind.
     """
     return {
         name: value
         for name, value in os.environ.items()
-        if (name.startswith(_OURS) or name in _CLIENTS) and name not in _HERE
+        if (name.startswith((*_OURS, *_ARITHMETIC)) or name in _CLIENTS) and name not in _HERE
     }
 
 

@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGES = {"dockerd": "docker.io", "mmdebstrap": "mmdebstrap"}
 BASE = "python:3.11-slim-bookworm"
 """What the Dockerfile starts from; here it is Debian's own Python 3.11."""
 
 CLIENT = "/usr/bin/docker"
 """Debian's client, which fits its daemon and has BuildKit in it; another may come first in PATH."""
 
+PACKAGES = {"dockerd": "docker.io", CLIENT: "docker.io", "mmdebstrap": "mmdebstrap"}
 USER = 10001
 """Who the runs' containers belong to, and the group that may ask the engine: nobody of this machine."""
 
@@ -50,7 +50,7 @@ def require() -> None:
         raise CouldNotRun("only root starts a container engine: run sudo make test-containers")
     if shutil.disk_usage(tempfile.gettempdir()).free < _ROOM:
         raise CouldNotRun(f"{tempfile.gettempdir()} has less than {_ROOM >> 30} GB left")
-    missing = [package for program, package in PACKAGES.items() if _where(program) is None]
+    missing = sorted({package for program, package in PACKAGES.items() if _where(program) is None})
     if not missing:
         return
     if shutil.which("apt-get") is None:

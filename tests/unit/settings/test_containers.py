@@ -49,12 +49,17 @@ def test_secrets_go_along_and_places_of_this_machine_stay(monkeypatch: pytest.Mo
         "EVERLOOP_HOME": "/here",
         settings.IN_CONTAINERS: "1",
         "OMP_NUM_THREADS": "1",
+        "OPENBLAS_CORETYPE": "Haswell",
         "HOME": "/root",
         "OTHER_SECRET": "no business of ours",
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    assert settings.carried() == {"EVERLOOP_LEDGER_KEY": "ab", "OMP_NUM_THREADS": "1"}
+    assert settings.carried() == {
+        "EVERLOOP_LEDGER_KEY": "ab",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_CORETYPE": "Haswell",
+    }
 
 
 def test_what_needs_a_network_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
