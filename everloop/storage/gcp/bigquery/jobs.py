@@ -1,8 +1,8 @@
 """Jobs of BigQuery: statements, loads and reads, each with an id that was chosen before it was sent.
 
 A request that was lost on the way is sent again under the same id, and BigQuery refuses a second job of
-an id: whoever is told so waits for the first. Credentials are the environment's (workload identity on a
-cluster); there are no key files. An emulator is asked anonymously.
+an id: whoever is told so waits for the first, unless it failed. Credentials are the environment's (workload
+identity on a cluster); there are no key files. An emulator is asked anonymously.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from google.api_core.exceptions import Conflict, NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
+from everloop.contracts.errors import ShouldRetryLater
 from everloop.settings.cloud import BigQueryTables
 from everloop.storage.gcp.bigquery.failures import named, retrying
 from everloop.storage.gcp.bigquery.streams import storage_client, stream_of
@@ -32,6 +33,7 @@ Value = str | int | datetime | Sequence[int]
 PATIENCE_SECONDS = 120.0
 _LABEL = re.compile(r"[^a-z0-9_-]")
 _LABEL_LENGTH = 63
+_ATTEMPTS = 100
 
 
 class Jobs:
@@ -166,17 +168,27 @@ class Jobs:
             labels=tidy(labels),
         )
         chosen = job_id or job_id_of("query", uuid.uuid4().hex)
-        try:
-            return self._client.query(
-                statement,
-                job_config=config,
-                job_id=chosen,
-                location=self.place.location,
-                retry=self._retry,
-                job_retry=None,
-            )
-        except Conflict:
-            return self._first(chosen)
+        for attempt in range(_ATTEMPTS):
+            numbered = f"{chosen}-{attempt}" if attempt else chosen
+            try:
+                return self._client.query(
+                    statement,
+                    job_config=config,
+                    job_id=numbered,
+                    location=self.place.location,
+                    retry=self._retry,
+                    job_retry=None,
+                )
+            except Conflict:
+                first = self._first(numbered)
+                # One that failed did nothing, and its id is spent: everybody goes on to the same next one.
+                if not (first.done(retry=self._retry) and first.error_result):
+                    return first
+        raise ShouldRetryLater(
+            f"Job {chosen} of {self.name} failed {_ATTEMPTS} times.",
+            "Look at its errors in the console, and repeat.",
+            60.0,
+        )
 
     def stages(self, prefix: str) -> tuple[str, ...]:
         """Names of the tables that begin with a prefix."""

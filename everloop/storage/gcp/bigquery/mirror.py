@@ -110,8 +110,8 @@ class Mirror:
         failed = 0
         while True:
             try:
-                state = self._states.read(tenant, failed)
-                if not self._step(tenant, state, done, erasures_only, verify, failed, told):
+                state = self._states.read(tenant)
+                if not self._step(tenant, state, done, erasures_only, verify, told):
                     return done.as_synced(tenant, state.upto)
                 verify, failed = verify and not done.compared, 0
             except (NotCommitted, TableGone, ShouldFixInput) as problem:
@@ -134,7 +134,6 @@ class Mirror:
         done: _Done,
         erasures_only: bool,
         verify: bool,
-        failed: int,
         told: Told,
     ) -> bool:
         """The next thing that is left to do; False when there is none."""
@@ -145,25 +144,23 @@ class Mirror:
         if is_another(state, mark, tail):
             after = MirrorState(0, mark.pseudonym_key, mark.erasures, NOTHING, empty)
             forget = statements.forget(self._jobs.path)
-            self._states.change(tenant, state, after, forget, {}, failed)
+            self._states.change(tenant, state, after, forget, {})
             self._staging(tenant).sweep()
             done.rebuilt |= state.generation > 0
             return True
         if state.erasures != mark.erasures or verify:
-            self._repair(tenant, state, done, failed)
+            self._repair(tenant, state, done)
             return True
         behind = [name for name in WATERMARKS if state.upto[name] < mark.ends[name]]
         if erasures_only or not behind:
             return False
         name, end = behind[0], mark.ends[behind[0]]
         reached = min(end, state.upto[name] + self._chunks[name])
-        self._load(tenant, state, name, reached, done, failed)
+        self._load(tenant, state, name, reached, done)
         told(name, reached, end)
         return True
 
-    def _load(
-        self, tenant: str, state: MirrorState, name: str, reached: int, done: _Done, failed: int
-    ) -> None:
+    def _load(self, tenant: str, state: MirrorState, name: str, reached: int, done: _Done) -> None:
         """Bring over the rows after a watermark, up to a number."""
         upto = {**state.upto, name: reached}
         changes, values, rows = list[str](), dict[str, Value](), Counter[str]()
@@ -189,10 +186,10 @@ class Mirror:
                 )
                 rows[table.name] += one.rows
             after = replace(state, upto=upto, tail=tail)
-            self._states.change(tenant, state, after, changes, values, failed)
+            self._states.change(tenant, state, after, changes, values)
         done.loaded.update(rows)
 
-    def _repair(self, tenant: str, state: MirrorState, done: _Done, failed: int) -> None:
+    def _repair(self, tenant: str, state: MirrorState, done: _Done) -> None:
         """Make the blocks of rows that differ what they are in the database."""
         changes, values, found = list[str](), dict[str, Value](), Counter[str]()
         with self._staging(tenant) as staging:
@@ -219,7 +216,7 @@ class Mirror:
                 changes.append(statements.repair(self._jobs.path, table, stage))
             if changes or erasures != state.erasures:
                 after = replace(state, erasures=erasures, tail=tail)
-                self._states.change(tenant, state, after, changes, values, failed)
+                self._states.change(tenant, state, after, changes, values)
             staging.sweep()
         done.repaired.update(found)
         done.compared = True

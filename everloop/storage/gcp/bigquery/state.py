@@ -51,25 +51,18 @@ class MirrorStates:
         self._jobs = jobs
         self._since = ""
 
-    def read(self, tenant: str, attempt: int = 0) -> MirrorState:
-        """A tenant's state; the first time, tables and state are made.
-
-        Raises:
-            NotCommitted: the first state could not be written; try again with the next ``attempt``.
-        """
+    def read(self, tenant: str) -> MirrorState:
+        """A tenant's state; the first time, tables and state are made."""
         if not self._since:
             self._since = self._prepared()
         found = self._read(tenant)
         if found is not None:
             return found
         # One job makes the row, whoever asks for it: two rows would be two mirrors.
-        chosen = job_id_of("begin", self._jobs.name, self._since, tenant, attempt)
-        try:
-            self._jobs.run(
-                statements.begin_state(self._jobs.path), {"tenant": tenant}, _labels(tenant), chosen
-            )
-        except ShouldFixInput as problem:
-            raise NotCommitted(str(problem)) from problem
+        chosen = job_id_of("begin", self._jobs.name, self._since, tenant)
+        self._jobs.run(
+            statements.begin_state(self._jobs.path), {"tenant": tenant}, _labels(tenant), chosen
+        )
         return self._read(tenant) or MirrorState()
 
     def change(
@@ -79,7 +72,6 @@ class MirrorStates:
         after: MirrorState,
         changes: Sequence[str],
         values: Mapping[str, Value],
-        attempt: int = 0,
     ) -> None:
         """Make changes of rows, and the state that says so, at once.
 
@@ -88,7 +80,6 @@ class MirrorStates:
             after: what is to be; its generation is the next.
             changes: statements that change rows.
             values: their parameters besides the state's.
-            attempt: how many times this change has failed.
 
         Raises:
             NotCommitted: another change came first; nothing was done.
@@ -103,7 +94,7 @@ class MirrorStates:
             **values,
         }
         new = (after.pseudonym_key, after.erasures, after.tail, *sorted(after.upto.items()))
-        computed = repr((before.generation, new, len(changes), attempt))
+        computed = repr((before.generation, new, len(changes)))
         chosen = job_id_of("change", self._jobs.name, self._since, tenant, computed)
         try:
             self._jobs.run(
