@@ -17,6 +17,7 @@ from ray.exceptions import AuthenticationError
 
 from everloop import settings
 from everloop.contracts.errors import ShouldFixArgument, ShouldProvideKey, ShouldRetryLater
+from rl.ppo.own_ray import OwnNode
 
 ANSWERS_WITHIN_S = 5.0
 """A cluster whose head takes longer to accept a connection is not there; Ray itself waits for minutes."""
@@ -75,11 +76,11 @@ def connected(address: str | None, cpus: int) -> Iterator[None]:
     settings.check_ray_token()
     room = ExitStack()
     if address is None:
-        place = room.enter_context(
-            TemporaryDirectory(prefix="ray-", dir=_short_place(), ignore_cleanup_errors=True)
-        )
         try:
-            _start(cpus, place)
+            place = room.enter_context(
+                TemporaryDirectory(prefix="ray-", dir=_short_place(), ignore_cleanup_errors=True)
+            )
+            room.callback(_start(cpus, place).stop)
         except BaseException:
             room.close()
             raise
@@ -123,29 +124,28 @@ def last_words(text: str) -> Iterator[None]:
             waiting.communicate(b"over\n")
 
 
-def _start(cpus: int, place: str) -> None:
-    """Start Ray here; on a busy machine it may need more than the half minute that it gives itself."""
-    for attempt in range(1, STARTS + 1):
+def _start(cpus: int, place: str) -> OwnNode:
+    """Start Ray here and join it."""
+    for _ in range(STARTS):
         try:
-            # logical shares: processes of one machine may well outnumber its cores
-            ray.init(
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _temp_dir=place,
-            )
-        except Exception as problem:  # Ray raises bare ones
+            node = OwnNode(cpus, place)
+        except Exception as met:  # Ray raises bare ones
+            problem = met
+            continue
+        try:
+            node.join()
+        except Exception as met:
             ray.shutdown()
-            if attempt == STARTS:
-                raise ShouldRetryLater(
-                    f"Ray did not start on this machine ({problem!s:.200}).",
-                    "It may be busy: repeat the command, it continues from the last checkpoint. See that "
-                    "the temporary folder has room.",
-                    30.0,
-                ) from problem
-        else:
-            return
+            node.stop()
+            problem = met
+            continue
+        return node
+    raise ShouldRetryLater(
+        f"Ray did not start on this machine ({problem!s:.200}).",
+        "It may be busy: repeat the command, it continues from the last checkpoint. See that the "
+        "temporary folder has room.",
+        30.0,
+    ) from problem
 
 
 def _join(address: str) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import ray
 
 from everloop import settings
 from everloop.contracts.errors import ShouldFixArgument, ShouldProvideKey, ShouldRetryLater
@@ -88,14 +89,21 @@ def test_a_ray_that_does_not_start_is_started_again_and_then_told(
     monkeypatch: pytest.MonkeyPatch, failures: int
 ) -> None:
     tried: list[str] = []
+    stopped: list[str] = []
 
-    def start(*, _temp_dir: str, **_: object) -> None:
-        tried.append(_temp_dir)
-        if len(tried) <= failures:
-            raise RuntimeError("The current node timed out during startup.")
+    class Slow:
+        def __init__(self, cpus: int, place: str) -> None:
+            tried.append(place)
 
-    monkeypatch.setattr(cluster.ray, "init", start)
-    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": 1})
+        def join(self) -> None:
+            if len(tried) <= failures:
+                raise RuntimeError("The current node timed out during startup.")
+
+        def stop(self) -> None:
+            stopped.append(tried[-1])
+
+    monkeypatch.setattr(cluster, "OwnNode", Slow)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 1})
     if failures == cluster.STARTS:
         with (
             pytest.raises(ShouldRetryLater, match=r"did not start on this machine \(The current"),
@@ -106,6 +114,7 @@ def test_a_ray_that_does_not_start_is_started_again_and_then_told(
         with connected(None, 1):
             pass
     assert len(tried) == min(failures + 1, cluster.STARTS)
+    assert stopped == tried
     assert not Path(tried[0]).exists()
 
 
