@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from everloop.contracts.documents import read
-from everloop.contracts.errors import ShouldCollectMoreData
+from everloop.contracts.errors import ShouldCollectMoreData, ShouldFixArgument
 from everloop.contracts.evaluation import Verdict
 from everloop.sdk import ExperimentPlan, OpenedExperiment, OpenedRun, run_daily, run_experiment
 from everloop.sdk.experiment import open_experiment
@@ -142,4 +142,5 @@ def test_a_night_without_releases_is_refused_before_anything_runs(workspace: Pat
     with pytest.raises(ShouldCollectMoreData, match="led to no release of stage"):
         run_experiment(plan_of(run), home=workspace)
     assert len(place.runs.runs(None, 10)) == 1
-    assert command("experiment", "--from", "nothing", "--home", str(workspace)) == 2
+    with pytest.raises(ShouldFixArgument, match="is the start of no run's"):
+        command("experiment", "--from", "nothing", "--home", str(workspace))
