@@ -100,9 +100,10 @@ def test_no_container_is_left(in_containers: Ran, client: Any) -> None:
 
 
 def test_a_step_that_fails_is_reported_with_its_own_words(
-    caller: Caller, in_processes: Ran
+    caller: Caller, in_containers: Ran
 ) -> None:
-    home = copied(in_processes.home, "failing")
+    """The dataset is gone, and the step that made it is not repeated: the next one has to say so."""
+    home = in_containers.home
     for dataset in (home / "datasets").iterdir():
         if dataset.is_dir():
             shutil.rmtree(dataset)
