@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -122,6 +123,9 @@ def _allowed(location: Sequence[int | str]) -> list[str]:
     return list(model.model_fields)
 
 
+_ABOUT_STAGE = re.compile(r"(?:Value error, )?steps\.(\w+) ")
+
+
 def _explain(document: CommentedMap, error: ErrorDetails, where: str) -> str:
     # A mapping's bad key is reported at (…, key, "[key]"); an alternative of a union under its name.
     location: Location = tuple(
@@ -129,6 +133,9 @@ def _explain(document: CommentedMap, error: ErrorDetails, where: str) -> str:
         for index, part in enumerate(error["loc"])
         if part != "[key]" and not (index and isinstance(part, str) and _is_branch(part))
     )
+    about = _ABOUT_STAGE.match(error["msg"])
+    if not location and about is not None:
+        location = ("steps", about[1])
     path = ".".join(str(part) for part in location) or "the platform"
     line = f"{where}:{line_of(document, location)}"
     if error["type"] == "extra_forbidden":

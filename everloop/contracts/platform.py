@@ -7,8 +7,10 @@ are refused everywhere. Nothing secret stands in it: secrets are named, never wr
 from __future__ import annotations
 
 import difflib
+import posixpath
 import re
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import (
@@ -36,13 +38,13 @@ def _matching(pattern: str, fix: str) -> Any:
     return AfterValidator(check)
 
 
-_NAME = r"[a-z0-9]([a-z0-9.\-]{0,251}[a-z0-9])?"
+_NAME = r"(?=.{1,253}$)[a-z0-9]([a-z0-9\-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9\-]*[a-z0-9])?)*"
 _NAME_FIX = "this is no name of Kubernetes' (write small letters, digits, - and .)"
 _PATH_FIX = "this is no absolute path (begin with /, without spaces and colons)"
 
 KubernetesName = Annotated[str, _matching(_NAME, _NAME_FIX)]
 """A DNS subdomain name: what secrets, volume claims and service accounts are called."""
-NameOrNone = Annotated[str, _matching(f"({_NAME})?", _NAME_FIX)]
+NameOrNone = Annotated[str, _matching(f"|{_NAME}", _NAME_FIX)]
 Namespace = Annotated[
     str,
     _matching(
@@ -70,7 +72,15 @@ LabelValue = Annotated[
         "this is no label's value (write up to 63 letters, digits, -, _ and .)",
     ),
 ]
-AbsolutePath = Annotated[str, _matching(r"/[^\s:]*", _PATH_FIX)]
+
+
+def _plain_path(path: str) -> str:
+    if path.startswith("//") or posixpath.normpath(path) != path.rstrip("/"):
+        raise ValueError("this path goes round (write a folder without . and .., and not / itself)")
+    return path.rstrip("/")
+
+
+AbsolutePath = Annotated[str, _matching(r"/[^\s:]*", _PATH_FIX), AfterValidator(_plain_path)]
 PathOrNone = Annotated[str, _matching(r"(/[^\s:]*)?", _PATH_FIX)]
 Cpu = Annotated[str, BeforeValidator(cpu_text)]
 """Cores: ``2``, ``0.5`` or ``500m``."""
@@ -85,16 +95,41 @@ _IMAGE = re.compile(
     r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@sha256:(?P<digest>[0-9a-f]{64}))?"
 )
 _KUBEFLOWS_OWN = "/kfp-workspace/"
-_SECRET_NAME = re.compile(r"(_KEY|_KEY_NEXT|_KEY_PREVIOUS|TOKEN|PASSWORD|_SECRET|_CREDENTIALS)$")
-_PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+_OURS = frozenset(
+    {"PATH", "PYTHONPATH", "PYTHONHOME", "LD_PRELOAD", "LD_LIBRARY_PATH", "EVERLOOP_HOME"}
+)
+"""Variables that the image and the platform's ``workspace`` set."""
+_SECRET_NAME = re.compile(r"key|token|passw|secret|credential|slack_url|smtp_url", re.IGNORECASE)
+_PLACE_OF_SECRET = re.compile(r"_(path|file)$", re.IGNORECASE)
+_PASSWORD_IN_URL = re.compile(
+    r"://[^/\s:@]*:[^/\s@]+@|[?&;](?:password|passwd|pwd|token|secret|sslpassword)=", re.IGNORECASE
+)
+_NO_ZONES = frozenset({"localtime", "Factory", "posixrules"})
 
 
 def _zone(name: str) -> str:
-    if name not in available_timezones():
-        near = difflib.get_close_matches(name, available_timezones(), n=1)
+    known = available_timezones() - _NO_ZONES
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "write one such as Europe/Berlin"
         raise ValueError(f"this is no time zone ({hint})")
     return name
+
+
+def _or_nothing(value: Any) -> Any:
+    """A key without a value says nothing."""
+    return {} if value is None else value
+
+
+def _checked_host(host: str) -> str:
+    parts = urlsplit(host)
+    if parts.username or parts.password or "@" in parts.netloc:
+        raise ValueError("the address holds a password (put a token into EVERLOOP_KUBEFLOW_TOKEN)")
+    try:
+        _ = parts.port
+    except ValueError:
+        raise ValueError("the address names no port (write 1 to 65535)") from None
+    return host
 
 
 def _checked_image(image: str) -> str:
@@ -149,17 +184,23 @@ class Accelerator(_Value):
             "this is no resource of a device plug-in (write nvidia.com/gpu)",
         ),
     ]
-    count: Annotated[int, Field(ge=1, le=64)] = 1
+    count: Annotated[int, Field(ge=1, le=64, strict=True)] = 1
 
 
 class Retries(_Value):
     """After a failure: ``count`` more attempts; the first waits ``backoff``, each later one ``factor``
     times as long, never longer than ``longest``."""
 
-    count: Annotated[int, Field(ge=0, le=20)]
+    count: Annotated[int, Field(ge=0, le=20, strict=True)]
     backoff: Seconds = 30
     factor: Annotated[float, Field(ge=1, le=10)] = 2.0
     longest: Seconds = 3600
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.backoff > self.longest:
+            raise ValueError(f"backoff {self.backoff} s is above longest {self.longest} s")
+        return self
 
 
 class Toleration(_Value):
@@ -220,8 +261,9 @@ class Volume(_Value):
             )
         if f"{self.mount_path}/".startswith(_KUBEFLOWS_OWN):
             raise ValueError(f"{_KUBEFLOWS_OWN} is Kubeflow's own (choose another mount_path)")
-        if self.sub_path and (self.pvc is None or self.sub_path.startswith(("/", ".."))):
-            raise ValueError("sub_path is a relative path within a pvc")
+        within = self.sub_path.startswith("/") or ".." in self.sub_path.split("/")
+        if self.sub_path and (self.pvc is None or within):
+            raise ValueError("sub_path is a relative path within a pvc, without ..")
         return self
 
 
@@ -265,12 +307,28 @@ class StepNeeds(_Value):
     @classmethod
     def _no_secret_in_plain_text(cls, env: dict[str, str]) -> dict[str, str]:
         for name, value in env.items():
-            if _SECRET_NAME.search(name) or _PASSWORD_IN_URL.search(value):
+            named = _SECRET_NAME.search(name) and not _PLACE_OF_SECRET.search(name)
+            if named or _PASSWORD_IN_URL.search(value):
                 raise ValueError(
                     f"{name} would stand in plain text in the pipeline (put it into a Secret and name "
                     f"that under secrets)"
                 )
         return env
+
+    @field_validator("annotations")
+    @classmethod
+    def _no_password_in_annotations(cls, annotations: dict[str, str]) -> dict[str, str]:
+        for name, value in annotations.items():
+            if _PASSWORD_IN_URL.search(value):
+                raise ValueError(f"annotation {name} would show a password (leave it out)")
+        return annotations
+
+    @field_validator("env", "secrets")
+    @classmethod
+    def _nothing_that_the_image_sets(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if ours := sorted(_OURS & set(given)):
+            raise ValueError(f"{ours[0]} is set by the image and by workspace (leave it out)")
+        return given
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:
@@ -332,6 +390,7 @@ class Platform(_Value):
             r"https?://[^\s/?#]+(/[^\s?#]*)?",
             "this is no address (write https://kubeflow.example.com/pipeline)",
         ),
+        AfterValidator(_checked_host),
     ]
     namespace: Namespace = ""
     experiment: Annotated[str, Field(min_length=1, max_length=128)] = "everloop"
@@ -348,8 +407,8 @@ class Platform(_Value):
     cron_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     token_path: PathOrNone = ""
     ca_file: PathOrNone = ""
-    defaults: StepNeeds = StepNeeds()
-    steps: dict[str, StepNeeds] = {}
+    defaults: Annotated[StepNeeds, BeforeValidator(_or_nothing)] = StepNeeds()
+    steps: Annotated[dict[str, StepNeeds], BeforeValidator(_or_nothing)] = {}
 
     _image = field_validator("image")(_checked_image)
 
@@ -359,9 +418,8 @@ class Platform(_Value):
             try:
                 needs.over(self.defaults)
             except ValueError as problem:
-                raise ValueError(
-                    f"steps.{stage} does not fit defaults: {_first(problem)}"
-                ) from None
+                said = f"steps.{stage} does not fit defaults: {_first(problem)}"
+                raise ValueError(said) from None
         return self
 
     def needs_of(self, stage: str) -> StepNeeds:

@@ -6,11 +6,17 @@ import re
 from fractions import Fraction
 from typing import Any
 
-_CPU = re.compile(r"(?P<number>\d+(?:\.\d{1,3})?)|(?P<milli>\d+)m")
-_MEMORY = re.compile(r"(?P<number>\d+)(?P<unit>[KMGTPE]i|[MGTPE])?")
-_NEARLY = re.compile(r"(?P<number>\d+)\s*(?P<unit>[kmgtpe])i?b?(?:ytes)?", re.IGNORECASE)
-_DURATION = re.compile(r"(?P<number>\d+)(?P<unit>[smhd]?)")
-_POWERS = {unit: index for index, unit in enumerate("KMGTPE", start=1)}
+_CPU = re.compile(r"(?P<number>(?:\d+(?:\.\d{1,3})?)|\.\d{1,3})|(?P<milli>\d+)m", re.ASCII)
+_MEMORY = re.compile(
+    r"(?P<number>\d+(?:\.\d+)?|\.\d+)(?:(?P<unit>[KMGTPE]i|[kMGTPE])|[eE](?P<exponent>\d{1,2}))?",
+    re.ASCII,
+)
+_NEARLY = re.compile(r"(?P<number>\d+)\s*(?P<unit>[kmgtpe])i?b?(?:ytes)?", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"(?P<number>\d{1,9})(?P<unit>[smhd]?)", re.ASCII)
+_WHOLE = re.compile(r"\d+(?:[KMGTPE]i|[MGTPE])?", re.ASCII)
+_MOST_CORES = 4096
+_MOST_BYTES = 64 * 1024**4
+_POWERS = {unit: index for index, unit in enumerate("KMGTPE", start=1)} | {"k": 1}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -24,19 +30,24 @@ def cpu_cores(text: str) -> Fraction:
         )
     if not cores:
         raise ValueError("this is no number of cores (write 2, 0.5 or 500m)")
+    if cores > _MOST_CORES:
+        raise ValueError(f"no machine has so many cores (write {_MOST_CORES} at most)")
     return cores
 
 
 def memory_bytes(text: str) -> int:
-    """Bytes: ``2Gi`` -> 2147483648. ``ValueError`` names the fix."""
+    """Bytes: ``2Gi`` -> 2147483648, ``1.5Gi`` -> 1610612736. ``ValueError`` names the fix."""
     found = _MEMORY.fullmatch(text)
     size = 0
     if found is not None:
         unit = found["unit"] or ""
         power = _POWERS[unit[0]] if unit else 0
-        size = int(found["number"]) * (1024 if unit.endswith("i") else 1000) ** power
+        scale = (1024 if unit.endswith("i") else 1000) ** power * 10 ** int(found["exponent"] or 0)
+        size = int(Fraction(found["number"]) * scale)
     if not size:
         raise ValueError(f"this is no amount of memory ({_meant(text)})")
+    if size > _MOST_BYTES:
+        raise ValueError("no machine has so much memory (write 64Ti at most)")
     return size
 
 
@@ -55,19 +66,19 @@ def cpu_text(value: Any) -> str:
 
 
 def memory_text(value: Any) -> str:
-    """Memory as the cluster reads it; a bare number is bytes."""
+    """Memory as the cluster reads it; a bare number is bytes, and so is a fraction or a power of ten."""
     text = _text(value)
     size = memory_bytes(text)
     if size < 1024**2:
         raise ValueError(f"{size} bytes are less than 1Mi (did you leave the unit out: {text}Gi?)")
-    return text
+    return text if _WHOLE.fullmatch(text) else str(size)
 
 
 def seconds_of(value: Any) -> int:
     """Seconds: ``15m`` -> 900. ``ValueError`` names the fix."""
     found = _DURATION.fullmatch(_text(value))
     if found is None:
-        raise ValueError("this is no duration (write 90s, 15m, 2h or 1d)")
+        raise ValueError("this is no duration (write one number and unit: 90s, 15m, 2h or 1d)")
     return int(found["number"]) * _SECONDS[found["unit"]]
 
 

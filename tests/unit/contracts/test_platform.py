@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from everloop.contracts.platform import Platform, StepNeeds
+from everloop.contracts.platform import Platform, Retries, StepNeeds, Volume
 
 LEAST = {"host": "https://kf.example/pipeline", "image": "everloop-python:0.1.0"}
 
@@ -126,3 +126,84 @@ def test_a_digest_fixes_an_image() -> None:
 def test_it_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         platform().host = "http://elsewhere"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("env", {"EVERLOOP_DATABASE_URL": "postgresql://h/db?user=a&password=hunter2"}),
+        ("env", {"DB_PASSWD": "hunter2"}),
+        ("env", {"ledger_key": "ab"}),
+        ("env", {"Api_key": "ab"}),
+        ("env", {"EVERLOOP_PSEUDONYM_KEYS": "ab"}),
+        ("env", {"AWS_SECRET_ACCESS_KEY_ID": "ab"}),
+        ("env", {"EVERLOOP_NOTIFY_SLACK_URL": "https://hooks.example/x"}),
+        ("annotations", {"note": "postgresql://a:hunter2@h/db"}),
+    ],
+)
+def test_nothing_secret_stands_in_plain_text(field: str, value: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match=r"plain text|would show a password"):
+        StepNeeds.model_validate({field: value})
+
+
+def test_where_a_secret_is_may_be_said() -> None:
+    assert StepNeeds(env={"RAY_AUTH_TOKEN_PATH": "/run/ray/token"}).env
+
+
+@pytest.mark.parametrize("name", ["PATH", "PYTHONPATH", "EVERLOOP_HOME", "LD_PRELOAD"])
+def test_what_the_image_sets_is_not_overridden(name: str) -> None:
+    with pytest.raises(ValidationError, match="set by the image"):
+        StepNeeds(env={name: "x"})
+
+
+@pytest.mark.parametrize(
+    "host", ["https://u:hunter2@kf.example", "https://u@kf.example", "http://kf.example:99999"]
+)
+def test_a_host_is_an_address_alone(host: str) -> None:
+    with pytest.raises(ValidationError, match=r"password|port") as refusal:
+        Platform(host=host, image="registry.example/everloop:1")
+    assert "hunter2" not in str(refusal.value.errors()[0]["msg"])
+
+
+@pytest.mark.parametrize("path", ["/", "/a/../kfp-workspace", "/../etc", "/a/./b", "//x"])
+def test_paths_go_straight(path: str) -> None:
+    with pytest.raises(ValidationError, match="goes round"):
+        Volume(mount_path=path, pvc="claim")
+
+
+def test_a_slash_at_the_end_is_the_same_folder() -> None:
+    volumes = [{"mount_path": "/a", "pvc": "x"}, {"mount_path": "/a/", "pvc": "y"}]
+    with pytest.raises(ValidationError, match="two volumes"):
+        StepNeeds.model_validate({"volumes": volumes})
+
+
+def test_sub_paths_stay_within_their_claim() -> None:
+    with pytest.raises(ValidationError, match=r"without \.\."):
+        Volume(mount_path="/a", pvc="claim", sub_path="a/../../b")
+
+
+def test_the_first_pause_is_no_longer_than_the_longest() -> None:
+    with pytest.raises(ValidationError, match="above longest"):
+        Retries.model_validate({"count": 1, "backoff": "2h"})
+
+
+def test_a_count_is_no_yes() -> None:
+    with pytest.raises(ValidationError):
+        Retries.model_validate({"count": True})
+
+
+@pytest.mark.parametrize("zone", ["localtime", "Factory", "Europe/Berlyn"])
+def test_a_zone_is_a_place(zone: str) -> None:
+    with pytest.raises(ValidationError, match="time zone"):
+        Platform(host="https://kf.example", image="registry.example/everloop:1", cron_zone=zone)
+
+
+@pytest.mark.parametrize("name", ["a..b", "-a", "a.-b", "a" * 254])
+def test_names_are_kubernetes_names(name: str) -> None:
+    with pytest.raises(ValidationError, match="no name"):
+        Volume(mount_path="/a", pvc=name)
+
+
+def test_a_key_without_a_value_says_nothing() -> None:
+    given = {"host": "https://kf.example", "image": "registry.example/everloop:1"}
+    assert Platform.model_validate(given | {"defaults": None, "steps": None}).steps == {}

@@ -83,3 +83,11 @@ def test_a_file_that_cannot_be_read_names_the_example(tmp_path: Path) -> None:
 def test_a_stage_that_nobody_is_near_is_answered_with_all() -> None:
     (told,) = problems("host: https://x\nimage: a:1\nsteps: {zzz: {}}\n")
     assert "known: act_on_trial" in told
+
+
+def test_what_two_sections_say_together_is_told_with_the_stages_line() -> None:
+    (problem,) = problems(
+        "host: https://kf.example\nimage: r.example/everloop:1\n"
+        "defaults: {cpu: {request: 2, limit: 4}}\nsteps:\n  gate: {}\n  report: {cpu: {limit: 1}}\n"
+    )
+    assert problem.startswith("p.yaml:6: steps.report: ")
