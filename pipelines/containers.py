@@ -24,13 +24,17 @@ from everloop.contracts.errors import (
     ShouldGiveMemory,
     ShouldProvideEngine,
 )
-from everloop.settings import Containers, carried, engine_address, reached
+from everloop.settings import Containers, carried, engine_address, other_folders, reached
 from pipelines.source import code_sha256
 
+STEP, STARTER = "everloop.step", "everloop.starter"
+"""Labels of a step's container: that it is one, and the process that awaits it."""
+_MOST_PROCESSES = 4096
 _CANNOT_WRITE = 75
 _ASK = (
     "import os, sys\n"
-    f"if not os.access(sys.argv[1], os.R_OK | os.W_OK | os.X_OK): sys.exit({_CANNOT_WRITE})\n"
+    "for place in sys.argv[1:]:\n"
+    f"    if not os.access(place, os.R_OK | os.W_OK | os.X_OK): print(place), sys.exit({_CANNOT_WRITE})\n"
     "from pipelines.source import code_sha256\n"
     "print('code', code_sha256())\n"
 )
@@ -98,16 +102,21 @@ class Started:
 
     def __init__(self, client: Any, asked: Containers, folder: Path) -> None:
         self.client, self.asked, self.folder = client, asked, folder.absolute()
+        self.places = tuple(dict.fromkeys(map(str, (self.folder, *other_folders()))))
 
     def check(self) -> None:
         """See that the image is here, may write to the workspace and holds this code."""
         image = self.asked.image or IMAGE
         self._known(image)
-        code, lines = self._run(image, ["python3", "-c", _ASK, str(self.folder)])
+        self._remove_orphans()
+        for place in self.places:
+            # An engine would make what is missing, as root.
+            Path(place).mkdir(parents=True, exist_ok=True)
+        code, lines = self._run(image, ["python3", "-c", _ASK, *self.places])
         held = lines[-1].removeprefix("code ") if lines else ""
         if code == _CANNOT_WRITE:
             raise ShouldProvideEngine(
-                f"User {self._user()} of a container may not write to {self.folder}.",
+                f"User {self._user()} of a container may not write to {lines[-1]}.",
                 "Give the folder to the user who starts the run, outside of places that only "
                 "others may enter.",
             )
@@ -137,6 +146,16 @@ class Started:
             print(f"{type(problem).__name__}: {problem}")
             return 1
         return code
+
+    def _remove_orphans(self) -> None:
+        """End steps whose run was killed: the run that goes on starts them anew."""
+        import docker  # noqa: PLC0415
+
+        for container in self.client.containers.list(filters={"label": STEP}):
+            starter = container.labels.get(STARTER, "")
+            if starter.isdecimal() and not Path(f"/proc/{starter}").exists():
+                with contextlib.suppress(docker.errors.NotFound):
+                    container.remove(force=True)
 
     def _known(self, image: str) -> None:
         import docker  # noqa: PLC0415
@@ -172,7 +191,7 @@ class Started:
                 image=image,
                 command=command,
                 environment=carried() | dict(environment or {}) | {"EVERLOOP_HOME": place},
-                volumes={place: {"bind": place, "mode": "rw"}},
+                volumes={each: {"bind": each, "mode": "rw"} for each in self.places},
                 user=self._user(),
                 network_mode=self.asked.network,
                 mem_limit=memory or None,
@@ -181,7 +200,8 @@ class Started:
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
                 healthcheck={"test": ["NONE"]},
-                labels={"everloop.step": "1"},
+                pids_limit=_MOST_PROCESSES,
+                labels={STEP: "1", STARTER: str(os.getpid())},
             )
             try:
                 container.start()

@@ -92,6 +92,7 @@ from everloop.settings.containers import (
     container_defaults,
     containers,
     engine_address,
+    other_folders,
     reached,
 )
 from everloop.settings.journal import JOURNAL_FOLDER, LEDGER_JOURNAL, ledger_journal
@@ -125,6 +126,7 @@ from everloop.settings.workspace import (
     MIN_KEY_BYTES,
     PSEUDONYM_KEY,
     PSEUDONYM_KEY_NEXT,
+    RESTORING_FILE,
     SECRETS_FILE,
     Settings,
     default_home,
@@ -178,6 +180,7 @@ __all__ = [
     "RAY_AUTH_TOKEN_PATH",
     "RAY_LEARNERS",
     "RAY_RUNNERS",
+    "RESTORING_FILE",
     "SECRETS_FILE",
     "STORAGE_URL",
     "VERTEX",
@@ -201,6 +204,7 @@ __all__ = [
     "ledger_journal",
     "notifications",
     "oidc",
+    "other_folders",
     "platform_file",
     "ray_workers",
     "reached",

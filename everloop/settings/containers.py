@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from everloop.contracts.errors import ShouldFixArgument
+from everloop.settings.journal import LEDGER_JOURNAL
 
 IN_CONTAINERS = "EVERLOOP_IN_CONTAINERS"
 IMAGE = "EVERLOOP_IMAGE"
@@ -19,6 +21,8 @@ _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _OURS = ("EVERLOOP_", "RAY_AUTH_")
 _ARITHMETIC = ("OMP_", "OPENBLAS_", "MKL_", "ATEN_CPU_")
 _CLIENTS = frozenset({"STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"})
+_NO_STEPS = ("EVERLOOP_KUBEFLOW_", "EVERLOOP_NOTIFY_", "EVERLOOP_OIDC_", "EVERLOOP_PLATFORM")
+"""Whom the service lets in, whom it tells, and the cluster's token: no step reads them."""
 _HERE = frozenset({"EVERLOOP_HOME", IN_CONTAINERS, IMAGE, CONTAINER_MEMORY, CONTAINER_NETWORK})
 _REMOTE = (
     "EVERLOOP_DATABASE_URL",
@@ -92,7 +96,9 @@ def carried() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if (name.startswith((*_OURS, *_ARITHMETIC)) or name in _CLIENTS) and name not in _HERE
+        if (name.startswith((*_OURS, *_ARITHMETIC)) or name in _CLIENTS)
+        and name not in _HERE
+        and not name.startswith(_NO_STEPS)
     }
 
 
@@ -103,4 +109,12 @@ def engine_address() -> str:
 
 def reached() -> tuple[str, ...]:
     """Names of the variables in the environment that put something behind a network."""
-    return tuple(name for name in _REMOTE if os.environ.get(name))
+    named = tuple(name for name in _REMOTE if os.environ.get(name))
+    journal = os.environ.get(LEDGER_JOURNAL, "")
+    return (*named, LEDGER_JOURNAL) if journal.startswith("gs://") else named
+
+
+def other_folders() -> tuple[Path, ...]:
+    """Folders outside the workspace that steps write to: the spending journal's, if it is one."""
+    journal = os.environ.get(LEDGER_JOURNAL, "")
+    return () if not journal or journal.startswith("gs://") else (Path(journal).absolute(),)

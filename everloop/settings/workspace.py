@@ -25,6 +25,8 @@ KEYS = (PSEUDONYM_KEY, LEDGER_KEY, HEALTH_KEY)
 SECRETS_FILE = "secrets.env"
 FINGERPRINT_FILE = "keys.sha256"
 DATABASE_FILE = "state.db"
+RESTORING_FILE = "restoring.json"
+"""There while a backup is being restored: the folder is no workspace yet."""
 MIN_KEY_BYTES = 32
 _RANDOM = f"Give {MIN_KEY_BYTES} or more random bytes in hexadecimal."
 
@@ -69,11 +71,14 @@ def default_home() -> Path:
     return Path(os.environ.get(HOME_VARIABLE, ".everloop")).absolute()
 
 
-def read(home: Path | str | None = None) -> Settings:
+def read(home: Path | str | None = None, restoring: bool = False) -> Settings:
     """Settings of an existing workspace.
 
+    Args:
+        restoring: for whoever restores a backup into it, and for nobody else.
+
     Raises:
-        ShouldInitWorkspace: there is none at ``home``.
+        ShouldInitWorkspace: there is none at ``home``, or a backup is half restored there.
         ShouldProvideKey: a key is missing, not hexadecimal, too short, or not the one that the
             workspace was made with.
     """
@@ -82,6 +87,8 @@ def read(home: Path | str | None = None) -> Settings:
         raise ShouldInitWorkspace(
             f"There is no workspace at {folder}.", "Run `everloop init`, or set EVERLOOP_HOME."
         )
+    if not restoring:
+        _require_restored(folder)
     found = _settings(folder, _read_secrets(folder / SECRETS_FILE))
     _check_fingerprints(found)
     return found
@@ -92,10 +99,12 @@ def initialise(home: Path | str | None = None) -> tuple[Settings, bool]:
 
     Raises:
         ShouldProvideKey: the workspace has data and its keys are missing, or as ``read`` does.
+        ShouldInitWorkspace: a backup is half restored there.
         ShouldFreeDisk: the keys did not fit; nothing was changed.
     """
     folder = Path(home).absolute() if home else default_home()
     folder.mkdir(parents=True, exist_ok=True)
+    _require_restored(folder)
     with _exclusive(folder):
         path = folder / SECRETS_FILE
         used, new = _used(folder), not path.exists()
@@ -246,6 +255,14 @@ def _settings(folder: Path, stored: Mapping[str, str]) -> Settings:
         ),
         next_pseudonym_key=_decoded(PSEUDONYM_KEY_NEXT, following, _RANDOM) if following else None,
     )
+
+
+def _require_restored(folder: Path) -> None:
+    if (folder / RESTORING_FILE).exists():
+        raise ShouldInitWorkspace(
+            f"A backup is half restored in {folder}: an empty database made now would pass for its own.",
+            "Repeat `everloop backup restore` until it ends.",
+        )
 
 
 def _used(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from kfp.local import docker_task_handler
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldGiveMemory, ShouldProvideEngine
 from everloop.settings import Containers
-from pipelines.containers import Started, in_containers
+from pipelines.containers import STARTER, Started, in_containers
 from pipelines.source import code_sha256
 
 
@@ -45,7 +45,9 @@ class Client:
     def __init__(self, *lines: bytes, code: int = 0, killed: bool = False) -> None:
         self.box, self.asked = Box(list(lines), code, killed), dict[str, Any]()
         self.known, self.problem = True, None
-        self.containers, self.images = SimpleNamespace(create=self.create), self
+        self.left: list[Any] = []
+        self.containers = SimpleNamespace(create=self.create, list=lambda filters: self.left)
+        self.images = self
         self.options = ["name=seccomp"]
 
     def create(self, **asked: Any) -> Box:
@@ -128,7 +130,7 @@ def test_a_database_elsewhere_needs_a_network(
         (Client(b"code 0123\n"), "holds other code"),
         (Client(b"Traceback\nModuleNotFoundError: pipelines\n", code=1), "no image of everloop"),
         (Client(code=127), "it exits with 127"),
-        (Client(code=75), "may not write"),
+        (Client(b"/srv/everloop\n", code=75), "may not write to /srv/everloop"),
     ],
 )
 def test_an_image_or_a_folder_that_will_not_do_is_refused(
@@ -191,3 +193,58 @@ def test_lines_come_whole_where_the_engine_cuts_a_letter(
 ) -> None:
     step(Client(b"caf\xc3", b"\xa9\n"), tmp_path)
     assert capsys.readouterr().out == "café\n"
+
+
+def test_a_journal_outside_the_workspace_is_mounted_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = tmp_path / "other-disk" / "journal"
+    monkeypatch.setenv("EVERLOOP_LEDGER_JOURNAL", str(journal))
+    home = tmp_path / "home"
+    home.mkdir()
+    client = Client(f"code {code_sha256()}\n".encode())
+    started(client, home).check()
+    assert journal.is_dir()  # ours, before an engine makes it as root
+    assert set(client.asked["volumes"]) == {str(home), str(journal)}
+    assert client.asked["command"][-2:] == [str(home), str(journal)]
+
+
+def test_a_journal_in_a_bucket_needs_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERLOOP_LEDGER_JOURNAL", "gs://bucket/journal")
+    with (
+        pytest.raises(ShouldFixArgument, match="EVERLOOP_LEDGER_JOURNAL must be reached"),
+        in_containers(Containers(), tmp_path),
+    ):
+        pass
+
+
+def test_a_step_gets_the_keys_and_no_token_of_the_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERLOOP_LEDGER_KEY", "ab" * 32)
+    others = ("KUBEFLOW_TOKEN", "NOTIFY_SLACK_URL", "OIDC_ISSUER", "PLATFORM")
+    for name in others:
+        monkeypatch.setenv(f"EVERLOOP_{name}", "x")
+    client = Client()
+    step(client, tmp_path)
+    given = client.asked["environment"]
+    assert given["EVERLOOP_LEDGER_KEY"] == "ab" * 32
+    assert not {f"EVERLOOP_{name}" for name in others} & set(given)
+
+
+def test_steps_whose_run_was_killed_are_ended_and_no_others(tmp_path: Path) -> None:
+    client = Client(f"code {code_sha256()}\n".encode())
+    orphan, mine, older = Box([], 0, False), Box([], 0, False), Box([], 0, False)
+    for box, labels in (
+        (orphan, {STARTER: "4194305"}),  # above the largest id that a process can have
+        (mine, {STARTER: str(os.getpid())}),
+        (older, {}),
+    ):
+        box.labels = labels  # type: ignore[attr-defined]
+    client.left = [orphan, mine, older]
+    started(client, tmp_path).check()
+    assert (orphan.removed, mine.removed, older.removed) == (True, False, False)
+    assert client.asked["labels"][STARTER] == str(os.getpid())
+    assert client.asked["pids_limit"] == 4096
