@@ -105,6 +105,7 @@ def test_a_killed_experiment_goes_on(
     night: tuple[Path, OpenedRun], found: OpenedExperiment, tmp_path: Path
 ) -> None:
     home, run = night
+    table, weights = found.sweep, found.training.weights_sha256
     shutil.rmtree(home / "runs" / "companion" / "default" / f"experiment-{EXAMPLE_DAY}")
     shutil.rmtree(home / "tuning")
     arguments = [*("experiment", "--from", run.run_id, "--trials", "2", "--home", str(home))]
@@ -130,10 +131,10 @@ def test_a_killed_experiment_goes_on(
     outcomes = {stage.stage: stage.outcome for stage in again.record.stages}
     assert outcomes["load_releases"] == "cached"
     assert outcomes["sweep_policies"] == "succeeded"
-    assert again.sweep.sweep == found.sweep.sweep
+    assert again.sweep.sweep == table.sweep
     settings = [row.settings for row in again.sweep.trials]
-    assert sorted(map(str, settings)) == sorted(str(row.settings) for row in found.sweep.trials)
-    assert again.training.weights_sha256 == found.training.weights_sha256
+    assert sorted(map(str, settings)) == sorted(str(row.settings) for row in table.trials)
+    assert again.training.weights_sha256 == weights
 
 
 def test_a_night_without_releases_is_refused_before_anything_runs(workspace: Path) -> None:
