@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +28,16 @@ class JournalMark:
     journal_id: str = ""
     renames: int = 0
     pseudonym_key: str = ""
+
+
+class JournalStanding(StrEnum):
+    """What a ledger is to the journal at the place that it is told: ``current`` has everything that the
+    journal has, ``behind`` is an earlier state of it (an older backup, or an older copy), and ``other``
+    is whatever is neither."""
+
+    CURRENT = "current"
+    BEHIND = "behind"
+    OTHER = "other"
 
 
 class SpendJournal(Protocol):

@@ -13,7 +13,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,6 +76,8 @@ class Record:
         previous_sha256: checksum of the record before; zeros in the first.
         known: largest number of a person that this journal has named.
         head: of the ledger after the entries.
+        base: in the first record, the renamings that came before the journal; no row does.
+        follows: in the first record, ids of the journals that this one was started in place of.
     """
 
     number: int
@@ -84,6 +86,32 @@ class Record:
     known: int
     entries: tuple[Entry, ...]
     head: Head
+    base: Head = Head()
+    follows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Everything that a journal tells, in order, after the head ``base``."""
+
+    base: Head
+    entries: tuple[Entry, ...]
+
+    def heads(self) -> list[Head]:
+        """The head before any entry, and after each."""
+        found = [self.base]
+        for entry in self.entries:
+            found.append(after(found[-1], entry))
+        return found
+
+    def waits_for_base(self, head: Head) -> bool:
+        """Whether a head is of before the last renaming that the journal was started after.
+
+        Rows that are older than the journal are told under the names of its start, so that whoever lacks
+        that renaming makes up for it first.
+        """
+        renamed = replace(head, renames=self.base.renames, pseudonym_key=self.base.pseudonym_key)
+        return head.renames + 1 == self.base.renames and renamed in self.heads()
 
 
 def name_of(number: int) -> str:
@@ -114,14 +142,20 @@ def checksum(data: bytes) -> str:
 
 def encoded(record: Record) -> bytes:
     """The record's bytes; the same record gives the same ones."""
+    told: dict[str, Json] = {}
+    if record.base != Head():
+        told["base"] = _head(record.base)
+    if record.follows:
+        told["follows"] = list(record.follows)
     body = canonical_json(
         {
+            **told,
             "number": record.number,
             "journal_id": record.journal_id,
             "previous_sha256": record.previous_sha256,
             "known": record.known,
             "entries": [_told(entry) for entry in record.entries],
-            "head": {name: getattr(record.head, name) for name in Head.__dataclass_fields__},
+            "head": _head(record.head),
         }
     ).encode()
     return f"{FORMAT}\n{checksum(body)}\n".encode() + body + b"\n"
@@ -151,8 +185,10 @@ def decoded(data: bytes, place: str) -> Record:
             known=found["known"],
             entries=tuple(_entry(entry) for entry in found["entries"]),
             head=Head(**found["head"]),
+            base=Head(**found.get("base", {})),
+            follows=tuple(found.get("follows", ())),
         )
-    except (KeyError, TypeError, ValueError, zlib.error) as problem:
+    except (AttributeError, KeyError, TypeError, ValueError, zlib.error) as problem:
         raise damaged(place, f"cannot be read ({problem!r})") from None
 
 
@@ -191,6 +227,10 @@ def _entry(told: Mapping[str, Json]) -> Entry:
     raise ValueError(f"unknown kind {kind!r}")
 
 
+def _head(head: Head) -> dict[str, Json]:
+    return {name: getattr(head, name) for name in Head.__dataclass_fields__}
+
+
 def _row(row: LedgerRow) -> dict[str, Json]:
     return {**content_of(row), "row_sha256": row.row_sha256}
 
@@ -213,13 +253,17 @@ def check_sequence(records: Sequence[tuple[Record, bytes]]) -> None:
     Raises:
         ShouldRepairLedger: naming the first that does not.
     """
-    previous, head, known = GENESIS, Head(), 0
+    previous, head, known = GENESIS, records[0][0].base if records else Head(), 0
+    if (head.sequence, head.row_sha256) != (0, GENESIS):
+        raise damaged(name_of(1), "begins after a row")
     for number, (record, data) in enumerate(records, 1):
         place = name_of(number)
         if record.number != number or record.journal_id != records[0][0].journal_id:
             raise damaged(place, "is another one's")
         if record.previous_sha256 != previous:
             raise damaged(place, "does not follow the record before it")
+        if number > 1 and (record.base != Head() or record.follows):
+            raise damaged(place, "begins a journal within one")
         for entry in record.entries:
             head = after(head, entry)
             if isinstance(entry, Reserved):

@@ -18,7 +18,12 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
     ShouldWaitForBudget,
 )
-from everloop.contracts.ledger_ports import LedgerStore, LedgerTransaction, SpendJournal
+from everloop.contracts.ledger_ports import (
+    JournalStanding,
+    LedgerStore,
+    LedgerTransaction,
+    SpendJournal,
+)
 from everloop.contracts.loop_spec import LoopSpec, PrivacySpec
 from everloop.contracts.ports import Clock, Reservation
 from everloop.contracts.privacy import (
@@ -261,31 +266,25 @@ class Ledger:
     ) -> tuple[LedgerRow, ...]:
         """Charge everyone, where backup and journal both lack what was spent, the most that it can be.
 
-        Every person pays for every night from ``since`` to ``until`` as ``worst_case_mu_squared`` says,
+        Every person pays for every date without a row up to ``until`` as ``worst_case_mu_squared`` says,
         whether their budget covers it or not, and so does whoever is first met later, in their first
         reservation. Nothing is released for these dates and the ones before any more. A new journal is
-        started.
+        started in the same transaction; a death in between leaves one that ``recover`` learns from.
 
         Args:
-            loops: specification by pipeline, of every pipeline that may have run.
+            loops: by pipeline that may have run, the loosest specification since the backup.
             since: the day of the backup that was restored.
             until: the last day on which something may have been spent.
 
         Raises:
-            ShouldFixArgument: dates that cannot be, no loop, or a journal that is not lost.
+            ShouldFixArgument: dates that cannot be, a pipeline is missing, or the journal is not lost.
             ShouldRepairLedger: the ledger does not verify.
         """
-        if self._journal is not None and not self._journal.is_empty():
-            raise ShouldFixArgument(
-                f"There is a journal at {self._journal.address}.",
-                "Run `everloop privacy recover` without --charge-everyone-since; move a damaged journal "
-                "away first.",
-            )
         with self._store.transaction() as ledger:
             rows = self._sound(ledger)
-            made = ledger_recovery.charge_everyone(self._rows, ledger, rows, loops, since, until)
-        self.follow_journal()
-        return made
+            return ledger_recovery.charge_everyone(
+                self._rows, ledger, self._journal, rows, loops, since, until
+            )
 
     def statement(self, person: str, on: date) -> Statement | None:
         """What a person's privacy has cost up to a date; None for one who was never charged."""
@@ -304,9 +303,20 @@ class Ledger:
             ShouldRepairLedger: naming the first bad row, or what does not belong to any; or the ledger
                 lacks what its journal has.
         """
+        # Records never change: read before, they keep nobody waiting for the database.
+        told = None if self._journal is None else self._journal.history()
         with self._store.transaction() as ledger:
             ledger_recovery.follow(self._journal, ledger)
+            if self._journal is not None and told is not None:
+                self._journal.require_told(told, ledger)
             return len(self._sound(ledger))
+
+    def standing(self) -> JournalStanding:
+        """What this ledger is to its journal; ``ShouldRepairLedger`` where that is damaged."""
+        if self._journal is None:
+            return JournalStanding.CURRENT
+        with self._store.transaction() as ledger:
+            return self._journal.standing(ledger)
 
     def _sound(self, ledger: LedgerTransaction) -> tuple[LedgerRow, ...]:
         """Every row, after every check that there is: budget is judged by who was charged, so that they

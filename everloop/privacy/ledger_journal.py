@@ -9,22 +9,26 @@ release until ``everloop privacy recover`` has replayed the rest.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import replace
 
 from everloop.contracts.errors import ShouldRepairLedger, ShouldResolveConflict
-from everloop.contracts.ledger_ports import JournalMark, LedgerTransaction, SpendJournal
+from everloop.contracts.ledger_ports import (
+    JournalMark,
+    JournalStanding,
+    LedgerTransaction,
+    SpendJournal,
+)
 from everloop.contracts.privacy import LedgerRow, ReleaseStatus
 from everloop.privacy.chain import GENESIS
 from everloop.privacy.journal_records import (
     FOLDER,
     Entry,
     Head,
+    History,
     Record,
     RenamedAll,
     Reserved,
     Spent,
-    after,
     check_sequence,
     checksum,
     damaged,
@@ -66,22 +70,76 @@ class LedgerJournal:
         if last is None:
             if mark.journal_id:
                 raise self._missing(mark)
-            journal_id = secrets.token_hex(_ID_BYTES)
-            self._write(ledger, Record(0, journal_id, GENESIS, 0, (), Head()), GENESIS)
-            ledger.note_journal(replace(mark, journal_id=journal_id))
+            self.start(ledger)
             return
         record, data = last
-        if mark.journal_id not in {"", record.journal_id}:
+        own = mark.journal_id in {"", record.journal_id}
+        if not own and not self._follows(mark):
             raise self._other(mark, record)
         head = head_of(ledger)
         if record.head != head:
-            if not _is_past(record.head, ledger, head):
+            if not own or not _is_past(record.head, ledger, head):
                 raise self._lacking(head)
             self._write(ledger, record, checksum(data))
-        if not mark.journal_id:
+        if mark.journal_id != record.journal_id:
             ledger.note_journal(replace(mark, journal_id=record.journal_id))
 
-    def entries(self) -> tuple[Entry, ...]:
+    def start(self, ledger: LedgerTransaction) -> None:
+        """Start a journal with all that a ledger has, in place of the one that it had, if any.
+
+        It remembers which that was, so that a backup that names the old one is known to be of this ledger.
+
+        Raises:
+            ShouldRepairLedger: another ledger was faster.
+        """
+        mark = ledger.journal()
+        journal_id = secrets.token_hex(_ID_BYTES)
+        base = Head(0, GENESIS, mark.renames, mark.pseudonym_key)
+        follows = (mark.journal_id,) if mark.journal_id else ()
+        self._write(ledger, Record(0, journal_id, GENESIS, 0, (), base, base, follows), GENESIS)
+        ledger.note_journal(replace(mark, journal_id=journal_id))
+
+    def standing(self, ledger: LedgerTransaction) -> JournalStanding:
+        """What the ledger is to the journal; nothing is written.
+
+        A ledger that names no journal is known by its rows alone, and one without a row by nothing.
+
+        Raises:
+            ShouldRepairLedger: the journal is damaged.
+        """
+        mark, last, head = ledger.journal(), self._last(), head_of(ledger)
+        if last is None:
+            return JournalStanding.OTHER if mark.journal_id else JournalStanding.CURRENT
+        record, same = last[0], mark.journal_id == last[0].journal_id
+        if mark.journal_id:
+            own = same or self._follows(mark)
+        else:
+            own = same = min(head.sequence, record.head.sequence) > 0
+        if not own:
+            return JournalStanding.OTHER
+        if record.head == head or (same and _is_past(record.head, ledger, head)):
+            return JournalStanding.CURRENT
+        history = self.history()
+        if head in history.heads() or history.waits_for_base(head):
+            return JournalStanding.BEHIND
+        return JournalStanding.OTHER
+
+    def require_told(self, history: History, ledger: LedgerTransaction) -> None:
+        """``ShouldRepairLedger`` unless every row that the journal tells is the ledger's."""
+        rows = iter(tuple(ledger.rows()))
+        for entry in history.entries:
+            if isinstance(entry, RenamedAll):
+                continue
+            row = next(rows, None)
+            if row != entry.row:
+                raise ShouldRepairLedger(
+                    f"Row {entry.row.sequence} of the journal at {self.address} is not the privacy "
+                    "ledger's.",
+                    "Put the journal back from a copy, or name the right one in "
+                    "EVERLOOP_LEDGER_JOURNAL.",
+                )
+
+    def history(self) -> History:
         """Everything that the journal tells, in order, after every check of it.
 
         Raises:
@@ -92,20 +150,25 @@ class LedgerJournal:
             data = self._records.read(name_of(number))
             found.append((decoded(data, name_of(number)), data))
         check_sequence(found)
-        return tuple(entry for record, _ in found for entry in record.entries)
+        base = found[0][0].base if found else Head()
+        return History(base, tuple(entry for record, _ in found for entry in record.entries))
 
     def require_own(self, ledger: LedgerTransaction) -> None:
         """``ShouldRepairLedger`` unless there is a journal, and it is the ledger's."""
         mark, last = ledger.journal(), self._last()
         if last is None:
             raise self._missing(mark)
-        if mark.journal_id not in {"", last[0].journal_id}:
+        if mark.journal_id not in {"", last[0].journal_id} and not self._follows(mark):
             raise self._other(mark, last[0])
 
     def can_follow(self, ledger: LedgerTransaction) -> bool:
         """Whether the journal lacks nothing but what the ledger appended since."""
-        last, head = self._last(), head_of(ledger)
-        return last is not None and _is_past(last[0].head, ledger, head)
+        mark, last, head = ledger.journal(), self._last(), head_of(ledger)
+        return (
+            last is not None
+            and (last[0].head == head or mark.journal_id in {"", last[0].journal_id})
+            and _is_past(last[0].head, ledger, head)
+        )
 
     def is_empty(self) -> bool:
         """Whether no record is there."""
@@ -136,10 +199,22 @@ class LedgerJournal:
             raise damaged(name_of(count), "is another one's")
         return record, data
 
+    def _follows(self, mark: JournalMark) -> bool:
+        return mark.journal_id in decoded(self._records.read(name_of(1)), name_of(1)).follows
+
     def _write(self, ledger: LedgerTransaction, last: Record, previous: str) -> None:
         head = head_of(ledger)
         entries, known = _since(ledger, last.head, head, last.known)
-        record = Record(last.number + 1, last.journal_id, previous, known, entries, head)
+        record = replace(
+            last,
+            number=last.number + 1,
+            previous_sha256=previous,
+            known=known,
+            entries=entries,
+            head=head,
+            base=last.base if last.number == 0 else Head(),
+            follows=last.follows if last.number == 0 else (),
+        )
         try:
             self._records.write(name_of(record.number), encoded(record))
         except ShouldResolveConflict as problem:
@@ -150,8 +225,9 @@ class LedgerJournal:
             ) from problem
 
     def _lacking(self, head: Head) -> ShouldRepairLedger:
-        states = heads(self.entries())
-        if head in states:
+        history = self.history()
+        states = history.heads()
+        if head in states or history.waits_for_base(head):
             missing = states[-1].sequence - head.sequence
             turned = states[-1].renames - head.renames
             return ShouldRepairLedger(
@@ -186,14 +262,6 @@ def head_of(ledger: LedgerTransaction) -> Head:
     mark, row = ledger.journal(), ledger.last_row()
     told = (0, GENESIS) if row is None else (row.sequence, row.row_sha256)
     return Head(*told, mark.renames, mark.pseudonym_key)
-
-
-def heads(entries: Sequence[Entry]) -> list[Head]:
-    """The head before any entry, and after each."""
-    found = [Head()]
-    for entry in entries:
-        found.append(after(found[-1], entry))
-    return found
 
 
 def _is_past(past: Head, ledger: LedgerTransaction, head: Head) -> bool:

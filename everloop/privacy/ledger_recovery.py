@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldKeepRelease
@@ -33,8 +32,9 @@ def recover(
     journal.require_own(ledger)
     if journal.can_follow(ledger):
         journal.follow(ledger)
-    done = recovery.replayed(ledger, journal.entries(), exists)
-    journal.adopt(ledger)
+    done = recovery.replayed(ledger, journal.history(), exists)
+    if not done.waits_for_key:
+        journal.adopt(ledger)
     return done
 
 
@@ -53,7 +53,7 @@ def require_rename(journal: LedgerJournal | None, ledger: LedgerTransaction, key
     if journal.can_follow(ledger):
         journal.follow(ledger)
         return
-    following = recovery.next_key(ledger, journal.entries())
+    following = recovery.next_key(ledger, journal.history())
     if following is None:
         raise ShouldFixArgument(
             "This restored ledger lacks what its journal has.",
@@ -69,14 +69,27 @@ def require_rename(journal: LedgerJournal | None, ledger: LedgerTransaction, key
 def charge_everyone(
     writer: LedgerRows,
     ledger: LedgerTransaction,
+    journal: LedgerJournal | None,
     rows: tuple[LedgerRow, ...],
     loops: Mapping[str, LoopSpec],
     since: date,
     until: date,
 ) -> tuple[LedgerRow, ...]:
     """Charge everyone for lost nights, once; see ``Ledger.charge_everyone``."""
+    if journal is not None and not journal.is_empty():
+        raise ShouldFixArgument(
+            f"There is a journal at {journal.address}.",
+            "Run `everloop privacy recover` without --charge-everyone-since; move a damaged journal "
+            "away first.",
+        )
     if not loops:
         raise ShouldFixArgument("No loop is named.", "Name every loop that may have run.")
+    unnamed = sorted({row.pipeline for row in rows} - loops.keys())
+    if unnamed:
+        raise ShouldFixArgument(
+            f"The ledger has releases of {', '.join(unnamed)}, of which no loop is named.",
+            "Name every loop and tenant at once: everyone pays for each.",
+        )
     made = []
     for pipeline, spec in sorted(loops.items()):
         own = [row for row in rows if row.pipeline == pipeline]
@@ -99,7 +112,8 @@ def charge_everyone(
             if before
             else _charged(writer, ledger, request, ledger.people(), promise_of(spec.privacy), price)
         )
-    ledger.note_journal(replace(ledger.journal(), journal_id=""))
+    if journal is not None:
+        journal.start(ledger)
     return tuple(made)
 
 

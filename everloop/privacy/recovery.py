@@ -18,8 +18,8 @@ from everloop.contracts.ledger_ports import LedgerTransaction
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.privacy import GaussianMechanism, LedgerRow, Recovered, ReleaseStatus
 from everloop.privacy import plan
-from everloop.privacy.journal_records import Entry, RenamedAll, Reserved, Spent
-from everloop.privacy.ledger_journal import head_of, heads
+from everloop.privacy.journal_records import History, RenamedAll, Reserved, Spent
+from everloop.privacy.ledger_journal import head_of
 
 LOST = "lost:"
 """Before the address of an output that did not come back with its row."""
@@ -34,15 +34,18 @@ Exists = Callable[[str, str], bool]
 """(url, sha256) -> whether an output is there."""
 
 
-def replayed(ledger: LedgerTransaction, entries: Sequence[Entry], exists: Exists) -> Recovered:
+def replayed(ledger: LedgerTransaction, history: History, exists: Exists) -> Recovered:
     """Append what a journal has and the ledger lacks, in one transaction; idempotent.
 
     Raises:
         ShouldRepairLedger: the ledger is not a part of the journal's history, or its people have other
             numbers.
     """
-    states = heads(entries)
-    head = head_of(ledger)
+    entries, states, head = history.entries, history.heads(), head_of(ledger)
+    if history.waits_for_base(head):
+        return Recovered(
+            found_outputs=_found_again(ledger, exists), waits_for_key=history.base.pseudonym_key
+        )
     if head not in states:
         raise ShouldRepairLedger(
             f"The privacy ledger's row {head.sequence} is not one of the journal's: they tell other "
@@ -117,13 +120,21 @@ def _found_again(ledger: LedgerTransaction, exists: Exists) -> tuple[str, ...]:
 def worst_case_mu_squared(
     spec: LoopSpec, history: Sequence[LedgerRow], since: date, until: date
 ) -> float:
-    """The most mu^2 that the plan lets a loop's releases on the dates ``since`` to ``until`` cost anybody.
+    """The most mu^2 that a loop's releases, of which nothing remembers any, can have cost anybody.
 
-    Each stage may have been released on each date, as its first while none was ever completed; nobody
-    can have lost more than the budget of a period.
+    A release is made for a date and not on it, so that any date up to ``until`` may have been caught up
+    with: each that the ledger has no row of counts, from ``since`` or the pipeline's first row on, whatever
+    is earlier. Of a pipeline without a row it is every date of the period. A stage's release is as dear as
+    the specification has it, or any promise or price of the ledger's rows, whatever is more; it is a first
+    one for as long as none was ever completed. Nobody can have lost more than the budget of a period.
+
+    Args:
+        spec: the loosest under which a release may have been made.
+        history: rows of the pipeline, oldest first.
 
     Raises:
-        ShouldFixArgument: the dates are in the wrong order, or span more than a period.
+        ShouldFixArgument: the dates are in the wrong order, span more than a period, or end before the
+            ledger does.
     """
     nights = (until - since).days + 1
     if not 1 <= nights <= spec.privacy.period_days:
@@ -132,15 +143,71 @@ def worst_case_mu_squared(
             f"{spec.privacy.period_days}.",
             "Begin with the day of the backup that was restored.",
         )
-    nightly = sum(_most_of_a_night(spec, stage, history) for stage in plan.STAGES)
-    return min(plan.budget_mu_squared(spec.privacy), nights * nightly)
+    last = max((row.logical_date for row in history), default=until)
+    if last > until:
+        raise ShouldFixArgument(
+            f"The ledger has a release of {last}, after {until}: later ones may be lost, too.",
+            f"End with the last day of which something may have been released, {last} or later.",
+        )
+    terms = _terms(spec, history)
+    longest = max(one.privacy.period_days for one in terms)
+    earliest = until - timedelta(days=longest - 1)
+    if history:
+        earliest = max(earliest, min(since, *(row.logical_date for row in history)))
+    total = sum(_most_of_a_stage(terms, stage, history, earliest, until) for stage in plan.STAGES)
+    return min(max(plan.budget_mu_squared(one.privacy) for one in terms), total)
 
 
-def _most_of_a_night(spec: LoopSpec, stage: str, history: Sequence[LedgerRow]) -> float:
-    later = plan.night_mu_squared(spec, stage, first=False)
-    if any(row.stage == stage and row.status is ReleaseStatus.SPENT for row in history):
-        return later
-    return max(later, plan.night_mu_squared(spec, stage, first=True))
+def _terms(spec: LoopSpec, history: Sequence[LedgerRow]) -> tuple[LoopSpec, ...]:
+    """The specification, and what it would be under each promise that rows were charged under."""
+    promises = {
+        (row.epsilon, row.delta, row.period_days)
+        for row in history
+        if row.epsilon is not None and row.period_days is not None
+    }
+    return (
+        spec,
+        *(
+            spec.model_copy(
+                update={
+                    "privacy": spec.privacy.model_copy(
+                        update={"epsilon": epsilon, "delta": delta, "period_days": days}
+                    )
+                }
+            )
+            for epsilon, delta, days in promises
+        ),
+    )
+
+
+def _most_of_a_stage(
+    terms: Sequence[LoopSpec],
+    stage: str,
+    history: Sequence[LedgerRow],
+    earliest: date,
+    until: date,
+) -> float:
+    own = [row for row in history if row.stage == stage]
+    completed = [row for row in own if row.status is ReleaseStatus.SPENT]
+    first = not completed
+    later = own if first else [row for row in own if row.sequence > completed[0].sequence]
+    price = max(
+        [
+            *(row.mu_squared for row in later),
+            *(
+                plan.night_mu_squared(one, stage, first=kind)
+                for one in terms
+                for kind in {False, first}
+            ),
+        ]
+    )
+    days = range((until - earliest).days + 1)
+    dates = (earliest + timedelta(days=day) for day in days)
+    return price * sum(
+        all(plan.served_by(one.privacy, stage, on, own) is None for one in terms)
+        for on in dates
+        if not any(row.logical_date == on for row in own)
+    )
 
 
 def lost_mechanism(mu_squared: float) -> GaussianMechanism:
@@ -173,10 +240,12 @@ def lost_configuration(since: date, until: date, part: int = 0) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def next_key(ledger: LedgerTransaction, entries: Sequence[Entry]) -> str | None:
+def next_key(ledger: LedgerTransaction, history: History) -> str | None:
     """Fingerprint of the pseudonym key that a restored ledger's people get next; None for a row."""
-    states, head = heads(entries), head_of(ledger)
+    states, head = history.heads(), head_of(ledger)
+    if history.waits_for_base(head):
+        return history.base.pseudonym_key
     if head not in states[:-1]:
         return None
-    entry = entries[states.index(head)]
+    entry = history.entries[states.index(head)]
     return entry.pseudonym_key if isinstance(entry, RenamedAll) else None
