@@ -15,7 +15,13 @@ from everloop.contracts.datasets import EncodedEpisodes
 from everloop.contracts.encoded_file import load_encoded
 from everloop.contracts.errors import EverloopError, ShouldNameKnownId
 from everloop.contracts.evaluation import Decision, Estimate
-from everloop.contracts.monitoring import DriftFigures, Measurement, MetricSink, RunSummary
+from everloop.contracts.monitoring import (
+    DriftFigures,
+    DriftStatus,
+    Measurement,
+    MetricSink,
+    RunSummary,
+)
 from everloop.contracts.rollouts import POLICY, alias_of
 from everloop.monitoring.drift import input_histograms
 from everloop.reporting.evidence import DAILY, RunEvidence
@@ -113,6 +119,8 @@ def _measurements(
     for name, value in figures.items():
         yield Measurement(name, value, at, labels)
     for field in drift.fields if drift else ():
+        if field.status is DriftStatus.INSUFFICIENT:
+            continue  # of few episodes a distance says little of drift and much of single people
         yield Measurement("input_drift", field.distance, at, labels | {"field": field.field})
 
 

@@ -1,7 +1,7 @@
 """What is told to dashboards of the outside: figures, runs and how people's situations have changed.
 
-All of it is counts and aggregates for operators. It is computed from the raw log, so it stays inside the
-trust boundary: the workspace, or the operator's own cloud project.
+All of it is counts and aggregates for operators, computed from the raw log. It is exact in the workspace;
+histograms that leave it for the operator's own cloud project hold no small cells.
 """
 
 from __future__ import annotations
@@ -231,7 +231,8 @@ class DriftMonitor(Protocol):
 
     Constraints: a model has one baseline; another one under the same version is
     ``ShouldResolveConflict``, the same one changes nothing. An observation of the same days replaces the
-    earlier one. Errors as ``MetricSink``'s.
+    earlier one. A monitor outside the workspace is told of no baseline and no days with fewer episodes than
+    a comparison takes, and has no figures of them. Errors as ``MetricSink``'s.
     """
 
     def set_baseline(self, learned_from: InputHistograms) -> None: ...
@@ -242,4 +243,5 @@ class DriftMonitor(Protocol):
     def figures(
         self, loop: str, model_version: str, first: date, last: date, tenant: str = "default"
     ) -> DriftFigures | None:
-        """What an observation came to; ``None`` where there is none, or it is not computed yet."""
+        """What an observation came to; ``None`` where there is none, or it is not computed yet or was
+        never told to a monitor outside."""

@@ -1,7 +1,7 @@
 locals {
   # Names as everloop/settings reads them.
   environment = {
-    EVERLOOP_STORAGE_URL     = "gs://${google_storage_bucket.data.name}/loops"
+    EVERLOOP_STORAGE_URL     = "gs://${google_storage_bucket.data.name}/${local.storage_prefix}"
     EVERLOOP_LEDGER_JOURNAL  = "gs://${google_storage_bucket.ledger.name}/journal"
     EVERLOOP_BIGQUERY        = "${var.project}.${google_bigquery_dataset.main.dataset_id}"
     EVERLOOP_GOOGLE_PROJECT  = var.project

@@ -31,6 +31,17 @@ resource "google_storage_bucket" "data" {
     }
   }
 
+  # Histograms that Vertex compares. An erasure does not reach them, so they do not stay.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = var.monitoring_days
+      matches_prefix = ["${local.storage_prefix}/monitoring/"]
+    }
+  }
+
   lifecycle {
     prevent_destroy = true
   }
@@ -105,4 +116,5 @@ locals {
   }
 
   pipeline_prefix = "kubeflow"
+  storage_prefix  = "loops"
 }

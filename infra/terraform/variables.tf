@@ -161,6 +161,17 @@ variable "pipeline_artifact_days" {
   }
 }
 
+variable "monitoring_days" {
+  description = "Days that histograms for Vertex AI are kept (below monitoring/ of what everloop stores in the data bucket). A model that serves longer is compared with nothing after."
+  type        = number
+  default     = 400
+
+  validation {
+    condition     = var.monitoring_days >= 30
+    error_message = "At least 30 days: a model is compared with what it learned from."
+  }
+}
+
 # ---- database ------------------------------------------------------------------------------------
 
 variable "database_version" {

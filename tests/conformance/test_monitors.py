@@ -166,8 +166,11 @@ def test_few_episodes_tell_nothing(monitor: DriftMonitor) -> None:
     monitor.set_baseline(histograms((200, 200), (300, 80, 20), DAY - timedelta(days=27)))
     monitor.observe(histograms((199, 0), (199, 0, 0)))
     figures = monitor.figures("companion", "m-1", DAY, DAY)
-    assert figures is not None
-    assert {each.status for each in figures.fields} == {DriftStatus.INSUFFICIENT}
+    if isinstance(monitor, VertexDriftMonitor):
+        assert figures is None
+    else:
+        assert figures is not None
+        assert {each.status for each in figures.fields} == {DriftStatus.INSUFFICIENT}
 
 
 def test_an_observation_of_the_same_days_replaces_the_earlier_one(monitor: DriftMonitor) -> None:

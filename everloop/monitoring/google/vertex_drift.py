@@ -1,7 +1,8 @@
 """``DriftMonitor`` on Vertex AI Model Monitoring: a model monitor for each model, a job for each look.
 
 Vertex computes the distances itself, from two CSV files in the bucket (see ``marginals``), so an
-observation's figures are there minutes later. The service is in preview (``v1beta1``). Models are
+observation's figures are there minutes later. What goes there holds no small cell (``small_cells``), and
+of days or baselines with few episodes nothing goes. The service is in preview (``v1beta1``). Models are
 registered by name alone, as reference models that are served elsewhere.
 """
 
@@ -26,6 +27,7 @@ from everloop.contracts.monitoring import (
 from everloop.monitoring.drift import FEWEST, LIMIT
 from everloop.monitoring.google.calls import RETRY, TIMEOUT_S, finished, found, made, told
 from everloop.monitoring.google.marginals import column_of, data_type, table
+from everloop.monitoring.google.small_cells import told as without_small_cells
 from everloop.monitoring.google.vertex_experiments import identifier
 
 PERMISSION = "roles/aiplatform.user, and roles/storage.objectUser on the bucket"
@@ -70,7 +72,12 @@ class VertexDriftMonitor:
         self._parent = f"projects/{project}/locations/{location}"
 
     def set_baseline(self, learned_from: InputHistograms) -> None:
-        """See ``DriftMonitor``."""
+        """See ``DriftMonitor``; a baseline of few episodes stays unknown here."""
+        exported = without_small_cells(learned_from)
+        if exported is not None:
+            self._set(exported)
+
+    def _set(self, learned_from: InputHistograms) -> None:
         name = identifier_of(learned_from.loop, learned_from.tenant, learned_from.model_version)
         stored = self._objects.get(_baseline(name))
         if stored is not None and documents.from_json(InputHistograms, stored) != learned_from:
@@ -92,13 +99,16 @@ class VertexDriftMonitor:
             raise ShouldNameKnownId(
                 f"Model {met.model_version} has no baseline.", "Set what it learned from first."
             )
-        text = documents.to_json(met)
+        exported = without_small_cells(met)
+        if exported is None:
+            return
+        text = documents.to_json(exported)
         look = f"{_days(met.first, met.last)} {hashlib.sha256(text).hexdigest()[:16]}"
         with told(_SERVICE, PERMISSION):
             newest = self._job(name, met.first, met.last)
             if newest is not None and newest.display_name == look:
                 return
-            self._objects.put_once(_kept(name, look, "csv"), table(met))
+            self._objects.put_once(_kept(name, look, "csv"), table(exported))
             self._objects.put_once(_kept(name, look, "json"), text)
             job = vertex.ModelMonitoringJob(
                 display_name=look,

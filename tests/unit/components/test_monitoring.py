@@ -16,7 +16,13 @@ from everloop.contracts.errors import ShouldRetryLater
 from everloop.contracts.evaluation import Check, CheckStatus, Decision, Estimate, Verdict
 from everloop.contracts.figures import RewardFigures
 from everloop.contracts.models import StageRecord
-from everloop.contracts.monitoring import Measurement, Published
+from everloop.contracts.monitoring import (
+    DriftFigures,
+    DriftStatus,
+    FieldDrift,
+    Measurement,
+    Published,
+)
 from everloop.loops import load
 from everloop.monitoring.folder import FolderExperimentLog, FolderMetricSink
 from everloop.reporting.evidence import RunEvidence
@@ -121,3 +127,13 @@ def test_an_experiment_is_a_row_of_its_own(workspace: Workspace) -> None:
 def test_no_episodes_are_no_drift(workspace: Workspace) -> None:
     tell_monitors(evidence(), None, workspace)
     assert not (workspace.home / "monitoring" / "drift").exists()
+
+
+def test_distances_of_few_episodes_are_no_series() -> None:
+    fields = tuple(
+        FieldDrift(status.value, 0.2, 0.1, 400, 300, status)
+        for status in (DriftStatus.DRIFTED, DriftStatus.STEADY, DriftStatus.INSUFFICIENT)
+    )
+    drift = DriftFigures("companion", "default", "m-1", DAY, DAY, fields)
+    found = list(told._measurements(evidence(), {}, drift))
+    assert [each.labels["field"] for each in found] == ["drifted", "steady"]

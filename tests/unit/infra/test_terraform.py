@@ -175,6 +175,16 @@ def test_buckets_are_closed_and_kept() -> None:
         assert "retention_policy" not in buckets[name]
         undone = one(buckets[name], "soft_delete_policy")
         assert undone["retention_duration_seconds"] == f"${{var.{days} * 86400}}"
+    kept_for = {
+        prefix: one(rule, "condition")["age"]
+        for rule in buckets["data"]["lifecycle_rule"]
+        if one(rule, "action")["type"] == "Delete"
+        for prefix in one(rule, "condition")["matches_prefix"]
+    }
+    assert kept_for == {
+        "${local.pipeline_prefix}/": "${var.pipeline_artifact_days}",
+        "${local.storage_prefix}/monitoring/": "${var.monitoring_days}",
+    }
     (rule,) = buckets["backups"]["lifecycle_rule"]
     assert one(rule, "action")["type"] == "AbortIncompleteMultipartUpload"
 
