@@ -6,6 +6,7 @@ secret stands in it: secrets are named, never written down.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -16,6 +17,7 @@ from everloop.contracts.platform import (
     KubernetesName,
     Namespace,
     Seconds,
+    SecretKey,
     StepNeeds,
     VariableName,
 )
@@ -152,6 +154,9 @@ class CloudRun(_Value):
         runners, learners: workers of the container's own Ray.
         needs: image, limits of cpu and memory, accelerator, env and secrets.
         gpu_type: such as ``nvidia-l4``; needed with an accelerator.
+        network, subnet: names of the network in which a private database is; empty: none is needed.
+        files: path in the container -> the secret that stands there, such as a database's certificate; its
+            ``key`` is the secret's version. Two paths do not share a folder.
         deadline: after which a try is ended; at most an hour with a GPU, as Cloud Run has it, else a day.
         retries: whole attempts after the first.
     """
@@ -167,6 +172,9 @@ class CloudRun(_Value):
     learners: Workers = 0
     needs: StepNeeds
     gpu_type: Annotated[str, Field(pattern=r"^(nvidia-[a-z0-9\-]+)?$")] = ""
+    network: KubernetesName | Literal[""] = ""
+    subnet: KubernetesName | Literal[""] = ""
+    files: dict[AbsolutePath, SecretKey] = {}
     deadline: Seconds = 3600
     retries: Annotated[int, Field(ge=0, le=10)] = 1
 
@@ -200,6 +208,15 @@ class CloudRun(_Value):
         if self.runners + self.learners > _cpus(self.needs):
             raise ValueError("runners and learners need a CPU each (raise needs.cpu.limit)")
         _require_way_back(self.workspace, self.needs)
+        return self
+
+    @model_validator(mode="after")
+    def _connected(self) -> Self:
+        if bool(self.network) != bool(self.subnet):
+            raise ValueError("network and subnet belong together (give both or neither)")
+        folders = [posixpath.dirname(path) for path in self.files]
+        if len(set(folders)) != len(folders) or "/" in folders:
+            raise ValueError("each of files stands in a folder of its own (choose other paths)")
         return self
 
 

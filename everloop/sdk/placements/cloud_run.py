@@ -6,10 +6,13 @@ the second. Both say the same.
 
 from __future__ import annotations
 
+import json
+import posixpath
 from collections.abc import Sequence
 from typing import Any
 
 from everloop.contracts.placements import CloudRun
+from everloop.contracts.platform import SecretKey
 
 ACCELERATOR = "run.googleapis.com/accelerator"
 _LABELS = {"managed-by": "everloop"}
@@ -44,10 +47,23 @@ def cloud_run_manifest(placement: CloudRun, name: str, command: Sequence[str]) -
                     ),
                 ],
                 "resources": {"limits": _limits(placement)},
+                "volumeMounts": _mounts(placement),
             }
+        ],
+        "volumes": [
+            {
+                "name": name,
+                "secret": {"secretName": at.secret, "items": [{"key": at.key, "path": file}]},
+            }
+            for name, _, file, at in _files(placement)
         ],
     }
     annotations = {"run.googleapis.com/execution-environment": "gen2"}
+    if placement.network:
+        annotations["run.googleapis.com/network-interfaces"] = json.dumps(
+            [{"network": placement.network, "subnetwork": placement.subnet}]
+        )
+        annotations["run.googleapis.com/vpc-access-egress"] = "private-ranges-only"
     if placement.gpu_type:
         template["nodeSelector"] = {ACCELERATOR: placement.gpu_type}
         annotations["run.googleapis.com/gpu-zonal-redundancy-disabled"] = "true"
@@ -93,9 +109,22 @@ def cloud_run_job(placement: CloudRun, command: Sequence[str]) -> dict[str, Any]
                     ),
                 ],
                 "resources": {"limits": _limits(placement)},
+                "volumeMounts": _mounts(placement),
             }
         ],
+        "volumes": [
+            {
+                "name": name,
+                "secret": {"secret": at.secret, "items": [{"path": file, "version": at.key}]},
+            }
+            for name, _, file, at in _files(placement)
+        ],
     }
+    if placement.network:
+        task["vpcAccess"] = {
+            "networkInterfaces": [{"network": placement.network, "subnetwork": placement.subnet}],
+            "egress": "PRIVATE_RANGES_ONLY",
+        }
     if placement.gpu_type:
         task["nodeSelector"] = {"accelerator": placement.gpu_type}
         task["gpuZonalRedundancyDisabled"] = True
@@ -111,6 +140,18 @@ def _plain(placement: CloudRun) -> list[tuple[str, str]]:
         "OMP_NUM_THREADS": "1",
     }
     return sorted(given.items())
+
+
+def _files(placement: CloudRun) -> list[tuple[str, str, str, SecretKey]]:
+    """(volume's name, folder, file's name, secret) of every secret that stands as a file."""
+    return [
+        (f"file-{number}", *posixpath.split(path), at)
+        for number, (path, at) in enumerate(sorted(placement.files.items()), start=1)
+    ]
+
+
+def _mounts(placement: CloudRun) -> list[dict[str, str]]:
+    return [{"name": name, "mountPath": folder} for name, folder, _, _ in _files(placement)]
 
 
 def _limits(placement: CloudRun) -> dict[str, str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from pydantic import ValidationError
 
 from everloop.contracts.errors import (
     EverloopError,
@@ -15,10 +19,13 @@ from everloop.contracts.errors import (
     ShouldFixPlatform,
     ShouldRetryLater,
 )
+from everloop.contracts.placements import CloudRun, KubeRay
 from everloop.sdk.kubeflow.failures import Attempts
 from everloop.sdk.placements.cloud_run import cloud_run_job, cloud_run_manifest
+from everloop.sdk.placements.file import load_placement
 from everloop.sdk.placements.google import CloudRunJobs, state_of
 from everloop.sdk.placements.progress import JobState, Patience, wait_for
+from pipelines.platform_file import load_platform
 from tests.unit.sdk.placements.servers import ENDED, FakeCloudRun, serving
 from tests.unit.sdk.placements.terms import IMAGE, a_cloud_run
 
@@ -88,6 +95,65 @@ def test_both_forms_say_the_same() -> None:
             "valueSource": {"secretKeyRef": {"secret": "database-url", "version": "latest"}},
         },
     ]
+
+
+def test_a_private_database_is_reached_and_its_certificate_is_a_file() -> None:
+    path = "/etc/everloop/database/server-ca.pem"
+    placement = a_cloud_run(
+        network="net", subnet="nodes", files={path: {"secret": "database-ca", "key": "3"}}
+    )
+    task = cloud_run_job(placement, COMMAND)["template"]["template"]
+    execution = cloud_run_manifest(placement, NAME, COMMAND)["spec"]["template"]
+    spec = execution["spec"]["template"]["spec"]
+    assert task["vpcAccess"] == {
+        "networkInterfaces": [{"network": "net", "subnetwork": "nodes"}],
+        "egress": "PRIVATE_RANGES_ONLY",
+    }
+    annotations = execution["metadata"]["annotations"]
+    assert json.loads(annotations["run.googleapis.com/network-interfaces"]) == [
+        {"network": "net", "subnetwork": "nodes"}
+    ]
+    assert annotations["run.googleapis.com/vpc-access-egress"] == "private-ranges-only"
+    mounts = [{"name": "file-1", "mountPath": "/etc/everloop/database"}]
+    assert task["containers"][0]["volumeMounts"] == spec["containers"][0]["volumeMounts"] == mounts
+    file = "server-ca.pem"
+    secret = {"secret": "database-ca", "items": [{"path": file, "version": "3"}]}
+    assert task["volumes"] == [{"name": "file-1", "secret": secret}]
+    shown = {"secretName": "database-ca", "items": [{"key": "3", "path": file}]}
+    assert spec["volumes"] == [{"name": "file-1", "secret": shown}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"network": "net"}, "network and subnet belong together"),
+        (
+            {"files": {f"/a/{n}": {"secret": "s", "key": "1"} for n in "xy"}},
+            "a folder of its own",
+        ),
+        ({"files": {"/x": {"secret": "s", "key": "1"}}}, "a folder of its own"),
+    ],
+)
+def test_a_network_and_files_that_cannot_be_are_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        a_cloud_run(**changes)
+
+
+def test_the_examples_mount_the_certificate_that_terraforms_url_names() -> None:
+    root = Path(__file__).parents[4] / "infra"
+    found = re.search(
+        r'database_certificate_path = "([^"]+)"', (root / "terraform" / "secrets.tf").read_text()
+    )
+    assert found is not None
+    cloud_run = load_placement(root / "ray" / "cloud_run.yaml")
+    assert isinstance(cloud_run, CloudRun)
+    assert found[1] in cloud_run.files
+    kuberay = load_placement(root / "ray" / "kuberay.yaml")
+    assert isinstance(kuberay, KubeRay)
+    steps = load_platform(root / "kubeflow" / "platform.yaml").needs_of("gate")
+    for needs in (kuberay.head_needs, kuberay.worker_needs, steps):
+        folders = [volume.mount_path for volume in needs.volumes if volume.secret]
+        assert str(Path(found[1]).parent) in folders
 
 
 def test_without_a_gpu_nothing_speaks_of_one() -> None:
