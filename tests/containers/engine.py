@@ -100,11 +100,24 @@ def make_base(found: Engine) -> None:
     """Make Debian's smallest system with Python, and give it the name that the Dockerfile starts from."""
     system = found.folder / "base.tar"
     make = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=python3,ca-certificates"]
-    done = subprocess.run(
-        [*make, "bookworm", str(system)], check=False, capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        raise CouldNotRun(f"mmdebstrap made no base: {done.stderr.strip()[-300:]}")
+    with (
+        (found.folder / "mmdebstrap.log").open("w+") as log,
+        subprocess.Popen(
+            [*make, "bookworm", str(system)],
+            env={**os.environ, "TMPDIR": str(found.folder)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        ) as making,
+    ):
+        try:
+            code = making.wait()
+        except BaseException:
+            os.killpg(making.pid, signal.SIGTERM)  # it unmounts what it mounted
+            raise
+        log.seek(0)
+        if code != 0:
+            raise CouldNotRun(f"mmdebstrap made no base: {log.read().strip()[-300:]}")
     command = [CLIENT, "--host", found.address, "import", str(system), BASE]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     system.unlink()
