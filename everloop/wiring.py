@@ -151,14 +151,10 @@ def open_workspace(home: Path | str | None = None, elsewhere: bool = True) -> Wo
     check_keys(engine, configured.fingerprints, configured.replaced, {settings.PSEUDONYM_KEY})
     place = settings.storage() if elsewhere else None
     keep_datasets(configured.home, pseudonym_key, place)
-    mirror = mirror_of(engine)
+    mirror = mirror_of(engine, configured.home)
     stored = _storage(configured.home, engine, place, None if mirror is None else mirror.reader)
     clock = SystemClock()
     records = open_journal(configured.home)
-    people = SqlPersonStore(
-        engine, configured.home, ErasureJournal(records, pseudonym_key), stored.artefacts
-    )
-    people.finish()
     ledger = Ledger(
         SqlLedgerStore(engine),
         configured.ledger_key,
@@ -166,6 +162,14 @@ def open_workspace(home: Path | str | None = None, elsewhere: bool = True) -> Wo
         configured.previous_ledger_keys,
         records,
     )
+    people = SqlPersonStore(
+        engine,
+        configured.home,
+        ErasureJournal(records, pseudonym_key),
+        stored.artefacts,
+        ledger.standing,
+    )
+    people.finish()
     if not keeps_journal(engine):
         with suppress(ShouldRepairLedger):  # every reservation says so; recovering needs it open
             ledger.follow_journal()

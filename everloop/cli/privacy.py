@@ -207,8 +207,9 @@ def recover(
     charge_everyone_since: Annotated[
         str,
         typer.Option(
-            help="The journal is lost, too: the day of the restored backup. Everyone pays the most that "
-            "may have been spent since."
+            help="The journal is lost, too: the day of the restored backup, or the earliest date that was "
+            "run since, if that is earlier. Everyone pays the most that may have been spent: for every "
+            "date, from then or from the ledger's first row on, of which it has no release."
         ),
     ] = "",
     until: Annotated[
@@ -218,9 +219,19 @@ def recover(
         ),
     ] = "",
     loop: Annotated[
-        list[str] | None, typer.Option(help="With it: every loop that may have run; repeat it.")
+        list[str] | None,
+        typer.Option(
+            help="With it: every loop that may have run, each as loose as it was since the backup "
+            "(largest epsilon, shortest period); repeat it."
+        ),
     ] = None,
-    tenant: Tenant = "default",
+    tenant: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With it: tenants of which the restored ledger may know nothing yet; each of these loops "
+            "is charged for there, too. Those that it knows are charged for anyway. Repeat it."
+        ),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -235,7 +246,7 @@ def recover(
     if charge_everyone_since:
         loops = [load(name) for name in loop or ()]
         since, last = _day(charge_everyone_since), _day(until)
-        made = charge_everyone(place, loops, tenant, since, last, operator())
+        made = charge_everyone(place, loops, tenant or (), since, last, operator())
         if as_json:
             print_json(list(made))
             return
@@ -249,11 +260,12 @@ def recover(
             "pays the same. A new journal was started."
         )
         return
-    if until or loop:
+    if until or loop or tenant:
         raise ShouldFixArgument(
-            "--until and --loop are for a lost journal.", "Give --charge-everyone-since, too."
+            "--until, --loop and --tenant are for a lost journal.",
+            "Give --charge-everyone-since, too.",
         )
-    done = recover_ledger(place, operator(), tenant)
+    done = recover_ledger(place, operator())
     if as_json:
         print_json(done)
         return

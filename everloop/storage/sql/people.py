@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,13 @@ from sqlalchemy.exc import IntegrityError
 
 from everloop.contracts.documents import is_full_disk
 from everloop.contracts.episodes import Json
-from everloop.contracts.errors import EverloopError, ShouldFreeDisk
+from everloop.contracts.errors import (
+    EverloopError,
+    ShouldFreeDisk,
+    ShouldRepairLedger,
+    ShouldRestoreArtefact,
+)
+from everloop.contracts.ledger_ports import JournalStanding
 from everloop.contracts.privacy import ErasureMark, ErasureRecord
 from everloop.storage.local.erased_artefacts import ErasedArtefacts, HeldArtefacts, Traces
 from everloop.storage.schema import training_episodes
@@ -43,6 +49,9 @@ class SqlPersonStore:
         home: the workspace folder, whose datasets, runs and reports an erasure reaches.
         journal: where every erasure is written down once more before it is answered; without one, a
             restored backup brings people back.
+        standing: what this workspace's ledger is to the journal; only what has all of it writes there, and
+            only what was once a part of it learns from there, so that two workspaces that name one
+            journal erase nobody of each other's. By default the journal is this workspace's.
         files: everything that may hold a person beside the database; by default the folder's.
     """
 
@@ -52,8 +61,10 @@ class SqlPersonStore:
         home: Path | str,
         journal: ErasureJournal | None = None,
         files: HeldArtefacts | None = None,
+        standing: Callable[[], JournalStanding] = lambda: JournalStanding.CURRENT,
     ) -> None:
         self._journal = journal
+        self._standing = standing
         self._engine = engine
         self._home = Path(home)
         self._files = files or ErasedArtefacts(home)
@@ -142,16 +153,19 @@ class SqlPersonStore:
         """Delete the files of erasures that a process did not live to finish, have the journal know
         every erasure, and repeat those that it knows and a restored database lacks.
 
-        An erasure under another pseudonym key than this process's waits for the key to be rotated.
+        An erasure under another pseudonym key than this process's waits for the key to be rotated, and one
+        that this workspace's ledger may not write down or learn of waits for ``privacy recover``.
         """
         self._files.finish(self._took_place)
         if self._journal is None:
             return
         stored, known = self._stored_erasures(), self._journal.known()
-        for erasure_id in stored.keys() - known:
-            self._journal.note(erasure_id, *stored[erasure_id])
-        missing = known - stored.keys()
-        if missing:
+        unwritten, missing = stored.keys() - known, known - stored.keys()
+        stands = self._stands() if unwritten or missing else JournalStanding.OTHER
+        if stands is JournalStanding.CURRENT:
+            for erasure_id in unwritten:
+                self._journal.note(erasure_id, *stored[erasure_id])
+        if missing and stands is not JournalStanding.OTHER:
             for told in self._journal.erased(missing):
                 if told.key == self._journal.key:
                     self._repeat(told)
@@ -159,10 +173,17 @@ class SqlPersonStore:
             self._write_back()
 
     def waiting(self) -> int:
-        """Erasures of the journal that this database lacks, since they are of another pseudonym key."""
+        """Erasures of the journal that this database lacks: they are of another pseudonym key, or the
+        journal is not known to be this ledger's."""
         if self._journal is None:
             return 0
         return len(self._journal.known() - self._stored_erasures().keys())
+
+    def _stands(self) -> JournalStanding:
+        try:
+            return self._standing()
+        except (ShouldRepairLedger, ShouldRestoreArtefact):  # every release says so
+            return JournalStanding.OTHER
 
     def _repeat(self, told: ErasedPerson) -> None:
         with suppress(IntegrityError):  # another process was faster

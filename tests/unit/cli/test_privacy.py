@@ -227,3 +227,40 @@ def test_days_outside_the_calendar_are_refused(
 def test_a_plan_reaches_the_last_day(home: Path) -> None:
     words = ("privacy", "plan", "--loop", "companion", "--home", str(home), "--json")
     assert json.loads(run(*words, "--date", "2999-12-31"))["on"] == "2999-12-31"
+
+
+def test_every_tenant_of_the_ledger_pays_for_a_lost_journal(
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release(home, "user_model")
+    place = open_workspace(home)
+    request = ReleaseRequest(
+        "companion/other",
+        DAY,
+        "user_model",
+        "c",
+        "d",
+        place.ledger.night_mechanism(SPEC, "companion/other", "user_model", DAY),
+    )
+    place.ledger.reserve(request, ["b" * 64], SPEC, 1)
+    place.engine.dispose()
+    (home / "ledger-journal").rename(tmp_path / "lost")
+    words = ("privacy", "recover", "--charge-everyone-since", "2026-03-01", "--until", "2026-03-02")
+    at = ("--home", str(home))
+    said = fail(capsys, monkeypatch, *words, "--loop", "open_bandit", *at)
+    assert "companion/default, companion/other" in said
+    made = json.loads(run(*words, "--loop", "companion", "--tenant", "third", *at, "--json"))
+    assert [row["pipeline"] for row in made] == [
+        "companion/default",
+        "companion/other",
+        "companion/third",
+    ]
+    assert all(row["people"] == 121 for row in made)
+    assert made[2]["mu_squared"] == pytest.approx(BUDGET)
+    assert "verifies: 6 rows" in run("privacy", "verify", *at)
+    for tenant in ("default", "other", "third"):
+        entries = open_workspace(home).audit.entries(tenant)
+        assert "privacy.charge_everyone" in [entry.action for entry in entries]
