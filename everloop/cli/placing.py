@@ -102,8 +102,13 @@ def write_manifest(placed: PlacedTraining, write: str) -> None:
     if write == "-":
         yaml.dump(placed.manifest, sys.stdout)
         return
-    with Path(write).open("w", encoding="utf-8") as file:
-        yaml.dump(placed.manifest, file)
+    try:
+        with Path(write).open("w", encoding="utf-8") as file:
+            yaml.dump(placed.manifest, file)
+    except OSError as problem:
+        raise ShouldFixArgument(
+            f"{write} cannot be written ({problem.strerror}).", "Give --write a file in a folder."
+        ) from problem
     typer.echo(f"{placed.job} in {write}")
     print_pairs({"submit with": f"{placed.by_hand} {write}", "policy": placed.policy})
 

@@ -234,6 +234,13 @@ def _configuration(kubeconfig: Path | None, context: str | None) -> Any:
             f"Nothing says which Kubernetes cluster ({str(problem)[:_TOLD]}).",
             "Give --kubeconfig and --context, or log in with kubectl.",
         ) from None
+    except (
+        Exception
+    ) as problem:  # the client reads any file as YAML and stumbles over what it finds
+        raise ShouldFixArgument(
+            f"{kubeconfig or 'kubectl config'} is no kubeconfig ({type(problem).__name__}).",
+            "Give the file that kubectl uses.",
+        ) from problem
     return configuration
 
 

@@ -55,18 +55,31 @@ class Patience:
             )
 
 
+MOST_SILENCES = 30
+"""Looks in a row that may fail in a way that passes."""
+
+
 def wait_for(
     name: str, look: Callable[[], JobState], patience: Patience, heard: Heard | None = None
 ) -> JobState:
     """Look at a job until it has ended.
 
     Raises:
-        ShouldRetryLater: it had not ended in time; it goes on.
+        ShouldRetryLater: it had not ended in time, or nobody answered for ``MOST_SILENCES`` looks; it goes
+            on.
     """
     until = patience.clock() + patience.timeout_s
     before: JobState | None = None
+    silences = 0
     while True:
-        state = look()
+        try:
+            state, silences = look(), 0
+        except ShouldRetryLater:
+            silences += 1
+            if silences >= MOST_SILENCES or patience.clock() >= until:
+                raise
+            patience.sleep(patience.every_s)
+            continue
         if state != before and heard is not None:
             heard(state)
         if state.ended:

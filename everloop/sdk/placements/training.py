@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from everloop.contracts.errors import ShouldFixArgument, ShouldRetryLater
+from everloop.contracts.errors import (
+    ShouldFixArgument,
+    ShouldNameKnownId,
+    ShouldProvideEngine,
+    ShouldRetryLater,
+)
 from everloop.contracts.placements import CloudRun, KubeRay
 from everloop.loops.loader import SHIPPED
 from everloop.sdk.placements.cloud_run import cloud_run_job, cloud_run_manifest
@@ -17,7 +22,7 @@ from everloop.sdk.placements.progress import Heard, JobState, Patience, wait_for
 from everloop.sdk.policies.publication import collect
 from everloop.sdk.policies.source import asked_of, learning_source
 from everloop.sdk.policies.training import FOLDER, name_of, require_learner
-from everloop.wiring import open_workspace
+from everloop.wiring import Workspace, open_workspace
 
 LONGEST_NAME = 47
 """KubeRay's own limit: it makes longer names of a RayJob's."""
@@ -132,9 +137,19 @@ def submit_training(
         ShouldAskForScope, ShouldAuthenticate, ShouldResolveConflict, ShouldProvideEngine: it was refused.
         ShouldNameKnownId: it succeeded, and nothing came back.
     """
+    workspace = open_workspace(home)
+    returned = _returned(workspace, placed)
+    if returned is not None:
+        return returned
     look, end = _sent(placed, jobs)
     try:
         state = wait_for(f"Job {placed.job}", look, patience, heard)
+    except ShouldProvideEngine:
+        # What has ended is taken away after a while, and its policy may be here all the same.
+        returned = _returned(workspace, placed)
+        if returned is None:
+            raise
+        return returned
     except KeyboardInterrupt:
         if delete_if_interrupted:
             end()
@@ -145,9 +160,17 @@ def submit_training(
             "See its log there; the same command continues from the last checkpoint once its cause is "
             "mended.",
         )
-    workspace = open_workspace(home)
     folder = workspace.home / FOLDER / placed.policy
     return ReturnedPolicy(collect(workspace, placed.policy, folder).version, folder, placed.job)
+
+
+def _returned(workspace: Workspace, placed: PlacedTraining) -> ReturnedPolicy | None:
+    """The policy, where the same question was answered before: nothing is trained, or paid, again."""
+    folder = workspace.home / FOLDER / placed.policy
+    try:
+        return ReturnedPolicy(collect(workspace, placed.policy, folder).version, folder, placed.job)
+    except ShouldNameKnownId:
+        return None
 
 
 def job_name(policy: str) -> str:

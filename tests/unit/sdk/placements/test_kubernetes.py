@@ -12,6 +12,7 @@ from everloop.contracts.errors import (
     EverloopError,
     ShouldAskForScope,
     ShouldAuthenticate,
+    ShouldFixArgument,
     ShouldFixPlatform,
     ShouldProvideEngine,
     ShouldProvideKey,
@@ -178,3 +179,10 @@ def test_waiting_ends(cluster: FakeKubernetes, kubeconfig: Path) -> None:
 )
 def test_a_status_is_read_as_the_operator_means_it(status: dict[str, str], state: JobState) -> None:
     assert state_of({"status": status}) == state
+
+
+def test_a_file_that_is_no_kubeconfig_is_told(tmp_path: Path) -> None:
+    wrong = tmp_path / "passwd"
+    wrong.write_text("root:x:0:0:root:/root:/bin/bash\n")
+    with pytest.raises((ShouldFixArgument, ShouldProvideKey)):
+        RayJobs("team", wrong)

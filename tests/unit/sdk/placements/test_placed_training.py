@@ -16,6 +16,7 @@ from everloop.contracts.documents import read
 from everloop.contracts.errors import (
     ShouldFixArgument,
     ShouldNameKnownId,
+    ShouldProvideEngine,
     ShouldRestoreArtefact,
     ShouldRetryLater,
 )
@@ -23,7 +24,7 @@ from everloop.contracts.models import RunRecord
 from everloop.loops import load
 from everloop.loops.sections import split
 from everloop.sdk import train_policy
-from everloop.sdk.placements.progress import JobState, Patience
+from everloop.sdk.placements.progress import MOST_SILENCES, JobState, Patience, wait_for
 from everloop.sdk.placements.training import (
     LONGEST_NAME,
     PlacedTraining,
@@ -209,3 +210,42 @@ def test_an_interruption_ends_the_job_only_where_that_was_asked(home: Path, aske
 def test_a_folder_of_ones_own_is_not_published(home: Path, tmp_path: Path) -> None:
     with pytest.raises(ShouldFixArgument, match="found by its question's name"):
         train_policy(RUN, out=tmp_path / "out", publish=True, home=home)
+
+
+def test_a_question_that_was_answered_is_not_trained_again(home: Path) -> None:
+    placed = greedy(home)
+    first = submit_training(placed, Elsewhere(placed, home), SOON, home=home)
+    again = Again(placed, home)
+    assert submit_training(placed, again, SOON, home=home) == first
+    assert again.submitted == []
+
+
+def test_a_job_that_was_taken_away_with_its_policy_published_is_answered(home: Path) -> None:
+    placed = greedy(home)
+
+    class Gone(Elsewhere):
+        def state(self, _: str) -> JobState:
+            raise ShouldProvideEngine("There is no such RayJob.", "Install KubeRay's operator.")
+
+    assert submit_training(placed, Gone(placed, home), SOON, home=home).version
+
+
+def test_a_silence_is_waited_out_and_a_long_one_is_told() -> None:
+    looks = [0]
+
+    def look() -> JobState:
+        looks[0] += 1
+        if looks[0] % MOST_SILENCES:
+            raise ShouldRetryLater("Nobody answers.", "Try again.")
+        return JobState("succeeded")
+
+    assert wait_for("job", look, SOON).phase == "succeeded"
+    assert looks == [MOST_SILENCES]
+
+    def silent() -> JobState:
+        looks[0] += 1
+        raise ShouldRetryLater("Nobody answers.", "Try again.")
+
+    with pytest.raises(ShouldRetryLater, match="Nobody answers"):
+        wait_for("job", silent, SOON)
+    assert looks == [2 * MOST_SILENCES]
