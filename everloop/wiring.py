@@ -129,18 +129,20 @@ class Workspace:
     rewards: RewardWriter
 
 
-def open_workspace(home: Path | str | None = None, elsewhere: bool = True) -> Workspace:
+def open_workspace(
+    home: Path | str | None = None, elsewhere: bool = True, restoring: bool = False
+) -> Workspace:
     """Open an existing workspace (see ``everloop.settings.read`` for what it raises).
 
     Args:
         elsewhere: datasets and blobs are where ``EVERLOOP_STORAGE_URL`` says; else in the folder.
+        restoring: for whoever restores a backup into it (see ``everloop.settings.read``).
 
     Raises:
-        ShouldFixArgument: the folder holds datasets or blobs that the bucket lacks, or there is no such
-            bucket.
+        ShouldFixArgument: the folder holds datasets or blobs that the bucket lacks, or there is none.
         ShouldAskForScope, ShouldSlowDown, ShouldRetryLater: the bucket does not serve this process.
     """
-    configured = settings.read(home)
+    configured = settings.read(home, restoring)
     engine = open_database(configured.database_url, configured.home / DATABASE)
     pseudonym_key = configured.fingerprints[settings.PSEUDONYM_KEY]
     following = configured.next_pseudonym_fingerprint
@@ -248,8 +250,7 @@ def copy_to_bucket(home: Path | str | None, url: str, told: Callable[[int, int],
     Raises:
         ShouldFixArgument: there is no such bucket, or none was named.
         ShouldRestoreArtefact: something of the workspace is damaged; what came before it is copied.
-        ShouldProvideKey, ShouldAskForScope, ShouldSlowDown, ShouldRetryLater: the bucket does not serve
-            this process.
+        ShouldProvideKey, ShouldAskForScope, ShouldSlowDown, ShouldRetryLater: it does not serve us.
     """
     place = settings.bucket_of("--to", url) if url else settings.storage()
     if place is None:

@@ -34,6 +34,10 @@ BackupId = Annotated[str, typer.Option("--backup", help="Its id (default: the ne
 def create(
     to: To,
     reports: Annotated[bool, typer.Option("--reports", help="Reports and runs, too.")] = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Read what is there already; write again what is damaged."),
+    ] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -46,7 +50,7 @@ def create(
     from everloop.sdk.backups.places import open_place
 
     with BytesBar("backing up") as bar:
-        made = create_backup(open_place(to), home, reports=reports, on_progress=bar)
+        made = create_backup(open_place(to), home, reports=reports, repair=repair, on_progress=bar)
     if as_json:
         print_json(
             _shown(made.manifest) | {"copied": made.copied, "copied_bytes": made.copied_bytes}

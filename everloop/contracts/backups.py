@@ -15,6 +15,9 @@ POSTGRESQL = "database/postgresql.dump"
 
 FORMAT = "everloop backup 1"
 
+_FOLDERS = frozenset({"datasets", "blobs", "reports", "runs"})
+"""Folders of a workspace that a backup may write into; keys and the journal are in none of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackupFile:
@@ -81,6 +84,12 @@ class BackupManifest:
             )
         if not self.files or self.files[0].path not in {SQLITE, POSTGRESQL}:
             raise ShouldFixArgument(f"Backup {self.backup_id} does not begin with a database.")
+        for file in self.files[1:]:
+            folder, _, rest = file.path.partition("/")
+            if folder not in _FOLDERS or not rest:
+                raise ShouldFixArgument(
+                    f"Backup {self.backup_id} would write {file.path}, which no backup holds."
+                )
 
     @property
     def size(self) -> int:
@@ -128,10 +137,10 @@ class BackupPlace(Protocol):
     def delete_manifest(self, backup_id: str) -> None: ...
 
     def claim(self, backup_id: str) -> None:
-        """Say that a backup is being made, so that nobody prunes what it counts on."""
+        """Say that a backup is being made, or that somebody prunes; neither begins beside the other."""
 
     def claims(self) -> tuple[str, ...]:
-        """Backups that are being made, or whose making was cut short."""
+        """Work that goes on, or was cut short."""
 
     def release(self, backup_id: str) -> None:
         """Take a claim back; idempotent."""

@@ -23,10 +23,12 @@ from everloop.contracts.backups import (
     BackupManifest,
     BackupPlace,
 )
-from everloop.contracts.errors import ShouldFreeDisk, ShouldRestoreArtefact
+from everloop.contracts.errors import ShouldFreeDisk, ShouldRestoreArtefact, ShouldRetryLater
+from everloop.sdk.backups.claims import backup_id_of, making, require_made
 from everloop.sdk.backups.places import encoded, manifest_of
 from everloop.storage.sql.dumps import Snapshot, snapshot
 from everloop.storage.sql.engine import is_postgresql
+from everloop.storage.sql.erasure_marks import erased_files
 from everloop.wiring import open_workspace
 
 Progress = Callable[[int, int, str], None]
@@ -62,6 +64,7 @@ def create_backup(
     home: Path | str | None = None,
     *,
     reports: bool = False,
+    repair: bool = False,
     on_progress: Progress = silent,
 ) -> MadeBackup:
     """Copy a workspace, which goes on working, to a place.
@@ -71,38 +74,47 @@ def create_backup(
     Args:
         place: where to.
         reports: also reports and runs, which tell what was and are needed for nothing that follows.
+        repair: read what the place has already, and write again what is damaged there.
 
     Raises:
         ShouldFreeDisk, ShouldRetryLater, ShouldFixArgument: as the database's snapshot and the place do.
         ShouldRestoreArtefact: a file of the workspace is damaged.
+        ShouldWaitForWorker: somebody prunes there.
     """
     workspace = open_workspace(home)
     configured = settings.read(home)
     began = datetime.now(UTC)
-    backup_id = f"{began:%Y%m%dT%H%M%S%f}Z"
-    place.claim(backup_id)
+    backup_id = backup_id_of(began)
     known = _known(place)
     postgresql = is_postgresql(workspace.engine)
-    with tempfile.TemporaryDirectory(prefix=".backup-", dir=workspace.home) as folder:
+    with (
+        making(place, backup_id),
+        tempfile.TemporaryDirectory(prefix=".backup-", dir=workspace.home) as folder,
+    ):
         dump = Path(folder) / Path(POSTGRESQL if postgresql else SQLITE).name
         on_progress(0, 0, "database")
         taken = snapshot(workspace.engine, dump)
         database = _file(POSTGRESQL if postgresql else SQLITE, dump)
+        # Whom the snapshot lacks may be in files yet: an erasure deletes them once it has committed.
+        datasets, pages = erased_files(workspace.engine)
         parts = _ALWAYS + ((_REPORTS, _RUNS) if reports else ())
-        found = [(database, dump), *_files(workspace.home, parts, known)]
-        copied, copied_bytes = _copy(place, found, on_progress)
-    bucket = settings.storage()
-    manifest = _manifest(
-        backup_id,
-        began,
-        taken,
-        postgresql,
-        configured.fingerprints,
-        "" if bucket is None else f"gs://{bucket.name}/{bucket.prefix}".rstrip("/"),
-        tuple(file for file, _ in found),
-    )
-    place.put_manifest(backup_id, encoded(manifest))
-    place.release(backup_id)
+        files = _files(workspace.home, parts, known)
+        found = [(database, dump)]
+        found += [one for one in files if not _is_erased(one[0].path, datasets, pages)]
+        copied, copied_bytes = _copy(place, found, repair, on_progress)
+        _require_all(place, found)
+        bucket = settings.storage()
+        manifest = _manifest(
+            backup_id,
+            began,
+            taken,
+            postgresql,
+            configured.fingerprints,
+            "" if bucket is None else f"gs://{bucket.name}/{bucket.prefix}".rstrip("/"),
+            tuple(file for file, _ in found),
+        )
+        place.put_manifest(backup_id, encoded(manifest))
+        require_made(place, backup_id)
     return MadeBackup(manifest, copied, copied_bytes)
 
 
@@ -168,8 +180,18 @@ def _file(name: str, path: Path, known: Mapping[tuple[str, int], str] | None = N
     return BackupFile(name, sha256, size)
 
 
+def _is_erased(path: str, datasets: frozenset[str], pages: frozenset[str]) -> bool:
+    folder, _, rest = path.partition("/")
+    return (folder == "datasets" and rest.partition("/")[0] in datasets) or (
+        folder == _REPORTS and rest in pages
+    )
+
+
 def _copy(
-    place: BackupPlace, found: list[tuple[BackupFile, Path]], on_progress: Progress
+    place: BackupPlace,
+    found: list[tuple[BackupFile, Path]],
+    repair: bool,
+    on_progress: Progress,
 ) -> tuple[int, int]:
     total = sum(file.size for file, _ in found)
     done = copied = copied_bytes = 0
@@ -177,7 +199,7 @@ def _copy(
     for pair in found:
         file, path = pair
         on_progress(done, total, file.path)
-        if not place.has(file.sha256, file.size):
+        if not place.has(file.sha256, file.size) or (repair and not _reads(place, file.sha256)):
             if not path.exists():  # an erasure came between
                 gone.append(pair)
                 continue
@@ -188,6 +210,25 @@ def _copy(
         found.remove(pair)
     on_progress(total, total, "")
     return copied, copied_bytes
+
+
+def _reads(place: BackupPlace, sha256: str) -> bool:
+    try:
+        place.check(sha256)
+    except ShouldRestoreArtefact:
+        return False
+    return True
+
+
+def _require_all(place: BackupPlace, found: list[tuple[BackupFile, Path]]) -> None:
+    """``ShouldRetryLater`` when something that was there, or was put there, is gone."""
+    there = set(place.objects())
+    for file, _ in found:
+        if file.sha256 not in there:
+            raise ShouldRetryLater(
+                f"{file.path} was deleted at {place.address} while the backup was made.",
+                "Find out who deletes there, and repeat.",
+            )
 
 
 def require_room(home: Path, needed: int, free: int) -> None:

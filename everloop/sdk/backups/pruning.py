@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from everloop.contracts.backups import BackupManifest, BackupPlace
-from everloop.contracts.errors import ShouldFixArgument, ShouldWaitForWorker
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.sdk.backups.claims import pruning
 from everloop.sdk.backups.places import manifest_of
-
-_STALE = timedelta(hours=24)
-"""A backup that has been in the making for longer was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +63,25 @@ def prune_backups(place: BackupPlace, keep: Kept) -> Pruned:
         ShouldWaitForWorker: a backup is being made here; nothing was deleted.
         ShouldRestoreArtefact: a manifest is damaged; nothing was deleted.
     """
-    _require_quiet(place, datetime.now(UTC))
-    manifests = [manifest_of(place, backup_id) for backup_id in place.manifests()]
-    kept = to_keep([(one.backup_id, one.created_at) for one in manifests], keep)
-    dropped = tuple(one.backup_id for one in manifests if one.backup_id not in kept)
-    for backup_id in dropped:
-        place.delete_manifest(backup_id)
-    needed = _needed(one for one in manifests if one.backup_id in kept)
-    sizes = [place.delete(sha256) for sha256 in list(place.objects()) if sha256 not in needed]
-    return Pruned(dropped, sum(size > 0 for size in sizes), sum(sizes))
+    dropped: list[str] = []
+    objects = size = 0
+    while True:
+        with pruning(place) as until:
+            manifests = [manifest_of(place, backup_id) for backup_id in place.manifests()]
+            kept = to_keep([(one.backup_id, one.created_at) for one in manifests], keep)
+            for one in manifests:
+                if one.backup_id not in kept:
+                    place.delete_manifest(one.backup_id)
+                    dropped.append(one.backup_id)
+            needed = _needed(one for one in manifests if one.backup_id in kept)
+            for sha256 in [sha256 for sha256 in place.objects() if sha256 not in needed]:
+                if datetime.now(UTC) >= until:
+                    break  # look again at who is at work, and at what is needed
+                freed = place.delete(sha256)
+                objects, size = objects + (freed > 0), size + freed
+            else:
+                return Pruned(tuple(dropped), objects, size)
 
 
 def _needed(manifests: Iterable[BackupManifest]) -> frozenset[str]:
     return frozenset(file.sha256 for manifest in manifests for file in manifest.files)
-
-
-def _require_quiet(place: BackupPlace, now: datetime) -> None:
-    for backup_id in place.claims():
-        began = datetime.strptime(backup_id, "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)
-        if now - began < _STALE:
-            raise ShouldWaitForWorker(
-                f"Backup {backup_id} is being made at {place.address}, or was cut short.",
-                f"Prune when it is done, or after {began + _STALE:%Y-%m-%d %H:%M} UTC.",
-            )
-        place.release(backup_id)

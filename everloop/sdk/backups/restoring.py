@@ -1,8 +1,8 @@
 """Restore a backup into an empty workspace, and teach it what happened since.
 
 The order makes it safe to be killed anywhere: everything is read first; datasets and artefacts are put
-back; the database comes last and whole; then people who were erased since are erased again, and what was
-spent since is charged again. Until then no release is made.
+back; the database comes last and whole, and it is noted that it did; then people who were erased since are
+erased again, and what was spent since is charged again. Until then nobody else opens the workspace.
 """
 
 from __future__ import annotations
@@ -32,23 +32,39 @@ from everloop.contracts.privacy import Recovered
 from everloop.sdk.backups.making import require_room
 from everloop.sdk.backups.verifying import verify_backup
 from everloop.sdk.recovering import recover_ledger
+from everloop.storage.local.erased_artefacts import ErasedArtefacts
 from everloop.storage.local.folders import sync_folder
 from everloop.storage.schema import model_checkpoints
-from everloop.storage.sql.dumps import (
-    is_empty_postgresql,
-    require_empty_postgresql,
-    restore_postgresql,
-)
+from everloop.storage.sql.dumps import holds_ledger_row, is_empty_postgresql, restore_postgresql
 from everloop.storage.sql.engine import reading
+from everloop.storage.sql.erasure_marks import erased_files
+from everloop.storage.sql.postgresql_engine import name_of, parsed
 from everloop.wiring import Workspace, open_workspace
 
 Progress = Callable[[int, int, str], None]
 
-_MARK = "restoring.json"
 _ALLOWED = frozenset(
-    {settings.SECRETS_FILE, settings.FINGERPRINT_FILE, settings.JOURNAL_FOLDER, _MARK}
+    {
+        settings.SECRETS_FILE,
+        settings.FINGERPRINT_FILE,
+        settings.JOURNAL_FOLDER,
+        settings.RESTORING_FILE,
+    }
 )
 """What may stand in an empty workspace: its keys and its journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A restoration that has not ended.
+
+    Attributes:
+        backup_id: of which backup.
+        database: where the database is, once it is restored whole; empty before.
+    """
+
+    backup_id: str
+    database: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +106,8 @@ def restore_backup(
             names the PostgreSQL database of a backup of one.
 
     Raises:
-        ShouldFixArgument: the place is not empty, or the database is of another kind.
+        ShouldFixArgument: the place is not empty, the database is of another kind, or somebody made
+            another one while a restoration that was killed waited to be repeated.
         ShouldProvideKey: keys are missing, or not those that the backup's rows were made with.
         ShouldRestoreArtefact: the backup is damaged; nothing was restored.
         ShouldFreeDisk: it does not fit.
@@ -119,29 +136,39 @@ def _alone(home: Path) -> Iterator[None]:
 def _restored(
     place: BackupPlace, manifest: BackupManifest, home: Path, actor: str, on_progress: Progress
 ) -> Restored:
-    again = _require_empty(home, manifest)
-    configured = settings.read(home)
+    begun = _require_empty(home, manifest)
+    configured = settings.read(home, restoring=True)
     _require_keys(configured, manifest)
-    _require_database(configured, manifest, again)
+    _require_kind(configured, manifest)
+    _is_restored(configured, manifest, begun)
     require_room(home, manifest.size, shutil.disk_usage(home).free)
     checked = verify_backup(place, manifest, on_progress)
     if checked.problems:
         raise ShouldRestoreArtefact(
             f"Backup {manifest.backup_id} at {place.address} is damaged: {checked.problems[0]}",
-            "Take another backup; nothing was restored.",
+            "Restore another one (--backup), or repair it where the workspace still is: everloop "
+            "backup create --repair. Nothing was restored.",
         )
-    documents.write(manifest.backup_id, home / _MARK)
+    if begun is None:
+        begun = _Begun(manifest.backup_id)
+        documents.write(begun, home / settings.RESTORING_FILE)
     done = 0
     for file in manifest.files[1:]:
         on_progress(done, manifest.size, file.path)
         _put_back(place, file, home / file.path)
         done += file.size
     on_progress(done, manifest.size, "database")
-    _restore_database(place, manifest, home, configured.database_url, again)
+    if not _is_restored(configured, manifest, begun):
+        _restore_database(place, manifest.files[0], configured)
+    documents.write(
+        _Begun(manifest.backup_id, _database_of(configured)), home / settings.RESTORING_FILE
+    )
     on_progress(manifest.size, manifest.size, "")
-    workspace = open_workspace(home)
+    workspace = open_workspace(home, restoring=True)
+    ErasedArtefacts(home).remove_made_from(*erased_files(workspace.engine))
     recovered, refused = _recover(workspace, actor)
-    (home / _MARK).unlink()
+    (home / settings.RESTORING_FILE).unlink()
+    sync_folder(home)
     workspace.audit.append(
         "default", actor, "backup.restore", manifest.backup_id, len(manifest.files)
     )
@@ -156,19 +183,31 @@ def _restored(
     )
 
 
-def _require_empty(home: Path, manifest: BackupManifest) -> bool:
-    """Whether an earlier restoration of this backup was begun here; refuse what is not empty."""
-    mark = home / _MARK
-    if mark.exists() and documents.read(str, mark) == manifest.backup_id:
-        return True
+def _require_empty(home: Path, manifest: BackupManifest) -> _Begun | None:
+    """How far an earlier restoration of this backup came here; refuse what is not empty."""
+    begun = _begun(home / settings.RESTORING_FILE)
+    if begun is not None and begun.backup_id == manifest.backup_id:
+        return begun
     there = sorted(path.name for path in home.iterdir() if path.name not in _ALLOWED)
     there = [name for name in there if not name.startswith(".")]
-    if there or mark.exists():
+    if there or begun is not None:
         raise ShouldFixArgument(
             f"{home} is not empty: {', '.join(there[:3]) or 'another backup was begun here'}.",
             "Restore into a new folder that holds secrets.env alone, never over a workspace.",
         )
-    return False
+    return None
+
+
+def _begun(path: Path) -> _Begun | None:
+    if not path.exists():
+        return None
+    try:
+        return documents.read(_Begun, path)
+    except ShouldRestoreArtefact as problem:
+        raise ShouldFixArgument(
+            f"{path} does not say which backup was begun here.",
+            "Restore into a new folder that holds secrets.env alone, never over a workspace.",
+        ) from problem
 
 
 def _require_keys(configured: settings.Settings, manifest: BackupManifest) -> None:
@@ -183,7 +222,7 @@ def _require_keys(configured: settings.Settings, manifest: BackupManifest) -> No
             )
 
 
-def _require_database(configured: settings.Settings, manifest: BackupManifest, again: bool) -> None:
+def _require_kind(configured: settings.Settings, manifest: BackupManifest) -> None:
     postgresql = manifest.database == "postgresql"
     if postgresql != bool(configured.database_url):
         raise ShouldFixArgument(
@@ -192,8 +231,42 @@ def _require_database(configured: settings.Settings, manifest: BackupManifest, a
             if postgresql
             else f"Leave {settings.DATABASE_URL} empty.",
         )
-    if postgresql and not again:
-        require_empty_postgresql(configured.database_url)
+
+
+def _database_of(configured: settings.Settings) -> str:
+    """Where the database is, without a password."""
+    if configured.database_url:
+        return name_of(parsed(configured.database_url))
+    return settings.DATABASE_FILE
+
+
+def _is_restored(
+    configured: settings.Settings, manifest: BackupManifest, begun: _Begun | None
+) -> bool:
+    """Whether the database is restored already; ``ShouldFixArgument`` when it is somebody else's.
+
+    That it is there proves nothing: whatever opens a workspace makes an empty one. It counts when it was
+    noted, or, where a process was killed before it noted it, when it is what the backup makes.
+    """
+    target, url = configured.home / settings.DATABASE_FILE, configured.database_url
+    noted = begun is not None and begun.database == _database_of(configured)
+    if not (is_empty_postgresql(url) if url else not target.exists()):
+        if noted or (begun is not None and _is_of(manifest, url, target)):
+            return True
+        raise ShouldFixArgument(
+            f"{_database_of(configured)} holds tables, and no restoration into {configured.home} made "
+            "them.",
+            "Restore into an empty database, and never over one that may know more than the backup."
+            if url
+            else f"Move {target} away, and repeat.",
+        )
+    return False
+
+
+def _is_of(manifest: BackupManifest, url: str, target: Path) -> bool:
+    if url:
+        return holds_ledger_row(url, manifest.ledger_rows, manifest.ledger_sha256)
+    return documents.sha256_of(target) == manifest.files[0].sha256
 
 
 def _put_back(place: BackupPlace, file: BackupFile, path: Path) -> None:
@@ -205,22 +278,20 @@ def _put_back(place: BackupPlace, file: BackupFile, path: Path) -> None:
 
 
 def _restore_database(
-    place: BackupPlace, manifest: BackupManifest, home: Path, database_url: str, again: bool
+    place: BackupPlace, database: BackupFile, configured: settings.Settings
 ) -> None:
-    database = manifest.files[0]
+    """In one step or one transaction."""
+    home = configured.home
     if database.path != POSTGRESQL:
         target = home / settings.DATABASE_FILE
-        if not target.exists():
-            place.get(database.sha256, target)
-            target.chmod(0o644)
-            sync_folder(home)
+        place.get(database.sha256, target)
+        target.chmod(0o644)
+        sync_folder(home)
         return
-    if again and not is_empty_postgresql(database_url):
-        return  # a dump is restored in one transaction, and the database was empty before
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=home) as folder:
         dump = Path(folder) / "dump"
         place.get(database.sha256, dump)
-        restore_postgresql(database_url, dump)
+        restore_postgresql(configured.database_url, dump)
 
 
 def _recover(workspace: Workspace, actor: str) -> tuple[Recovered | None, str]:

@@ -56,7 +56,8 @@ class BucketBackups:
             if found != sha256:
                 raise ShouldRestoreArtefact(
                     f"{self.address}/objects/{sha256} is damaged: its SHA-256 is {found}.",
-                    "Restore it from another backup.",
+                    "Run `everloop backup create --repair` where the workspace has it still, or take "
+                    "another copy.",
                 )
             partial.replace(path)
         finally:

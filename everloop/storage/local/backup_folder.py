@@ -15,6 +15,10 @@ from everloop.storage.local.folders import sync_folder
 
 _PARTIAL = ".partial-"
 _PIECE = 1 << 20
+_RESTORE = "Restore it from another backup."
+_REPAIR = (
+    "Run `everloop backup create --repair` where the workspace has it still, or take another copy."
+)
 
 
 class FolderBackups:
@@ -42,7 +46,7 @@ class FolderBackups:
         target = self._object(sha256)
         with _named(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            _copied(path, target, sha256)
+            _copied(path, target, sha256, _RESTORE)
 
     def get(self, sha256: str, path: Path) -> None:
         """See ``BackupPlace``; ``ShouldFreeDisk`` when it does not fit."""
@@ -50,7 +54,7 @@ class FolderBackups:
         self._require(source)
         with _named(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _copied(source, path, sha256)
+            _copied(source, path, sha256, _REPAIR)
 
     def check(self, sha256: str) -> None:
         """See ``BackupPlace``."""
@@ -59,7 +63,7 @@ class FolderBackups:
         with _named(path):
             found = documents.sha256_of(path)
         if found != sha256:
-            raise _damaged(path, found)
+            raise _damaged(path, found, _REPAIR)
 
     def objects(self) -> Iterator[str]:
         """See ``BackupPlace``."""
@@ -110,7 +114,7 @@ class FolderBackups:
 
     def claims(self) -> tuple[str, ...]:
         """See ``BackupPlace``."""
-        return tuple(sorted(path.name for path in (self._root / "making").glob("[0-9]*")))
+        return tuple(sorted(path.name for path in (self._root / "making").glob("[0-9p]*")))
 
     def release(self, backup_id: str) -> None:
         """See ``BackupPlace``."""
@@ -121,12 +125,10 @@ class FolderBackups:
 
     def _require(self, path: Path) -> None:
         if not path.is_file():
-            raise ShouldRestoreArtefact(
-                f"The backup's object {path} is missing.", "Take another backup, or another copy."
-            )
+            raise ShouldRestoreArtefact(f"The backup's object {path} is missing.", _REPAIR)
 
 
-def _copied(source: Path, target: Path, sha256: str) -> None:
+def _copied(source: Path, target: Path, sha256: str, remedy: str) -> None:
     """Copy a file durably; nothing is at the target until it is whole and of its checksum."""
     handle, name = tempfile.mkstemp(prefix=_PARTIAL, dir=target.parent)
     try:
@@ -138,17 +140,15 @@ def _copied(source: Path, target: Path, sha256: str) -> None:
             copy.flush()
             os.fsync(copy.fileno())
         if digest.hexdigest() != sha256:
-            raise _damaged(source, digest.hexdigest())
+            raise _damaged(source, digest.hexdigest(), remedy)
         Path(name).replace(target)
         sync_folder(target.parent)
     finally:
         Path(name).unlink(missing_ok=True)
 
 
-def _damaged(path: Path, found: str) -> ShouldRestoreArtefact:
-    return ShouldRestoreArtefact(
-        f"{path} is damaged: its SHA-256 is {found}.", "Restore it from another backup."
-    )
+def _damaged(path: Path, found: str, remedy: str) -> ShouldRestoreArtefact:
+    return ShouldRestoreArtefact(f"{path} is damaged: its SHA-256 is {found}.", remedy)
 
 
 @contextmanager

@@ -155,15 +155,15 @@ class ErasedArtefacts:
         self._delete(HeldFiles(versions))
         return len(versions)
 
-    def remove_made_from(self, dataset_ids: Collection[str]) -> None:
-        """Delete versions, what runs made of them and every report that names one of them.
+    def remove_made_from(self, dataset_ids: Collection[str], reports: Collection[str] = ()) -> None:
+        """Delete versions, what runs made of them, some reports, and every one that names a version.
 
         For erasures that took place elsewhere: whom a report shows is not known any longer.
         """
         wanted = [dataset_id.encode() for dataset_id in dataset_ids]
         pages = (self._home / "reports").glob("*.html")
-        named = tuple(path.name for path in pages if _has_any(path, wanted))
-        self._delete(HeldFiles(tuple(dataset_ids), named))
+        named = {path.name for path in pages if _has_any(path, wanted)}
+        self._delete(HeldFiles(tuple(dataset_ids), tuple(sorted(named.union(reports)))))
 
     def _folders(self) -> list[Path]:
         found = (path for place in _VERSIONS for path in sorted((self._home / place).glob("*")))

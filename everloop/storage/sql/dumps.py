@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, inspect, make_url, select
 from sqlalchemy.exc import OperationalError
 
 from everloop.contracts.documents import is_full_disk
@@ -23,6 +23,7 @@ from everloop.contracts.errors import (
     ShouldRestoreArtefact,
     ShouldRetryLater,
 )
+from everloop.storage.ledger_tables import privacy_ledger
 from everloop.storage.sql.engine import database_path, is_postgresql, reading
 from everloop.storage.sql.postgresql_engine import libpq_url, name_of, parsed
 
@@ -93,6 +94,25 @@ def is_empty_postgresql(url: str) -> bool:
     try:
         with engine.connect() as connection:
             return not inspect(connection).get_table_names()
+    except OperationalError as problem:
+        raise ShouldRetryLater(
+            f"{name_of(parsed(url))} does not answer.", "Start the server and repeat.", 10.0
+        ) from problem
+    finally:
+        engine.dispose()
+
+
+def holds_ledger_row(url: str, sequence: int, row_sha256: str) -> bool:
+    """Whether a PostgreSQL database has a privacy ledger with such a row, > 0; else nothing is proved."""
+    if sequence < 1:
+        return False
+    engine = create_engine(parsed(url), connect_args={"connect_timeout": 10}, hide_parameters=True)
+    try:
+        with engine.connect() as connection:
+            if not inspect(connection).has_table(privacy_ledger.name):
+                return False
+            row = select(privacy_ledger.c.row_sha256).where(privacy_ledger.c.sequence == sequence)
+            return bool(connection.scalar(row) == row_sha256)
     except OperationalError as problem:
         raise ShouldRetryLater(
             f"{name_of(parsed(url))} does not answer.", "Start the server and repeat.", 10.0

@@ -34,6 +34,15 @@ def is_erased(engine: Engine, dataset_id: str) -> bool:
         return connection.scalar(marked.limit(1)) is not None
 
 
+def erased_files(engine: Engine) -> tuple[frozenset[str], frozenset[str]]:
+    """(Ids of dataset versions, names of reports) that held erased people, of all tenants."""
+    query = select(erasure_marks.c.kind, erasure_marks.c.artefact_id)
+    with reading(engine) as connection:
+        rows = connection.execute(query).all()
+    datasets = frozenset(name for kind, name in rows if kind == DATASET)
+    return datasets, frozenset(name for kind, name in rows if kind == REPORT)
+
+
 def refuse_erased(engine: Engine, dataset_id: str) -> None:
     """Refuse a dataset version that holds an erased person; ``ShouldRestoreArtefact``."""
     if is_erased(engine, dataset_id):
