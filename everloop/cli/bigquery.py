@@ -33,7 +33,8 @@ def sync(
     """
     from everloop.wiring import mirror_of, open_workspace
 
-    mirror = mirror_of(open_workspace(home).engine)
+    workspace = open_workspace(home)
+    mirror = mirror_of(workspace.engine, workspace.home)
     if mirror is None:
         raise ShouldFixArgument(
             "EVERLOOP_BIGQUERY is not set: there is no mirror.", "Set it to project.dataset."

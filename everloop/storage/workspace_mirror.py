@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -29,12 +30,14 @@ class WorkspaceMirror:
         engine: of the workspace's database.
         place: the dataset.
         key: name of the key that people's pseudonyms are made with.
+        home: the workspace folder.
     """
 
-    def __init__(self, engine: Engine, place: BigQueryTables, key: str) -> None:
+    def __init__(self, engine: Engine, place: BigQueryTables, key: str, home: Path) -> None:
         self._engine = engine
         self._place = place
         self._key = key
+        self._home = home
         self._found: OpenedMirror | None = None
 
     @property
@@ -61,7 +64,7 @@ class WorkspaceMirror:
     @property
     def _opened(self) -> OpenedMirror:
         if self._found is None:
-            self._found = _opening().open_mirror(self._place, self._engine, self._key)
+            self._found = _opening().open_mirror(self._place, self._engine, self._key, self._home)
         return self._found
 
 

@@ -33,7 +33,7 @@ class MirroredSuite(SqlSuite, DatasetStoreSuite):
 
         def open_both(clock: Clock) -> tuple[EventLog, DatasetStore]:
             engine, jobs = engines(), Jobs(place, patience=10.0)
-            readers = bigquery_readers(Mirror(engine, jobs, KEY), jobs)
+            readers = bigquery_readers(Mirror(engine, jobs, KEY, folder), jobs)
             store = LocalDatasetStore(engine, folder / "datasets", clock, readers)
             return SqlEventLog(engine, clock), store
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from everloop.contracts.episodes import Consent
+from everloop.contracts.episodes import Consent, Dispute
 from everloop.contracts.errors import ShouldRetryLater
 from everloop.settings.cloud import BigQueryTables
 from everloop.storage.mirrored_people import MirroredPersonStore
@@ -44,7 +44,7 @@ class Mirrored:
         self.engine = open_database("", home / "state.db")
         self.log = SqlEventLog(self.engine, SetClock())
         self.jobs = Jobs(place, patience=10.0)
-        self.mirror = Mirror(self.engine, self.jobs, KEY, SMALL)
+        self.mirror = Mirror(self.engine, self.jobs, KEY, home, SMALL)
         self.own = SqlPersonStore(self.engine, home)
         self.people = MirroredPersonStore(
             self.own, lambda tenant: self.mirror.sync(tenant, erasures_only=True)
@@ -159,9 +159,10 @@ def test_a_stage_that_a_killed_process_left_is_swept_by_an_erasure(mirrored: Mir
     talk(mirrored.log, 0, 4)
     left = Staging(mirrored.jobs, "default", {})
     left.__enter__()
+    rows = mirrored.home / "rows.parquet"
     with reading(mirrored.engine) as connection:
-        write_numbers(connection, EPISODES, "default", 0, 10, left.file(EPISODES))
-    stage = left.load(left.file(EPISODES), EPISODES)
+        write_numbers(connection, EPISODES, "default", 0, 10, rows)
+    stage = left.load(rows, EPISODES)
     assert ANN in mirrored.everything()
     mirrored.mirror.sync()
     mirrored.people.erase(ANN, ACTOR, LATER)
@@ -247,7 +248,15 @@ def test_an_older_database_restored_makes_the_mirror_anew(
 
 def test_what_somebody_changed_by_hand_is_found_and_repaired(mirrored: Mirrored) -> None:
     talk(mirrored.log, 0, 5)
+    mirrored.log.record_consent(Consent(ANN, "train", True, NOON))
+    mirrored.log.record_consent(Consent(BEN, "train", False, NOON))
+    mirrored.log.record_dispute(Dispute(signal(1, of=1).signal_id, "no", NOON, "open"))
     mirrored.mirror.sync()
+    assert mirrored.mirror.sync(verify=True).repaired == {}
+    for table, change in (("consents", "granted = FALSE"), ("disputes", "status = 'rejected'")):
+        changed = mirrored.jobs.path(table)
+        mirrored.jobs.run(f"UPDATE {changed} SET {change} WHERE revision IN (1, 3)", {}, {})
+    assert mirrored.mirror.sync(verify=True).repaired == {"consents": 1, "disputes": 1}
     table = mirrored.jobs.path("reward_signals")
     mirrored.jobs.run(f"DELETE FROM {table} WHERE seq = 2", {}, {})
     assert mirrored.mirror.sync().repaired == {}

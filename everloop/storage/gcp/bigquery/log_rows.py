@@ -12,7 +12,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, Select, Text, and_, cast, func, literal, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    extract,
+    func,
+    literal,
+    or_,
+    select,
+    type_coerce,
+)
 from sqlalchemy.sql import ColumnElement, FromClause
 
 from everloop.storage.gcp.bigquery.tables import (
@@ -23,6 +37,7 @@ from everloop.storage.gcp.bigquery.tables import (
     REVIEWS,
     SIGNALS,
     WATERMARKS,
+    Kind,
     Table,
 )
 from everloop.storage.rollout_tables import review_decisions, reviews
@@ -33,13 +48,17 @@ from everloop.storage.schema import (
     reward_signals,
     training_episodes,
 )
-from everloop.storage.service_tables import key_fingerprints
+from everloop.storage.service_tables import audit_log, key_fingerprints
 from everloop.storage.sql import ingest_counters as counters
 from everloop.storage.sql.episode_reviews import EPISODE_REVIEWS
 from everloop.storage.sql.erasure_marks import ERASURES
 
 BLOCK = 1024
 """Ingest numbers that are compared as one."""
+CODES = 1_000_003
+"""What a column is in a row's sum is less, so that a block's sum stays below 2^63."""
+FACTOR = 31
+"""Of a row's sum so far, before the next column is added."""
 _FETCHED = 8192
 _GROUP = 65_536
 _ASKED = 100
@@ -53,12 +72,20 @@ _COUNTERS = {
 Watermarks = Mapping[str, int]
 """Name of ``tables.WATERMARKS`` -> the largest ingest number that counts."""
 Block = tuple[int, int, int]
-"""Of a block's rows: how many, the sum of what their keys begin with, the length of what may change."""
+"""Of a block's rows: how many, the sum of what their compared columns say, each times its place in the
+block, and the length of what may change."""
+_RESTORED = ("backup.restore", "privacy.recover")
+"""What the audit says of a database that goes on from an older state."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogMark:
-    """How far the log is, in one state of the database."""
+    """How far the log is, in one state of the database.
+
+    Attributes:
+        pseudonym_key: fingerprint of the key that the rows name people under; after a restore with a
+            checksum of that restore, from which on numbers mean other rows.
+    """
 
     pseudonym_key: str
     erasures: int
@@ -166,8 +193,17 @@ def log_mark(connection: Connection, tenant: str, key: str) -> LogMark:
         key: name of the key that people's pseudonyms are made with.
     """
     known = select(key_fingerprints.c.fingerprint).where(key_fingerprints.c.name == key)
+    restored = (
+        select(audit_log.c.tenant, audit_log.c.sequence, audit_log.c.at, audit_log.c.resource)
+        .where(audit_log.c.action.in_(_RESTORED))
+        .order_by(audit_log.c.at.desc(), audit_log.c.tenant, audit_log.c.sequence.desc())
+        .limit(1)
+    )
+    name, last = connection.scalar(known) or "", connection.execute(restored).first()
+    if last is not None:
+        name += f"@{hashlib.sha256(repr(tuple(last)).encode()).hexdigest()[:16]}"
     return LogMark(
-        connection.scalar(known) or "",
+        name,
         counters.last_number(connection, tenant, ERASURES),
         {name: counters.last_number(connection, tenant, _COUNTERS[name]) for name in WATERMARKS},
     )
@@ -187,8 +223,10 @@ def tail_of(connection: Connection, tenant: str, upto: Watermarks) -> str:
     total = hashlib.sha256()
     for table in MIRRORED:
         source = _SOURCES[table.name]
+        shown = (column for name, column in source.columns.items() if name != table.changing)
         last = (
-            select(source.number, source.key)
+            select(*shown)
+            .select_from(source.of)
             .where(source.tenant == tenant, source.number <= upto[table.watermark])
             .order_by(source.number.desc())
             .limit(1)
@@ -228,12 +266,16 @@ def write_blocks(
 def blocks_of(connection: Connection, table: Table, tenant: str, upto: int) -> dict[int, Block]:
     """First number of each block that has rows -> what its rows amount to."""
     source = _SOURCES[table.name]
-    block = source.number - source.number % BLOCK
+    place = source.number % BLOCK
     length = func.sum(func.length(source.columns[table.changing])) if table.changing else literal(0)
+    row: ColumnElement[int] = cast(literal(0), BigInteger)
+    for column in table.summed:
+        row = row * FACTOR + _code(connection, source.columns[column.name], column.kind) % CODES
     query = (
-        select(block, func.count(), func.sum(_code(connection, source.key)), length)
+        select(source.number - place, func.count(), func.sum(row * (place + 1)), length)
+        .select_from(source.of)
         .where(source.tenant == tenant, source.number <= upto)
-        .group_by(block)
+        .group_by(source.number - place)
     )
     return {
         int(first): (int(rows), int(codes), int(size))
@@ -241,12 +283,19 @@ def blocks_of(connection: Connection, table: Table, tenant: str, upto: int) -> d
     }
 
 
-def _code(connection: Connection, key: ColumnElement[str]) -> ColumnElement[int]:
-    """What a key's first four characters make as a number in base 256."""
-    code = func.unicode if connection.dialect.name == "sqlite" else func.ascii
-    total: ColumnElement[int] = code(func.substr(key, 1, 1))
-    for place in (2, 3, 4):
-        total = total * 256 + code(func.substr(key, place, 1))
+def _code(connection: Connection, column: ColumnElement[Any], kind: Kind) -> ColumnElement[int]:
+    """As a number: 0 or 1, microseconds since the epoch, or the first four characters in base 256."""
+    sqlite = connection.dialect.name == "sqlite"
+    if kind is Kind.BOOL:
+        return case((column.is_(True), 1), else_=0)
+    if kind is Kind.TIMESTAMP:
+        if sqlite:
+            return type_coerce(column, BigInteger)
+        return cast(extract("epoch", column) * 1_000_000, BigInteger)
+    first = func.unicode if sqlite else func.ascii
+    total: ColumnElement[int] = cast(literal(0), BigInteger)
+    for place in (1, 2, 3, 4):
+        total = total * 256 + func.coalesce(first(func.substr(column, place, 1)), 0)
     return total
 
 

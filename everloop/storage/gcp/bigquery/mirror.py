@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -22,6 +23,7 @@ from everloop.storage.gcp.bigquery import log_rows, statements
 from everloop.storage.gcp.bigquery.failures import NotCommitted, TableGone
 from everloop.storage.gcp.bigquery.jobs import Jobs, Value
 from everloop.storage.gcp.bigquery.log_rows import LogMark
+from everloop.storage.gcp.bigquery.row_files import RowFiles, sweep
 from everloop.storage.gcp.bigquery.staging import Staging
 from everloop.storage.gcp.bigquery.state import NOTHING, MirrorState, MirrorStates, gave_way
 from everloop.storage.gcp.bigquery.tables import MIRRORED, WATERMARKS, tables_of
@@ -67,15 +69,22 @@ class Mirror:
         engine: of the workspace's database.
         jobs: of the dataset.
         key: name of the key that people's pseudonyms are made with.
+        home: the workspace folder, where rows wait to be loaded.
         chunks: ingest numbers that a step brings over, by watermark.
     """
 
     def __init__(
-        self, engine: Engine, jobs: Jobs, key: str, chunks: Mapping[str, int] = CHUNKS
+        self,
+        engine: Engine,
+        jobs: Jobs,
+        key: str,
+        home: Path,
+        chunks: Mapping[str, int] = CHUNKS,
     ) -> None:
         self._engine = engine
         self._jobs = jobs
         self._key = key
+        self._home = home
         self._chunks = chunks
         self._states = MirrorStates(jobs)
 
@@ -108,6 +117,7 @@ class Mirror:
         """
         done = _Done()
         failed = 0
+        sweep(self._home)
         while True:
             try:
                 state = self._states.read(tenant)
@@ -164,14 +174,14 @@ class Mirror:
         """Bring over the rows after a watermark, up to a number."""
         upto = {**state.upto, name: reached}
         changes, values, rows = list[str](), dict[str, Value](), Counter[str]()
-        with self._staging(tenant) as staging:
+        with RowFiles(self._home, tenant) as files, self._staging(tenant) as staging:
             with reading(self._engine) as connection:
                 if log_rows.erasures_of(connection, tenant) != state.erasures:
                     raise NotCommitted("somebody was erased")
                 tail = log_rows.tail_of(connection, tenant, upto)
                 written = {
                     table: log_rows.write_numbers(
-                        connection, table, tenant, state.upto[name], reached, staging.file(table)
+                        connection, table, tenant, state.upto[name], reached, files.file(table)
                     )
                     for table in tables_of(name)
                 }
@@ -192,7 +202,7 @@ class Mirror:
     def _repair(self, tenant: str, state: MirrorState, done: _Done) -> None:
         """Make the blocks of rows that differ what they are in the database."""
         changes, values, found = list[str](), dict[str, Value](), Counter[str]()
-        with self._staging(tenant) as staging:
+        with RowFiles(self._home, tenant) as files, self._staging(tenant) as staging:
             written = {}
             with reading(self._engine) as connection:
                 erasures = log_rows.erasures_of(connection, tenant)
@@ -205,7 +215,7 @@ class Mirror:
                         block for block in here | there if here.get(block) != there.get(block)
                     )
                     if differing:
-                        path = staging.file(table)
+                        path = files.file(table)
                         written[table] = log_rows.write_blocks(
                             connection, table, tenant, differing, upto, path
                         )

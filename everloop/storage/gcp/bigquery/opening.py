@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -25,17 +26,18 @@ class OpenedMirror:
     warehouse: BigQueryWarehouse
 
 
-def open_mirror(place: BigQueryTables, engine: Engine, key: str) -> OpenedMirror:
+def open_mirror(place: BigQueryTables, engine: Engine, key: str, home: Path) -> OpenedMirror:
     """The mirror of a workspace's log.
 
     Args:
         key: name of the key that people's pseudonyms are made with.
+        home: the workspace folder.
 
     Raises:
         ShouldProvideKey: there are no credentials.
     """
     jobs = Jobs(place)
-    mirror = Mirror(engine, jobs, key)
+    mirror = Mirror(engine, jobs, key, home)
     return OpenedMirror(jobs, mirror, bigquery_readers(mirror, jobs), BigQueryWarehouse(jobs))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,7 +14,7 @@ from everloop.storage.gcp.bigquery.tables import Table, stage_prefix
 
 
 class Staging:
-    """A folder of files and the tables that they were loaded into.
+    """Tables that files were loaded into.
 
     Args:
         jobs: of the dataset.
@@ -29,10 +27,8 @@ class Staging:
         self._labels = labels
         self._prefix = stage_prefix(tenant)
         self._made: list[str] = []
-        self._folder: Path | None = None
 
     def __enter__(self) -> Staging:
-        self._folder = Path(tempfile.mkdtemp(prefix="everloop-stage-"))
         return self
 
     def __exit__(
@@ -41,18 +37,11 @@ class Staging:
         problem: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
         for stage in self._made:
             with suppress(
                 EverloopError
             ):  # it expires by itself, and the next erasure sweeps it away
                 self._jobs.drop(stage)
-
-    def file(self, table: Table) -> Path:
-        """Where to write the rows that are to be loaded into a table's stage."""
-        folder = self._folder or Path()
-        return folder / f"{table.name}.parquet"
 
     def load(self, path: Path | None, table: Table) -> str:
         """Load a file (or nothing) into a new stage of a table's shape; the stage's name."""

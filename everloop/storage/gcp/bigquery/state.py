@@ -27,7 +27,7 @@ class MirrorState:
 
     Attributes:
         generation: rises with every change of the tenant's rows.
-        pseudonym_key: fingerprint of the key that the rows name people under; empty before the first.
+        pseudonym_key: see ``LogMark``; empty before the first.
         erasures: how many of the tenant's erasures the rows have followed.
         upto: watermark -> the ingest number up to which every row is there.
         tail: ``log_rows.tail_of`` at those numbers.

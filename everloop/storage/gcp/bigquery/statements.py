@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from everloop.storage.gcp.bigquery.log_rows import BLOCK
-from everloop.storage.gcp.bigquery.tables import MIRRORED, STATE, WATERMARKS, Table
+from everloop.storage.gcp.bigquery.log_rows import BLOCK, CODES, FACTOR
+from everloop.storage.gcp.bigquery.tables import MIRRORED, STATE, WATERMARKS, Column, Kind, Table
 
 MOVED = "everloop: the mirror moved"
 """What the transaction says when another process was first."""
@@ -88,12 +88,24 @@ def forget(path: Path) -> list[str]:
 
 def blocks(path: Path, table: Table) -> str:
     """What the rows of each block amount to; see ``log_rows.blocks_of``."""
-    code = f"ASCII(SUBSTR({table.key}, 1, 1))"
-    for place in (2, 3, 4):
-        code = f"({code} * 256 + ASCII(SUBSTR({table.key}, {place}, 1)))"
+    row = "0"
+    for column in table.summed:
+        row = f"({row} * {FACTOR} + MOD({_code(column)}, {CODES}))"
     length = f"SUM(LENGTH({table.changing}))" if table.changing else "0"
-    block = f"{table.number} - MOD({table.number}, {BLOCK})"
+    place = f"MOD({table.number}, {BLOCK})"
     return (
-        f"SELECT {block} AS block, COUNT(*) AS found, SUM({code}) AS codes, {length} AS size "  # noqa: S608
+        f"SELECT {table.number} - {place} AS block, COUNT(*) AS found, "  # noqa: S608
+        f"SUM({row} * ({place} + 1)) AS codes, {length} AS size "
         f"FROM {path(table.name)} WHERE tenant = @tenant AND {table.number} <= @upto GROUP BY block"
     )
+
+
+def _code(column: Column) -> str:
+    if column.kind is Kind.BOOL:
+        return f"CASE WHEN {column.name} THEN 1 ELSE 0 END"
+    if column.kind is Kind.TIMESTAMP:
+        return f"UNIX_MICROS({column.name})"
+    code = f"ASCII(SUBSTR({column.name}, 1, 1))"
+    for place in (2, 3, 4):
+        code = f"({code} * 256 + ASCII(SUBSTR({column.name}, {place}, 1)))"
+    return code

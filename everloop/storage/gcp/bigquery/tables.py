@@ -51,6 +51,8 @@ class Table:
             no rows of the log.
         watermark: the column of ``STATE`` that says up to which number the table is complete.
         key: a column of ids, whose characters a comparison of the two sides adds up.
+        compared: columns that a comparison adds up besides the key, where the same key may come with
+            something else.
         changing: a text column that an erasure may rewrite; empty where rows are only ever deleted.
         partition: the column by whose day rows lie together.
         clustering: columns that rows are sorted by within a day.
@@ -61,13 +63,15 @@ class Table:
     number: str = ""
     watermark: str = ""
     key: str = ""
+    compared: tuple[str, ...] = ()
     changing: str = ""
     partition: str = ""
     clustering: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         known = {column.name for column in self.columns}
-        named = {self.number, self.key, self.changing, self.partition, *self.clustering} - {""}
+        named = {self.number, self.key, self.changing, self.partition, *self.clustering}
+        named = named.union(self.compared) - {""}
         if not named <= known:
             raise ShouldFixArgument(
                 f"Table {self.name} has no column {sorted(named - known)}.", "Declare it."
@@ -77,6 +81,12 @@ class Table:
                 f"Table {self.name} is clustered by {len(self.clustering)} columns.",
                 "BigQuery clusters by four at most.",
             )
+
+    @property
+    def summed(self) -> tuple[Column, ...]:
+        """The columns that a comparison adds up, the key first."""
+        known = {column.name: column for column in self.columns}
+        return tuple(known[name] for name in (self.key, *self.compared))
 
     @property
     def arrow(self) -> pa.Schema:
@@ -138,6 +148,7 @@ CONSENTS = Table(
     number="revision",
     watermark="revisions",
     key="user_id",
+    compared=("purpose", "granted", "recorded_at"),
     clustering=("tenant", "purpose"),
 )
 DISPUTES = Table(
@@ -151,6 +162,7 @@ DISPUTES = Table(
     number="revision",
     watermark="revisions",
     key="signal_id",
+    compared=("status", "recorded_at"),
     clustering=("tenant", "signal_id"),
 )
 REVIEWS = Table(
@@ -163,6 +175,7 @@ REVIEWS = Table(
     number="revision",
     watermark="reviews",
     key="review_id",
+    compared=("kind", "episode_id", "state"),
     clustering=("tenant", "episode_id"),
 )
 """Every change of a review, with what the review is about; who decided and why is not mirrored."""
