@@ -388,10 +388,10 @@ def open_journal(home: Path) -> SpendJournal:
     if isinstance(place, Path):
         return FolderJournal(place)
     # A second to import, which most workspaces do without.
-    from everloop.storage.gcp.immutable import ImmutableObjects
+    from everloop.storage.gcp.immutable import JOURNAL_SECONDS, ImmutableObjects
     from everloop.storage.gcp.objects import Objects
 
-    return ImmutableObjects(Objects(place), settings.JOURNAL_FOLDER)
+    return ImmutableObjects(Objects(place, patience=JOURNAL_SECONDS), settings.JOURNAL_FOLDER)
 
 
 def open_ingest(workspace: Workspace, limit: int = 20_000, linger_s: float = 0.001) -> GroupCommit:

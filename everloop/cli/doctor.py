@@ -20,15 +20,24 @@ PACKAGES = ("torch", "ray", "kfp", "opacus", "onnxruntime", "duckdb", "great_exp
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: ``ok`` and what was seen, or what to do."""
+    """One thing looked at: ``ok`` and what was seen, or what to do. ``warning``: it works, and has a risk
+    that ``seen`` names."""
 
     check: str
     ok: bool
     seen: str
+    warning: bool = False
+
+
+class _Risk(Exception):
+    """What works, and should be otherwise where it matters."""
 
 
 def doctor(home: Home = None, as_json: Json = False) -> None:
-    """Check Python, packages, disk, secrets, storage, database and privacy ledger; 1 names what to fix."""
+    """Check Python, packages, disk, secrets, storage, database, privacy ledger and its journal.
+
+    1 names what to fix; `warn` names a risk that you may accept.
+    """
     checks: dict[str, Callable[[str | None], str]] = {
         "python": lambda _: platform.python_version(),
         "packages": _packages,
@@ -38,13 +47,14 @@ def doctor(home: Home = None, as_json: Json = False) -> None:
         "storage": _storage,
         "database": _database,
         "privacy ledger": _ledger,
+        "spending journal": _journal,
         "bigquery": _bigquery,
     }
     findings = [_look(name, check, home) for name, check in checks.items()]
     if as_json:
         print_json(findings)
     else:
-        rows = [("ok" if f.ok else "FIX", f.check, f.seen) for f in findings]
+        rows = [(_label(f), f.check, f.seen) for f in findings]
         print_table("", ("", "check", "seen"), rows)
     if not all(finding.ok for finding in findings):
         sys.exit(1)
@@ -53,10 +63,18 @@ def doctor(home: Home = None, as_json: Json = False) -> None:
 def _look(name: str, check: Callable[[str | None], str], home: str | None) -> Finding:
     try:
         return Finding(name, True, check(home))
+    except _Risk as risk:
+        return Finding(name, True, str(risk), warning=True)
     except (EverloopError, PackageNotFoundError, OSError) as problem:
         return Finding(name, False, str(problem))
     except Exception as problem:  # whatever is broken is what a doctor is asked about
         return Finding(name, False, f"{type(problem).__name__}: {problem}")
+
+
+def _label(finding: Finding) -> str:
+    if not finding.ok:
+        return "FIX"
+    return "warn" if finding.warning else "ok"
 
 
 def _packages(_: str | None) -> str:
@@ -104,6 +122,32 @@ def _ledger(home: str | None) -> str:
     from everloop.wiring import open_workspace
 
     return f"{open_workspace(home).ledger.verify()} rows verify"
+
+
+def _journal(home: str | None) -> str:
+    from everloop import settings
+    from everloop.storage.local.journal import FolderJournal
+    from everloop.storage.sql.engine import is_postgresql
+    from everloop.wiring import open_workspace
+
+    workspace = open_workspace(home)
+    place = settings.ledger_journal(workspace.home)
+    if not isinstance(place, Path):
+        return f"gs://{place.name}/{place.prefix}".rstrip("/")
+    FolderJournal(place).require_links()
+    if not is_postgresql(workspace.engine) and _disk_of(place) == _disk_of(workspace.home):
+        raise _Risk(
+            f"{place} is on the database's disk: a snapshot of it that is put back forgets what was spent "
+            "since, and a copy of all of it spends the budget twice; nothing notices either. Name another "
+            "disk or a bucket in EVERLOOP_LEDGER_JOURNAL, and move the journal there."
+        )
+    return str(place)
+
+
+def _disk_of(place: Path) -> int:
+    while not place.exists():
+        place = place.parent
+    return place.stat().st_dev
 
 
 def _bigquery(_: str | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,11 @@ from typing import Any
 
 import pytest
 
-from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefact
+from everloop.contracts.errors import (
+    ShouldFixArgument,
+    ShouldResolveConflict,
+    ShouldRestoreArtefact,
+)
 from everloop.contracts.ledger_ports import SpendJournal
 from everloop.settings import Bucket
 from everloop.storage.local.journal import FolderJournal
@@ -77,3 +83,20 @@ class TestFolder(SpendJournalSuite):
         (tmp_path / "spending" / ".partial-x").write_bytes(b"ha")
         assert list(journal.names("spending/")) == ["spending/0000000001.json"]
         assert (tmp_path / "spending" / "0000000001.json").stat().st_mode & 0o222 == 0
+
+    @pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+    def test_a_file_system_without_hard_links_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+    ) -> None:
+        def refused(*_: object) -> None:
+            raise OSError(code, os.strerror(code))
+
+        journal = FolderJournal(tmp_path / "journal")
+        journal.require_links()
+        assert list(tmp_path.iterdir()) == []
+        monkeypatch.setattr(os, "link", refused)
+        with pytest.raises(ShouldFixArgument, match="no hard links"):
+            journal.write("spending/0000000001.json", b"whole")
+        with pytest.raises(ShouldFixArgument, match="no hard links"):
+            journal.require_links()
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -137,7 +137,7 @@ def _of_status(problem: api.GoogleAPICallError, place: str) -> EverloopError:
         )
     if problem.code in {408, 500, 502, 503, 504}:
         return ShouldRetryLater(
-            f"{place} answered {problem.code} for a minute: {said}.", "Repeat it later.", 30.0
+            f"{place} answered {problem.code} again and again: {said}.", "Repeat it later.", 30.0
         )
     return ShouldFixArgument(f"{place} answered {problem.code}: {said}.", "Correct what it names.")
 

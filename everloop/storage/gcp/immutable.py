@@ -8,6 +8,10 @@ from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefa
 from everloop.storage.gcp.client import Superseded
 from everloop.storage.gcp.objects import Objects
 
+JOURNAL_SECONDS = 5.0
+"""How long a request of a journal is tried again, and how long one try may wait: the ledger's journal is
+asked while the database is held, and whoever writes there waits for the answer."""
+
 
 class ImmutableObjects:
     """Records of a bucket under a folder of their own (a ``SpendJournal`` where it is to be one).

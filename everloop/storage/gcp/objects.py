@@ -53,9 +53,13 @@ class Objects:
     Args:
         place: bucket and prefix.
         client: of Google's library; one with the environment's credentials by default.
+        patience: in seconds, how long a small object's request is tried again, and how long one try may
+            wait; for whoever holds what others wait for.
     """
 
-    def __init__(self, place: Bucket, client: Any = None) -> None:
+    def __init__(self, place: Bucket, client: Any = None, patience: float | None = None) -> None:
+        self._retry = RETRY if patience is None else RETRY.with_timeout(patience)
+        self._timeout = REQUEST_SECONDS if patience is None else (patience, patience)
         self.url = f"gs://{place.name}" + (f"/{place.prefix}" if place.prefix else "")
         self.bucket_name = place.name
         self._prefix = f"{place.prefix}/" if place.prefix else ""
@@ -67,7 +71,7 @@ class Objects:
         with named(self._bucket_url):
             try:
                 blob = self._blob(name)
-                blob.reload(retry=RETRY, timeout=REQUEST_SECONDS)
+                blob.reload(retry=self._retry, timeout=self._timeout)
             except NotFound as problem:
                 _require_bucket(problem)
                 return None
@@ -84,8 +88,8 @@ class Objects:
                 self._bucket,
                 prefix=self._prefix + prefix,
                 versions=every_generation,
-                retry=RETRY,
-                timeout=REQUEST_SECONDS,
+                retry=self._retry,
+                timeout=self._timeout,
             )
             for blob in found:
                 yield self._stored(blob)
@@ -102,7 +106,7 @@ class Objects:
                 return None
             with named(f"{self.url}/{name}"), suppress(NotFound):  # replaced or deleted meanwhile
                 blob = self._blob(name, about.generation)
-                data = blob.download_as_bytes(retry=RETRY, timeout=REQUEST_SECONDS)
+                data = blob.download_as_bytes(retry=self._retry, timeout=self._timeout)
                 return data, about.generation
         raise ShouldRetryLater(
             f"{self.url}/{name} was replaced {_READS} times while it was read.", "Read it again."
@@ -147,8 +151,8 @@ class Objects:
                     content_type="application/octet-stream",
                     if_generation_match=replaces,
                     checksum="crc32c",
-                    retry=RETRY,
-                    timeout=REQUEST_SECONDS,
+                    retry=self._retry,
+                    timeout=self._timeout,
                 )
         except Superseded:
             # A request that was repeated for want of an answer meets what it wrote the first time.
@@ -242,7 +246,9 @@ class Objects:
 
     def _own(self, name: str, write: str) -> int:
         with named(self._bucket_url):
-            there = self._bucket.get_blob(self._prefix + name, retry=RETRY, timeout=REQUEST_SECONDS)
+            there = self._bucket.get_blob(
+                self._prefix + name, retry=self._retry, timeout=self._timeout
+            )
         if there is None or (there.metadata or {}).get(_WRITE) != write:
             raise Superseded(f"{self.url}/{name}")
         return int(there.generation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
@@ -20,6 +21,7 @@ from everloop.storage.local.folders import sync_folder
 
 _NAME = re.compile(r"(?:[a-z0-9-]+/)*[a-z0-9-]+\.[a-z]+")
 _PARTIAL = ".partial-"
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class FolderJournal:
@@ -43,6 +45,7 @@ class FolderJournal:
         Raises:
             ShouldResolveConflict: other bytes have this name.
             ShouldFreeDisk: the disk is full; nothing of it is left.
+            ShouldFixArgument: the file system has no hard links.
             ShouldRetryLater: the folder can't be written.
         """
         path = self._path(name)
@@ -65,6 +68,24 @@ class FolderJournal:
                 "Let this user write the journal's folder, and repeat.",
                 10.0,
             ) from problem
+
+    def require_links(self) -> None:
+        """Check that the file system has the hard links by which a record is made whole or not at all.
+
+        Raises:
+            ShouldFixArgument: it has none.
+            OSError: the folder cannot be written.
+        """
+        place = self._root
+        while not place.exists():
+            place = place.parent
+        handle, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=place)
+        os.close(handle)
+        try:
+            self._link(partial, Path(f"{partial}-linked"))
+        finally:
+            Path(partial).unlink(missing_ok=True)
+            Path(f"{partial}-linked").unlink(missing_ok=True)
 
     def read(self, name: str) -> bytes:
         """See ``SpendJournal``."""
@@ -106,8 +127,21 @@ class FolderJournal:
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(partial).chmod(0o444)
-            os.link(partial, path)  # unlike a rename, it never replaces
+            self._link(partial, path)
         finally:
             Path(partial).unlink(missing_ok=True)
         sync_folder(path.parent)
         sync_folder(self._root)
+
+    def _link(self, partial: str, path: Path) -> None:
+        try:
+            os.link(partial, path)  # unlike a rename, it never replaces
+        except OSError as problem:
+            if problem.errno not in _NO_LINKS:
+                raise
+            raise ShouldFixArgument(
+                f"The file system of {self._root} makes no hard links ({problem.strerror}), as gcsfuse, "
+                "SMB and FAT do not.",
+                "Keep the journal in a folder of a disk that does, or name the bucket itself: "
+                "EVERLOOP_LEDGER_JOURNAL=gs://bucket/prefix.",
+            ) from problem

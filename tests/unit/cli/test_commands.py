@@ -224,6 +224,38 @@ def test_doctor_reports_what_nobody_foresaw(home: Path, monkeypatch: pytest.Monk
     assert "RuntimeError: strange" in done.output
 
 
+def _journal_of(home: Path) -> dict[str, object]:
+    done = CliRunner().invoke(app, ["doctor", "--json", "--home", str(home)])
+    (found,) = [row for row in json.loads(done.output) if row["check"] == "spending journal"]
+    return dict(found)
+
+
+def test_doctor_warns_of_a_journal_on_the_databases_disk(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = _journal_of(home)
+    assert (found["ok"], found["warning"]) == (True, True)
+    assert "EVERLOOP_LEDGER_JOURNAL" in str(found["seen"])
+    assert "warn" in CliRunner().invoke(app, ["doctor", "--home", str(home)]).output
+    disks = iter((1, 2))
+    monkeypatch.setattr("everloop.cli.doctor._disk_of", lambda _: next(disks))
+    elsewhere = _journal_of(home)
+    assert (elsewhere["ok"], elsewhere["warning"]) == (True, False)
+
+
+def test_doctor_names_a_journals_disk_without_hard_links(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    open_workspace(home).engine.dispose()
+    monkeypatch.setattr("os.link", refused)
+    found = _journal_of(home)
+    assert found["ok"] is False
+    assert "no hard links" in str(found["seen"])
+
+
 def test_the_version_is_printed() -> None:
     assert run("--version").strip().count(".") == 2
 

@@ -188,7 +188,8 @@ def test_a_backup_from_before_everyone_was_charged_learns_from_the_new_journal()
         place.night(days(4, 4)[0])
     assert place.ledger.standing() is JournalStanding.BEHIND
     place.ledger.recover(here)
-    assert (place.spent(), place.ledger.history()) == (pytest.approx(known), rows)
+    assert place.spent() == pytest.approx(known)
+    assert place.ledger.history() == rows
     assert place.ledger.recover(here).rows == 0
     place.night(days(4, 4)[0])
 
