@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -32,6 +33,9 @@ STAGES = {
     experiment.NAME: experiment.STAGES,
 }
 """The stages of every graph, in the order they run."""
+
+
+_TRACING = threading.RLock()  # kfp keeps the graph that it traces in a global
 
 
 def graph(name: str) -> Any:
@@ -78,8 +82,9 @@ def compile_graph(
             "Defaults belong to a file for a cluster.", "Name its platform file with --platform."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = graph(name) if platform is None else build(name, platform, defaults)
-    compiler.Compiler().compile(made, str(path))
+    with _TRACING:
+        made = graph(name) if platform is None else build(name, platform, defaults)
+        compiler.Compiler().compile(made, str(path))
     return path
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
-import io
 import json
 import re
-import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from contextvars import ContextVar
+from typing import Any
 
 import kfp
 import kfp_server_api
+from kfp.client import client as kfp_client
 from kfp.client.token_credentials_base import TokenCredentialsBase
 from urllib3 import Retry
 
@@ -115,28 +116,23 @@ def _bound(rest: Any, timeout_s: tuple[float, float]) -> None:
     rest.request, rest.bounded = bounded, True
 
 
-class _WithoutLinks(io.TextIOBase):
-    """Passes on what is printed, but for kfp's links."""
+_QUIET: ContextVar[bool] = ContextVar("kfp_links_aside", default=False)
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._dropping = False
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        if _LINK.match(text):
-            self._dropping = not text.endswith("\n")
-        elif self._dropping and text == "\n":
-            self._dropping = False
-        else:
-            self._out.write(text)
-        return len(text)
+def _print(*values: Any, **named: Any) -> None:
+    if not (_QUIET.get() and values and _LINK.match(str(values[0]))):
+        builtins.print(*values, **named)
 
 
 @contextlib.contextmanager
 def links_aside() -> Iterator[None]:
-    """kfp prints links on stdout, where commands print their answer."""
-    with contextlib.redirect_stdout(_WithoutLinks(sys.stdout)):
+    """kfp prints links on stdout, where commands print their answer.
+
+    Its ``print`` alone is replaced, and says nothing of links within: other threads print as ever.
+    """
+    kfp_client.print = _print
+    before = _QUIET.set(True)
+    try:
         yield
+    finally:
+        _QUIET.reset(before)
