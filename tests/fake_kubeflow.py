@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.parser import BytesParser
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,6 +83,8 @@ class FakeKubeflow:
     failures: list[Failure] = field(default_factory=list)
     moves: list[Document] = field(default_factory=list)
     """What each next look at a run brings it to first; see ``move``."""
+    one_second: bool = False
+    """Whether all is made within one second, in which Kubeflow's dates do not differ."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def fail(
@@ -166,7 +168,7 @@ def list_experiments(fake: FakeKubeflow, request: Request) -> Document:
 def create_experiment(fake: FakeKubeflow, request: Request) -> Document:
     body = modelled(request.body, kfp_server_api.V2beta1Experiment)
     _unique(fake.experiments, body)
-    return _stored(fake.experiments, body, "experiment_id")
+    return _stored(fake, fake.experiments, body, "experiment_id")
 
 
 def list_pipelines(fake: FakeKubeflow, request: Request) -> Document:
@@ -176,7 +178,7 @@ def list_pipelines(fake: FakeKubeflow, request: Request) -> Document:
 def create_pipeline(fake: FakeKubeflow, request: Request) -> Document:
     body = modelled(request.body, kfp_server_api.V2beta1Pipeline)
     _unique(fake.pipelines, body)
-    return _stored(fake.pipelines, body, "pipeline_id")
+    return _stored(fake, fake.pipelines, body, "pipeline_id")
 
 
 def list_versions(fake: FakeKubeflow, request: Request, pipeline: str) -> Document:
@@ -190,7 +192,7 @@ def upload_version(fake: FakeKubeflow, request: Request) -> Document:
     _one(fake.pipelines, "pipeline_id", pipeline)
     _unique([v for v in fake.versions if v["pipeline_id"] == pipeline], {"display_name": name})
     stored = _stored(
-        fake.versions, {"pipeline_id": pipeline, "display_name": name}, "pipeline_version_id"
+        fake, fake.versions, {"pipeline_id": pipeline, "display_name": name}, "pipeline_version_id"
     )
     fake.packages[stored["pipeline_version_id"]] = request.body
     return stored
@@ -200,7 +202,7 @@ def create_run(fake: FakeKubeflow, request: Request) -> Document:
     body = modelled(request.body, kfp_server_api.V2beta1Run)
     _one(fake.experiments, "experiment_id", body["experiment_id"])
     _fitting(fake, body)
-    return _stored(fake.runs, body | {"state": "PENDING"}, "run_id")
+    return _stored(fake, fake.runs, body | {"state": "PENDING"}, "run_id")
 
 
 def list_runs(fake: FakeKubeflow, request: Request) -> Document:
@@ -229,7 +231,7 @@ def create_recurring(fake: FakeKubeflow, request: Request) -> Document:
     if not 1 <= int(body["max_concurrency"]) <= 10:
         raise Refused(400, "The max concurrency of the recurring run must be between 1 and 10")
     status = "ENABLED" if body["mode"] == "ENABLE" else "DISABLED"
-    return _stored(fake.recurring, body | {"status": status}, "recurring_run_id")
+    return _stored(fake, fake.recurring, body | {"status": status}, "recurring_run_id")
 
 
 def list_recurring(fake: FakeKubeflow, request: Request) -> Document:
@@ -347,8 +349,13 @@ def _unique(items: list[Document], body: Document) -> None:
         raise Refused(409, f"The name {key[0]} already exists. Please specify a new name")
 
 
-def _stored(items: list[Document], body: Document, key: str) -> Document:
-    stored = body | {key: str(uuid.uuid4()), "created_at": _now()}
+def _stored(fake: FakeKubeflow, items: list[Document], body: Document, key: str) -> Document:
+    made = datetime.now(UTC)
+    if items and not fake.one_second:
+        made = max(made, datetime.fromisoformat(items[-1]["created_at"]) + timedelta(seconds=1))
+    elif items:
+        made = datetime.fromisoformat(items[-1]["created_at"])
+    stored = body | {key: str(uuid.uuid4()), "created_at": made.strftime(_SECONDS)}
     items.append(stored)
     return stored
 

@@ -10,7 +10,12 @@ import typer
 
 from everloop.cli.output import Json, Tenant, complain, notes, print_json, print_pairs
 from everloop.cli.progress import StageDisplay
-from everloop.contracts.errors import ShouldFixArgument, ShouldRetryLater
+from everloop.contracts.errors import (
+    ShouldAskForScope,
+    ShouldAuthenticate,
+    ShouldFixArgument,
+    ShouldRetryLater,
+)
 
 if TYPE_CHECKING:
     from everloop.contracts.platform import Platform
@@ -18,7 +23,10 @@ if TYPE_CHECKING:
     from everloop.sdk.kubeflow.records import ClusterRun
 
 UNREACHED = 5
-"""Exit code: Kubeflow did not answer."""
+"""Exit code: Kubeflow did not answer, or did not let us in."""
+
+Unheard = (ShouldRetryLater, ShouldAuthenticate, ShouldAskForScope)
+"""What passes, or is put right elsewhere: the same command continues then."""
 
 PlatformFile = Annotated[
     Path | None,
@@ -56,6 +64,16 @@ def submit(
     settings: Settings = None,
     parameter: Parameters = None,
     tenant: Tenant = "default",
+    intraday: Annotated[
+        bool, typer.Option("--intraday", help="Allow today: learn from what has happened so far.")
+    ] = False,
+    job: Annotated[
+        str,
+        typer.Option(
+            help="Name the run after this id, not after code and settings: whoever gives the id again "
+            "finds the run, one that was cancelled, too."
+        ),
+    ] = "",
     wait: Annotated[
         bool, typer.Option("--wait", help="Follow the run; exit with 1 if it does not succeed.")
     ] = False,
@@ -75,17 +93,24 @@ def submit(
 
     Set EVERLOOP_KUBEFLOW_TOKEN if the address asks for a token. Exits with 0 when the run is submitted, or
     with --wait when it succeeded; with 1 when it failed, 2 when it was refused, and 5 when Kubeflow did not
-    answer: the same command again continues.
+    answer or let nobody in: the same command again continues. A run that was submitted goes on meanwhile.
     """
     from everloop.sdk.kubeflow.submitting import opened_platform
     from everloop.sdk.kubeflow.submitting import submit as start
 
     place = opened_platform(platform)
-    question = question_of(loop, graph, tenant, settings, parameter)
+    question = question_of(loop, graph, tenant, settings, parameter, intraday, job)
     if dry_run:
         _preview(question, place, day, output)
         return
     display = StageDisplay(notes)
+    submitted: list[ClusterRun] = []
+
+    def told(run: ClusterRun) -> None:
+        submitted.append(run)
+        if wait:
+            notes.print(f"  run {run.run_id}  {run.url}", soft_wrap=True)
+
     notes.print(f"{graph} · {loop} · {day or 'the last day that ended'} · {place.host}")
     try:
         run = start(
@@ -99,10 +124,15 @@ def submit(
             wait=wait,
             on_event=display,
             poll_s=poll,
+            intraday=intraday,
+            job=job,
+            on_submitted=told,
         )
-    except ShouldRetryLater as problem:
+    except Unheard as problem:
         display.close()
         complain(problem)
+        if submitted:
+            _say(submitted[0], as_json)
         sys.exit(UNREACHED)
     finally:
         display.close()
@@ -116,6 +146,8 @@ def question_of(
     tenant: str,
     settings: list[str] | None,
     parameters: list[str] | None,
+    intraday: bool = False,
+    job: str = "",
 ) -> Question:
     """What the options ask."""
     from everloop.sdk.kubeflow.questions import Question
@@ -128,7 +160,7 @@ def question_of(
                 f"--parameter {text!r} names nothing.", "Give it as --parameter NAME=VALUE."
             )
         pairs.append((name, value))
-    return Question(loop, graph, tenant, tuple(settings or ()), tuple(pairs))
+    return Question(loop, graph, tenant, tuple(settings or ()), tuple(pairs), intraday, job)
 
 
 def _preview(question: Question, platform: Platform, day: str, output: Path) -> None:

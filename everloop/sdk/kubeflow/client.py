@@ -23,6 +23,8 @@ from everloop.sdk.kubeflow.records import (
 T = TypeVar("T")
 _PAGE = 100
 _EQUALS = 1
+SETTLE_S = 1.1
+"""After so many seconds every run of the same moment is listed: Kubeflow dates them to the second."""
 
 
 class Kubeflow:
@@ -66,6 +68,10 @@ class Kubeflow:
         """Make what must not be made twice; ``look`` finds what an earlier attempt has made."""
         with links_aside():
             return self._caller.once(what, look, call)
+
+    def rest(self, seconds: float) -> None:
+        """Wait."""
+        self._caller.rest(seconds)
 
     def experiment(self) -> str:
         """Id of the platform's experiment, which is made when it is not there."""
@@ -119,17 +125,19 @@ class Kubeflow:
     def submit(self, request: RunRequest) -> ClusterRun:
         """Start a run, once: one of the same name that did not fail is found instead.
 
-        After one that failed or was cancelled the next attempt is named ``<name>-2``, and so on.
+        After one that failed or was cancelled the next attempt is named ``<name>-2``, and so on; a job's
+        run that was cancelled stays its end. Of runs that several clients made at once the oldest goes on.
         """
-        version = self.upload(request.graph, str(request.package), request.version)
         name = request.name
         for attempt in range(2, 1000):
             found = self.latest(name)
             if found is None:
                 break
-            if not found.state.failed:
+            ended_for_good = request.job and found.state is not RunState.FAILED
+            if not found.state.failed or ended_for_good:
                 return replace(found, new=False)
             name = f"{request.name}-{attempt}"
+        version = self.upload(request.graph, str(request.package), request.version)
         experiment = self.experiment()
 
         def started() -> ClusterRun:
@@ -145,7 +153,20 @@ class Kubeflow:
                 )
             )
 
-        return self.make(f"Submitting the run {name}", lambda: self._latest(name), started)
+        made = self.make(f"Submitting the run {name}", lambda: self._latest(name), started)
+        return self._alone(made)
+
+    def _alone(self, made: ClusterRun) -> ClusterRun:
+        self.rest(SETTLE_S)
+        same = self.ask(f"Looking for the run {made.name}", lambda: self._runs_named(made.name))
+        standing = [run for run in same if not run.state.failed]
+        if not standing:
+            return made
+        first = min(standing, key=_age)
+        for other in standing:
+            if other.run_id != first.run_id:
+                self.terminate(other.run_id)
+        return first if first.run_id == made.run_id else replace(first, new=False)
 
     def run(self, run_id: str) -> ClusterRun:
         """A run as it is now; ``ShouldNameKnownId`` where there is none of that id."""
@@ -154,7 +175,10 @@ class Kubeflow:
         )
 
     def latest(self, name: str) -> ClusterRun | None:
-        """The newest run of exactly that name in the platform's experiment, if there is one."""
+        """The run of exactly that name in the platform's experiment, if there is one.
+
+        The oldest, rather one that did not fail: younger ones were made at once by others, and are ended.
+        """
         self.experiment()
         return self.ask(f"Looking for the run {name}", lambda: self._latest(name))
 
@@ -177,15 +201,17 @@ class Kubeflow:
         )
 
     def _latest(self, name: str) -> ClusterRun | None:
+        found = self._runs_named(name)
+        standing = [run for run in found if not run.state.failed]
+        return min(standing or found, key=_age, default=None)
+
+    def _runs_named(self, name: str) -> list[ClusterRun]:
         asked = {
             "experiment_id": self._experiment,
             "page_size": _PAGE,
-            "sort_by": "created_at desc",
             "filter": _named(name),
         }
-        return next(
-            (self._run(found) for found in _pages(self._client.list_runs, "runs", asked)), None
-        )
+        return [self._run(found) for found in _pages(self._client.list_runs, "runs", asked)]
 
     def _experiment_named(self, name: str) -> str:
         found = self._client.list_experiments(
@@ -227,6 +253,10 @@ class Kubeflow:
             tasks=tuple(_task(task) for task in details or ()),
             parameters=dict(config.parameters or {}) if config else {},
         )
+
+
+def _age(run: ClusterRun) -> tuple[str, str]:
+    return str(run.created_at), run.run_id
 
 
 def _task(found: Any) -> ClusterTask:

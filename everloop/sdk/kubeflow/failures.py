@@ -75,6 +75,10 @@ class Caller:
         self._host = host
         self._attempts = attempts
 
+    def rest(self, seconds: float) -> None:
+        """Wait."""
+        self._attempts.sleep(seconds)
+
     def again(self, what: str, call: Callable[[], T]) -> T:
         """A call that may be repeated, such as a question: it is, while the failure may pass."""
         for attempt in range(self._attempts.most):

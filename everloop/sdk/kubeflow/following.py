@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Event
 
-from everloop.contracts.errors import ShouldFixArgument, ShouldRetryLater
+from everloop.contracts.errors import EverloopError, ShouldFixArgument, ShouldRetryLater
 from everloop.sdk.graph_runs import EventSink, silent
 from everloop.sdk.kubeflow.client import Kubeflow
 from everloop.sdk.kubeflow.records import ClusterRun, ClusterTask, RunState
@@ -55,30 +55,40 @@ def follow(
     *,
     poll_s: float = POLL_S,
     stop: Event | None = None,
+    known: ClusterRun | None = None,
 ) -> ClusterRun:
     """Look at a run until it has ended; the run goes on whoever looks.
+
+    Once a run is known, a look that fails says nothing of it: a token may have run out, or an answer have
+    been lost. It is looked at again, many times.
 
     Args:
         on_event: called as its stages start and end.
         poll_s: seconds between two looks, > 0.
         stop: ends the looking early; the run as it was last seen is returned then.
+        known: the run as it was submitted.
 
     Raises:
         ShouldNameKnownId: there is no such run.
-        ShouldRetryLater: Kubeflow did not answer for many looks in a row.
+        ShouldRetryLater: many looks in a row failed; the last one's reason and fix.
     """
     if not poll_s > 0:
         raise ShouldFixArgument(f"poll_s={poll_s} is not above 0.", "Give seconds.")
-    teller, silences, halted = Teller(on_event), 0, stop or Event()
-    found = cluster.run(run_id)
+    teller, silences, halted, found = Teller(on_event), 0, stop or Event(), known
     while True:
-        teller.tell(found)
+        try:
+            found, silences = cluster.run(run_id), 0
+            teller.tell(found)
+        except EverloopError as problem:
+            silences += 1
+            if found is None:
+                raise
+            if silences >= _SILENCES:
+                raise ShouldRetryLater(
+                    f"Nothing is heard of the run {run_id}, which goes on: {problem.message}",
+                    problem.remedy,
+                    30.0,
+                ) from None
         if found.state.ended or halted.is_set():
             return found
         halted.wait(poll_s)
-        try:
-            found, silences = cluster.run(run_id), 0
-        except ShouldRetryLater:
-            silences += 1
-            if silences >= _SILENCES:
-                raise

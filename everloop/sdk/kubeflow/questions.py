@@ -36,6 +36,8 @@ class Question:
         tenant: whose rows.
         settings: ``section.key=value`` overrides of the specification.
         extra: further parameters of the graph, such as ``refresh`` or ``model``.
+        intraday: today is allowed: what has been logged so far is the day's.
+        job: id of a job; its run is named after it alone, so that code and platform may change under it.
     """
 
     loop: str
@@ -43,11 +45,17 @@ class Question:
     tenant: str = "default"
     settings: tuple[str, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
+    intraday: bool = False
+    job: str = ""
 
     def __post_init__(self) -> None:
         if _TENANT.fullmatch(self.tenant) is None:
             raise ShouldFixArgument(
                 f"Tenant {self.tenant!r} is no name.", "Use letters, digits and dashes."
+            )
+        if self.job and _TENANT.fullmatch(self.job) is None:
+            raise ShouldFixArgument(
+                f"Job {self.job!r} is no id.", "Use letters, digits and dashes."
             )
 
     def specification(self) -> LoopSpec:
@@ -68,6 +76,9 @@ class Question:
             "tenant": self.tenant,
         }
         extra = dict(self.extra)
+        if self.intraday and "refresh" in inputs:
+            # a reading of its own: the whole day is another one
+            extra["refresh"] = f"intraday {extra.get('refresh', '')}".strip()
         if unknown := sorted(set(extra) - set(inputs)):
             raise ShouldFixArgument(
                 f"The graph {self.graph} has no parameter {unknown[0]!r}.",
@@ -105,25 +116,44 @@ def compiled(platform: Platform, name: str, folder: Path) -> tuple[Path, str]:
 def run_request(
     question: Question, platform: Platform, logical_date: str, folder: Path
 ) -> RunRequest:
-    """One run, named after what it asks: the same question has the same name."""
-    _check(logical_date)
-    parameters = question.parameters(platform, logical_date)
+    """One run, named after what it asks: the same question has the same name.
+
+    A job's run is named after the job, whatever code and platform it is asked again with.
+
+    Args:
+        logical_date: the day, in any form of ISO 8601.
+    """
+    day = _day(logical_date, question.intraday).isoformat()
+    parameters = question.parameters(platform, day)
     package, version = compiled(platform, question.graph, folder)
-    asked = {"graph": question.graph, "version": version, "parameters": parameters}
+    asked: dict[str, object] = {
+        "graph": question.graph,
+        "version": version,
+        "parameters": parameters,
+    }
+    if question.intraday:
+        asked["intraday"] = True
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
     tenant = "" if question.tenant == "default" else f"-{question.tenant}"
-    name = f"{question.specification().name}{tenant}-{question.graph}-{logical_date}-{digest}"
-    return RunRequest(question.graph, package, version, name, parameters)
+    last = f"job-{question.job}" if question.job else digest
+    name = f"{question.specification().name}{tenant}-{question.graph}-{day}-{last}"
+    return RunRequest(question.graph, package, version, name, parameters, bool(question.job))
 
 
-def _check(logical_date: str) -> None:
+def _day(text: str, intraday: bool) -> date:
     try:
-        day = date.fromisoformat(logical_date)
+        day = date.fromisoformat(text)
     except ValueError:
-        raise ShouldFixArgument(f"{logical_date!r} is no date.", "Give it as YYYY-MM-DD.") from None
+        raise ShouldFixArgument(f"{text!r} is no date.", "Give it as YYYY-MM-DD.") from None
     today = datetime.now(UTC).date()
     if not EARLIEST_DAY <= day <= today:
         raise ShouldFixArgument(
             f"{day} is not between {EARLIEST_DAY} and {today} (UTC).",
             "Choose a day that was logged.",
         )
+    if day == today and not intraday:
+        raise ShouldFixArgument(
+            f"{day} has not ended: today is {today} (UTC).",
+            "Submit a day once it is over, or cut it off now with --intraday.",
+        )
+    return day

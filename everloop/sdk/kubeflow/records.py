@@ -93,6 +93,7 @@ class RunRequest:
         version: name of the version; the same for the same file.
         name: the same for the same question, so that a question is not asked twice.
         parameters: of the graph.
+        job: it is a job's, whose run somebody may have ended for good.
     """
 
     graph: str
@@ -100,3 +101,4 @@ class RunRequest:
     version: str
     name: str
     parameters: Mapping[str, str | int]
+    job: bool = False

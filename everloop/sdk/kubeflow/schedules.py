@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from everloop.contracts.errors import (
     ShouldFixPlatform,
     ShouldNameKnownId,
     ShouldResolveConflict,
+    ShouldRetryLater,
 )
 from everloop.contracts.learning_day import last_ended
 from everloop.contracts.platform import Platform
@@ -31,6 +33,7 @@ _DESCRIPTION = re.compile(
 
 
 _KNOWS_MOMENTS = (2, 17)
+_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Schedule:
         catchup: whether days that were missed are made up for.
         state: ENABLED or DISABLED.
         digest: of everything that it was made with.
+        created_at: when it was made; of several of one name the youngest counts.
     """
 
     schedule_id: str
@@ -56,6 +60,7 @@ class Schedule:
     when: DailyTime | None = None
     digest: str = ""
     parameters: Mapping[str, object] = field(default_factory=dict)
+    created_at: datetime | None = None
 
     @property
     def paused(self) -> bool:
@@ -179,7 +184,8 @@ class Schedules:
 
         Kubeflow cannot change a recurring run. The new one is made before those that it replaces are
         deleted, so that a night is rather started twice (which is paid once) than not at all; asking again
-        after an interruption finishes the replacement. One that was paused stays paused.
+        after an interruption finishes the replacement. One that was paused stays paused. Of several that
+        are made at once the youngest stays, whoever looks last; it is what is returned.
 
         Raises:
             ShouldFixPlatform: this Kubeflow does not say which moment a run was scheduled for.
@@ -187,15 +193,13 @@ class Schedules:
         _knows_moments(self._cluster.release)
         planned = plan(self._cluster.platform, asked, folder, now or datetime.now(UTC))
         there = self._named(planned.name)
-        same = [one for one in there if one.digest == planned.digest]
-        if same:
-            kept, changed = same[0], False
-        else:
-            enabled = not there or any(not one.paused for one in there)
-            kept, changed = self._made(asked, planned, enabled), True
-        for other in there:
-            if other.schedule_id != kept.schedule_id:
-                self._delete(other)
+        changed = not there or there[-1].digest != planned.digest
+        if changed:
+            self._make_youngest(asked, planned, there)
+            there = self._named(planned.name)
+        *others, kept = there
+        for other in others:
+            self._delete(other)
         return kept, changed
 
     def every(self) -> tuple[Schedule, ...]:
@@ -208,7 +212,7 @@ class Schedules:
 
         Raises:
             ShouldNameKnownId: there is none.
-            ShouldResolveConflict: there are two, since making one anew was interrupted.
+            ShouldResolveConflict: there are several, since making one anew was interrupted.
         """
         found = self._named(name)
         if not found:
@@ -222,11 +226,13 @@ class Schedules:
         return found[0]
 
     def pause(self, name: str) -> Schedule:
-        """Start nothing from now on; a run that is under way goes on."""
-        found = self.one(name)
+        """Start nothing from now on, whatever is there of that name; a run that is under way goes on."""
+        found = self._named(name) or [self.one(name)]
         api = self._cluster.api
-        self._cluster.ask(f"Pausing {name!r}", lambda: api.disable_recurring_run(found.schedule_id))
-        return self.one(name)
+        for each in found:
+            what, identity = f"Pausing {name!r}", each.schedule_id
+            self._cluster.ask(what, partial(api.disable_recurring_run, identity))
+        return self._named(name)[-1]
 
     def resume(self, name: str) -> Schedule:
         """Start runs again; the days between are made up for only where it catches up."""
@@ -243,17 +249,37 @@ class Schedules:
         return len(found)
 
     def _named(self, name: str) -> list[Schedule]:
+        """Ours of that name, the youngest last."""
         found = [_schedule(one) for one in self._cluster.recurring(name)]
-        return [one for one in found if one.digest]
+        return sorted((one for one in found if one.digest), key=_age)
 
-    def _made(self, asked: ScheduleRequest, planned: Planned, enabled: bool) -> Schedule:
+    def _make_youngest(
+        self, asked: ScheduleRequest, planned: Planned, there: list[Schedule]
+    ) -> None:
+        # Everyone deletes only what is older than what they see, so the youngest is never deleted. Kubeflow
+        # dates to the second: one made in the same second as another may not count as younger.
+        enabled = not there or any(not one.paused for one in there)
+        known = list(there)
+        for _ in range(_SECONDS):
+            made = self._made(asked, planned, enabled, {one.schedule_id for one in known})
+            if not there or _age(made) > _age(there[-1]):
+                return
+            known.append(made)
+            self._cluster.rest(1.0)
+        raise ShouldRetryLater(
+            f"Others make the schedule {planned.name!r} at the same time.", "Try again.", 5.0
+        )
+
+    def _made(
+        self, asked: ScheduleRequest, planned: Planned, enabled: bool, known: set[str]
+    ) -> Schedule:
         cluster = self._cluster
         version = cluster.upload(asked.question.graph, str(planned.package), planned.version)
         experiment = cluster.experiment()
 
         def there() -> Schedule | None:
             found = [one for one in self._named(planned.name) if one.digest == planned.digest]
-            return found[0] if found else None
+            return next((one for one in found if one.schedule_id not in known), None)
 
         def made() -> Schedule:
             return _schedule(
@@ -286,6 +312,10 @@ class Schedules:
             return  # a lost answer's second attempt finds it gone
 
 
+def _age(schedule: Schedule) -> tuple[str, str]:
+    return str(schedule.created_at), schedule.schedule_id
+
+
 def _schedule(found: Any) -> Schedule:
     trigger = found.trigger.cron_schedule if found.trigger else None
     cron = str(trigger.cron) if trigger else ""
@@ -305,6 +335,7 @@ def _schedule(found: Any) -> Schedule:
         when=when,
         digest=told["digest"] if told else "",
         parameters=dict(config.parameters or {}) if config else {},
+        created_at=found.created_at,
     )
 
 

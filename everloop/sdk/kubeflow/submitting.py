@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -53,6 +53,9 @@ def submit(
     wait: bool = False,
     on_event: EventSink = silent,
     poll_s: float = POLL_S,
+    intraday: bool = False,
+    job: str = "",
+    on_submitted: Callable[[ClusterRun], None] = lambda _: None,
 ) -> ClusterRun:
     """Start a graph on a cluster, once.
 
@@ -65,17 +68,24 @@ def submit(
         platform: a platform, its file, or nothing for the one that ``EVERLOOP_PLATFORM`` names.
         parameters: further parameters of the graph, such as ``refresh``.
         wait: follow the run to its end; ``on_event`` is called as its stages start and end.
+        intraday: allow today: learn from what has been logged so far.
+        job: name the run after this id alone; one that was cancelled is found, too, then.
+        on_submitted: called with the run before it is followed.
 
     Raises:
         ShouldFixPlatform, ShouldFixLoopSpec, ShouldFixArgument, ShouldProvideKey: nothing was started.
         ShouldAuthenticate, ShouldAskForScope, ShouldNameKnownId, ShouldRetryLater: of Kubeflow.
     """
     cluster = Kubeflow(opened_platform(platform))
-    question = Question(loop, graph, tenant, settings, tuple((parameters or {}).items()))
+    extra = tuple((parameters or {}).items())
+    question = Question(loop, graph, tenant, settings, extra, intraday, job)
     with tempfile.TemporaryDirectory() as folder:
         asked = run_request(question, cluster.platform, day_text(logical_date), Path(folder))
         run = cluster.submit(asked)
-    return follow(cluster, run.run_id, on_event, poll_s=poll_s) if wait else run
+    on_submitted(run)
+    if not wait:
+        return run
+    return follow(cluster, run.run_id, on_event, poll_s=poll_s, known=run)
 
 
 def schedule(

@@ -80,6 +80,23 @@ def test_a_cluster_that_is_away_has_an_exit_code_of_its_own(
 
 
 @pytest.mark.usefixtures("small_files")
+def test_a_token_that_ran_out_leaves_the_run_and_names_it(
+    cluster: FakeKubeflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("everloop.sdk.kubeflow.failures.Attempts.pause", lambda *_: None)
+    line = ("submit", "--loop", "companion", "--date", "2026-03-28", "--wait", "--poll", "0.05")
+    cluster.fail("GET", "/runs/.+", 401, times=99)
+    told = invoke(*line, "--json")
+    (run,) = cluster.runs
+    assert told.exit_code == 5
+    assert json.loads(told.stdout)["run_id"] == run["run_id"]
+    assert run["run_id"] in told.stderr
+    assert "EVERLOOP_KUBEFLOW_TOKEN" in told.stderr
+    cluster.fail("GET", "/experiments", 401)
+    assert invoke(*line).exit_code == 5
+
+
+@pytest.mark.usefixtures("small_files")
 def test_a_dry_run_contacts_nobody(cluster: FakeKubeflow, tmp_path: Path) -> None:
     told = invoke("submit", "--loop", "companion", "--date", "2026-03-28", "--dry-run")
     asked = json.loads(told.stdout)

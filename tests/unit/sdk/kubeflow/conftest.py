@@ -44,6 +44,7 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     for name in ("EVERLOOP_KUBEFLOW_TOKEN", "EVERLOOP_KUBEFLOW_TOKEN_PATH", "EVERLOOP_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("everloop.sdk.kubeflow.client.SETTLE_S", 0.0)
     with kubeflow() as fake:
         yield World(fake)
 
@@ -94,6 +95,7 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         )
         return package, version[0]
 
+    monkeypatch.setattr("everloop.sdk.kubeflow.client.SETTLE_S", 0.0)
     monkeypatch.setattr(questions, "compiled", compiled)
     monkeypatch.setattr(schedules, "compiled", compiled)
 

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -116,7 +117,85 @@ def test_what_was_not_accepted_is_sent_again(
     client.submit(request_of())
     assert len(world.fake.runs) == 1
     assert len(world.fake.seen("POST", "/runs$")) == 3
-    assert len(world.pauses) == 3
+    assert len([pause for pause in world.pauses if pause]) == 3
+
+
+@pytest.mark.parametrize("one_second", [False, True])
+def test_of_runs_that_two_submit_at_once_one_goes_on(
+    world: World, request_of: Requests, one_second: bool
+) -> None:
+    world.fake.one_second = one_second
+    clients = [world.client() for _ in range(2)]
+    for client in clients:
+        client.experiment()
+    both = threading.Barrier(2, timeout=20)
+    found: list[str] = []
+
+    def work(client: Kubeflow) -> None:
+        make = client.make
+
+        def late(what: str, look: Callable[[], object], call: Callable[[], object]) -> object:
+            if what.startswith("Submitting"):
+                both.wait()
+            return make(what, look, call)
+
+        client.make = late  # type: ignore[assignment, method-assign]
+        found.append(client.submit(request_of()).run_id)
+
+    threads = [threading.Thread(target=work, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    standing = [r["run_id"] for r in world.fake.runs if r["state"] == "PENDING"]
+    assert len(world.fake.runs) == 2
+    assert len(standing) == 1
+    assert set(found) == set(standing) or one_second  # no second has passed here, see SETTLE_S
+    assert client_finds(world, request_of) == standing[0]
+
+
+def client_finds(world: World, request_of: Requests) -> str:
+    again = world.client().submit(request_of())
+    assert not again.new
+    return again.run_id
+
+
+def test_a_new_run_waits_until_the_second_of_its_making_is_over(
+    world: World, request_of: Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("everloop.sdk.kubeflow.client.SETTLE_S", 1.1)
+    world.client().submit(request_of())
+    assert world.pauses == [1.1]
+    world.client().submit(request_of())
+    assert world.pauses == [1.1]
+
+
+def test_a_jobs_run_that_somebody_ended_stays_ended(world: World, request_of: Requests) -> None:
+    asked = replace(request_of(), job=True)
+    first = world.client().submit(asked)
+    world.fake.move(first.run_id, "CANCELED")
+    again = world.client().submit(asked)
+    assert (again.run_id, again.state, again.new) == (first.run_id, RunState.CANCELED, False)
+    world.fake.move(first.run_id, "FAILED")
+    assert world.client().submit(asked).name == f"{first.name}-2"
+
+
+def test_what_another_thread_prints_is_not_swallowed_and_links_are(
+    world: World, request_of: Requests
+) -> None:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        world.fake.fail("POST", "/runs$", "slow", seconds=0.2)
+        thread = threading.Thread(target=world.client().submit, args=(request_of(),))
+        thread.start()
+        other = world.client()
+        other.experiment()
+        with redirect_stdout(
+            io.StringIO()
+        ):  # whoever redirects meanwhile gives back what was there
+            thread.join()
+        print("Ours")
+    assert out.getvalue() == "Ours\n"
 
 
 def test_two_at_once_make_one_of_each_but_runs_are_never_doubled_by_one(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +18,11 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
     ShouldRetryLater,
 )
+from everloop.sdk.kubeflow.client import Kubeflow
+from everloop.sdk.kubeflow.failures import Attempts
 from everloop.sdk.kubeflow.questions import Question
 from everloop.sdk.kubeflow.schedules import Schedule, ScheduleRequest, Schedules
-from tests.unit.sdk.kubeflow.conftest import World
+from tests.unit.sdk.kubeflow.conftest import NEVER_ANSWERED, World
 
 pytestmark = pytest.mark.usefixtures("small_files")
 NAME = "everloop daily-learning companion default"
@@ -144,6 +148,64 @@ def test_a_replacement_that_was_interrupted_is_finished_by_the_same_command(
     kept, changed = made(world, tmp_path, at="04:00")
     assert not changed
     assert [r["recurring_run_id"] for r in world.fake.recurring] == [kept.schedule_id]
+
+
+@pytest.mark.parametrize("one_second", [False, True])
+def test_of_schedules_that_two_make_at_once_one_stays(
+    world: World, tmp_path: Path, one_second: bool
+) -> None:
+    world.fake.one_second = one_second
+    both = threading.Barrier(2, timeout=20)
+    clients = [world.client() for _ in range(2)]
+
+    def work(client: Kubeflow, at: str) -> None:
+        client.experiment()
+        upload = client.upload
+
+        def late(*arguments: Any) -> Any:
+            both.wait()
+            return upload(*arguments)
+
+        client.upload = late  # type: ignore[method-assign]
+        request = ScheduleRequest(Question("companion"), at)
+        Schedules(client).create(request, tmp_path / at, WINTER)
+
+    threads = [
+        threading.Thread(target=work, args=(client, at))
+        for client, at in zip(clients, ("03:00", "04:00"), strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(world.fake.seen("POST", "/recurringruns$")) == 2
+    assert len(world.fake.recurring) == 1
+    assert Schedules(world.client()).pause(NAME).paused
+
+
+def test_one_replaced_within_the_second_of_its_making_is_replaced(
+    world: World, tmp_path: Path
+) -> None:
+    world.fake.one_second = True
+    made(world, tmp_path)
+
+    def pause(_: float) -> None:
+        world.fake.one_second = False
+
+    client = Kubeflow(world.platform(), Attempts(4, sleep=pause), NEVER_ANSWERED)
+    request = ScheduleRequest(Question("companion"), "04:00")
+    kept, changed = Schedules(client).create(request, tmp_path, WINTER)
+    assert (kept.cron, changed) == ("0 0 4 * * *", True)
+    assert [r["recurring_run_id"] for r in world.fake.recurring] == [kept.schedule_id]
+
+
+def test_pausing_pauses_whatever_an_interruption_left(world: World, tmp_path: Path) -> None:
+    made(world, tmp_path)
+    world.fake.fail("DELETE", "/recurringruns/", 500, times=99)
+    with pytest.raises(ShouldRetryLater):
+        made(world, tmp_path, at="04:00")
+    assert Schedules(world.client()).pause(NAME).cron == "0 0 4 * * *"
+    assert [r["status"] for r in world.fake.recurring] == ["DISABLED", "DISABLED"]
 
 
 def test_deleting_survives_a_lost_answer(world: World, tmp_path: Path) -> None:

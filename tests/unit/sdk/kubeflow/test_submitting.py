@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from everloop.sdk.kubeflow.following import follow
 from everloop.sdk.kubeflow.questions import Question, run_request
 from everloop.sdk.kubeflow.records import RunState
 from everloop.sdk.kubeflow.submitting import opened_platform
+from pipelines.compile import compile_graph
 from pipelines.local_run import StageEvent
 from pipelines.platform_file import EXAMPLE
 from tests.unit.sdk.kubeflow.conftest import World
@@ -82,6 +84,87 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_sent(
     with pytest.raises(ShouldFixArgument, match=says):
         run_request(question, world.platform(), day, tmp_path)
     assert world.fake.requests == []
+
+
+@pytest.mark.usefixtures("small_files")
+def test_today_has_not_ended_and_within_it_is_another_question(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class At(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> At:
+            return cls(2026, 3, 28, 12, tzinfo=tz)
+
+    monkeypatch.setattr("everloop.sdk.kubeflow.questions.datetime", At)
+    for graph in ("daily-learning", "adversarial-review"):
+        within = Question("companion", graph, intraday=True)
+        with pytest.raises(ShouldFixArgument, match="--intraday"):
+            run_request(Question("companion", graph), world.platform(), DAY, tmp_path)
+        asked = run_request(within, world.platform(), DAY, tmp_path)
+        At.now = classmethod(lambda cls, tz=None: cls(2026, 3, 29, 12, tzinfo=tz))  # type: ignore[assignment]
+        over = run_request(Question("companion", graph), world.platform(), DAY, tmp_path)
+        assert over.name != asked.name
+        assert asked.parameters.get("refresh", "intraday") == "intraday"
+        At.now = classmethod(lambda cls, tz=None: cls(2026, 3, 28, 12, tzinfo=tz))  # type: ignore[assignment]
+
+
+@pytest.mark.usefixtures("small_files")
+@pytest.mark.parametrize("text", ["20260328", "2026-W13-6"])
+def test_a_day_is_one_question_however_it_is_written(
+    world: World, tmp_path: Path, text: str
+) -> None:
+    question, platform = Question("companion"), world.platform()
+    asked = run_request(question, platform, text, tmp_path)
+    plain = run_request(question, platform, DAY, tmp_path)
+    assert (asked.name, asked.parameters) == (plain.name, plain.parameters)
+
+
+def test_a_jobs_run_is_named_after_the_job_alone(
+    world: World, tmp_path: Path, small_files: Callable[[str], None]
+) -> None:
+    question = Question("companion", job="job-1", extra=(("refresh", "job-1"),))
+    before = run_request(question, world.platform(), DAY, tmp_path)
+    small_files("v2")  # another release, or another limit of memory
+    after = run_request(question, world.platform(), DAY, tmp_path)
+    assert before.version != after.version
+    assert before.name == after.name
+    assert before.job
+    with pytest.raises(ShouldFixArgument, match="Job"):
+        Question("companion", job="a b")
+
+
+@pytest.mark.usefixtures("small_files")
+@pytest.mark.parametrize("how", [401, 403, 404])
+def test_a_refusal_while_a_run_goes_on_does_not_end_the_following(world: World, how: int) -> None:
+    run = sdk.submit("companion", DAY, platform=world.platform())
+    world.fake.fail("GET", "/runs/.+", how, times=3)
+    world.fake.moves += [{"state": "SUCCEEDED"}]
+    found = follow(world.client(), run.run_id, poll_s=0.001, known=run)
+    assert found.state is RunState.SUCCEEDED
+    world.fake.move(run.run_id, "RUNNING")
+    world.fake.fail("GET", "/runs/.+", how, times=99)
+    with pytest.raises(ShouldRetryLater, match=run.run_id):
+        follow(world.client(), run.run_id, poll_s=0.001, known=run)
+
+
+def test_two_threads_compile_at_once(world: World, tmp_path: Path) -> None:
+    problems: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for name in ("rollout-watch", "adversarial-review"):
+                compile_graph(name, tmp_path / str(number) / f"{name}.yaml", world.platform())
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    made = {(tmp_path / str(n) / "rollout-watch.yaml").read_bytes() for n in range(3)}
+    assert len(made) == 1
 
 
 def test_no_tenant() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
@@ -50,8 +51,13 @@ def test_the_command_line_names_the_run_after_the_job(tmp_path: Path) -> None:
         "--date=2026-03-10",
         "--tenant=other",
         f"--parameter=refresh={asked.job_id}",
+        f"--job={asked.job_id}",
         "--poll=20.0",
+        "--intraday",  # it was asked for within its day
     ]
+    assert launcher.command(job(logical_date=DAY, created_at=NOON + timedelta(days=1)))[-1] == (
+        "--poll=20.0"
+    )
     with pytest.raises(ShouldNameKnownId, match="walk"):
         launcher.command(job(loop="swim"))
 
@@ -61,7 +67,8 @@ def test_the_state_of_the_run_is_the_end_of_the_job(tmp_path: Path) -> None:
     failed = ended(tmp_path, 1, run_id="r", state="FAILED", error="out of memory")
     assert failed == Ended(How.FAILED, "r", "failed: out of memory")
     cancelled = ended(tmp_path, 1, run_id="r", state="CANCELED", url="http://look")
-    assert cancelled == Ended(How.FAILED, "r", "canceled: http://look")
+    # somebody ended it, and starting it again would undo that
+    assert cancelled == Ended(How.FAILED, "r", "canceled: http://look", hopeless=True)
 
 
 def test_a_silent_cluster_is_tried_again_and_a_refusal_is_not(tmp_path: Path) -> None:
@@ -76,6 +83,25 @@ def test_the_environment_chooses_where_trainings_run(
     assert isinstance(_launcher(tmp_path, {}, platform_file()), RunLauncher)
     monkeypatch.setenv(PLATFORM, "/etc/p.yaml")
     assert isinstance(_launcher(tmp_path, {}, platform_file()), ClusterLauncher)
+
+
+def test_a_run_that_was_submitted_is_followed_again_when_nothing_is_heard_of_it(
+    tmp_path: Path,
+) -> None:
+    seen = tmp_path / "seen"
+    script = f"""
+import json, pathlib, sys
+seen = pathlib.Path({str(seen)!r})
+looks = len(seen.read_text()) if seen.exists() else 0
+seen.write_text("x" * (looks + 1))
+if looks == 0:
+    print(json.dumps({{"run_id": "r", "state": "PENDING"}}))
+if looks < 4:
+    sys.exit(5)
+print(json.dumps({{"run_id": "r", "state": "SUCCEEDED"}}))
+"""
+    assert Scripted(tmp_path, script)(job(), Event()) == Ended(How.SUCCEEDED, "r")
+    assert len(seen.read_text()) == 5
 
 
 @pytest.mark.slow
@@ -110,4 +136,4 @@ def test_a_service_that_starts_again_follows_the_run_that_is_under_way(tmp_path:
         assert second == [Ended(How.SUCCEEDED, run_id)]
         assert len(fake.runs) == 1
         given = fake.runs[0]["runtime_config"]["parameters"]
-        assert given["refresh"] == asked.job_id
+        assert given["refresh"].endswith(asked.job_id)
