@@ -20,8 +20,8 @@ from everloop.cli.output import (
 )
 from everloop.cli.policies import Loop, Scheduler, Settings
 from everloop.cli.progress import StageDisplay
-from everloop.cli.submitting import UNREACHED, PlatformFile
-from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict, ShouldRetryLater
+from everloop.cli.submitting import UNREACHED, PlatformFile, Unheard
+from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 
 if TYPE_CHECKING:
     from everloop.contracts.evaluation import Estimate
@@ -49,14 +49,16 @@ def experiment(
             "rate, epochs and first exploration."
         ),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Settings to try.")] = 8,
+    trials: Annotated[int, typer.Option(min=1, max=1000, help="Settings to try.")] = 8,
     scheduler: Annotated[
         Scheduler,
         typer.Option(
             help="asha stops the worse two thirds early; pbt lets the worst go on from the best."
         ),
     ] = Scheduler.ASHA,
-    cpus: Annotated[int, typer.Option(min=1, help="Trials side by side, one CPU each.")] = 1,
+    cpus: Annotated[
+        int, typer.Option(min=1, max=128, help="Trials side by side, one CPU each.")
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of the settings tried and of every trial.")] = 0,
     loop: Loop = "",
     settings: Settings = None,
@@ -75,7 +77,11 @@ def experiment(
         bool, typer.Option("--wait", help="With --submit: follow the run to its end.")
     ] = False,
     fail_on_hold: Annotated[
-        bool, typer.Option("--fail-on-hold", help="Exit with 3 unless the verdict is continue.")
+        bool,
+        typer.Option(
+            "--fail-on-hold",
+            help="Exit with 3 unless the verdict is continue; not with --submit.",
+        ),
     ] = False,
     home: Home = None,
     as_json: Json = False,
@@ -100,6 +106,15 @@ def experiment(
             "No night is named.", "Give --from RUN, or --submit with --loop and --date."
         )
 
+    _fitting(
+        submit,
+        {"--fail-on-hold": fail_on_hold},
+        {
+            "--date": bool(day),
+            "--wait": wait,
+            "--platform": platform is not None,
+        },
+    )
     plan = ExperimentPlan(
         named,
         tuple(space or DEFAULT_SPACE),
@@ -132,6 +147,19 @@ def experiment(
     sys.exit(3 if fail_on_hold and held else 0)
 
 
+def _fitting(submit: bool, here: dict[str, bool], there: dict[str, bool]) -> None:
+    """``ShouldFixArgument``: an option is given that only the other place heeds."""
+    for option in (o for o, given in (here if submit else there).items() if given):
+        if submit:
+            raise ShouldFixArgument(
+                f"{option} needs the verdict, which a run on Kubeflow leaves in the cluster's workspace.",
+                f"Leave out {option}, and look at the run's report.",
+            )
+        raise ShouldFixArgument(
+            f"{option} is of experiments on Kubeflow.", f"Add --submit, or leave out {option}."
+        )
+
+
 def _submitted(
     plan: ExperimentPlan, day: str, tenant: str, platform: Path | None, wait: bool, as_json: bool
 ) -> None:
@@ -145,7 +173,7 @@ def _submitted(
         run = submit_experiment(
             plan, day, tenant=tenant, platform=platform, wait=wait, on_event=display
         )
-    except ShouldRetryLater as problem:
+    except Unheard as problem:
         complain(problem)
         sys.exit(UNREACHED)
     finally:

@@ -61,3 +61,24 @@ def test_the_command_submits(
     assert world.fake.runs[0]["runtime_config"]["parameters"]["trials"] == 3
     with pytest.raises(ShouldFixArgument, match="No night is named"):
         cli.app(["experiment"], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--submit --loop companion --fail-on-hold",
+        "--from x --date 2026-03-28",
+        "--from x --wait",
+        "--from x --platform /nope",
+    ],
+)
+def test_options_of_the_other_place_are_refused(line: str) -> None:
+    with pytest.raises(ShouldFixArgument, match="eave out"):
+        cli.app(["experiment", *line.split()], standalone_mode=False)
+
+
+@pytest.mark.parametrize("option", ["--trials", "--cpus"])
+def test_a_search_without_bounds_is_refused(option: str) -> None:
+    line = ["experiment", "--submit", "--loop", "companion", option, "1000000"]
+    with pytest.raises(Exception, match="less than or equal"):
+        cli.app(line, standalone_mode=False)
