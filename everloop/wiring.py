@@ -321,10 +321,10 @@ def rewards_there(mirror: WorkspaceMirror) -> RewardWriter:
     return write
 
 
-def mirror_of(engine: Engine) -> WorkspaceMirror | None:
+def mirror_of(engine: Engine, home: Path) -> WorkspaceMirror | None:
     """The mirror that ``EVERLOOP_BIGQUERY`` names, if any."""
     place = settings.bigquery()
-    return None if place is None else WorkspaceMirror(engine, place, settings.PSEUDONYM_KEY)
+    return WorkspaceMirror(engine, place, settings.PSEUDONYM_KEY, home) if place else None
 
 
 def look_at_bigquery() -> str:
