@@ -283,6 +283,26 @@ def test_old_notes_of_erasures_that_failed_leave(
     assert here.datasets.open(made).manifest.dataset_id == made
 
 
+def test_a_workspace_of_another_database_drops_nobody_s_note(
+    here: Place, tmp_path: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has another database, or none of the erasures in it, cannot tell which took place."""
+    made = here.datasets.extract(extraction()).manifest.dataset_id
+    with monkeypatch.context() as patched:
+        patched.setattr(BucketVersions, "remove", _fails)
+        with pytest.raises(RuntimeError):
+            here.erase()
+    monkeypatch.setattr("everloop.storage.gcp.erased_artefacts._ABANDONED", timedelta(0))
+    other = open_workspace_database(tmp_path / "other.db")
+    Place(tmp_path / "elsewhere", other, objects).people.finish()
+    Place(here.home, other, objects).people.finish()
+    assert len(list(objects.list("erasing/"))) == 1
+    assert here.versions.ids() == (made,)
+    here.people.finish()
+    assert in_bucket(objects, ANN) == []
+    assert list((here.home / "erasing").iterdir()) == []
+
+
 def _fails(*_: object) -> None:
     raise RuntimeError("power cut")
 

@@ -1,9 +1,13 @@
 """What of a bucket and of the workspace holds a person, for erasures.
 
 The note of what an erasure will delete is in the bucket before the erasure's transaction ends: a process
-that dies between may never come back on the same disk, and whoever opens any workspace on the bucket
-finishes it. Each workspace also follows the erasures that others carried out: copies, runs and reports of
-its own that were made from what was erased leave when it is opened.
+that dies between may never come back on the same disk, and whoever opens any workspace of the same database
+finishes it. A note that this database knows nothing of may be of an erasure that another database has
+committed: only the workspace that wrote it, on the database that it wrote it for, takes it for one that
+failed. One whose workspace is gone stays; it names versions and nobody.
+
+Each workspace also follows the erasures that others carried out: copies, runs and reports of its own that
+were made from what was erased leave when it is opened.
 """
 
 from __future__ import annotations
@@ -29,13 +33,16 @@ from everloop.storage.local.erased_artefacts import (
     taught,
 )
 from everloop.storage.service_tables import erasure_marks
-from everloop.storage.sql.engine import reading
+from everloop.storage.sql.engine import database_name, reading
 from everloop.storage.sql.erasure_marks import DATASET
 
 FOLLOWED = "cache/erased.json"
 """Which erased versions the workspace has followed; losing it costs another look."""
 _NOTES = "erasing/"
-_ABANDONED = timedelta(hours=1)
+_OWN = ".database"
+"""Beside the workspace's own note: for which database the note in the bucket was written."""
+_ABANDONED = timedelta(days=7)
+"""Longer than any transaction lasts."""
 
 
 class GcsErasedArtefacts:
@@ -55,6 +62,7 @@ class GcsErasedArtefacts:
         self._local = ErasedArtefacts(home)
         self._objects = objects
         self._versions = BucketVersions(objects)
+        self._database = database_name(engine)
 
     def present(self) -> HeldFiles:
         """Every dataset version, of the bucket and of the workspace, and the workspace's reports."""
@@ -69,6 +77,7 @@ class GcsErasedArtefacts:
 
     def note(self, erasure_id: str, held: HeldFiles) -> None:
         """Write it down in the bucket and in the workspace; ``ShouldFreeDisk`` when it can't."""
+        documents.write(self._database, self._owned(erasure_id))
         try:
             self._objects.write(f"{_NOTES}{erasure_id}.json", documents.to_json(held))
         except Superseded:
@@ -81,6 +90,7 @@ class GcsErasedArtefacts:
         """Drop a note; idempotent."""
         self._local.forget(erasure_id)
         self._objects.delete(f"{_NOTES}{erasure_id}.json")
+        self._owned(erasure_id).unlink(missing_ok=True)
 
     def finish(self, committed: Callable[[str], bool]) -> None:
         """Delete what committed erasures noted, here and by others; drop old notes of those that failed."""
@@ -90,8 +100,9 @@ class GcsErasedArtefacts:
             erasure_id = note.name.removeprefix(_NOTES).removesuffix(".json")
             if committed(erasure_id):
                 self._follow(note.name)
-            elif note.created < datetime.now(UTC) - _ABANDONED:
+            elif self._is_own(erasure_id) and note.created < datetime.now(UTC) - _ABANDONED:
                 self._objects.delete(note.name)
+                self._owned(erasure_id).unlink(missing_ok=True)
         self._follow_others(own)
 
     def remove_datasets(self) -> int:
@@ -102,6 +113,13 @@ class GcsErasedArtefacts:
         self._local.remove_datasets()
         return len(removed)
 
+    def _owned(self, erasure_id: str) -> Path:
+        return self._home / _NOTES / f"{erasure_id}{_OWN}"
+
+    def _is_own(self, erasure_id: str) -> bool:
+        path = self._owned(erasure_id)
+        return path.exists() and documents.read(str, path) == self._database
+
     def _follow(self, note: str) -> None:
         found = self._objects.read(note)
         if found is None:
@@ -111,6 +129,7 @@ class GcsErasedArtefacts:
         # What a killed extraction had uploaded may hold them, too: the note stays until none is in doubt.
         if not self._versions.sweep():
             self._objects.delete(note)
+            self._owned(note.removeprefix(_NOTES).removesuffix(".json")).unlink(missing_ok=True)
 
     def _follow_others(self, own: frozenset[str]) -> None:
         """``own``: versions whose erasure this workspace has followed by its own note just now."""
