@@ -18,7 +18,7 @@ from everloop.storage.gcp.bigquery.row_files import FOLDER, RowFiles, sweep
 from everloop.storage.gcp.bigquery.tables import CONSENTS, DISPUTES, EPISODES, MIRRORED, Table
 from everloop.storage.schema import consents, disputes
 from everloop.storage.sql.audit import append_audit
-from everloop.storage.sql.engine import open_workspace_database, reading, writing
+from everloop.storage.sql.engine import open_database, reading, writing
 from everloop.storage.sql.event_log import SqlEventLog
 from tests.log_records import ANN, BEN, NOON, SetClock, episode
 from tests.log_records import signal as given
@@ -28,9 +28,10 @@ CAL = "c" * 64
 KEY = "EVERLOOP_PSEUDONYM_KEY"
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    found = open_workspace_database(tmp_path / "state.db")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    url = request.getfixturevalue("postgresql_url") if request.param == "postgresql" else ""
+    found = open_database(url, tmp_path / "state.db")
     log = SqlEventLog(found, SetClock())
     log.append_batch([episode(1), episode(2, user_id=BEN)], [given(1), given(2, of=2)])
     for person, granted in ((ANN, True), (BEN, False), (CAL, True)):
