@@ -193,7 +193,8 @@ def test_rows_read_before_an_erasure_do_not_come_back(
     talk(mirrored.log, 0, 3, BEN)
     mirrored.mirror.sync()
     talk(mirrored.log, 3, 3)
-    real, slept = MirrorStates.change, []
+    real = MirrorStates.change
+    slept: list[bool] = []
 
     def sleeping(self: MirrorStates, *arguments: Any) -> None:
         if not slept:
