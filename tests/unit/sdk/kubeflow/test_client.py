@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from kfp.client import client as kfp_client
 
 from everloop.contracts.errors import (
     EverloopError,
@@ -25,6 +26,7 @@ from everloop.contracts.errors import (
     ShouldRetryLater,
 )
 from everloop.sdk.kubeflow.client import Kubeflow
+from everloop.sdk.kubeflow.connection import links_aside
 from everloop.sdk.kubeflow.failures import Attempts
 from everloop.sdk.kubeflow.records import RunRequest, RunState
 from tests.fake_kubeflow import kubeflow
@@ -180,22 +182,25 @@ def test_a_jobs_run_that_somebody_ended_stays_ended(world: World, request_of: Re
     assert world.client().submit(asked).name == f"{first.name}-2"
 
 
-def test_what_another_thread_prints_is_not_swallowed_and_links_are(
-    world: World, request_of: Requests
-) -> None:
+def test_links_stay_aside_when_another_thread_is_done_with_them() -> None:
+    inside, left = threading.Event(), threading.Event()
     out = io.StringIO()
+
+    def work() -> None:
+        with links_aside():
+            inside.set()
+            left.wait(20)
+            getattr(kfp_client, "print", print)("Run details: http://look")
+
     with redirect_stdout(out):
-        world.fake.fail("POST", "/runs$", "slow", seconds=0.2)
-        thread = threading.Thread(target=world.client().submit, args=(request_of(),))
-        thread.start()
-        other = world.client()
-        other.experiment()
-        with redirect_stdout(
-            io.StringIO()
-        ):  # whoever redirects meanwhile gives back what was there
-            thread.join()
-        print("Ours")
-    assert out.getvalue() == "Ours\n"
+        thread = threading.Thread(target=work)
+        with links_aside():
+            thread.start()
+            inside.wait(20)
+        left.set()
+        thread.join()
+        print("Run details: of ours")
+    assert out.getvalue() == "Run details: of ours\n"
 
 
 def test_two_at_once_make_one_of_each_but_runs_are_never_doubled_by_one(
