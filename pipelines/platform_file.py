@@ -10,13 +10,11 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.comments import CommentedMap
 
 from everloop.contracts.errors import ShouldFixPlatform
 from everloop.contracts.platform import Platform
-from everloop.contracts.yaml_lines import line_of
+from everloop.contracts.yaml_lines import line_of, mapping_of, plain
 
 Location = tuple[int | str, ...]
 EXAMPLE = "infra/kubeflow/platform.yaml"
@@ -51,31 +49,16 @@ def parse_platform(
     Raises:
         ShouldFixPlatform: listing every problem as ``file:line: problem (fix)``.
     """
-    document = _document(text, where)
+    document = mapping_of(text, where, ShouldFixPlatform, f"Start from {EXAMPLE}.")
     problems = list(_unknown_stages(document, where, stages))
     try:
-        platform = Platform.model_validate(_plain(document))
+        platform = Platform.model_validate(plain(document))
     except ValidationError as problem:
         errors = problem.errors(include_url=False)
         problems += [_explain(document, error, where) for error in errors]
     if problems:
         raise ShouldFixPlatform("\n".join(problems))
     return platform
-
-
-def _document(text: str, where: str) -> CommentedMap:
-    try:
-        document = YAML(typ="rt").load(text)
-    except MarkedYAMLError as problem:
-        line = problem.problem_mark.line + 1 if problem.problem_mark else 1
-        raise ShouldFixPlatform(
-            f"{where}:{line}: {problem.problem or 'this is not YAML'}.", "Correct the YAML."
-        ) from None
-    except YAMLError as problem:
-        raise ShouldFixPlatform(f"{where}:1: {problem}.", "Correct the YAML.") from None
-    if not isinstance(document, CommentedMap):
-        raise ShouldFixPlatform(f"{where}:1: the file holds no mapping.", f"Start from {EXAMPLE}.")
-    return document
 
 
 def _unknown_stages(
@@ -97,14 +80,6 @@ def _unknown_stages(
 def _nearest(name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, CommentedMap):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        return tuple(_plain(value) for value in node)
-    return node
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -9,14 +9,12 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from everloop.contracts.episodes import Arm, Json
 from everloop.contracts.errors import ShouldFixMapping
 from everloop.contracts.loop_spec import ContextField, FieldKind, LoopSpec
-from everloop.contracts.yaml_lines import line_of
+from everloop.contracts.yaml_lines import line_of, mapping_of
 from everloop.intake.cells import text_of
 from everloop.intake.conformity import did_you_mean
 from everloop.intake.mapping import ImportMapping, Source
@@ -43,20 +41,9 @@ def parse_mapping(text: str, spec: LoopSpec, where: str = "<text>") -> ImportMap
     Raises:
         ShouldFixMapping: listing every problem as ``file:line: problem (fix)``.
     """
-    try:
-        document = YAML(typ="rt").load(text)
-    except MarkedYAMLError as problem:
-        line = problem.problem_mark.line + 1 if problem.problem_mark else 1
-        raise ShouldFixMapping(
-            f"{where}:{line}: {problem.problem or 'this is not YAML'}.", "Correct the YAML."
-        ) from problem
-    except YAMLError as problem:
-        raise ShouldFixMapping(f"{where}:1: {problem}.", "Correct the YAML.") from problem
-    if not isinstance(document, CommentedMap):
-        raise ShouldFixMapping(
-            f"{where}:1: the file holds no mapping.",
-            "Start from the template that everloop writes.",
-        )
+    document = mapping_of(
+        text, where, ShouldFixMapping, "Start from the template that everloop writes."
+    )
     try:
         mapping = ImportMapping.model_validate(_plain(document))
     except ValidationError as problem:

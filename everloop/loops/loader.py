@@ -8,13 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.comments import CommentedMap
 
 from everloop.contracts.errors import ShouldFixLoopSpec
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.yaml_lines import line_of
+from everloop.contracts.yaml_lines import line_of, mapping_of, plain
 
 SHIPPED = ("companion", "open_bandit")
 
@@ -54,33 +52,12 @@ def parse(text: str, where: str = "<text>") -> LoopSpec:
     Raises:
         ShouldFixLoopSpec: listing every problem as ``file:line: problem (fix)``.
     """
-    yaml = YAML(typ="rt")
+    document = mapping_of(text, where, ShouldFixLoopSpec, "Start from a shipped loop.")
     try:
-        document = yaml.load(text)
-    except MarkedYAMLError as problem:
-        line = problem.problem_mark.line + 1 if problem.problem_mark else 1
-        raise ShouldFixLoopSpec(
-            f"{where}:{line}: {problem.problem or 'this is not YAML'}.", "Correct the YAML."
-        ) from problem
-    except YAMLError as problem:
-        raise ShouldFixLoopSpec(f"{where}:1: {problem}.", "Correct the YAML.") from problem
-    if not isinstance(document, CommentedMap):
-        raise ShouldFixLoopSpec(
-            f"{where}:1: the file holds no mapping.", "Start from a shipped loop."
-        )
-    try:
-        return LoopSpec.model_validate(_plain(document))
+        return LoopSpec.model_validate(plain(document))
     except ValidationError as problem:
         lines = [_explain(document, error, where) for error in problem.errors(include_url=False)]
         raise ShouldFixLoopSpec("\n".join(lines)) from None
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, CommentedMap):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        return tuple(_plain(value) for value in node)
-    return node
 
 
 def _allowed(location: tuple[int | str, ...]) -> list[str]:

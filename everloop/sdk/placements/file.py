@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.comments import CommentedMap
 
 from everloop.contracts.errors import ShouldFixPlatform
 from everloop.contracts.placements import KINDS, AtAddress, CloudRun, KubeRay, Local, placement_of
-from everloop.contracts.yaml_lines import line_of
+from everloop.contracts.yaml_lines import line_of, mapping_of, plain
 
 EXAMPLES = "infra/ray/kuberay.yaml or infra/ray/cloud_run.yaml"
 
@@ -40,17 +37,7 @@ def parse_placement(text: str, where: str = "<text>") -> Local | AtAddress | Kub
     Raises:
         ShouldFixPlatform: listing every problem as ``file:line: problem (fix)``.
     """
-    try:
-        document = YAML(typ="rt").load(text)
-    except MarkedYAMLError as problem:
-        line = problem.problem_mark.line + 1 if problem.problem_mark else 1
-        raise ShouldFixPlatform(
-            f"{where}:{line}: {problem.problem or 'this is not YAML'}.", "Correct the YAML."
-        ) from None
-    except YAMLError as problem:
-        raise ShouldFixPlatform(f"{where}:1: {problem}.", "Correct the YAML.") from None
-    if not isinstance(document, CommentedMap):
-        raise ShouldFixPlatform(f"{where}:1: the file holds no mapping.", f"Start from {EXAMPLES}.")
+    document = mapping_of(text, where, ShouldFixPlatform, f"Start from {EXAMPLES}.")
     kind = document.get("kind")
     if kind not in KINDS:
         line = line_of(document, ("kind",))
@@ -58,20 +45,12 @@ def parse_placement(text: str, where: str = "<text>") -> Local | AtAddress | Kub
             f"{where}:{line}: kind is {kind!r}, not one of {', '.join(KINDS)}.", "Name one."
         )
     try:
-        return placement_of(_plain(document))
+        return placement_of(plain(document))
     except ValidationError as problem:
         errors = problem.errors(include_url=False)
         raise ShouldFixPlatform(
             "\n".join(_explain(document, error, where) for error in errors)
         ) from None
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, CommentedMap):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        return tuple(_plain(value) for value in node)
-    return node
 
 
 def _explain(document: CommentedMap, error: ErrorDetails, where: str) -> str:
