@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kfp_server_api import ApiException
 from urllib3.exceptions import (
@@ -134,7 +134,7 @@ def explained(problem: Exception, what: str, host: str) -> EverloopError:
 
 
 def _answered(problem: ApiException, what: str, host: str) -> EverloopError:
-    said = _said(problem)
+    said = answer_of(problem)
     kinds: dict[int, tuple[type[EverloopError], str]] = {
         400: (ShouldFixArgument, "Correct what it names."),
         401: (
@@ -191,7 +191,8 @@ def _is_tls(problem: HTTPError) -> bool:
     return isinstance(reason, SSLError)
 
 
-def _said(problem: ApiException) -> str:
+def answer_of(problem: Any) -> str:
+    """What a generated client's refusal says of itself: the answer's own message, shortened."""
     body = problem.body or b""
     text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
     try:

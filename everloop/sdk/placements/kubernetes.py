@@ -24,7 +24,7 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
     ShouldRetryLater,
 )
-from everloop.sdk.kubeflow.failures import Attempts
+from everloop.sdk.kubeflow.failures import Attempts, answer_of
 from everloop.sdk.placements.kuberay import API, PLURAL, VERSION
 from everloop.sdk.placements.progress import JobState, Phase
 
@@ -172,7 +172,7 @@ class RayJobs:
                 "Check the kubeconfig's context, and that this machine may reach the cluster.",
                 30.0,
             )
-        said = _said(problem)
+        said = answer_of(problem)
         kinds: dict[int, tuple[type[EverloopError], str]] = {
             400: (ShouldFixArgument, "Correct what it names."),
             401: (ShouldAuthenticate, "Log in to the cluster again."),
@@ -249,14 +249,3 @@ def _may_pass(problem: Exception) -> bool:
         return problem.status in _AGAIN
     reason = problem.reason if isinstance(problem, MaxRetryError) else problem
     return not isinstance(reason, SSLError)
-
-
-def _said(problem: ApiException) -> str:
-    body = problem.body or b""
-    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
-    try:
-        document = json.loads(text)
-    except ValueError:
-        document = {}
-    message = document.get("message") if isinstance(document, dict) else None
-    return str(message or problem.reason or "no reason given").strip().rstrip(".")[:_TOLD]
