@@ -221,6 +221,7 @@ def policies(client: httpx.Client) -> list[dict[str, Any]]:
     return [model for model in made if model["model_type"] == "intervention"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_http_alone_carries_a_whole_turn(tmp_path: Path) -> None:
     home, people = tmp_path / "home", People()

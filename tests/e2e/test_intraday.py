@@ -40,6 +40,7 @@ def log(home: Path, people: range, at: datetime) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_nights_run_of_a_date_that_was_run_before_reads_it_whole_and_spends_nothing(
     tmp_path: Path,

@@ -91,6 +91,7 @@ def test_changed_training_repeats_training_alone_and_spends_nothing(
     assert spends(workspace) == paid
 
 
+@pytest.mark.slow
 def test_changed_privacy_and_a_refreshed_dataset_get_the_stored_release(
     first_night: tuple[Path, OpenedRun],
 ) -> None:
@@ -215,6 +216,7 @@ signals: [{type: click, column: click, latency: {const: 0}, confidence: {const: 
 """
 
 
+@pytest.mark.slow
 def test_a_log_of_ones_own_without_any_positive_reward_is_held(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,6 +77,7 @@ def until(true: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_whoever_comes_next_goes_on_and_ends_in_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

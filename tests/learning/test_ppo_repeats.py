@@ -68,6 +68,7 @@ def test_equal_seeds_give_equal_weights_and_files(whole: TrainingResult, tmp_pat
     assert again.onnx_path.read_bytes() == whole.onnx_path.read_bytes()
 
 
+@pytest.mark.slow
 def test_another_seed_or_user_model_starts_anew(whole: TrainingResult, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, stop_after=CHECKPOINT_EVERY)
@@ -109,6 +110,7 @@ def test_an_interrupted_training_continues_bit_for_bit(
     assert [point.reward for point in resumed.curve] == [point.reward for point in whole.curve]
 
 
+@pytest.mark.slow
 def test_a_killed_training_that_had_a_head_start_continues_bit_for_bit(tmp_path: Path) -> None:
     once = run(tmp_path / "whole", head_start=64)
     with pytest.raises(KeyboardInterrupt):

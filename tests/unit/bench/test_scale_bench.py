@@ -89,7 +89,7 @@ def test_processes_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc here")
 def test_the_watch_sees_a_grandchild_and_starts_anew_after_a_lap() -> None:
-    holds = "import sys; x = bytearray(80 << 20); print(1, flush=True); sys.stdin.read()"
+    holds = "import sys; x = bytearray(400 << 20); print(1, flush=True); sys.stdin.read()"
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {holds!r}])"
     with PeakWatch() as watch:
         with subprocess.Popen(
@@ -100,9 +100,9 @@ def test_the_watch_sees_a_grandchild_and_starts_anew_after_a_lap() -> None:
             assert any(one for one in below(os.getpid(), processes()) if one != process.pid)
             time.sleep(0.3)
             process.communicate()
-        assert watch.lap() >= 80
+        assert watch.lap() >= 400
         time.sleep(0.2)
-        assert watch.lap() < 80
+        assert watch.lap() < 400
 
 
 def test_growth_of_a_power_is_its_exponent() -> None:

@@ -55,6 +55,7 @@ def trained(shared: bool) -> PolicyNetwork:
     return network
 
 
+@pytest.mark.slow
 def test_shared_minibatches_give_every_learner_the_weights_of_one(tmp_path: Path) -> None:
     assert not together()
     line = "import sys; from pathlib import Path; from tests.unit.rl.test_ppo_peers import learn; "

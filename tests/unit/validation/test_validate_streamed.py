@@ -32,11 +32,12 @@ VALUES = st.one_of(
 
 @given(st.lists(VALUES, max_size=5))
 def test_a_vector_fits_where_each_of_its_numbers_does(values: list[Any]) -> None:
-    try:
-        wanted = all(_within(FIELD, one) for one in values)
-    except OverflowError:
-        wanted = False
-    assert _all_within(FIELD, values) is wanted
+    assert _all_within(FIELD, values) is all(_within(FIELD, one) for one in values)
+
+
+def test_a_number_of_any_length_is_beyond_its_bounds_and_no_error() -> None:
+    assert not _all_within(FIELD, [0.5, 10**400])
+    assert not _within(FIELD, -(10**400))
 
 
 @pytest.mark.parametrize(
