@@ -376,7 +376,13 @@ def open_monitors(home: Path) -> Monitors:
     if not named.vertex:
         return Monitors(metrics, here.experiments, here.drift)
     bucket = settings.storage()
-    elsewhere = () if bucket is None else (opening.drift_monitor(named, bucket),)
+    elsewhere: tuple[DriftMonitor, ...] = ()
+    if bucket is not None:
+        from everloop.storage.gcp.immutable import ImmutableObjects
+        from everloop.storage.gcp.objects import Objects
+
+        records = ImmutableObjects(Objects(bucket), "monitoring")
+        elsewhere = (opening.drift_monitor(named, records),)
     return Monitors(
         metrics, (*here.experiments, opening.experiment_log(named)), (*here.drift, *elsewhere)
     )

@@ -30,7 +30,7 @@ from google.cloud.aiplatform_v1beta1.services.model_service.transports import (
     ModelServiceRestTransport,
 )
 
-from everloop.contracts.errors import ShouldResolveConflict
+from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefact
 from everloop.monitoring.google.vertex_drift import VertexClients
 
 Answer = tuple[int, Mapping[str, Any]]
@@ -38,28 +38,29 @@ _LONG = {"metadataStores": "v1.MetadataStore", "modelMonitors": "v1beta1.ModelMo
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,126}[a-z0-9])?")
 
 
-class MemoryObjects:
-    """``Objects`` in memory."""
+class MemoryRecords:
+    """``Records`` in memory."""
+
+    address = "gs://bucket/monitoring"
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
 
-    def put_once(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes) -> None:
         if self.stored.setdefault(name, data) != data:
             raise ShouldResolveConflict(f"{name} has other content.", "Write another.")
 
-    def get(self, name: str) -> bytes | None:
-        return self.stored.get(name)
-
-    def url(self, name: str) -> str:
-        return f"gs://bucket/{name}"
+    def read(self, name: str) -> bytes:
+        if name not in self.stored:
+            raise ShouldRestoreArtefact(f"There is no {name}.", "Restore it.")
+        return self.stored[name]
 
 
 @dataclass
 class FakeVertex:
     """Resources by name."""
 
-    objects: MemoryObjects = field(default_factory=MemoryObjects)
+    objects: MemoryRecords = field(default_factory=MemoryRecords)
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     children: dict[str, list[str]] = field(default_factory=dict)
     failures: list[int] = field(default_factory=list)
@@ -153,7 +154,7 @@ class FakeVertex:
     def _columns(self, dataset: Mapping[str, Any]) -> dict[str, list[str]]:
         source = dataset["columnizedDataset"]["gcsSource"]
         assert source["format"] in {"CSV", 1}
-        name = source["gcsUri"].removeprefix("gs://bucket/")
+        name = source["gcsUri"].removeprefix(f"{self.objects.address}/")
         header, *rows = csv.reader(self.objects.stored[name].decode().splitlines())
         return {column: [row[i] for row in rows] for i, column in enumerate(header)}
 

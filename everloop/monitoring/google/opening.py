@@ -7,10 +7,9 @@ from google.cloud import aiplatform_v1, aiplatform_v1beta1, monitoring_v3
 
 from everloop.monitoring.google.calls import told
 from everloop.monitoring.google.cloud_monitoring import PERMISSION, CloudMonitoringSink
-from everloop.monitoring.google.objects import BucketObjects
-from everloop.monitoring.google.vertex_drift import VertexClients, VertexDriftMonitor
+from everloop.monitoring.google.vertex_drift import Records, VertexClients, VertexDriftMonitor
 from everloop.monitoring.google.vertex_experiments import VertexExperimentLog
-from everloop.settings.cloud import Bucket, GoogleProject
+from everloop.settings.cloud import GoogleProject
 
 
 def metric_sink(named: GoogleProject) -> CloudMonitoringSink:
@@ -26,16 +25,14 @@ def experiment_log(named: GoogleProject) -> VertexExperimentLog:
         return VertexExperimentLog(client, named.project, named.location)
 
 
-def drift_monitor(named: GoogleProject, bucket: Bucket) -> VertexDriftMonitor:
-    """Vertex AI Model Monitoring of the project and location, with tables in the bucket."""
+def drift_monitor(named: GoogleProject, records: Records) -> VertexDriftMonitor:
+    """Vertex AI Model Monitoring of the project and location, with tables among the records."""
     with told("Vertex AI Model Monitoring", "roles/aiplatform.user"):
         clients = VertexClients(
             aiplatform_v1beta1.ModelServiceClient(client_options=_region(named)),
             aiplatform_v1beta1.ModelMonitoringServiceClient(client_options=_region(named)),
         )
-        return VertexDriftMonitor(
-            clients, BucketObjects.open(bucket), named.project, named.location
-        )
+        return VertexDriftMonitor(clients, records, named.project, named.location)
 
 
 def _region(named: GoogleProject) -> ClientOptions:

@@ -17,7 +17,11 @@ from typing import Protocol
 from google.cloud import aiplatform_v1beta1 as vertex
 
 from everloop.contracts import documents
-from everloop.contracts.errors import ShouldNameKnownId, ShouldResolveConflict
+from everloop.contracts.errors import (
+    ShouldNameKnownId,
+    ShouldResolveConflict,
+    ShouldRestoreArtefact,
+)
 from everloop.contracts.monitoring import (
     DriftFigures,
     DriftStatus,
@@ -35,16 +39,18 @@ _SERVICE = "Vertex AI Model Monitoring"
 _LONG_S = 300.0
 
 
-class Objects(Protocol):
-    """Small objects of a bucket, written once."""
+class Records(Protocol):
+    """Records of a bucket under a folder of their own, written once."""
 
-    def put_once(self, name: str, data: bytes) -> None:
+    @property
+    def address(self) -> str:
+        """``gs://…`` of the folder."""
+
+    def write(self, name: str, data: bytes) -> None:
         """Nothing changes where the name has the same bytes; others are ``ShouldResolveConflict``."""
 
-    def get(self, name: str) -> bytes | None: ...
-
-    def url(self, name: str) -> str:
-        """``gs://…`` of an object."""
+    def read(self, name: str) -> bytes:
+        """``ShouldRestoreArtefact`` when there is none of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +66,15 @@ class VertexDriftMonitor:
 
     Args:
         clients: the services.
-        objects: where histograms and the tables made of them are kept.
+        records: where histograms and the tables made of them are kept.
         project, location: where models and monitors are registered.
     """
 
     def __init__(
-        self, clients: VertexClients, objects: Objects, project: str, location: str
+        self, clients: VertexClients, records: Records, project: str, location: str
     ) -> None:
         self._clients = clients
-        self._objects = objects
+        self._records = records
         self._parent = f"projects/{project}/locations/{location}"
 
     def set_baseline(self, learned_from: InputHistograms) -> None:
@@ -79,23 +85,23 @@ class VertexDriftMonitor:
 
     def _set(self, learned_from: InputHistograms) -> None:
         name = identifier_of(learned_from.loop, learned_from.tenant, learned_from.model_version)
-        stored = self._objects.get(_baseline(name))
+        stored = self._found(_baseline(name))
         if stored is not None and documents.from_json(InputHistograms, stored) != learned_from:
             raise ShouldResolveConflict(
                 f"Model {learned_from.model_version} has another baseline.",
                 "Give another version to what learned from other data.",
             )
         with told(_SERVICE, PERMISSION):
-            self._objects.put_once(f"monitoring/{name}/baseline.csv", table(learned_from))
+            self._records.write(f"{name}/baseline.csv", table(learned_from))
             model = self._registered(name, learned_from)
             self._monitored(name, model, learned_from)
         # Last, so that a baseline that is known is a monitor that is there.
-        self._objects.put_once(_baseline(name), documents.to_json(learned_from))
+        self._records.write(_baseline(name), documents.to_json(learned_from))
 
     def observe(self, met: InputHistograms) -> None:
         """See ``DriftMonitor``."""
         name = identifier_of(met.loop, met.tenant, met.model_version)
-        if self._objects.get(_baseline(name)) is None:
+        if self._found(_baseline(name)) is None:
             raise ShouldNameKnownId(
                 f"Model {met.model_version} has no baseline.", "Set what it learned from first."
             )
@@ -108,8 +114,8 @@ class VertexDriftMonitor:
             newest = self._job(name, met.first, met.last)
             if newest is not None and newest.display_name == look:
                 return
-            self._objects.put_once(_kept(name, look, "csv"), table(exported))
-            self._objects.put_once(_kept(name, look, "json"), text)
+            self._records.write(_kept(name, look, "csv"), table(exported))
+            self._records.write(_kept(name, look, "json"), text)
             job = vertex.ModelMonitoringJob(
                 display_name=look,
                 model_monitoring_spec={
@@ -128,7 +134,7 @@ class VertexDriftMonitor:
     ) -> DriftFigures | None:
         """See ``DriftMonitor``."""
         name = identifier_of(loop, tenant, model_version)
-        learned_from = self._objects.get(_baseline(name))
+        learned_from = self._found(_baseline(name))
         if learned_from is None:
             return None
         with told(_SERVICE, PERMISSION):
@@ -136,7 +142,7 @@ class VertexDriftMonitor:
             if job is None:
                 return None
             points = dict(self._points(name, job.name))
-        looked_at = self._objects.get(_kept(name, job.display_name, "json"))
+        looked_at = self._found(_kept(name, job.display_name, "json"))
         if looked_at is None or not points:
             return None
         baseline = documents.from_json(InputHistograms, learned_from)
@@ -148,6 +154,12 @@ class VertexDriftMonitor:
             if column_of(each.field) in points and each.field in before
         )
         return DriftFigures(loop, tenant, model_version, first, last, fields)
+
+    def _found(self, name: str) -> bytes | None:
+        try:
+            return self._records.read(name)
+        except ShouldRestoreArtefact:
+            return None
 
     def _registered(self, name: str, baseline: InputHistograms) -> str:
         """Resource name of the reference model."""
@@ -173,7 +185,7 @@ class VertexDriftMonitor:
         monitor = vertex.ModelMonitor(
             display_name=f"everloop {baseline.loop} {baseline.model_version}"[:128],
             model_monitoring_target={"vertex_model": {"model": model, "model_version_id": "1"}},
-            training_dataset=self._source(f"monitoring/{name}/baseline.csv"),
+            training_dataset=self._source(f"{name}/baseline.csv"),
             tabular_objective=_objective(),
             model_monitoring_schema={
                 "feature_fields": [
@@ -234,7 +246,7 @@ class VertexDriftMonitor:
         return vertex.ModelMonitoringInput(
             columnized_dataset={
                 "gcs_source": {
-                    "gcs_uri": self._objects.url(name),
+                    "gcs_uri": f"{self._records.address}/{name}",
                     "format_": kinds.DataFormat.CSV,
                 }
             }
@@ -278,7 +290,7 @@ def _field(
 
 
 def _baseline(name: str) -> str:
-    return f"monitoring/{name}/baseline.json"
+    return f"{name}/baseline.json"
 
 
 def _days(first: date, last: date) -> str:
@@ -287,4 +299,4 @@ def _days(first: date, last: date) -> str:
 
 def _kept(name: str, look: str, form: str) -> str:
     """Where a look's table or histograms are; ``look`` is its job's display name."""
-    return f"monitoring/{name}/{look.removeprefix('everloop ').replace(' ', '_')}.{form}"
+    return f"{name}/{look.removeprefix('everloop ').replace(' ', '_')}.{form}"
