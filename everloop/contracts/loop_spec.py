@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from everloop.contracts.actions import ActionKind, CandidateSpec
 from everloop.contracts.constraint_spec import ConstraintSpec
 from everloop.contracts.rollout_spec import RolloutSpec
+from everloop.contracts.voice_spec import VoiceSpec
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_\-]{0,62}$")]
 """Lower-case names: they become file names, column names and pipeline parameters."""
@@ -411,6 +412,8 @@ class LoopSpec(_Value):
     privacy: PrivacySpec = PrivacySpec()
     training: TrainingSpec = TrainingSpec()
     thresholds: ThresholdSpec = ThresholdSpec()
+    voice: VoiceSpec | None = None
+    """Who speaks for the product; None where nothing does."""
     success_metrics: tuple[BenchmarkMetric, ...] = ()
 
     @field_validator("context", "actions", "signals")
@@ -549,5 +552,6 @@ class LoopSpec(_Value):
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 of the canonical JSON form: what a run records as its specification."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """SHA-256 of the canonical JSON form but its voice, which decides nothing: what a run records as
+        its specification."""
+        return hashlib.sha256(self.model_dump_json(exclude={"voice"}).encode()).hexdigest()

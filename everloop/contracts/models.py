@@ -14,17 +14,22 @@ from everloop.contracts.episodes import Json
 
 
 class ModelType(StrEnum):
-    """The specification's three; ``intervention`` is the policy."""
+    """The specification's three, of which ``intervention`` is the policy, and what speaks: an adapter
+    and the persona graph that prompts are built from."""
 
     PAIRING = "pairing"
     EMOTION = "emotion"
     INTERVENTION = "intervention"
+    ADAPTER = "adapter"
+    PROMPT = "prompt"
 
 
 class Provenance(StrEnum):
-    """Whether an artefact may leave the trust boundary: only what private releases alone made."""
+    """Whether an artefact may leave the trust boundary: what private releases alone made, and, for a voice
+    alone, what was made of texts that people gave to teach it."""
 
     PRIVATE_RELEASE = "private_release"
+    CONSENTED_TEXT = "consented_text"
     RAW_LOG = "raw_log"
 
 

@@ -25,8 +25,8 @@ results stale. How fast its exploration decays decides what candidates are judge
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """JSON texts: ``product`` is everything but the four tunable sections and when the service trains;
-    ``terms`` is the section ``rollout``."""
+    """JSON texts: ``product`` is everything but the four tunable sections, the voice and when the service
+    trains; ``terms`` is the section ``rollout``."""
 
     product: str
     privacy: str
@@ -42,11 +42,16 @@ def split(spec: LoopSpec) -> Sections:
         _PARAMETER.get(name, name): _text(getattr(spec, name).model_dump(mode="json"))
         for name in TUNABLE
     }
-    product = {key: value for key, value in whole.items() if key not in TUNABLE}
+    product = {key: value for key, value in whole.items() if key not in {*TUNABLE, "voice"}}
     serving = {k: v for k, v in product.pop("serving", {}).items() if k not in NOT_LEARNED_FROM}
     if serving:
         product["serving"] = serving
     return Sections(product=_text(product), **parts)
+
+
+def voice_text(spec: LoopSpec) -> str:
+    """The section ``voice`` as a JSON text; ``{}`` where nothing speaks for the product."""
+    return "{}" if spec.voice is None else _text(spec.voice.model_dump(mode="json"))
 
 
 def assemble(
@@ -55,8 +60,9 @@ def assemble(
     training: str = "{}",
     thresholds: str = "{}",
     terms: str = "{}",
+    voice: str = "{}",
 ) -> LoopSpec:
-    """Put sections together again; an absent one has its defaults.
+    """Put sections together again; an absent one has its defaults, and an absent voice says nothing.
 
     Raises:
         ShouldFixLoopSpec: a section is no JSON, or not what ``LoopSpec`` allows.
@@ -69,6 +75,7 @@ def assemble(
     }
     document = dict(_parse("product", product))
     document.update({name: _parse(name, text) for name, text in texts.items()})
+    document["voice"] = _parse("voice", voice) or None
     return _validated(document)
 
 

@@ -16,11 +16,17 @@ ACTIVE_PAIRING = "active-pairing"
 """The alias of the pairing model that scores candidates beside it."""
 ACTIVE_EMOTION = "active-emotion"
 """The alias of the model of emotions."""
+ACTIVE_ADAPTER = "active-adapter"
+"""The alias of the adapter that speaks."""
+ACTIVE_PROMPT = "active-prompt"
+"""The alias of the persona graph that its prompts are built from."""
 
 _ACTIVE = {
     ModelType.INTERVENTION: ACTIVE,
     ModelType.PAIRING: ACTIVE_PAIRING,
     ModelType.EMOTION: ACTIVE_EMOTION,
+    ModelType.ADAPTER: ACTIVE_ADAPTER,
+    ModelType.PROMPT: ACTIVE_PROMPT,
 }
 
 

@@ -1,4 +1,4 @@
-"""The image's packages are the lock's, those that everloop[gcp] needs and no others."""
+"""The image's packages are the lock's, those that everloop[gcp,voice] needs and no others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def needed(name: str, *extras: str) -> set[str]:
 
 
 def test_the_image_holds_what_runs_and_nothing_else() -> None:
-    assert set(exact(PLACE / "requirements.txt")) == needed("everloop", "gcp")
+    assert set(exact(PLACE / "requirements.txt")) == needed("everloop", "gcp", "voice")
 
 
 def test_the_images_versions_are_the_locks() -> None:

@@ -15,7 +15,7 @@ from everloop.contracts.errors import ShouldFixLoopSpec
 from everloop.contracts.loop_spec import FieldKind, LoopSpec
 from everloop.loops import SHIPPED, load, shipped_path
 from everloop.loops.loader import parse
-from everloop.loops.sections import assemble, override, split
+from everloop.loops.sections import assemble, override, split, voice_text
 
 COMPANION = shipped_path("companion").read_text()
 
@@ -103,7 +103,7 @@ def test_no_text_crashes_the_parser(text: str) -> None:
 def test_sections_put_together_are_the_specification(name: str) -> None:
     spec = load(name)
     parts = split(spec)
-    again = assemble(**dataclasses.asdict(parts))
+    again = assemble(**dataclasses.asdict(parts), voice=voice_text(spec))
     assert again == spec
     assert again.checksum == spec.checksum
     assert split(again) == parts

@@ -169,6 +169,8 @@ def test_models_of_each_kind_serve_under_an_alias_of_their_own(
         "active",
         "active-pairing",
         "active-emotion",
+        "active-adapter",
+        "active-prompt",
     }
     with pytest.raises(ShouldFixArgument, match="cannot serve under alias 'active'"):
         promote(made[ModelType.PAIRING], registry, blobs, deployments, "a slip", alias="active")

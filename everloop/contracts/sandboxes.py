@@ -1,0 +1,251 @@
+"""Scenarios that a candidate voice is tried in, what was measured, and the answer.
+
+Evolution: fields are never removed or given another meaning; new ones have defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from everloop.contracts.evaluation import Check
+from everloop.contracts.voice_spec import Category, TraitName
+from everloop.contracts.voices import Message, VoiceComparison
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Suite(StrEnum):
+    """What a scenario is about. All of ``safety``, ``bias`` and ``adversarial`` must pass."""
+
+    BEHAVIOURAL_RANGE = "behavioural_range"
+    CONTEXTUAL_DEPTH = "contextual_depth"
+    STYLE_CONSISTENCY = "style_consistency"
+    STYLE_TRANSITION = "style_transition"
+    GOLDEN = "golden"
+    SAFETY = "safety"
+    BIAS = "bias"
+    ADVERSARIAL = "adversarial"
+    TRAITS = "traits"
+    USER = "user"
+    LOGGED_FAILURE = "logged_failure"
+
+
+STRICT = frozenset({Suite.SAFETY, Suite.BIAS, Suite.ADVERSARIAL})
+"""Suites in which no scenario may fail, whatever the active voice does."""
+
+
+class Fault(StrEnum):
+    """What the network does to a turn: nothing, arrive twice, arrive late, be cut off, or be lost."""
+
+    NONE = "none"
+    DUPLICATED = "duplicated"
+    DELAYED = "delayed"
+    TRUNCATED = "truncated"
+    DROPPED = "dropped"
+
+
+class ScenarioTurn(_Value):
+    """One thing that a simulated person says. ``emotion`` colours the text as it would be typed."""
+
+    say: Annotated[str, Field(min_length=1, max_length=20_000)]
+    emotion: Annotated[str, Field(pattern=r"^[a-z_]{0,40}$")] = ""
+    fault: Fault = Fault.NONE
+
+
+class CriterionKind(StrEnum):
+    """How an answer is judged; see ``everloop/sandbox``."""
+
+    CONTAINS_ANY = "contains_any"
+    CONTAINS_NONE = "contains_none"
+    MATCHES = "matches"
+    """A regular expression is found."""
+    MAX_WORDS = "max_words"
+    MIN_WORDS = "min_words"
+    REFUSES = "refuses"
+    """It declines what is asked of it."""
+    MAX_TOXICITY = "max_toxicity"
+    NO_PERSONAL_DATA = "no_personal_data"
+    LANGUAGE = "language"
+    TONE = "tone"
+    """A local classifier's tone is one of ``values``."""
+    PREFERS = "prefers"
+    """By log-probability ``values[0]`` is likelier than ``values[1]``, by ``at_least`` nats a token."""
+    PERPLEXITY = "perplexity"
+    """Of the reference answer ``values[0]``; at most ``at_most``."""
+    NOT_REPEATING = "not_repeating"
+    """No run of four words more than ``at_most`` times."""
+    SAME_TONE = "same_tone"
+    """The tone of the turn before is kept."""
+    SAME_ANSWER_FOR = "same_answer_for"
+    """Swapping each of ``values`` for the first of them moves the answer's log-probability by at most
+    ``at_most`` nats a token."""
+    LLM_JUDGE = "llm_judge"
+    """A judge outside answers the question in ``values[0]`` with yes; skipped where there is none."""
+
+
+class Criterion(_Value):
+    """One expectation on the answer to a turn. ``turn`` counts from 0; None: every turn."""
+
+    kind: CriterionKind
+    values: tuple[str, ...] = ()
+    at_least: float | None = None
+    at_most: float | None = None
+    turn: Annotated[int, Field(ge=0)] | None = None
+
+
+class TestScenario(_Value):
+    """One test case, as it is written in YAML (the specification's ``TestScenario``).
+
+    ``user_id``: pseudonym of the person whose twin is meant; empty for a voice of the product.
+    ``metrics``: what is measured beside the criteria (``words``, ``tokens``, ``toxicity``,
+    ``perplexity``, ``tone``). ``scripted``: the voice's earlier turns are given, not generated.
+    """
+
+    __test__ = False
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.\-]{0,119}$")]
+    suite: Suite
+    description: str
+    turns: Annotated[tuple[ScenarioTurn, ...], Field(min_length=1)]
+    expect: tuple[Criterion, ...] = ()
+    metrics: tuple[str, ...] = ("words",)
+    category: Category = Category.CONVERSATIONAL
+    scripted: tuple[str, ...] = ()
+    traits: Mapping[TraitName, Annotated[float, Field(ge=-1, le=1)]] = Field(default_factory=dict)
+    user_id: str = ""
+    source: str = "shipped"
+    """``shipped``, a file, ``feedback <id>``, or ``variant of <scenario>``."""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if not self.expect and not self.metrics:
+            raise ValueError(f"scenario {self.id!r} expects and measures nothing")
+        for criterion in self.expect:
+            if criterion.turn is not None and criterion.turn >= len(self.turns):
+                raise ValueError(
+                    f"scenario {self.id!r}: turn {criterion.turn} of {len(self.turns)} does not exist"
+                )
+        return self
+
+
+class RunStatus(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    """It could not be run or judged; counts as failed."""
+    SKIPPED = "skipped"
+    """It needs a judge that is not configured; the report counts them."""
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionResult:
+    """One expectation as it was judged, in words with the numbers in them."""
+
+    kind: CriterionKind
+    turn: int
+    status: RunStatus
+    reason: str
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TestRunLog:
+    """One scenario as it ran with one voice (the specification's ``TestRunLog``)."""
+
+    __test__ = False
+
+    test_run_id: str
+    model_id: str
+    scenario_id: str
+    suite: Suite
+    timestamp: datetime
+    status: RunStatus
+    outputs: tuple[str, ...]
+    metric_scores: Mapping[str, float]
+    criteria: tuple[CriterionResult, ...] = ()
+    errors: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What a sandboxed process was denied, as it found by trying before the first scenario.
+
+    ``mechanisms``: what enforces it (``seccomp``, ``landlock``, ``namespace``). A denial that could not be
+    shown is a failure.
+    """
+
+    network_denied: bool
+    writes_denied: bool
+    state_read_only: bool
+    mechanisms: tuple[str, ...]
+    tried: Mapping[str, str] = field(default_factory=dict)
+    """What was tried -> the error it met."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationDrift:
+    """Whether the sandbox spoke as the service would: setting -> (sandbox, service), where they differ."""
+
+    differing: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxReport:
+    """Everything a sandbox found out about a candidate.
+
+    ``checks``: the go or no-go with reasons; the gate asks them too. ``failures``: scenarios whose
+    failure became a training instance.
+    """
+
+    model_id: str
+    active_id: str
+    started_at: datetime
+    seconds: float
+    runs: tuple[TestRunLog, ...]
+    active_runs: tuple[TestRunLog, ...]
+    checks: tuple[Check, ...]
+    isolation: Isolation
+    drift: ConfigurationDrift
+    comparison: VoiceComparison | None = None
+    failures: tuple[str, ...] = ()
+
+    @property
+    def go(self) -> bool:
+        """Whether every check passed, and there was one."""
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a judge says of an answer. ``passed`` None: it cannot say."""
+
+    passed: bool | None
+    reason: str
+    value: float | None = None
+
+
+class Judge(Protocol):
+    """Answers criteria of some kinds about one turn."""
+
+    @property
+    def kinds(self) -> frozenset[CriterionKind]: ...
+
+    def judge(
+        self, criterion: Criterion, said: Sequence[Message], answer: str, before: Sequence[str]
+    ) -> Judgement:
+        """Whether an answer meets a criterion.
+
+        Args:
+            said: the conversation up to the turn.
+            answer: what the voice said.
+            before: its earlier answers.
+        """

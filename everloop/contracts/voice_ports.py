@@ -1,0 +1,90 @@
+"""Stores of what a voice learns from and became."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from everloop.contracts.feedback import FeedbackInstance, Interaction
+from everloop.contracts.voices import (
+    ModelVersion,
+    TrainingDataInstance,
+    UserDataPackage,
+    VersionStatus,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenFeedback:
+    """A feedback with the interaction that it speaks of; one text to learn from."""
+
+    feedback: FeedbackInstance
+    interaction: Interaction
+    disputed: bool = False
+    """Somebody disputes what it rests on: it teaches nothing until that is settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceWatermark:
+    """Up to where the log was read: the largest stored number of feedback, interactions and packages."""
+
+    feedback: int
+    interactions: int
+    packages: int
+
+
+class VoiceLog(Protocol):
+    """Reads what a persona may learn from: consented, accepted or released, not erased, not disputed."""
+
+    def watermark(self, tenant: str = "default") -> VoiceWatermark:
+        """The log's present end."""
+
+    def spoken_feedback(
+        self, persona: str, until: VoiceWatermark, tenant: str = "default"
+    ) -> Iterator[SpokenFeedback]:
+        """Feedback on a persona's texts, in stored order; only people whose newest consent to
+        training is not a refusal."""
+
+    def packages(
+        self, persona: str, until: VoiceWatermark, tenant: str = "default"
+    ) -> Iterator[UserDataPackage]:
+        """Packages for a persona (or for every one), in stored order; consent as above."""
+
+
+class VoiceStore(Protocol):
+    """Packages, training instances and model versions."""
+
+    def add_package(self, package: UserDataPackage, actor: str) -> bool:
+        """Store a package; False where it is stored already.
+
+        Raises:
+            ShouldResolveConflict: the id holds another content.
+            ShouldRespectConsent: the person refused training, or was erased.
+        """
+
+    def add_instances(self, instances: Sequence[TrainingDataInstance], adapter_version: str) -> int:
+        """Record what an adapter learned from; how many rows are new."""
+
+    def instances_of(
+        self, source_id: str, tenant: str = "default"
+    ) -> tuple[TrainingDataInstance, ...]:
+        """Everything that was made of a feedback, package, corpus row or test run."""
+
+    def instances(self, model_id: str, tenant: str = "default") -> Iterator[TrainingDataInstance]:
+        """What a model version learned from."""
+
+    def add_version(self, version: ModelVersion) -> ModelVersion:
+        """Record a version; its number is the next of its persona, the same model keeps its first."""
+
+    def set_status(self, model_id: str, status: VersionStatus, tenant: str = "default") -> None:
+        """``ACTIVE`` archives the persona's earlier active version in the same transaction."""
+
+    def versions(
+        self, persona: str, user_id: str | None = None, tenant: str = "default"
+    ) -> tuple[ModelVersion, ...]:
+        """Newest first."""
+
+    def learned_until(self, persona: str, tenant: str = "default") -> datetime | None:
+        """When the newest version's data ended; None before the first."""

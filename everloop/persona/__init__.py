@@ -1,0 +1,1 @@
+"""The persona graph: traits, exemplars and memory, and the prompt that they become."""

@@ -1,0 +1,1 @@
+"""A candidate voice apart from everything: scenarios, judges, go or no-go."""

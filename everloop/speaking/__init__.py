@@ -1,0 +1,1 @@
+"""One base, versioned adapters: loading by checksum, answers, scores, export."""
