@@ -15,6 +15,7 @@ from tests.postgresql_server import (
     postgresql_url,
 )
 from tests.sqlite_template import copied_databases, real_migrations
+from tests.tiny_voice import tiny_voice
 
 __all__ = [
     "bigquery_emulator",
@@ -29,6 +30,7 @@ __all__ = [
     "postgresql",
     "postgresql_url",
     "real_migrations",
+    "tiny_voice",
 ]
 
 
