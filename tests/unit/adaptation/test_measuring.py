@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from everloop.adaptation.measuring import Voices, agreement, compare
+from everloop.adaptation.placebo import placebo_of
+from everloop.contracts.speaking import Answer, SpeakRequest, TextScore
+from everloop.contracts.voice_spec import Category, GenerationSpec
+from everloop.contracts.voices import (
+    LearningTask,
+    Message,
+    SourceType,
+    TrainingDataInstance,
+    instance_id_of,
+)
+
+
+class Scripted:
+    """Answers with a set text; finds texts that hold its word ``bonus`` nats a token likelier."""
+
+    def __init__(self, likes: dict[str, tuple[str, float]], says: dict[str, str]) -> None:
+        self.likes, self.says = likes, says
+        self.asked: list[SpeakRequest] = []
+
+    def answer(self, requests: Sequence[SpeakRequest]) -> tuple[Answer, ...]:
+        self.asked += requests
+        return tuple(
+            Answer(self.says.get(r.adapter, "plain words of mine"), r.adapter, 4, 1, True, 0.0)
+            for r in requests
+        )
+
+    def stream(self, request: SpeakRequest) -> Iterator[str]:
+        yield self.answer([request])[0].text
+
+    def score(
+        self, prompts: Sequence[tuple[Message, ...]], completions: Sequence[str], adapter: str = ""
+    ) -> tuple[TextScore, ...]:
+        word, bonus = self.likes.get(adapter, ("", 0.0))
+        found = []
+        for text in completions:
+            tokens = len(text.split()) + 1
+            each = -2.0 + (bonus if word and word in text else 0.0)
+            found.append(TextScore(each * tokens, tokens))
+        return tuple(found)
+
+
+def row(
+    person: str | None,
+    completion: str,
+    rejected: str | None = None,
+    liked: bool | None = None,
+    category: Category = Category.EMPATHETIC,
+    asked: str = "How are you?",
+) -> TrainingDataInstance:
+    task = (
+        LearningTask.PREFERENCE
+        if rejected is not None
+        else LearningTask.THUMB
+        if liked is not None
+        else LearningTask.SFT
+    )
+    prompt, sources = (Message("user", asked),), (f"{person}-{completion}",)
+    return TrainingDataInstance(
+        instance_id=instance_id_of("default", task, prompt, completion, rejected, liked, sources),
+        source_type=SourceType.CORPUS if person is None else SourceType.FEEDBACK,
+        source_ids=sources,
+        task=task,
+        prompt=prompt,
+        completion=completion,
+        rejected=rejected,
+        liked=liked,
+        user_id=person,
+        category=category,
+    )
+
+
+def test_agreement_by_hand() -> None:
+    speaker = Scripted({"c": ("kind", 1.0)}, {})
+    rows = [
+        row("a", "kind words"),
+        row("b", "kind words here", rejected="cold words"),
+        row("c", "kind words", liked=False),
+        row("d", "other words", liked=True),
+    ]
+    found = agreement(speaker, rows, "c")
+    assert found.value.tolist() == [-1.0, 1.0, 1.0, -2.0]
+    assert found.length.tolist() == [3.0, 4.0, 3.0, 3.0]
+    assert found.difference.tolist() == [0.0, 1.0, 0.0, 0.0]
+
+
+def test_the_effect_is_what_the_placebo_does_not_do() -> None:
+    speaker = Scripted({"c": ("kind", 1.0), "p": ("kind", 0.6)}, {"c": "kind words", "p": "words"})
+    rows = [
+        row(str(i), f"kind words {i}" if i % 3 else f"words {i}", asked=f"Question {i}?")
+        for i in range(30)
+    ]
+    golden = [row(None, f"golden kind text {i}" if i % 2 else f"golden {i}") for i in range(10)]
+    found = compare(
+        speaker,
+        rows,
+        golden,
+        Voices("c", "p", ""),
+        confidence=0.95,
+        generation=GenerationSpec(),
+        samples=4,
+    )
+    assert found.effect.value == pytest.approx(0.4 * 20 / 30)
+    assert found.over_active.value == pytest.approx(1.0 * 20 / 30)
+    assert found.effect.low > 0
+    assert (found.effect.n, found.effect.clusters) == (30, 30)
+    assert found.golden.value == pytest.approx(-0.5)
+    assert found.perplexity["active"] == pytest.approx(math.exp(2.0))
+    assert [e.name for e in found.by_category] == ["empathetic"]
+    assert [s.candidate for s in found.samples] == ["kind words"] * 4
+    assert found.length_ratio.value == pytest.approx(3 / 5)
+
+
+def test_without_people_nothing_is_known() -> None:
+    found = compare(
+        Scripted({}, {}), [], [], Voices("c", "p", ""), confidence=0.95, generation=GenerationSpec()
+    )
+    assert math.isnan(found.effect.value)
+    assert found.effect.n == 0
+    assert math.isnan(found.perplexity["candidate"])
+    assert found.samples == ()
+
+
+def test_a_placebo_keeps_everything_but_the_words() -> None:
+    rows = [
+        row("a", "two words"),
+        row("b", "one two three four", rejected="only these five words here"),
+        row("c", "liked so much", liked=True),
+    ]
+    speaker = Scripted({}, {"": "these are my own plain words and more"})
+    made = list(placebo_of(rows, speaker, "", GenerationSpec(), seed=5))
+    assert [m.completion for m in made] == ["these are", "these are my own", "these are my"]
+    assert made[1].rejected == "these are my own plain"
+    for before, after in zip(rows, made, strict=True):
+        assert (after.prompt, after.weight, after.task, after.liked, after.user_id) == (
+            before.prompt,
+            before.weight,
+            before.task,
+            before.liked,
+            before.user_id,
+        )
+        assert after.instance_id != before.instance_id
+    assert len({request.seed for request in speaker.asked}) == len(speaker.asked) == 4
+
+
+def test_a_voice_that_says_nothing_still_has_a_placebo() -> None:
+    made = list(
+        placebo_of([row("a", "two words")], Scripted({}, {"": " "}), "", GenerationSpec(), 0)
+    )
+    assert made[0].completion == "…"
