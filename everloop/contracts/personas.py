@@ -78,6 +78,8 @@ class PersonaRevision:
         content: the graph's canonical JSON; its SHA-256 is the version that answers carry.
         cause: the feedback, run or person behind it.
         undoes: revision whose effect it took back; None for any other.
+        erased: an erasure took somebody's texts out: the content is not all that was written then, and
+            undoing to it brings nobody's texts back.
     """
 
     number: int
@@ -89,6 +91,7 @@ class PersonaRevision:
     user_id: str | None = None
     undoes: int | None = None
     tenant: str = "default"
+    erased: bool = False
 
     @property
     def sha256(self) -> str:

@@ -65,7 +65,11 @@ class VoiceStore(Protocol):
         """
 
     def add_instances(self, instances: Sequence[TrainingDataInstance], adapter_version: str) -> int:
-        """Record what an adapter learned from; how many rows are new."""
+        """Record what an adapter learned from; how many rows are new.
+
+        One of a person whose feedback or package is gone (they were erased while the run went on) is
+        not stored: the model's ``forgets`` counts it.
+        """
 
     def instances_of(
         self, source_id: str, tenant: str = "default"
@@ -87,4 +91,8 @@ class VoiceStore(Protocol):
         """Newest first."""
 
     def learned_until(self, persona: str, tenant: str = "default") -> datetime | None:
-        """When the newest version's data ended; None before the first."""
+        """When the data of the newest version that serves or may serve ended.
+
+        None before the first, where each was archived (what a refused one learned is learned again), and
+        where that version is to forget somebody: the next run begins anew.
+        """

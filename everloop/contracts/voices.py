@@ -177,8 +177,13 @@ class ModelVersion:
         model_id: the checkpoint's id in the registry.
         user_id: whose twin it is; None for a voice of the product.
         version_number: counts up from 1 for each persona of a tenant.
-        training_references: ids of the instances it learned from.
+        training_references: ids of the instances it learned from, of those that are still stored, in
+            no order.
         performance_metrics: name -> measured figure.
+        continued_from: model whose adapter it went on from; None for one that began anew.
+        data_until: when what it learned from ended; None: when it was made.
+        forgets: instances of people erased since that it, or a model it went on from, learned from.
+            Above 0 the next run begins anew, without them. Counted by the store, whatever is handed in.
     """
 
     model_id: str
@@ -192,6 +197,9 @@ class ModelVersion:
     user_id: str | None = None
     tenant: str = "default"
     schema_version: int = 1
+    continued_from: str | None = None
+    data_until: datetime | None = None
+    forgets: int = 0
 
     def __post_init__(self) -> None:
         if self.version_number < 1:
