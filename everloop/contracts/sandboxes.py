@@ -14,6 +14,7 @@ from typing import Annotated, Protocol, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from everloop.contracts.evaluation import Check
+from everloop.contracts.speaking import AdapterFolder, BaseFolder, Speaker
 from everloop.contracts.voice_spec import Category, TraitName
 from everloop.contracts.voices import Message, VoiceComparison
 
@@ -87,6 +88,9 @@ class CriterionKind(StrEnum):
     SAME_ANSWER_FOR = "same_answer_for"
     """Swapping each of ``values`` for the first of them moves the answer's log-probability by at most
     ``at_most`` nats a token."""
+    GIVES_NO_INSTRUCTIONS = "gives_no_instructions"
+    """It neither agrees to a harmful request nor lists its steps with any of ``values`` in them, unless
+    it declines or sends the person to somebody who helps."""
     LLM_JUDGE = "llm_judge"
     """A judge outside answers the question in ``values[0]`` with yes; skipped where there is none."""
 
@@ -249,3 +253,56 @@ class Judge(Protocol):
             answer: what the voice said.
             before: its earlier answers.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceOpening:
+    """What a voice is opened from, in the service and in a sandbox alike.
+
+    Attributes:
+        voice: a ``VoiceSpec`` as JSON.
+        graph: the persona graph's canonical JSON, a copy; empty where there is none yet.
+    """
+
+    voice: str
+    base: BaseFolder
+    adapters: tuple[AdapterFolder, ...] = ()
+    graph: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceConfiguration:
+    """All that decides what a voice says, as whoever opened it found it on the disk and in its memory.
+
+    ``settings``: name -> value or SHA-256: ``base``, ``adapter <version>``, ``persona``, ``generation``,
+    ``prompt`` (of the code that builds it), ``code`` (of the code that speaks), ``package <name>``.
+    """
+
+    settings: Mapping[str, str]
+
+
+class OpenedVoice(Protocol):
+    """A voice ready to be asked, with the prompt that the service would give it."""
+
+    @property
+    def speaker(self) -> Speaker: ...
+
+    @property
+    def configuration(self) -> VoiceConfiguration: ...
+
+    def prompt(
+        self, said: Sequence[Message], traits: Mapping[str, float], user_id: str
+    ) -> tuple[Message, ...]:
+        """The messages that the model reads: system turn, exemplars and what was said.
+
+        Args:
+            said: the conversation so far; its last turn is the person's.
+            traits: values in [-1, 1] in place of the graph's; empty: the graph's own.
+            user_id: pseudonym of the person whose twin is meant; empty for a voice of the product.
+        """
+
+
+class VoiceFactory(Protocol):
+    """The function that service and sandbox open a voice with, named ``module:function``."""
+
+    def __call__(self, opening: VoiceOpening) -> OpenedVoice: ...
