@@ -6,13 +6,13 @@ nothing sensible and learns quickly.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from pathlib import Path
 
 import pytest
 
+from everloop.contracts.model_folders import MANIFEST, files_sha256, folder_sha256
 from everloop.contracts.speaking import BaseFolder
 
 NAME = "tiny-llama"
@@ -111,14 +111,7 @@ def _save_model(folder: Path, vocabulary: int) -> None:
 
 
 def _write_manifest(folder: Path) -> str:
-    """Checksum of the sorted lines ``<sha256>  <name>`` of the folder's files; they go beside them."""
-    files = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.iterdir())
-        if path.name != "manifest.json"
-    }
-    lines = "".join(sorted(f"{sha256}  {name}\n" for name, sha256 in files.items()))
-    sha256 = hashlib.sha256(lines.encode()).hexdigest()
-    document = {"name": NAME, "sha256": sha256, "files": files}
-    (folder / "manifest.json").write_text(json.dumps(document, indent=2))
+    sha256 = folder_sha256(folder)
+    document = {"name": NAME, "sha256": sha256, "files": files_sha256(folder)}
+    (folder / MANIFEST).write_text(json.dumps(document, indent=2))
     return sha256
