@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect
 
 from everloop.contracts.errors import ShouldInitWorkspace
 
-SCHEMA_HEAD = "0008_ledger_journal"
+SCHEMA_HEAD = "0009_voices"
 """Newest revision of ``everloop/storage/migrations``."""
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"

@@ -18,6 +18,7 @@ from everloop.storage import (
     ledger_tables,  # noqa: F401  (its tables join the metadata)
     migrations,
     service_tables,  # noqa: F401
+    voice_tables,  # noqa: F401
 )
 from everloop.storage.append_only import append_only_triggers
 from everloop.storage.schema import metadata
