@@ -336,6 +336,38 @@ class VoiceThresholds(_Value):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
 
 
+class Placement(StrEnum):
+    """Where training runs."""
+
+    LOCAL = "local"
+    """In this process, on its GPU where it has one."""
+    ACCELERATE = "accelerate"
+    """In ``processes`` processes on this host, by Hugging Face's launcher; one GPU each where there are."""
+    RAY = "ray"
+    """As a Ray Train job of ``processes`` workers on the cluster that Ray is told of."""
+
+
+class PlacementSpec(_Value):
+    """Where training runs; the effective batch is the same everywhere.
+
+    ``processes`` divide the curriculum's ``accumulation``. ``gpus``: of each process.
+    """
+
+    where: Placement = Placement.LOCAL
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
+    gpus: Annotated[int, Field(ge=0, le=16)] = 0
+    cpus: Annotated[int, Field(ge=1, le=256)] = 1
+    """Threads of each process."""
+    allow_cpu: bool = False
+    """On-policy learning is refused without a GPU unless this is set."""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.where is Placement.LOCAL and self.processes != 1:
+            raise ValueError(f"processes={self.processes} does not fit where=local, which is one")
+        return self
+
+
 class VoiceSpec(_Value):
     """Who speaks for a product, and how it learns from what people say of it."""
 
@@ -361,6 +393,7 @@ class VoiceSpec(_Value):
     generation: GenerationSpec = GenerationSpec()
     sandbox: SandboxSpec = SandboxSpec()
     thresholds: VoiceThresholds = VoiceThresholds()
+    placement: PlacementSpec = PlacementSpec()
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:

@@ -317,6 +317,8 @@ class PhaseFigures:
     adapter_in: str
     """SHA-256 of the adapter that the phase began with; empty for a new one."""
     adapter_out: str
+    reason: str = ""
+    """Why this method, where there was a choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +335,32 @@ class AdapterFigures:
     delta: float | None = None
     release_id: str = ""
     placebo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RewardModelFigures:
+    """A reward model as it was trained, or why there is none.
+
+    Attributes:
+        refused: why none was trained; empty for one that was.
+        sha256: of its folder's files; empty where none was trained.
+        accuracy: share of held-out pairs whose preferred answer scores higher, ties half, clustered by
+            person; None where nobody was held out.
+        train_pairs: pairs that it learned from.
+        held_out_pairs: of people whom it never learned from.
+        moved: norm of the change of its weights.
+    """
+
+    refused: str
+    sha256: str
+    accuracy: Estimate | None
+    train_pairs: int
+    held_out_pairs: int
+    train_people: int
+    held_out_people: int
+    steps: tuple[StepLog, ...] = ()
+    moved: float = 0.0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
