@@ -10,10 +10,11 @@ from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.speaking import Answer, SpeakRequest, TextScore
 from everloop.contracts.voices import Message
 
-WORDS = (
+WORDS = re.findall(
+    r"\w+",
     "yes no maybe slowly gently today tomorrow together listen tell me more about that "
-    "please thank you warm small walk friend well"
-).split()
+    "please thank you warm small walk friend well",
+)
 
 
 class FakeSpeaker:
