@@ -157,3 +157,52 @@ class AdversarialWord(dsl.Artifact):
 
     schema_title = "system.EverloopAdversarialWord"
     schema_version = "0.0.1"
+
+
+class VoiceCollection(dsl.Artifact):
+    """A folder: what people said until a moment, and ``manifest.json``."""
+
+    schema_title = "system.EverloopVoiceCollection"
+    schema_version = "0.0.1"
+
+
+class VoiceData(dsl.Artifact):
+    """A folder: ``train.jsonl.zst``, ``held_out.jsonl.zst`` and ``figures.json`` (``DataFigures``)."""
+
+    schema_title = "system.EverloopVoiceData"
+    schema_version = "0.0.1"
+
+
+class VoiceStrategy(dsl.Artifact):
+    """A ``StrategyChoice`` (JSON)."""
+
+    schema_title = "system.EverloopVoiceStrategy"
+    schema_version = "0.0.1"
+
+
+class VoiceScorer(dsl.Artifact):
+    """A folder: ``figures.json`` (``RewardModelFigures``) and, where there is one, ``scorer``."""
+
+    schema_title = "system.EverloopVoiceScorer"
+    schema_version = "0.0.1"
+
+
+class VoiceAdapter(dsl.Artifact):
+    """A folder: ``adapter`` as PEFT saves it, and ``figures.json`` (``AdapterFigures``)."""
+
+    schema_title = "system.EverloopVoiceAdapter"
+    schema_version = "0.0.1"
+
+
+class VoiceMeasure(dsl.Artifact):
+    """A ``VoiceComparison`` (JSON)."""
+
+    schema_title = "system.EverloopVoiceMeasure"
+    schema_version = "0.0.1"
+
+
+class SandboxFindings(dsl.Artifact):
+    """A ``SandboxReport`` (JSON)."""
+
+    schema_title = "system.EverloopSandboxFindings"
+    schema_version = "0.0.1"
