@@ -1,0 +1,189 @@
+"""Changes of persona graphs: each a revision, each applied once, each undone to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
+from everloop.contracts.feedback import FeedbackInstance, FeedbackStatus
+from everloop.contracts.personas import PersonaGraph, PersonaRevision, PersonaStore
+from everloop.contracts.voice_spec import VoiceSpec
+from everloop.persona.adjustment import adjusted
+from everloop.persona.graph import content_of, first_graph, graph_of
+
+BEGINNING = "specification"
+"""Cause of the first revision."""
+TEACHES = frozenset({FeedbackStatus.ACCEPTED, FeedbackStatus.RELEASED})
+_TRIES = 20
+Change = Callable[[PersonaGraph], PersonaGraph]
+
+
+def begun(
+    store: PersonaStore,
+    spec: VoiceSpec,
+    now: datetime,
+    user_id: str | None = None,
+    tenant: str = "default",
+) -> PersonaRevision:
+    """The newest revision; the first one is written where there is none."""
+    for _ in range(_TRIES):
+        newest = store.newest(spec.persona, user_id, tenant)
+        if newest is not None:
+            return newest
+        first = _revision(
+            *(1, spec.persona, content_of(first_graph(spec, user_id, tenant)), BEGINNING),
+            *("As the specification says.", now, user_id, tenant),
+        )
+        try:
+            return store.append(first)
+        except ShouldResolveConflict:
+            continue
+    raise _restless(spec.persona)
+
+
+def revised(
+    store: PersonaStore,
+    spec: VoiceSpec,
+    change: Change,
+    cause: str,
+    reason: str,
+    now: datetime,
+    user_id: str | None = None,
+    tenant: str = "default",
+) -> PersonaRevision:
+    """Change a graph once for each cause, however often and from how many places it is asked.
+
+    Args:
+        change: gives the next graph from the newest; asked again where somebody else changed it meanwhile.
+        cause: the feedback, run or person behind it; asked a second time it changes nothing and gives the
+            revision that it caused.
+        reason: for people to read.
+        user_id: whose own graph; None: the persona's.
+
+    Raises:
+        ShouldResolveConflict: others keep changing it.
+        Whatever ``change`` raises; nothing is written then.
+    """
+    if not cause.strip() or not reason.strip():
+        raise ShouldFixArgument(f"cause={cause!r}, reason={reason!r}: one is empty.", "Say both.")
+    for _ in range(_TRIES):
+        newest = begun(store, spec, now, user_id, tenant)
+        known = store.caused_by(spec.persona, cause, user_id, tenant)
+        if known is not None:
+            return known
+        content = content_of(change(graph_of(newest.content)))
+        after = _revision(
+            *(newest.number + 1, spec.persona, content, cause, reason, now, user_id, tenant)
+        )
+        try:
+            return store.append(after)
+        except ShouldResolveConflict:
+            continue
+    raise _restless(spec.persona)
+
+
+def applied(
+    store: PersonaStore, spec: VoiceSpec, feedback: FeedbackInstance, now: datetime
+) -> PersonaRevision | None:
+    """Let a feedback move the persona's traits; None where it moves none.
+
+    Each interpretation that names a trait of the voice adjusts it, weighted by the feedback's
+    weight x confidence x quality. Quarantined and rejected feedback moves nothing; the same feedback
+    again moves nothing, also after its effect was undone.
+    """
+    weight = feedback.weight * feedback.confidence * feedback.quality
+    named = [
+        (each.trait, each.adjustment)
+        for each in feedback.interpretations
+        if each.trait is not None and spec.trait(each.trait) is not None
+    ]
+    teaches = feedback.persona == spec.persona and feedback.status in TEACHES
+    if not teaches or not named or weight <= 0.0:
+        return None
+
+    def moved(graph: PersonaGraph) -> PersonaGraph:
+        for trait, adjustment in named:
+            graph = adjusted(graph, spec, trait, adjustment, weight, now)
+        return graph
+
+    asked = ", ".join(f"{trait} {adjustment:+.2g}" for trait, adjustment in named)
+    return revised(
+        *(store, spec, moved, feedback.feedback_id, f"Feedback asks for {asked}.", now),
+        tenant=feedback.tenant,
+    )
+
+
+def undo(
+    store: PersonaStore,
+    persona: str,
+    actor: str,
+    reason: str,
+    now: datetime,
+    to: int | None = None,
+    user_id: str | None = None,
+    tenant: str = "default",
+) -> PersonaRevision:
+    """Write a revision whose content is, byte for byte, an earlier one's.
+
+    Args:
+        to: number of that revision; None: the one before the newest, so that undoing twice leaves what
+            there was before.
+
+    Raises:
+        ShouldNameKnownId: there is no such revision.
+        ShouldFixArgument: there is nothing to undo, or no actor or reason.
+        ShouldResolveConflict: the persona was changed meanwhile: look again at what is to be undone.
+        ShouldRestoreArtefact: the earlier revision's bytes are no graph.
+    """
+    if not actor.strip() or not reason.strip():
+        raise ShouldFixArgument(f"actor={actor!r}, reason={reason!r}.", "Say who undoes and why.")
+    newest = store.newest(persona, user_id, tenant)
+    if newest is None or (to is None and newest.number == 1):
+        raise ShouldFixArgument(
+            f"Persona {persona!r} has no change to undo.", "See everloop persona history."
+        )
+    number = newest.number - 1 if to is None else to
+    if number == newest.number:
+        raise ShouldFixArgument(
+            f"Revision {number} of persona {persona!r} is what serves.", "Name an earlier one."
+        )
+    target = store.revision(persona, number, user_id, tenant)
+    graph_of(target.content)
+    cause = f"{actor} returns {newest.number} to {number}"
+    return store.append(
+        _revision(
+            *(newest.number + 1, persona, target.content, cause, reason, now, user_id, tenant),
+            undoes=newest.number,
+        )
+    )
+
+
+def _revision(
+    number: int,
+    persona: str,
+    content: bytes,
+    cause: str,
+    reason: str,
+    now: datetime,
+    user_id: str | None,
+    tenant: str,
+    undoes: int | None = None,
+) -> PersonaRevision:
+    return PersonaRevision(
+        number=number,
+        persona=persona,
+        content=content,
+        cause=cause,
+        reason=reason,
+        recorded_at=now.astimezone(UTC),
+        user_id=user_id,
+        undoes=undoes,
+        tenant=tenant,
+    )
+
+
+def _restless(persona: str) -> ShouldResolveConflict:
+    return ShouldResolveConflict(
+        f"Persona {persona!r} changed {_TRIES} times while it was to be changed.", "Try again."
+    )
