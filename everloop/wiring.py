@@ -24,6 +24,7 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldRepairLedger
 from everloop.contracts.ledger_ports import SpendJournal
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.monitoring import DriftMonitor, ExperimentLog, MetricSink
+from everloop.contracts.personas import PersonaStore
 from everloop.contracts.ports import (
     BlobStore,
     DatasetStore,
@@ -80,6 +81,7 @@ from everloop.storage.sql.ledger_store import SqlLedgerStore, keeps_journal
 from everloop.storage.sql.notices import SqlNoticeStore
 from everloop.storage.sql.oversights import SqlOversightStore
 from everloop.storage.sql.people import SqlPersonStore
+from everloop.storage.sql.persona_revisions import SqlPersonaStore
 from everloop.storage.sql.profiles import SqlProfileStore
 from everloop.storage.sql.registry import SqlRegistry
 from everloop.storage.sql.rollouts import SqlRolloutStore
@@ -127,6 +129,7 @@ class Workspace:
     variants: VariantStore
     reviews: ReviewStore
     rewards: RewardWriter
+    personas: PersonaStore
 
 
 def open_workspace(
@@ -203,6 +206,7 @@ def open_workspace(
         variants=SqlVariantStore(engine, clock),
         reviews=SqlReviewStore(engine),
         rewards=rewards_here if mirror is None else rewards_there(mirror),
+        personas=SqlPersonaStore(engine),
     )
 
 
