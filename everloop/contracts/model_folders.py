@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from everloop.contracts.documents import sha256_of
 from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.speaking import AdapterFolder, BaseFolder
 
@@ -23,7 +24,7 @@ def files_sha256(folder: Path) -> dict[str, str]:
     """
     names = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     sums = {
-        path.relative_to(folder).as_posix(): _file_sha256(path)
+        path.relative_to(folder).as_posix(): sha256_of(path)
         for path in names
         if path.relative_to(folder).as_posix() != MANIFEST
     }
@@ -52,8 +53,3 @@ def require_unchanged(folder: BaseFolder | AdapterFolder) -> None:
             f"{folder.path} has the checksum {found}, and {folder.sha256} was expected.",
             "Restore the folder, or rerun the stage that wrote it.",
         )
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

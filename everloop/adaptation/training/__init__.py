@@ -1,0 +1,1 @@
+"""How a voice's adapter is trained: supervised phases, preferences, publication."""
