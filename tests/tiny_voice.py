@@ -6,14 +6,14 @@ nothing sensible and learns quickly.
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
 import pytest
 
-from everloop.contracts.model_folders import MANIFEST, files_sha256, folder_sha256
 from everloop.contracts.speaking import BaseFolder
+from everloop.contracts.voice_spec import BaseSpec
+from everloop.speaking.base import write_manifest
 
 NAME = "tiny-llama"
 START, END, PAD = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
@@ -50,8 +50,8 @@ def tiny_base(folder: Path) -> BaseFolder:
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = _save_tokenizer(folder)
     _save_model(folder, vocabulary)
-    sha256 = _write_manifest(folder)
-    return BaseFolder(NAME, folder, sha256, license="Apache-2.0", context_tokens=512)
+    told = BaseSpec(name=NAME, source="drawn", license="Apache-2.0", context_tokens=512)
+    return write_manifest(folder, told)
 
 
 @pytest.fixture(scope="session")
@@ -108,10 +108,3 @@ def _save_model(folder: Path, vocabulary: int) -> None:
     loggers.setLevel(logging.ERROR)
     model.save_pretrained(folder)
     loggers.setLevel(level)
-
-
-def _write_manifest(folder: Path) -> str:
-    sha256 = folder_sha256(folder)
-    document = {"name": NAME, "sha256": sha256, "files": files_sha256(folder)}
-    (folder / MANIFEST).write_text(json.dumps(document, indent=2))
-    return sha256
