@@ -1,0 +1,136 @@
+"""What is collected: whole, the same for the same log, and known to be damaged where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from everloop.adaptation.collected import (
+    FEEDBACK_FILE,
+    MANIFEST_FILE,
+    PACKAGES_FILE,
+    collect,
+    read_collected,
+)
+from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefact
+from everloop.contracts.feedback import FeedbackStatus, FeedbackType
+from everloop.contracts.voice_ports import SpokenFeedback, VoiceWatermark
+from everloop.contracts.voices import UserDataPackage
+from tests.memory_voice_log import MemoryVoiceLog
+from tests.spoken_records import person, spoken
+from tests.voice_records import package
+
+T = FeedbackType
+TURNS = {"previous_turns": [{"role": "user", "text": "ärgerlich \U0001f600"}]}
+
+
+def rows() -> list[SpokenFeedback]:
+    return [
+        spoken(1, T.THUMB, True, by=1, about={"context": TURNS}),
+        spoken(2, T.CORRECTION, "Sure, gladly.", by=2, disputed=True),
+        spoken(3, T.COMPARISON, {"chosen": "yes", "rejected": "no"}, by=2),
+    ]
+
+
+def test_what_was_stored_comes_back(tmp_path: Path) -> None:
+    log = MemoryVoiceLog(rows(), [package(1), package(2, persona="")])
+    figures = collect(log, "friend", "default", tmp_path / "out")
+    collected = read_collected(tmp_path / "out")
+    assert list(collected.feedback()) == log.spoken
+    assert list(collected.packages()) == log.given
+    assert collected.figures == figures
+    assert figures.feedback == {"comparison": 1, "correction": 1, "thumb": 1}
+    assert (figures.disputed, figures.packages, figures.people) == (1, 2, 3)
+    assert figures.watermark == VoiceWatermark(3, 3, 2)
+    assert [entry.rows for entry in figures.files] == [3, 2]
+
+
+def test_equal_content_has_an_equal_id_whatever_else_the_log_holds(tmp_path: Path) -> None:
+    alone = collect(MemoryVoiceLog(rows()), "friend", "default", tmp_path / "a")
+    others = [spoken(9, T.THUMB, True, persona="stranger")]
+    beside = collect(MemoryVoiceLog(others + rows()), "friend", "default", tmp_path / "b")
+    assert alone.watermark != beside.watermark
+    assert alone.collected_id == beside.collected_id
+    assert (tmp_path / "a" / FEEDBACK_FILE).read_bytes() == (
+        tmp_path / "b" / FEEDBACK_FILE
+    ).read_bytes()
+
+
+def test_one_row_more_is_another_id(tmp_path: Path) -> None:
+    fewer = collect(MemoryVoiceLog(rows()[:2]), "friend", "default", tmp_path / "a")
+    more = collect(MemoryVoiceLog(rows()), "friend", "default", tmp_path / "b")
+    assert fewer.collected_id != more.collected_id
+
+
+def test_the_same_rows_of_another_persona_are_another_id(tmp_path: Path) -> None:
+    mine = collect(MemoryVoiceLog(), "friend", "default", tmp_path / "a")
+    others = collect(MemoryVoiceLog(), "stranger", "default", tmp_path / "b")
+    assert mine.collected_id != others.collected_id
+
+
+def test_who_opted_out_and_what_waits_for_a_reviewer_are_absent(tmp_path: Path) -> None:
+    waits = spoken(4, T.THUMB, False, by=3, status=FeedbackStatus.QUARANTINED)
+    log = MemoryVoiceLog([*rows(), waits], [package(1, user_id=person(2))], refused={person(2)})
+    collect(log, "friend", "default", tmp_path / "out")
+    collected = read_collected(tmp_path / "out")
+    assert [row.feedback.user_id for row in collected.feedback()] == [person(1)]
+    assert list(collected.packages()) == []
+
+
+def test_what_is_stored_after_the_watermark_is_left_out(tmp_path: Path) -> None:
+    class Growing(MemoryVoiceLog):
+        def watermark(self, tenant: str = "default") -> VoiceWatermark:
+            until = super().watermark(tenant)
+            self.spoken.append(spoken(50, T.THUMB, True))
+            return until
+
+    figures = collect(Growing(rows()), "friend", "default", tmp_path / "out")
+    assert sum(figures.feedback.values()) == 3
+
+
+def test_a_repetition_keeps_the_folder_and_another_content_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = collect(MemoryVoiceLog(rows()), "friend", "default", out)
+    before = (out / MANIFEST_FILE).stat().st_ino
+    assert collect(MemoryVoiceLog(rows()), "friend", "default", out) == first
+    assert (out / MANIFEST_FILE).stat().st_ino == before
+    with pytest.raises(ShouldResolveConflict, match="something else"):
+        collect(MemoryVoiceLog(rows()[:1]), "friend", "default", out)
+    assert read_collected(out).figures == first
+
+
+def test_an_empty_folder_is_filled_and_another_one_is_not(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    collect(MemoryVoiceLog(), "friend", "default", tmp_path / "empty")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(ShouldResolveConflict):
+        collect(MemoryVoiceLog(), "friend", "default", tmp_path / "other")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "other"]
+
+
+def test_a_log_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    class Failing(MemoryVoiceLog):
+        def packages(
+            self, persona: str, until: VoiceWatermark, tenant: str = "default"
+        ) -> Iterator[UserDataPackage]:
+            raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        collect(Failing(rows()), "friend", "default", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [FEEDBACK_FILE, PACKAGES_FILE, MANIFEST_FILE])
+def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+    collect(MemoryVoiceLog(rows(), [package()]), "friend", "default", tmp_path / "out")
+    path = tmp_path / "out" / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ShouldRestoreArtefact, match=name):
+        read_collected(tmp_path / "out")
+    path.unlink()
+    with pytest.raises(ShouldRestoreArtefact, match=name):
+        read_collected(tmp_path / "out")
