@@ -235,6 +235,8 @@ class SignalVolume:
     contradictory_people: int = 0
     golden_drop: float | None = None
     """Fall of the golden set's mean log-probability since the first adapter, nats a token."""
+    forgets: int = 0
+    """Instances of people erased since, that the present adapter learned from."""
 
     def __post_init__(self) -> None:
         for name in ("corrections", "own_texts", "pairs", "thumbs_up", "thumbs_down"):
