@@ -1,0 +1,119 @@
+"""How much there is to learn from that was not learned yet."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from everloop.contracts.feedback import (
+    FeedbackInstance,
+    FeedbackSource,
+    FeedbackStatus,
+    FeedbackType,
+)
+from everloop.contracts.voice_ports import SpokenFeedback
+from everloop.contracts.voices import (
+    LearningTask,
+    SignalVolume,
+    SourceType,
+    TrainingDataInstance,
+    UserDataPackage,
+)
+
+PRAISED = 0.5
+"""From here on an answer counts as praised, in [-1, 1]."""
+_TEACHES = (FeedbackStatus.ACCEPTED, FeedbackStatus.RELEASED)
+
+
+def volume_of(
+    instances: Iterable[TrainingDataInstance],
+    feedback: Iterable[SpokenFeedback],
+    packages: Iterable[UserDataPackage],
+    learned_until: datetime | None,
+    golden_drop: float | None = None,
+    forgets: int = 0,
+) -> SignalVolume:
+    """Count what came after ``learned_until``; None: nothing was learned yet.
+
+    An instance is new where one of its sources is: feedback and packages by when they arrived, corpora and
+    scenarios before the first adapter alone. Its weight is what it counts for; a paraphrase counts for
+    nothing. People contradict themselves who ask for one trait both ways, or call one answer both good and
+    bad.
+
+    Args:
+        instances: those that may be trained on.
+        feedback, packages: what they were made of.
+        golden_drop, forgets: see ``SignalVolume``.
+    """
+    new: set[str] = set()
+    people: set[str] = set()
+    traits = praised = 0
+    leanings: dict[tuple[str, str], set[bool]] = defaultdict(set)
+    for row in feedback:
+        said = row.feedback
+        if row.disputed or said.status not in _TEACHES or not _is_new(said, learned_until):
+            continue
+        new.add(said.feedback_id)
+        people.add(said.user_id)
+        traits += any(each.trait is not None for each in said.interpretations)
+        praised += _is_praised(said)
+        for about, leaning in _leanings(said):
+            leanings[said.user_id, about].add(leaning)
+    for package in packages:
+        if _after(package.received_at or package.timestamp, learned_until):
+            new.add(package.package_id)
+            people.add(package.user_id)
+    sums: dict[str, float] = defaultdict(float)
+    for instance in instances:
+        if instance.augmented:
+            continue
+        if instance.user_id is None:
+            sums["corpus"] += learned_until is None
+        elif not new.isdisjoint(instance.source_ids):
+            sums[_kind(instance)] += instance.weight
+    return SignalVolume(
+        trait_signals=traits,
+        praised=praised,
+        corrections=sums["corrections"],
+        own_texts=sums["own_texts"],
+        pairs=sums["pairs"],
+        thumbs_up=sums["up"],
+        thumbs_down=sums["down"],
+        corpus_rows=int(sums["corpus"]),
+        people=len(people),
+        contradictory_people=len({who for (who, _), both in leanings.items() if len(both) == 2}),
+        golden_drop=golden_drop,
+        forgets=forgets,
+    )
+
+
+def _kind(instance: TrainingDataInstance) -> str:
+    if instance.task is LearningTask.PREFERENCE:
+        return "pairs"
+    if instance.task is LearningTask.THUMB:
+        return "up" if instance.liked else "down"
+    return "corrections" if instance.source_type is SourceType.FEEDBACK else "own_texts"
+
+
+def _is_new(said: FeedbackInstance, learned_until: datetime | None) -> bool:
+    return _after(said.received_at or said.timestamp, learned_until)
+
+
+def _after(moment: datetime, learned_until: datetime | None) -> bool:
+    return learned_until is None or moment > learned_until
+
+
+def _is_praised(said: FeedbackInstance) -> bool:
+    if said.feedback_type is FeedbackType.CORRECTION:
+        return True
+    found = [each.value for each in said.interpretations if each.value is not None]
+    return said.source is not FeedbackSource.IMPLICIT and bool(found) and max(found) >= PRAISED
+
+
+def _leanings(said: FeedbackInstance) -> Iterable[tuple[str, bool]]:
+    for each in said.interpretations:
+        if each.trait is not None and each.adjustment:
+            yield f"trait {each.trait}", each.adjustment > 0
+        if each.value and said.log_id and said.source is not FeedbackSource.IMPLICIT:
+            yield f"answer {said.log_id}", each.value > 0
