@@ -52,6 +52,7 @@ from everloop.contracts.service_ports import (
     Tenancy,
 )
 from everloop.contracts.synthetic_jobs import SyntheticJobStore
+from everloop.contracts.voice_ports import VoiceLog, VoiceStore
 from everloop.contracts.warehouse import RewardWriter
 from everloop.monitoring.folder import FolderDriftMonitor, FolderExperimentLog, FolderMetricSink
 from everloop.privacy.health import HealthVault
@@ -90,6 +91,8 @@ from everloop.storage.sql.synthetic_jobs import SqlSyntheticJobStore
 from everloop.storage.sql.tallies import SqlTallyStore
 from everloop.storage.sql.tenancy import SqlTenancy
 from everloop.storage.sql.variants import SqlVariantStore
+from everloop.storage.sql.voice_log import SqlVoiceLog
+from everloop.storage.sql.voices import SqlVoiceStore
 from everloop.storage.workspace_mirror import WorkspaceMirror, look_at_dataset
 
 if TYPE_CHECKING:  # its package brings Google's libraries
@@ -130,6 +133,8 @@ class Workspace:
     reviews: ReviewStore
     rewards: RewardWriter
     personas: PersonaStore
+    voices: VoiceStore
+    voice_log: VoiceLog
 
 
 def open_workspace(
@@ -207,6 +212,8 @@ def open_workspace(
         reviews=SqlReviewStore(engine),
         rewards=rewards_here if mirror is None else rewards_there(mirror),
         personas=SqlPersonaStore(engine),
+        voices=SqlVoiceStore(engine, clock),
+        voice_log=SqlVoiceLog(engine),
     )
 
 

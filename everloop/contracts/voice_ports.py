@@ -64,6 +64,9 @@ class VoiceStore(Protocol):
             ShouldRespectConsent: the person refused training, or was erased.
         """
 
+    def add_packages(self, packages: Sequence[UserDataPackage], actor: str) -> tuple[bool, ...]:
+        """``add_package`` of several, all or none; for each whether it was new."""
+
     def add_instances(self, instances: Sequence[TrainingDataInstance], adapter_version: str) -> int:
         """Record what an adapter learned from; how many rows are new.
 
@@ -86,9 +89,13 @@ class VoiceStore(Protocol):
         """``ACTIVE`` archives the persona's earlier active version in the same transaction."""
 
     def versions(
-        self, persona: str, user_id: str | None = None, tenant: str = "default"
+        self,
+        persona: str,
+        user_id: str | None = None,
+        tenant: str = "default",
+        references: bool = True,
     ) -> tuple[ModelVersion, ...]:
-        """Newest first."""
+        """Newest first; ``references``: with the ids of what each learned from, which may be many."""
 
     def learned_until(self, persona: str, tenant: str = "default") -> datetime | None:
         """When the data of the newest version that serves or may serve ended.
