@@ -1,0 +1,207 @@
+"""Adapters as they are published: plain LoRA in two files, verified, and fitting their base.
+
+``y = W x + (alpha / r) B A x`` (Hu et al. 2021, arXiv:2106.09685) for every module that it names; with
+``use_rslora`` the factor is ``alpha / sqrt(r)``. Whatever else PEFT knows is refused: it would be loaded in
+part and nobody would see it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+
+from everloop.contracts import documents
+from everloop.contracts.errors import ShouldFreeDisk, ShouldRestoreArtefact
+from everloop.contracts.model_folders import folder_sha256
+from everloop.contracts.speaking import AdapterFolder, BaseFolder
+from everloop.speaking.pickles import require_no_pickle
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_PREFIX = "base_model.model."
+_REMEDY = "Train it again, or restore it from a backup; what serves stays as it is."
+_PLAIN: dict[str, Any] = {"peft_type": "LORA", "bias": "none"}
+_UNUSED = (
+    "use_dora",
+    "lora_bias",
+    "fan_in_fan_out",
+    "modules_to_save",
+    "rank_pattern",
+    "alpha_pattern",
+    "trainable_token_indices",
+    "layer_replication",
+    "target_parameters",
+    "use_qalora",
+    "alora_invocation_tokens",
+    "use_bdlora",
+    "velora_config",
+    "kasa_config",
+    "monteclora_config",
+    "arrow_config",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterWeights:
+    """An adapter in memory.
+
+    ``modules``: the module's name in the base -> (A of shape (r, in), B of shape (out, r)), float32;
+    ``scale`` multiplies ``B A x``.
+    """
+
+    version: str
+    sha256: str
+    modules: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+    scale: float
+
+
+def open_adapter(
+    path: Path, base: BaseFolder, version: str = "", expected_sha256: str | None = None
+) -> AdapterFolder:
+    """A folder that holds one adapter for this base; ``version`` is the checksum's first 12 digits where
+    it is not given.
+
+    Raises:
+        ShouldRestoreArtefact: a file is missing, too many or damaged, the adapter is no plain LoRA, a
+            tensor has no place in the base, another shape than the base needs, or is not finite.
+        ShouldFixArgument: the folder holds a pickle.
+    """
+    require_no_pickle(path)
+    sha256 = folder_sha256(path)
+    folder = AdapterFolder(version or sha256[:12], path, expected_sha256 or sha256)
+    read_adapter(folder, base)
+    return folder
+
+
+def read_adapter(folder: AdapterFolder, base: BaseFolder) -> AdapterWeights:
+    """An adapter's tensors; raises as ``open_adapter`` does."""
+    found = folder_sha256(folder.path)
+    if found != folder.sha256:
+        raise _refused(folder, f"its SHA-256 is {found}, not {folder.sha256}")
+    names = sorted(path.name for path in folder.path.iterdir())
+    if names != [CONFIG, WEIGHTS]:
+        raise _refused(folder, f"it holds {', '.join(names)}, not {CONFIG} and {WEIGHTS} alone")
+    rank, scale = _shape_told(folder)
+    modules = _pairs(folder)
+    shapes = matrix_shapes(base)
+    for name, (down, up) in modules.items():
+        wanted = shapes.get(f"{name}.weight")
+        if wanted is None:
+            raise _refused(folder, f"{base.name} has no module {name}")
+        rows, columns = wanted
+        if tuple(down.shape) != (rank, columns) or tuple(up.shape) != (rows, rank):
+            raise _refused(
+                folder,
+                f"{name} has A {tuple(down.shape)} and B {tuple(up.shape)}, and {base.name} needs "
+                f"({rank}, {columns}) and ({rows}, {rank})",
+            )
+    return AdapterWeights(folder.version, folder.sha256, modules, scale)
+
+
+def adapter_files(folder: AdapterFolder) -> dict[str, Path]:
+    """What a registry stores by content: file name -> path. The served one is ``WEIGHTS``."""
+    return {name: folder.path / name for name in (CONFIG, WEIGHTS)}
+
+
+def unpack_adapter(
+    files: Mapping[str, Path], base: BaseFolder, version: str, cache: Path
+) -> AdapterFolder:
+    """A registered adapter's files, which blobs hold under other names, as a folder below ``cache``.
+
+    Args:
+        files: file name -> path, verified by whoever fetched them; others than an adapter's stay out.
+        version: what its answers will carry; the folder is named by it.
+
+    Raises:
+        ShouldRestoreArtefact: a file is missing, or as ``open_adapter``.
+        ShouldFreeDisk: it did not fit; nothing is left of it.
+    """
+    missing = [name for name in (CONFIG, WEIGHTS) if name not in files]
+    if missing:
+        raise ShouldRestoreArtefact(
+            f"Adapter {version} has no file {', '.join(missing)}.", "Register it with both files."
+        )
+    sums = {name: documents.sha256_of(files[name]) for name in (CONFIG, WEIGHTS)}
+    target = cache / f"{sums[WEIGHTS][:16]}-{sums[CONFIG][:16]}"
+    if not target.is_dir():
+        _copy(files, target)
+    return open_adapter(target, base, version)
+
+
+def matrix_shapes(base: BaseFolder) -> dict[str, tuple[int, int]]:
+    """Name -> (out, in) of the base's matrices, read from the headers alone."""
+    shapes: dict[str, tuple[int, int]] = {}
+    for path in sorted(base.path.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  # it is no mapping
+                shape = file.get_slice(name).get_shape()
+                if len(shape) == 2:
+                    shapes[name] = (shape[0], shape[1])
+    return shapes
+
+
+def _copy(files: Mapping[str, Path], target: Path) -> None:
+    partial: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        for name in (CONFIG, WEIGHTS):
+            shutil.copyfile(files[name], partial / name)
+        if not target.is_dir():
+            partial.rename(target)
+    except OSError as problem:
+        if target.is_dir():  # another process was quicker; it is verified by whoever opens it
+            return
+        if documents.is_full_disk(problem):
+            raise ShouldFreeDisk(
+                f"No room for an adapter in {target.parent}.", "Free disk space and repeat."
+            ) from problem
+        raise
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _shape_told(folder: AdapterFolder) -> tuple[int, float]:
+    try:
+        told = json.loads((folder.path / CONFIG).read_bytes())
+        rank, alpha = int(told["r"]), float(told["lora_alpha"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise _refused(folder, f"{CONFIG} is none ({problem!r})") from problem
+    others = {name: told.get(name) for name, value in _PLAIN.items() if told.get(name) != value}
+    others |= {name: told[name] for name in _UNUSED if told.get(name)}
+    if others or rank < 1 or not math.isfinite(alpha):
+        raise _refused(folder, f"it is no plain LoRA (r={rank}, lora_alpha={alpha}, {others})")
+    return rank, alpha / (math.sqrt(rank) if told.get("use_rslora") else rank)
+
+
+def _pairs(folder: AdapterFolder) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    try:
+        tensors = load_file(folder.path / WEIGHTS)
+    except (SafetensorError, OSError) as problem:
+        raise _refused(folder, f"{WEIGHTS} cannot be read ({problem})") from problem
+    halves: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        module, _, half = name.removeprefix(_PREFIX).rpartition(".lora_")
+        if not name.startswith(_PREFIX) or not module or half not in ("A.weight", "B.weight"):
+            raise _refused(folder, f"{name} is no tensor of an adapter that speaks")
+        if not bool(torch.isfinite(tensor).all()):
+            raise _refused(folder, f"{name} is not finite")
+        halves.setdefault(module, {})[half[0]] = tensor.to(torch.float32)
+    lonely = [module for module, pair in halves.items() if len(pair) != 2]
+    if lonely or not halves:
+        raise _refused(folder, f"it lacks one half of {lonely or 'everything'}")
+    return {module: (pair["A"], pair["B"]) for module, pair in sorted(halves.items())}
+
+
+def _refused(folder: AdapterFolder, why: str) -> ShouldRestoreArtefact:
+    return ShouldRestoreArtefact(f"Adapter {folder.version} in {folder.path}: {why}.", _REMEDY)
