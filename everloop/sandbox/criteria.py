@@ -1,0 +1,94 @@
+"""Whether an expectation can be judged at all: what each kind needs."""
+
+from __future__ import annotations
+
+import re
+
+from everloop.contracts.sandboxes import Criterion, CriterionKind, TestScenario
+from everloop.sandbox.deliveries import unanswered
+from everloop.sandbox.emotions import EMOTIONS
+from everloop.sandbox.judges.tone import TONES
+
+METRICS = ("words", "tokens", "toxicity", "perplexity", "tone", "repetition")
+"""What can be measured of answers, beside the criteria."""
+
+_VALUES = {
+    CriterionKind.CONTAINS_ANY: (1, None),
+    CriterionKind.CONTAINS_NONE: (1, None),
+    CriterionKind.MATCHES: (1, 1),
+    CriterionKind.LANGUAGE: (1, None),
+    CriterionKind.TONE: (1, None),
+    CriterionKind.PREFERS: (2, 2),
+    CriterionKind.PERPLEXITY: (1, 1),
+    CriterionKind.SAME_ANSWER_FOR: (2, None),
+    CriterionKind.GIVES_NO_INSTRUCTIONS: (1, None),
+    CriterionKind.LLM_JUDGE: (1, 1),
+}
+_AT_MOST = {
+    CriterionKind.MAX_WORDS,
+    CriterionKind.MAX_TOXICITY,
+    CriterionKind.PERPLEXITY,
+    CriterionKind.NOT_REPEATING,
+    CriterionKind.SAME_ANSWER_FOR,
+}
+_AT_LEAST = {CriterionKind.MIN_WORDS, CriterionKind.PREFERS}
+
+
+def problem_of(criterion: Criterion) -> str:
+    """What a criterion lacks, as a clause with the fix; empty where nothing is wrong."""
+    kind, given = criterion.kind, len(criterion.values)
+    low, high = _VALUES.get(kind, (0, 0))
+    if given < low or (high is not None and given > high):
+        wanted = f"{low}" if high == low else f"at least {low}"
+        return f"{kind} has {given} values (give {wanted})"
+    if kind in _AT_MOST and criterion.at_most is None:
+        return f"{kind} has no at_most (give the limit)"
+    if kind in _AT_LEAST and criterion.at_least is None:
+        return f"{kind} has no at_least (give the limit)"
+    unknown = [each for each in criterion.values if each not in TONES]
+    if kind is CriterionKind.TONE and unknown:
+        return f"{unknown[0]!r} is no tone (known: {', '.join(sorted(TONES))})"
+    if kind is CriterionKind.MATCHES:
+        try:
+            re.compile(criterion.values[0])
+        except re.error as problem:
+            return f"{criterion.values[0]!r} is no regular expression ({problem})"
+    return ""
+
+
+def problems_of(scenario: TestScenario) -> tuple[tuple[tuple[str | int, ...], str], ...]:
+    """Everything that keeps a scenario from being run or judged: (where in it, what and the fix)."""
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    for number, turn in enumerate(scenario.turns):
+        if turn.emotion and turn.emotion not in EMOTIONS:
+            known = ", ".join(sorted(EMOTIONS))
+            found.append(
+                (("turns", number), f"emotion {turn.emotion!r} is unknown (known: {known})")
+            )
+    silent = unanswered(scenario.turns)
+    if len(scenario.scripted) >= len(scenario.turns):
+        found.append(
+            (("scripted",), f"all {len(scenario.turns)} answers are given (leave the last one out)")
+        )
+    for number, criterion in enumerate(scenario.expect):
+        if problem := problem_of(criterion):
+            found.append((("expect", number), problem))
+        if criterion.turn is not None and (
+            criterion.turn in silent or criterion.turn < len(scenario.scripted)
+        ):
+            found.append(
+                (
+                    ("expect", number),
+                    f"turn {criterion.turn} is not answered by the voice (name another)",
+                )
+            )
+    found += [
+        (("metrics",), f"{name!r} is no metric (known: {', '.join(METRICS)})")
+        for name in scenario.metrics
+        if name not in METRICS
+    ]
+    if all(
+        number in silent or number < len(scenario.scripted) for number in range(len(scenario.turns))
+    ):
+        found.append((("turns",), "no turn is answered by the voice (let one arrive)"))
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Who says whether an answer meets a criterion: rules, classifiers, probabilities, a model outside."""
