@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -70,13 +71,13 @@ def with_adapter(
                 "Begin a new adapter, or keep its shape.",
             )
         found.lora_dropout = lora.dropout
-        return PeftModel.from_pretrained(
-            load_base(base),
-            start_from.path,
-            adapter_name=TRAINED,
-            is_trainable=True,
-            config=found,
-        )
+        # Where PEFT looks for the base's vocabulary when it saves a checkpoint.
+        found.base_model_name_or_path = str(base.path)
+        model = load_base(base)
+        with _without_alias():
+            return PeftModel.from_pretrained(
+                model, start_from.path, adapter_name=TRAINED, is_trainable=True, config=found
+            )
     config = LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
@@ -86,7 +87,7 @@ def with_adapter(
         task_type="CAUSAL_LM",
     )
     model = load_base(base)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _without_alias():
         torch.manual_seed(seed)
         new = get_peft_model(model, config, adapter_name=TRAINED)
     if not isinstance(new, PeftModel):
@@ -106,3 +107,11 @@ def _quietly() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _without_alias() -> Iterator[None]:
+    """PEFT asks transformers by a name that warns of its end."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        yield

@@ -44,7 +44,7 @@ def trained_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
     """Name, without the adapter's, -> float32 tensor on the CPU."""
     from peft import get_peft_model_state_dict  # noqa: PLC0415
 
-    state = get_peft_model_state_dict(model, adapter_name=TRAINED)
+    state = get_peft_model_state_dict(model, adapter_name=TRAINED, save_embedding_layers=False)
     return {
         name: tensor.detach().to("cpu", torch.float32).contiguous()
         for name, tensor in sorted(state.items())

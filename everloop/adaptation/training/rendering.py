@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -142,8 +142,8 @@ class Renderer:
         return before, after[: after.index(end) + 1] if end in after else after
 
     def _ids(self, messages: list[Turn], *, answering: bool) -> list[int]:
-        rendered = self._tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
+        rendered: Any = self._tokenizer.apply_chat_template(
+            [{"role": turn["role"], "content": turn["content"]} for turn in messages],
             tokenize=True,
             add_generation_prompt=answering,
             return_dict=True,
