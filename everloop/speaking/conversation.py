@@ -1,0 +1,89 @@
+"""Conversations in tokens, within the base's context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.voices import Message
+from everloop.speaking.tokenizers import special_tokens
+
+_LEAST_ROOM = 16
+"""Tokens of the newest turn that are kept whatever else must go."""
+_BROKEN = "\ufffd"
+"""What a decoder writes where a character was cut in two."""
+
+
+class Renderer:
+    """Renders by the tokenizer's chat template.
+
+    Special tokens in what people write are broken up, so that nobody can end a turn and begin another
+    role's from inside a text.
+
+    Args:
+        context_tokens: prompt and answer together have at most so many.
+    """
+
+    def __init__(self, tokenizer: Any, context_tokens: int) -> None:
+        self._tokenizer = tokenizer
+        self._context = context_tokens
+        self._special = [token for token, _ in special_tokens(tokenizer)]
+
+    def prompt(self, messages: Sequence[Message], reserved: int) -> list[int]:
+        """Tokens up to where the answer begins.
+
+        A conversation that is too long keeps its system turn and its newest turns; where the newest turn
+        alone is too long, it loses its beginning.
+
+        Args:
+            reserved: tokens of the context that the answer takes.
+
+        Raises:
+            ShouldFixArgument: the system turn leaves no room for what was said.
+        """
+        room = self._context - reserved
+        turns = [Message(turn.role, self._broken(turn.content)) for turn in messages]
+        system = turns[:1] if turns[0].role == "system" and len(turns) > 1 else []
+        said = turns[len(system) :]
+        while len(ids := self._ids([*system, *said])) > room and len(said) > 1:
+            said = said[1:]
+            if said[0].role == "assistant" and len(said) > 1:  # nobody asked for it any more
+                said = said[1:]
+        return ids if len(ids) <= room else self._cut(system, said[-1], len(ids), room)
+
+    def completion(self, text: str) -> list[int]:
+        """Tokens of what the assistant says, its end of turn included."""
+        return [*self._text_ids(self._broken(text)), int(self._tokenizer.eos_token_id)]
+
+    def _cut(self, system: list[Message], newest: Message, length: int, room: int) -> list[int]:
+        ids = self._text_ids(newest.content)
+        kept = len(ids) - (length - room)
+        while kept >= _LEAST_ROOM:
+            end = self._tokenizer.decode(ids[-kept:], clean_up_tokenization_spaces=False)
+            cut = self._ids([*system, Message(newest.role, end.replace(_BROKEN, ""))])
+            if len(cut) <= room:
+                return cut
+            kept -= len(cut) - room  # another cut of the text has other tokens
+        raise ShouldFixArgument(
+            f"A prompt of {length} tokens does not fit into {room}, however short what was said "
+            "last is made.",
+            "Shorten the system turn, or ask for a shorter answer.",
+        )
+
+    def _ids(self, turns: Sequence[Message]) -> list[int]:
+        text = self._tokenizer.apply_chat_template(
+            [{"role": turn.role, "content": turn.content} for turn in turns],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        return self._text_ids(text)
+
+    def _text_ids(self, text: str) -> list[int]:
+        found: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return found
+
+    def _broken(self, text: str) -> str:
+        for token in self._special:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
