@@ -14,7 +14,13 @@ from kfp.dsl.pipeline_context import Pipeline
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.platform import Platform
-from pipelines import adversarial_review, daily_learning, experiment, rollout_watch
+from pipelines import (
+    adversarial_review,
+    daily_learning,
+    experiment,
+    persona_adaptation,
+    rollout_watch,
+)
 from pipelines.local_run import stage_of
 from pipelines.platform_tasks import configure
 from pipelines.source import code_sha256
@@ -24,6 +30,7 @@ GRAPHS = {
     rollout_watch.NAME: rollout_watch.rollout_watch,
     adversarial_review.NAME: adversarial_review.adversarial_review,
     experiment.NAME: experiment.experiment,
+    persona_adaptation.NAME: persona_adaptation.persona_adaptation,
 }
 
 STAGES = {
@@ -31,6 +38,7 @@ STAGES = {
     rollout_watch.NAME: rollout_watch.STAGES,
     adversarial_review.NAME: adversarial_review.STAGES,
     experiment.NAME: experiment.STAGES,
+    persona_adaptation.NAME: persona_adaptation.STAGES,
 }
 """The stages of every graph, in the order they run."""
 

@@ -23,11 +23,11 @@ def placebo_of(
     generation: GenerationSpec,
     seed: int,
 ) -> Iterator[TrainingDataInstance]:
-    """The same rows with the voice's own words in the places of people's.
+    """The same rows with the voice's own words in the places of people's; rows of nobody stay.
 
     A completion becomes the voice's own answer to the prompt, cut to the wanted one's number of words; of
     a pair both texts do. Whether a thumb was up stays. Weights, prompts, order and categories are the same,
-    so that the training takes the same steps at the same rates.
+    so that the training takes the same steps at the same rates, on the same corpora.
 
     Args:
         adapter: version that speaks now; "" is the base alone.
@@ -36,11 +36,15 @@ def placebo_of(
     for start in range(0, len(instances), _BATCH):
         batch = instances[start : start + _BATCH]
         first = seed + 2 * start
-        said = _answers(batch, speaker, adapter, generation, first)
-        paired = [row for row in batch if row.rejected is not None]
+        people = [row for row in batch if row.user_id is not None]
+        said = iter(_answers(people, speaker, adapter, generation, first))
+        paired = [row for row in people if row.rejected is not None]
         again = iter(_answers(paired, speaker, adapter, generation, first + 1))
-        for row, text in zip(batch, said, strict=True):
-            completion = _cut(text, row.completion)
+        for row in batch:
+            if row.user_id is None:
+                yield row
+                continue
+            completion = _cut(next(said), row.completion)
             rejected = None if row.rejected is None else _cut(next(again), row.rejected)
             if rejected == completion:
                 rejected = f"{completion} …"

@@ -111,6 +111,61 @@ def daily(
 
 
 @app.command()
+def voice(
+    loop: Annotated[str, typer.Option(help="A shipped loop, or the path of a YAML file.")],
+    day: Annotated[str, typer.Option("--date", help="The day to learn for; today (UTC).")] = "",
+    from_stage: Annotated[str, typer.Option(help="Repeat this stage and all that follow it.")] = "",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override, e.g. --set voice.preset=large_corpus (repeatable)."),
+    ] = None,
+    tenant: Tenant = "default",
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Read anew what people said of the voice.")
+    ] = False,
+    fail_on_hold: Annotated[
+        bool, typer.Option("--fail-on-hold", help="Exit with 3 unless the verdict is continue.")
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Teach a loop's voice what people said of it, and try it in the sandbox.
+
+    Corrections, comparisons, thumbs and people's own texts become examples; one adapter learns them; what
+    counts is what it does on held-out people beyond a placebo. A killed run continues where it was.
+    """
+    from everloop.sdk.voice import VoicePlan, run_voice
+
+    display = StageDisplay(notes)
+    plan = VoicePlan(
+        loop=loop,
+        logical_date=_voice_day(day),
+        tenant=tenant,
+        settings=tuple(settings or ()),
+        from_stage=from_stage or None,
+        refresh=refresh,
+    )
+    notes.print(f"persona-adaptation · {loop} · {plan.logical_date}")
+    try:
+        found = run_voice(plan, home=home, on_event=display)
+    except ShouldResolveConflict as problem:
+        complain(problem)
+        sys.exit(BUSY)
+    display.close()
+    if as_json:
+        print_json(_plain(found.record))
+    else:
+        typer.echo(f"{found.record.run_id}: {found.record.status}")
+        typer.echo(f"  verdict  {found.record.verdict}")
+        if found.record.report:
+            typer.echo(f"  report   {found.record.report}")
+    if found.record.status == "failed":
+        sys.exit(1)
+    held = not found.record.verdict.startswith("continue")
+    sys.exit(3 if fail_on_hold and held else 0)
+
+
+@app.command()
 def watch(
     loop: Annotated[str, typer.Option(help="A shipped loop, or the path of a YAML file.")],
     at: Annotated[
@@ -195,6 +250,13 @@ def adversarial(
         _say_review(found)
     failed = found.record.status == "failed"
     sys.exit(1 if failed else 0 if found.passed else 3)
+
+
+def _voice_day(day: str) -> date:
+    try:
+        return date.fromisoformat(day) if day else datetime.now(UTC).date()
+    except ValueError:
+        raise ShouldFixArgument(f"--date {day!r} is no date.", "Give it as YYYY-MM-DD.") from None
 
 
 def _moment(at: str) -> datetime | None:

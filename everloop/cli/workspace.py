@@ -116,6 +116,7 @@ def _sections(loop: str) -> dict[str, str]:
     from dataclasses import asdict
 
     from everloop.loops import load
-    from everloop.loops.sections import split
+    from everloop.loops.sections import split, voice_text
 
-    return asdict(split(load(loop)))
+    spec = load(loop)
+    return asdict(split(spec)) | {"voice": voice_text(spec)}

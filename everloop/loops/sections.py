@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from everloop.contracts.errors import ShouldFixLoopSpec
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.voice_spec import VoiceSpec
 
 TUNABLE = ("privacy", "training", "thresholds", "rollout")
 _PARAMETER = {"rollout": "terms"}
@@ -52,6 +53,19 @@ def split(spec: LoopSpec) -> Sections:
 def voice_text(spec: LoopSpec) -> str:
     """The section ``voice`` as a JSON text; ``{}`` where nothing speaks for the product."""
     return "{}" if spec.voice is None else _text(spec.voice.model_dump(mode="json"))
+
+
+def voice_of(spec: LoopSpec) -> VoiceSpec:
+    """Who speaks for a product.
+
+    Raises:
+        ShouldFixLoopSpec: nothing does.
+    """
+    if spec.voice is None:
+        raise ShouldFixLoopSpec(
+            f"Loop {spec.name!r} has no voice.", "Give its specification a section voice."
+        )
+    return spec.voice
 
 
 def assemble(

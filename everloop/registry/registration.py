@@ -16,6 +16,9 @@ from everloop.contracts.ports import BlobStore, Registry
 from everloop.registry.identity import checkpoint_id
 
 REQUIRED_LINEAGE = ("dataset", "user_model_release", "loop_spec", "code", "encoder", "seed")
+VOICE_LINEAGE = ("dataset", "loop_spec", "code", "version")
+"""Of what speaks: it reads no encoded state and is simulated with nobody."""
+_SPEAKS = frozenset({ModelType.ADAPTER, ModelType.PROMPT})
 VERDICTS = ("continue", "hold")
 EVALUATION = "evaluation"
 """Lineage of the figures: SHA-256 of the metrics and the verdict, so that the same weights judged
@@ -32,7 +35,7 @@ class Candidate:
         served: name of the file that is served (ONNX); one of ``files``.
         performance_metrics: measured figures; those that are not finite were not measured and are
             left out of the checkpoint.
-        lineage: name -> id or checksum; at least ``REQUIRED_LINEAGE``.
+        lineage: name -> id or checksum; at least ``REQUIRED_LINEAGE``, of what speaks ``VOICE_LINEAGE``.
         provenance: what it was trained on.
         verdict: the gate's decision, one of ``VERDICTS``.
         training_date: when it was trained, UTC.
@@ -59,7 +62,8 @@ class Candidate:
                 f"({', '.join(sorted(self.files)) or 'none'}).",
                 "Name the file that holds the served form.",
             )
-        missing = [name for name in REQUIRED_LINEAGE if not self.lineage.get(name)]
+        required = VOICE_LINEAGE if self.model_type in _SPEAKS else REQUIRED_LINEAGE
+        missing = [name for name in required if not self.lineage.get(name)]
         if missing:
             raise ShouldFixArgument(
                 f"Candidate of {self.loop}: lineage lacks {', '.join(missing)}.",

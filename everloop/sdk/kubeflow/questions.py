@@ -17,7 +17,7 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.platform import Platform
 from everloop.contracts.serving import EARLIEST_DAY
 from everloop.loops import load
-from everloop.loops.sections import override, split
+from everloop.loops.sections import override, split, voice_of, voice_text
 from everloop.sdk.kubeflow.records import RunRequest
 from pipelines.compile import compile_graph, graph
 from pipelines.daily_learning import NAME as DAILY
@@ -63,13 +63,18 @@ class Question:
         return override(load(self.loop), self.settings)
 
     def parameters(self, platform: Platform, logical_date: str) -> dict[str, str | int]:
-        """What the graph is started with; ``ShouldFixArgument`` for a parameter that it does not have.
+        """What the graph is started with; ``ShouldFixArgument`` for a parameter that it does not have,
+        ``ShouldFixLoopSpec`` for a voice that the loop does not have.
 
         Args:
             logical_date: YYYY-MM-DD; empty lets Kubeflow's scheduled moment decide.
         """
         inputs: Mapping[str, Any] = graph(self.graph).component_spec.inputs
-        known = asdict(split(self.specification())) | {
+        spec = self.specification()
+        if "voice" in inputs:
+            voice_of(spec)
+        known = asdict(split(spec)) | {
+            "voice": voice_text(spec),
             "workspace": platform.workspace,
             "logical_date": logical_date,
             "code": code_sha256(),

@@ -150,6 +150,13 @@ def test_a_placebo_keeps_everything_but_the_words() -> None:
     assert len({request.seed for request in speaker.asked}) == len(speaker.asked) == 4
 
 
+def test_what_nobody_said_is_the_same_in_a_placebo() -> None:
+    rows = [row(None, "of a corpus"), row("a", "two words")]
+    made = list(placebo_of(rows, Scripted({}, {"": "these are mine"}), "", GenerationSpec(), 0))
+    assert made[0] == rows[0]
+    assert made[1].completion == "these are"
+
+
 def test_a_voice_that_says_nothing_still_has_a_placebo() -> None:
     made = list(
         placebo_of([row("a", "two words")], Scripted({}, {"": " "}), "", GenerationSpec(), 0)

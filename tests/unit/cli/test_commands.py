@@ -69,7 +69,10 @@ def test_loops_are_listed_and_checked(tmp_path: Path) -> None:
 
 def test_every_graph_is_compiled(tmp_path: Path) -> None:
     paths = [Path(path) for path in json.loads(run("compile", "--output", str(tmp_path), "--json"))]
-    graphs = ("daily-learning", "adversarial-review", "rollout-watch", "experiment")
+    graphs = (
+        *("daily-learning", "adversarial-review", "rollout-watch", "experiment"),
+        "persona-adaptation",
+    )
     names = {f"{graph}.yaml" for graph in graphs}
     assert {path.name for path in paths} == names
     assert all(path.read_text().startswith("# PIPELINE DEFINITION") for path in paths)

@@ -1,0 +1,140 @@
+"""A voice's trainings, each with a place for its own checkpoints, so that a killed run continues."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from everloop.adaptation.training.reward_model import train_reward_model
+from everloop.adaptation.training.train import train_adapter
+
+from components._voice_models import (
+    ADAPTER,
+    FIGURES,
+    active_voice,
+    base_of,
+    speaker_with,
+)
+from components._voice_private import private_training
+from everloop.adaptation.instance_file import read_instances
+from everloop.adaptation.placebo import placebo_of
+from everloop.contracts.documents import read, sha256_of, write
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.voices import (
+    AdapterFigures,
+    LearningTask,
+    RewardModelFigures,
+    StepLog,
+    StrategyChoice,
+    TrainingDataInstance,
+)
+from everloop.loops.sections import voice_of, voice_text
+from everloop.wiring import Workspace
+
+TRAIN = "train.jsonl.zst"
+HELD_OUT = "held_out.jsonl.zst"
+SCORER = "scorer"
+_SEED = 17
+
+
+def train_scorer(spec: LoopSpec, workspace: Workspace, data: Path, out: Path) -> RewardModelFigures:
+    """A reward model from the training people's pairs, judged on the held-out people's."""
+    voice, base = voice_of(spec), base_of(spec, workspace)
+    pairs, judged = (_pairs(data / name) for name in (TRAIN, HELD_OUT))
+    place = _place(workspace, "scorer", voice_text(spec), base.sha256, sha256_of(data / TRAIN))
+    out.mkdir(parents=True, exist_ok=True)
+    figures = train_reward_model(base, voice, pairs, judged, out / SCORER, place, _SEED, _tell)
+    write(figures, out / FIGURES)
+    shutil.rmtree(place, ignore_errors=True)
+    return figures
+
+
+def train_candidate(
+    spec: LoopSpec,
+    workspace: Workspace,
+    run: tuple[str, str, str],
+    inputs: tuple[Path, Path, Path],
+    out: Path,
+) -> AdapterFigures:
+    """The candidate: from where the serving adapter is, as the strategy says.
+
+    Args:
+        run: logical date, tenant, code.
+        inputs: data, strategy, scorer.
+    """
+    rows = tuple(read_instances(inputs[0] / TRAIN))
+    return _train(spec, workspace, run, inputs, rows, out, placebo=False)
+
+
+def train_placebo_for(
+    spec: LoopSpec,
+    workspace: Workspace,
+    run: tuple[str, str, str],
+    inputs: tuple[Path, Path, Path],
+    out: Path,
+) -> AdapterFigures:
+    """The placebo: the same training on the active voice's own words. Never served, never charged."""
+    base = base_of(spec, workspace)
+    active = active_voice(spec, workspace, run[1], base)
+    speaker = speaker_with(base, active.adapter)
+    rows = tuple(read_instances(inputs[0] / TRAIN))
+    voice = voice_of(spec)
+    own = tuple(placebo_of(rows, speaker, active.version, voice.generation, _SEED))
+    return _train(spec, workspace, run, inputs, own, out, placebo=True)
+
+
+def _train(
+    spec: LoopSpec,
+    workspace: Workspace,
+    run: tuple[str, str, str],
+    inputs: tuple[Path, Path, Path],
+    rows: Sequence[TrainingDataInstance],
+    out: Path,
+    placebo: bool,
+) -> AdapterFigures:
+    logical_date, tenant, code = run
+    data, strategy, scorer = inputs
+    voice, base = voice_of(spec), base_of(spec, workspace)
+    choice = read(StrategyChoice, strategy)
+    active = active_voice(spec, workspace, tenant, base)
+    named = (
+        *(voice_text(spec), base.sha256, sha256_of(data / TRAIN), sha256_of(strategy)),
+        *(active.version, logical_date, code, "placebo" if placebo else "candidate"),
+    )
+    place = _place(workspace, "adapter", *named)
+    out.mkdir(parents=True, exist_ok=True)
+    found = train_adapter(
+        base,
+        voice,
+        choice,
+        rows,
+        out / ADAPTER,
+        place,
+        _SEED,
+        start_from=active.adapter,
+        on_progress=_tell,
+        scorer=scorer / SCORER if (scorer / SCORER).exists() else None,
+        private=private_training(spec, workspace, run, data, placebo),
+    )
+    figures = replace(found, placebo=placebo)
+    write(figures, out / FIGURES)
+    shutil.rmtree(place, ignore_errors=True)
+    return figures
+
+
+def _pairs(path: Path) -> tuple[TrainingDataInstance, ...]:
+    return tuple(row for row in read_instances(path) if row.task is LearningTask.PREFERENCE)
+
+
+def _place(workspace: Workspace, kind: str, *named: str) -> Path:
+    digest = hashlib.sha256("\0".join(named).encode()).hexdigest()[:16]
+    place = workspace.home / "training" / f"voice-{kind}-{digest}"
+    place.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _tell(step: StepLog, steps: int) -> None:
+    print(f"@progress {step.phase} {step.step}/{steps}, loss {step.loss:.3f}", flush=True)

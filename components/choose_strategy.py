@@ -1,0 +1,55 @@
+"""Voice, step 3: which ways of learning the examples are worth, and why."""
+
+from kfp.dsl import HTML, Input, Metrics, Output
+
+from components._artifacts import VoiceCollection, VoiceData, VoiceStrategy
+from components._runtime import component
+
+
+@component
+def choose_strategy(
+    workspace: str,
+    product: str,
+    voice: str,
+    tenant: str,
+    code: str,
+    collection: Input[VoiceCollection],
+    data: Input[VoiceData],
+    strategy: Output[VoiceStrategy],
+    page: Output[HTML],
+    metrics: Output[Metrics],
+) -> bool:
+    """Choose from volume and kind of what was not learned yet.
+
+    Args:
+        workspace: address of the workspace: what was learned before.
+        product: the loop specification's product section, JSON.
+        voice: its voice, JSON.
+        tenant: owner of the rows.
+        code: checksum of our source, part of the cache key.
+        collection: what people said.
+        data: the examples.
+        strategy: what was chosen and skipped, with reasons.
+        page: the same as a page.
+        metrics: the volumes.
+
+    Returns:
+        Whether an adapter is to be trained.
+    """
+    from pathlib import Path
+
+    from components._stage import stage
+    from components._voice_data import choose_for, trains_an_adapter
+    from components._voice_pages import strategy_rows
+    from everloop.contracts.documents import write
+    from everloop.loops.sections import assemble
+    from everloop.wiring import open_workspace
+
+    with stage("choose_strategy", strategy, page, metrics) as told:
+        spec = assemble(product, voice=voice)
+        choice = choose_for(
+            spec, open_workspace(workspace), tenant, Path(collection.path), Path(data.path)
+        )
+        write(choice, strategy.path)
+        told.says(*strategy_rows(choice))
+    return trains_an_adapter(choice)

@@ -1,0 +1,54 @@
+"""Voice, step 8: the candidate speaks where nobody hears it, and is judged."""
+
+from kfp.dsl import HTML, Input, Metrics, Output
+
+from components._artifacts import SandboxFindings, VoiceAdapter, VoiceMeasure
+from components._runtime import component
+
+
+@component
+def run_sandbox(
+    workspace: str,
+    product: str,
+    voice: str,
+    tenant: str,
+    code: str,
+    adapter: Input[VoiceAdapter],
+    measure: Input[VoiceMeasure],
+    findings: Output[SandboxFindings],
+    page: Output[HTML],
+    metrics: Output[Metrics],
+) -> bool:
+    """Run every scenario with the candidate and the active voice, in a process without network.
+
+    Args:
+        workspace: address of the workspace: the base, the active voice, a copy of the persona graph.
+        product: the loop specification's product section, JSON.
+        voice: its voice, JSON.
+        tenant: owner of the model.
+        code: checksum of our source, part of the cache key.
+        adapter: the candidate.
+        measure: what was measured of it on held-out people.
+        findings: runs, checks, and what the process was denied.
+        page: the same as a page.
+        metrics: scenarios that passed.
+
+    Returns:
+        Go or no-go.
+    """
+    from pathlib import Path
+
+    from components._stage import stage
+    from components._voice_pages import sandbox_rows
+    from components._voice_trying import try_candidate
+    from everloop.contracts.documents import write
+    from everloop.loops.sections import assemble
+    from everloop.wiring import open_workspace
+
+    with stage("run_sandbox", findings, page, metrics) as told:
+        spec = assemble(product, voice=voice)
+        inputs = (Path(adapter.path), Path(measure.path))
+        found = try_candidate(spec, open_workspace(workspace), tenant, inputs)
+        write(found, findings.path)
+        told.says(*sandbox_rows(found))
+    return found.go
