@@ -153,14 +153,14 @@ def teach_scoring(model: nn.Module) -> None:
         ).last_hidden_state
         # Position t predicts token t + 1.
         wanted = completion[:, 1:].bool()
-        each = _LogProbabilities.apply(
+        each = _LogProbabilities.apply(  # type: ignore[no-untyped-call]
             hidden[:, :-1][wanted], self.get_output_embeddings().weight, ids[:, 1:][wanted]
         )
         rows = wanted.nonzero(as_tuple=True)[0]
         totals = torch.zeros(len(ids), dtype=torch.float32, device=each.device)
         return totals.index_add(0, rows, each)
 
-    model.forward = types.MethodType(forward, model)  # type: ignore[method-assign]
+    model.forward = types.MethodType(forward, model)
 
 
 def score(model: nn.Module, part: Padded) -> torch.Tensor:
