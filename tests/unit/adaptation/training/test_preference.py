@@ -139,8 +139,7 @@ def test_gradients_of_the_first_step_are_those_of_the_formula(
     _, _, steps = tune_preferences(
         tiny_voice, None, spec, instances, tmp_path / "out", tmp_path / "work", 3
     )
-    model = with_adapter(tiny_voice, spec.lora, 3)
-    teach_scoring(model.get_base_model())
+    model = with_adapter(tiny_voice, spec.lora, 3).eval()
     renderer = Renderer(load_tokenizer(tiny_voice), 512)
     total = torch.zeros(())
     with torch.autocast("cpu", dtype=torch.bfloat16):
