@@ -1,0 +1,121 @@
+"""Factories that a sandbox opens in tests: a quick voice, and ones that try to get out."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from everloop.contracts.sandboxes import VoiceConfiguration, VoiceOpening
+from everloop.contracts.speaking import SpeakRequest
+from everloop.contracts.voices import Message
+from tests.fake_speaker import FakeSpeaker
+
+
+class Voice:
+    """An ``OpenedVoice`` around a fake speaker."""
+
+    def __init__(self, speaker: FakeSpeaker, settings: Mapping[str, str]) -> None:
+        self.speaker = speaker
+        self.configuration = VoiceConfiguration(dict(settings))
+
+    def prompt(
+        self, said: Sequence[Message], traits: Mapping[str, float], user_id: str
+    ) -> tuple[Message, ...]:
+        system = f"You speak. {dict(sorted(traits.items()))} {user_id}"
+        return (Message("system", system), *said)
+
+
+def quick(opening: VoiceOpening) -> Voice:
+    """Answers by ``FakeSpeaker``; its configuration repeats the opening."""
+    adapters = [each.version for each in opening.adapters]
+    return Voice(FakeSpeaker(adapters), {"base": opening.base.sha256, "graph": opening.graph})
+
+
+def escaping(opening: VoiceOpening) -> Voice:
+    """What it is told, it tries, and says what it met; ``opening.graph`` names the way."""
+    what, *arguments = opening.graph.split("|")
+    return Voice(FakeSpeaker(says=lambda request: _met(what, arguments, request)), {})
+
+
+def at_once(opening: VoiceOpening) -> Voice:
+    """Tries to get out while it is loaded, as a planted adapter would."""
+    what, *arguments = opening.graph.split("|")
+    return Voice(FakeSpeaker(), {"met": _met(what, arguments, None)})
+
+
+def _met(what: str, arguments: Sequence[str], _request: SpeakRequest | None) -> str:
+    try:
+        return f"did it: {_WAYS[what](*arguments)}"
+    except Exception as problem:
+        return f"{type(problem).__name__}: {problem}"
+
+
+def _connect(host: str, port: str) -> str:
+    with socket.create_connection((host, int(port)), 1):
+        return "connected"
+
+
+def _resolve() -> str:
+    return str(socket.getaddrinfo("example.com", 80))
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text()
+
+
+def _write(path: str) -> str:
+    with Path(path).open("r+b") as file:
+        return str(file.write(b"gone"))
+
+
+def _program(*command: str) -> str:
+    return subprocess.run(
+        (sys.executable, "-c", *command), check=True, capture_output=True, text=True
+    ).stdout
+
+
+def _fork(host: str, port: str) -> str:
+    started = os.fork()
+    if started == 0:
+        os._exit(0 if "connected" in _met("connect", (host, port), None) else 1)
+    return str(os.waitpid(started, 0))
+
+
+def _environment() -> str:
+    return ",".join(sorted(os.environ))
+
+
+def _memory() -> str:
+    return str(len(bytearray(4 << 30)))
+
+
+def _forever() -> str:
+    while True:
+        pass
+
+
+def _leave() -> str:
+    os._exit(7)
+
+
+def _fill(path: str) -> str:
+    return str(Path(path).write_bytes(bytes(200 << 20)))
+
+
+_WAYS: Mapping[str, Callable[..., str]] = {
+    "connect": _connect,
+    "resolve": _resolve,
+    "read": _read,
+    "write": _write,
+    "program": _program,
+    "fork": _fork,
+    "environment": _environment,
+    "memory": _memory,
+    "forever": _forever,
+    "leave": _leave,
+    "fill": _fill,
+}
