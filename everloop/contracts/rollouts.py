@@ -19,8 +19,12 @@ from typing import Literal
 from everloop.contracts.episodes import Json, canonical_json
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Check, Decision, Estimate, Verdict
+from everloop.contracts.models import ModelCheckpoint, Provenance
 
 POLICY = "policy"
+ADAPTER, PROMPT = "adapter", "prompt"
+VOICE_ROLES = (ADAPTER, PROMPT)
+"""What speaks; its parts are tried, promoted and rolled back together, apart from what decides."""
 _ACTIVE = "active"
 _NAMESPACE = uuid.UUID("0d0f6d1e-7a0c-4b53-8a3f-6a3a54d9c1b2")
 
@@ -36,6 +40,14 @@ def role_of(alias: str) -> str | None:
     if alias == _ACTIVE:
         return POLICY
     return alias.removeprefix(f"{_ACTIVE}-") if alias.startswith(f"{_ACTIVE}-") else None
+
+
+def may_serve(provenance: Provenance, role: str) -> bool:
+    """Whether what was made so may leave the trust boundary in a role: what private releases alone made in
+    every one, people's texts in a voice's, and the raw log in none."""
+    if provenance is Provenance.PRIVATE_RELEASE:
+        return True
+    return provenance is Provenance.CONSENTED_TEXT and role in VOICE_ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,17 @@ class Artefact:
     version: str
     sha256: str
     encoder: str = ""
+
+
+def part_of(checkpoint: ModelCheckpoint, role: str) -> Artefact:
+    """A checkpoint as the part of a manifest that serves in a role. What speaks reads no states."""
+    return Artefact(
+        role=role,
+        artefact_id=checkpoint.checkpoint_id,
+        version=checkpoint.lineage.get("version", ""),
+        sha256=checkpoint.weights_sha256,
+        encoder="" if role in VOICE_ROLES else checkpoint.lineage.get("encoder", ""),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +164,15 @@ class RolloutRecord:
     reason says why.
 
     Attributes:
-        candidate, active: checkpoints of the policies.
+        candidate, active: checkpoints that serve in the role of the subject.
         deployment_id: the manifest on trial; ``previous_deployment`` the one that served when it began,
             or that a promotion by hand replaced.
         generation: of this record, raised by every change; a change names the one that it saw.
         step: index into the ramp, while there is traffic.
         history: every stay, oldest first; the last one is the present one.
         approved_by, approval_reason: who agreed to it, and why.
+        subject: the role that is on trial; the parts of a voice are tried together, under its adapter's
+            where that is new.
     """
 
     rollout_id: str
@@ -167,10 +192,16 @@ class RolloutRecord:
     history: tuple[Stay, ...] = ()
     approved_by: str = ""
     approval_reason: str = ""
+    subject: str = POLICY
 
     @property
     def live(self) -> bool:
         return self.state in LIVE
+
+    @property
+    def is_of_voice(self) -> bool:
+        """Whether it tries what speaks; what decides is the same in both arms then."""
+        return self.subject in VOICE_ROLES
 
     @property
     def entered_at(self) -> datetime:

@@ -9,7 +9,15 @@ from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Estimate, Verdict
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.contracts.ports import Registry
-from everloop.contracts.rollouts import Artefact, Deployment, Head, deployment_id_of, role_of
+from everloop.contracts.rollouts import (
+    VOICE_ROLES,
+    Artefact,
+    Deployment,
+    Head,
+    deployment_id_of,
+    part_of,
+    role_of,
+)
 from everloop.registry.loading import active_alias
 
 _MADE_FROM = (
@@ -38,13 +46,7 @@ def role_of_kind(kind: ModelType) -> str:
 
 def artefact_of(checkpoint: ModelCheckpoint, role: str = "") -> Artefact:
     """A checkpoint as a part of a manifest, in the role of its kind where none is named."""
-    return Artefact(
-        role=role or role_of_kind(checkpoint.model_type),
-        artefact_id=checkpoint.checkpoint_id,
-        version=checkpoint.lineage.get("version", ""),
-        sha256=checkpoint.weights_sha256,
-        encoder=checkpoint.lineage.get("encoder", ""),
-    )
+    return part_of(checkpoint, role or role_of_kind(checkpoint.model_type))
 
 
 def manifest_of(
@@ -102,7 +104,7 @@ def candidate_of(
     run_id: str = "",
 ) -> Deployment:
     """What would serve with a night's policy: its own heads that may, and for every other role what serves
-    now, where that reads states as the policy does.
+    now, where that reads states as the policy does or, as a voice, reads none.
 
     Args:
         policy: the registered candidate.
@@ -114,12 +116,46 @@ def candidate_of(
     return manifest_of(
         (policy, *heads_of(policy, registry)),
         made_at,
-        [part for part in kept if part.encoder in ("", encoder)],
+        [part for part in kept if part.role in VOICE_ROLES or part.encoder in ("", encoder)],
         verdict,
         predicted,
         baseline,
         run_id,
     )
+
+
+def voice_candidate_of(
+    adapter: ModelCheckpoint | None,
+    prompt: ModelCheckpoint | None,
+    serving: Deployment | None,
+    made_at: datetime,
+    verdict: Verdict | None = None,
+    predicted: Estimate | None = None,
+    baseline: Estimate | None = None,
+    run_id: str = "",
+) -> Deployment:
+    """What would serve with a voice: its adapter and its prompt, and everything else that serves now.
+
+    Args:
+        adapter, prompt: registered checkpoints of these kinds; ``None``: what serves in the role goes on.
+        serving: what serves now; ``None`` where nothing does.
+        verdict, predicted, baseline, run_id: see ``Deployment``.
+
+    Raises:
+        ShouldFixArgument: both are ``None``, one is of another kind, or they belong to several loops or
+            tenants.
+    """
+    kinds = ((adapter, ModelType.ADAPTER), (prompt, ModelType.PROMPT))
+    for given, kind in kinds:
+        if given is not None and given.model_type is not kind:
+            raise ShouldFixArgument(
+                f"Checkpoint {given.checkpoint_id} is of kind {given.model_type.value!r}, not "
+                f"{kind.value!r}.",
+                "Name an adapter and a prompt.",
+            )
+    given_ones = tuple(given for given, _ in kinds if given is not None)
+    kept = () if serving is None else serving.artefacts
+    return manifest_of(given_ones, made_at, kept, verdict, predicted, baseline, run_id)
 
 
 def heads_of(policy: ModelCheckpoint, registry: Registry) -> tuple[ModelCheckpoint, ...]:
@@ -133,7 +169,7 @@ def heads_of(policy: ModelCheckpoint, registry: Registry) -> tuple[ModelCheckpoi
     return tuple(
         head
         for kind, head in newest.items()
-        if kind is not policy.model_type
+        if kind not in (policy.model_type, ModelType.ADAPTER, ModelType.PROMPT)
         and head.verdict == "continue"
         and head.provenance is Provenance.PRIVATE_RELEASE
     )

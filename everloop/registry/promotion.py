@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
-from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
+from everloop.contracts.models import ModelCheckpoint, ModelType
 from everloop.contracts.ports import BlobStore, Registry
 from everloop.contracts.rollout_ports import DeploymentStore
-from everloop.contracts.rollouts import Deployment, Head, Serves, alias_of
+from everloop.contracts.rollouts import Deployment, Head, Serves, alias_of, may_serve
 from everloop.registry.loading import active_alias, load
 from everloop.registry.manifest import manifest_of, manifest_of_head, role_of_kind
 
@@ -71,15 +71,15 @@ def promote(
 
 
 def require_promotable(checkpoint: ModelCheckpoint, gated: bool = True) -> None:
-    """``ShouldFixArgument`` for a checkpoint that was trained on the raw log, or that the gate held.
+    """``ShouldFixArgument`` for a checkpoint that may not serve as its kind, or that the gate held.
 
     ``gated``: whether the gate is asked; what served before may serve again without.
     """
-    if checkpoint.provenance is not Provenance.PRIVATE_RELEASE:
+    if not may_serve(checkpoint.provenance, role_of_kind(checkpoint.model_type)):
         raise ShouldFixArgument(
             f"Checkpoint {checkpoint.checkpoint_id} has provenance {checkpoint.provenance.value!r}: it "
             "may not leave the trust boundary.",
-            "Promote one that private releases alone made.",
+            "Promote one that private releases alone made, or a voice made of consented text.",
         )
     if gated and checkpoint.verdict == "hold":
         raise ShouldFixArgument(

@@ -24,7 +24,7 @@ from everloop.rollout.decide import moved
 from everloop.rollout.places import TrialPlaces
 from everloop.rollout.servable import problems_of
 from everloop.rollout.settle import complete_approval, settle
-from everloop.rollout.start import served_by
+from everloop.rollout.subject import returning, served_by
 from everloop.rollout.withdrawal import taken_back
 
 
@@ -147,8 +147,9 @@ def rollback(
 ) -> RolloutRecord:
     """Take a candidate away from people: off its trial, or, where it was promoted, out of what serves.
 
-    What served before the trial returns as one unit; where nothing did, no policy serves. The record of a
-    promoted one stays: the event says that it was taken back.
+    What served before the trial returns as one unit, a voice's parts or all others, beside what serves
+    there now; where nothing is left, nothing serves. The record of a promoted one stays: the event says
+    that it was taken back.
 
     Raises:
         ShouldResolveConflict: it is over and does not serve. Also as ``approve``.
@@ -158,7 +159,7 @@ def rollback(
     if record.state == "rolled_back":
         return record
     head = places.deployments.head(record.loop, tenant)
-    serves = served_by(head) == record.candidate
+    serves = served_by(head, record.subject) == record.candidate
     if not record.live and not (record.state == "promoted" and serves):
         raise _refused(record, "rolled back", "One on trial, or one that serves, can be.")
     after: RolloutRecord | None = None
@@ -166,15 +167,13 @@ def rollback(
         head = _own_head(places, record)
         why = (_said(actor, reason),)
         after = moved(record, "rolled_back", 0.0, now.astimezone(UTC), why)
+    target = None if not serves else returning(places, record, head, now)
     if not serves and after is not None:
         places.rollouts.advance(after, "rolled_back", reason, actor)
-    elif record.previous_deployment:
-        _require_servable(places, record, record.previous_deployment, gated=False)
+    elif target is not None:
+        _require_servable(places, record, target.deployment_id, gated=False)
         withdrawn = record.deployment_id
-        _swap(
-            *(places, head, record.previous_deployment, "rolled_back", actor, reason, after),
-            withdrawn,
-        )
+        _swap(*(places, head, target.deployment_id, "rolled_back", actor, reason, after), withdrawn)
     else:
         places.deployments.withdraw(
             *(record.loop, record.deployment_id, head.revision, reason, actor, {"by_hand": actor}),
@@ -274,14 +273,15 @@ def _swap(
 def _replaced(head: Head, record: RolloutRecord) -> str:
     """What a promotion past the figures takes the place of, which need not be what the trial began with:
     a rollback returns to it, and never to what was taken back meanwhile."""
-    serves = served_by(head)
+    serves = served_by(head, record.subject)
     if serves != record.candidate and (head.deployment_id or serves is None):
         return head.deployment_id
     return record.previous_deployment
 
 
 def _require_serving(places: TrialPlaces, record: RolloutRecord) -> None:
-    if served_by(places.deployments.head(record.loop, record.tenant)) == record.candidate:
+    head = places.deployments.head(record.loop, record.tenant)
+    if served_by(head, record.subject) == record.candidate:
         return
     back = taken_back(places, record)
     since = (

@@ -19,6 +19,7 @@ from everloop.contracts.evaluation import Check, CheckStatus, Decision
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.oversight import OversightKind
 from everloop.contracts.rollouts import (
+    Deployment,
     EventKind,
     ExperimentFigures,
     Head,
@@ -28,11 +29,11 @@ from everloop.contracts.rollouts import (
 )
 from everloop.rollout.breaker import open_after
 from everloop.rollout.decide import decide_trial, next_state
-from everloop.rollout.health import SHADOW, TRIAL, hard_failures, shadow_checks
+from everloop.rollout.health import SHADOW, TRIAL, hard_failures, shadow_checks, voice_failures
 from everloop.rollout.places import TrialPlaces
 from everloop.rollout.servable import problems_of
 from everloop.rollout.settle import settle
-from everloop.rollout.start import served_by
+from everloop.rollout.subject import returning, served_by
 from everloop.rollout.trial_checks import PAUSED, TrialEvidence
 
 CONTROLLER = "rollout-watch"
@@ -98,10 +99,11 @@ def judge(
     unseen = record.state == "shadow"
     phase = SHADOW if unseen else TRIAL
     tallies = places.tallies.tallies(record.rollout_id, phase, record.tenant)
+    failures = voice_failures if record.is_of_voice else hard_failures
     evidence = TrialEvidence(
         now=now,
         shadow=shadow_checks(spec, record, tallies, now) if unseen else (),
-        hard=() if unseen else hard_failures(spec, tallies),
+        hard=() if unseen else failures(spec, tallies),
         experiment=experiment,
         approved=_approved(places, record),
         active_unchanged=_unchanged(places, head, record),
@@ -131,7 +133,7 @@ def evidence_of(verdict: TrialVerdict) -> Mapping[str, Json]:
 def _unchanged(places: TrialPlaces, head: Head, record: RolloutRecord) -> bool:
     """Whether every part that served when the trial began serves still: the candidate's manifest holds
     those that it shares, and promoting it would take back what somebody deployed since."""
-    if served_by(head) != record.active:
+    if served_by(head, record.subject) != record.active:
         return False
     before = record.previous_deployment
     if not before or head.deployment_id == before:
@@ -164,16 +166,18 @@ def _apply(
         _tell(places, record, verdict, actor)
         return
     reason, evidence = verdict.reasons[0], evidence_of(verdict)
-    serves = after.state == "rolled_back" and served_by(head) == record.candidate
+    serving = served_by(head, record.subject)
+    serves = after.state == "rolled_back" and serving == record.candidate
+    target: Deployment | None
     if after.state == "promoted":
-        target = record.deployment_id
+        target = places.deployments.deployment(record.deployment_id, record.tenant)
     elif serves:
-        target = record.previous_deployment
+        target = returning(places, record, head, verdict.at)
     else:
         places.rollouts.advance(after, _KINDS[after.state], reason, actor, evidence)
         return
     withdrawn = record.deployment_id if serves else ""
-    if not target:
+    if target is None:
         places.deployments.withdraw(
             *(record.loop, withdrawn, head.revision, reason, actor, evidence),
             rollout=after,
@@ -181,7 +185,7 @@ def _apply(
         )
         return
     places.deployments.swap(
-        places.deployments.deployment(target, record.tenant),
+        target,
         head.revision,
         _KINDS[after.state],
         reason,

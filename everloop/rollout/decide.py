@@ -45,6 +45,7 @@ from everloop.rollout.trial_checks import (
     FAIRNESS,
     GUARDRAIL,
     NO_MODEL,
+    NO_VOICE,
     PAUSED,
     PEOPLE,
     PRIMARY,
@@ -288,7 +289,9 @@ def _next_step(spec: LoopSpec, record: RolloutRecord) -> int:
 
 
 def _without_a_model(record: RolloutRecord) -> tuple[str, ...]:
-    return () if record.active is not None else (NO_MODEL,)
+    if record.active is not None:
+        return ()
+    return (NO_VOICE if record.is_of_voice else NO_MODEL,)
 
 
 def _alerts(spec: LoopSpec, figures: ExperimentFigures | None) -> tuple[str, ...]:

@@ -33,6 +33,8 @@ from everloop.rollout.shares import log_evidence_above
 
 SHADOW, TRIAL = "shadow", "trial"
 """Phases of a ``TrialTally``."""
+VOICE_LIMITS = ("answers", "errors")
+"""Names of the checks of ``voice_failures``."""
 HARD_LIMITS = ("answers", "errors", "latency", "actions")
 """Names of the checks of ``hard_failures``."""
 ERROR = 0.01
@@ -139,6 +141,38 @@ def hard_failures(spec: LoopSpec, tallies: Sequence[TrialTally]) -> tuple[Check,
         ),
         _latency("latency", judged, limits.max_p99_ms, least),
         _collapse("actions", whole, limits.collapse_share, least),
+    )
+
+
+def voice_failures(spec: LoopSpec, tallies: Sequence[TrialTally]) -> tuple[Check, ...]:
+    """What rolls the trial of a voice back at once, from the tallies of phase ``trial``: as
+    ``hard_failures``, of answers that were asked of it and were not given, or were nonsense.
+
+    A voice takes no action, and how long it may speak is the product's. One that nothing of ours was asked
+    to let speak cannot fail here: the product speaks with it elsewhere.
+    """
+    limits, whole = spec.rollout.hard_limits, merged(tallies, TRIAL)
+    if not whole.asked:
+        told = "Nobody asked it to speak here: what people's answers say decides."
+        return tuple(Check(name, CheckStatus.PASSED, told) for name in VOICE_LIMITS)
+    invalid = whole.invalid
+    told = f"{invalid:,} of {whole.asked:,} of its answers were no text."
+    return (
+        Check(
+            "answers",
+            CheckStatus.FAILED if invalid else CheckStatus.PASSED,
+            told,
+            float(invalid),
+            0.0,
+        ),
+        _share(
+            "errors",
+            [whole],
+            lambda t: (t.failed, t.asked - t.dropped),
+            limits.max_error_share,
+            "times it was asked to speak it gave no answer",
+            limits.min_decisions,
+        ),
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.evaluation import Decision
-from everloop.contracts.models import ModelCheckpoint, Provenance
-from everloop.contracts.rollouts import POLICY
+from everloop.contracts.models import ModelCheckpoint
+from everloop.contracts.rollouts import POLICY, VOICE_ROLES, may_serve
 from everloop.rollout.places import TrialPlaces
-from everloop.rollout.start import policy_of, with_approval
+from everloop.rollout.start import with_approval
+from everloop.rollout.subject import subject_of
 
 
 def problems_of(
@@ -20,7 +21,7 @@ def problems_of(
             before may serve again without.
     """
     deployment = places.deployments.deployment(deployment_id, tenant)
-    policy_of(deployment)
+    subject_of(deployment, places.deployments.head(deployment.loop, tenant))
     found: list[str] = []
     for artefact in deployment.artefacts:
         try:
@@ -29,13 +30,13 @@ def problems_of(
         except ShouldRestoreArtefact as problem:
             found.append(f"{artefact.role} cannot be read: {problem.message}")
             continue
-        if row.provenance is not Provenance.PRIVATE_RELEASE:
+        if not may_serve(row.provenance, artefact.role):
             found.append(
                 f"{artefact.role} {artefact.artefact_id} has provenance {row.provenance.value!r}: it "
                 "may not leave the trust boundary."
             )
         by_hand = deployment.verdict is None and row.verdict == "hold"
-        if gated and artefact.role == POLICY and by_hand:
+        if gated and artefact.role in (POLICY, *VOICE_ROLES) and by_hand:
             found.append(f"{artefact.role} {artefact.artefact_id} was held by the gate.")
     verdict = None if deployment.verdict is None else with_approval(places, deployment)
     if gated and verdict is not None and verdict.decision is not Decision.CONTINUE:

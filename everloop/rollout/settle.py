@@ -19,6 +19,7 @@ from everloop.contracts.evaluation import Decision, Estimate
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollouts import (
     LIVE,
+    POLICY,
     EventKind,
     Head,
     RolloutEvent,
@@ -28,7 +29,8 @@ from everloop.contracts.rollouts import (
 from everloop.rollout.decide import moved
 from everloop.rollout.places import TrialPlaces
 from everloop.rollout.retried import tried_before
-from everloop.rollout.start import first_stay, served_by, with_approval
+from everloop.rollout.start import first_stay, with_approval
+from everloop.rollout.subject import rebased, served_by
 from everloop.rollout.withdrawal import taken_back
 
 _TRIED: tuple[RolloutState, ...] = ("promoted", "rolled_back", "ended")
@@ -36,15 +38,19 @@ _LAST: tuple[EventKind, ...] = ("rolled_back", "ended")
 _PROMOTED: tuple[EventKind, ...] = ("promoted",)
 _MEASURED: tuple[EventKind, ...] = ("step", "hold", "resumed")
 NEWER = "A newer candidate is on trial."
+OUTDATED = (
+    "It was compared with a voice that serves no longer: the next run makes one of what serves now."
+)
 
 
 def settle(
     spec: LoopSpec, places: TrialPlaces, now: datetime, actor: str, tenant: str = "default"
 ) -> None:
-    """Keep the outcomes of ended trials, and start the newest candidate that waits and still may.
+    """Keep the outcomes of ended trials, and start a candidate that waits and still may: the newest policy
+    or the newest voice, whichever waited longer.
 
     One may start whose verdict still stands, that is, what serves is what it was compared with; otherwise
-    it needs a new look (``needs_a_new_look``). The older ones end.
+    a policy needs a new look (``needs_a_new_look``), and a voice ends. The older ones end.
     """
     records = places.rollouts.rollouts(spec.name, tenant)
     _keep_outcomes(places, spec.name, tenant, records)
@@ -57,10 +63,10 @@ def settle(
 
 
 def needs_a_new_look(places: TrialPlaces, loop: str, tenant: str) -> RolloutRecord | None:
-    """The newest candidate that waits with nothing on trial, and whose comparison is with what no longer
+    """The newest policy that waits with nothing on trial, and whose comparison is with what no longer
     serves; None where there is none."""
     head = places.deployments.head(loop, tenant)
-    newest = _newest_waiting(places, loop, tenant)
+    newest = next((r for r in _queue(places, loop, tenant) if r.subject == POLICY), None)
     if head.trial is not None or newest is None or newest.active == served_by(head):
         return None
     return newest
@@ -75,11 +81,15 @@ def begin(
     now: datetime,
     actor: str,
 ) -> RolloutRecord:
-    """Let a candidate's trial begin, against what serves; ``ShouldResolveConflict`` where it lost."""
-    state, traffic = first_stay(spec)
+    """Let a candidate's trial begin, against what serves; ``ShouldResolveConflict`` where it lost.
+
+    Its manifest holds what serves beside it now: that may have changed while it waited.
+    """
+    state, traffic = first_stay(spec, record.subject)
     begun = replace(
         moved(record, state, traffic, now.astimezone(UTC), reasons, step=0),
-        active=served_by(head),
+        active=served_by(head, record.subject),
+        deployment_id=_manifest_beside(places, record, head),
         previous_deployment=head.deployment_id or record.previous_deployment,
         holdout_percent=spec.rollout.holdout_percent,
     )
@@ -100,7 +110,7 @@ def complete_approval(
     if verdict.decision is not Decision.CONTINUE:
         return record
     head = places.deployments.head(spec.name, record.tenant)
-    if head.trial is not None or record.active != served_by(head):
+    if head.trial is not None or record.active != served_by(head, record.subject):
         waits = "Approved; it waits for its turn."
         queued = moved(
             record, "waiting", 0.0, now.astimezone(UTC), (waits, *verdict.reasons), step=0
@@ -147,17 +157,32 @@ def _effect(event: RolloutEvent) -> Estimate | None:
     return found if math.isfinite(found.value) else None
 
 
+def _manifest_beside(places: TrialPlaces, record: RolloutRecord, head: Head) -> str:
+    """The manifest that a candidate is tried with by now; a changed one is recorded as it was approved."""
+    if not record.deployment_id:
+        return record.deployment_id
+    deployment = places.deployments.deployment(record.deployment_id, record.tenant)
+    now_beside = rebased(places, deployment, record.subject, head)
+    if now_beside.deployment_id == record.deployment_id:
+        return record.deployment_id
+    judged = None if deployment.verdict is None else with_approval(places, deployment)
+    return places.deployments.record(replace(now_beside, verdict=judged)).deployment_id
+
+
 def _next(spec: LoopSpec, places: TrialPlaces, now: datetime, actor: str, tenant: str) -> None:
     head = places.deployments.head(spec.name, tenant)
-    newest = _newest_waiting(places, spec.name, tenant)
-    may = head.trial is None and newest is not None and newest.active == served_by(head)
-    if may and newest is not None:
+    for newest in _queue(places, spec.name, tenant) if head.trial is None else ():
+        if newest.active != served_by(head, newest.subject):
+            if newest.is_of_voice:
+                _end(places, newest, OUTDATED, now, actor)
+            continue
         if _asks_again(places, newest, now, actor):
             _next(spec, places, now, actor, tenant)
             return
         told = ("What was on trial ended, and this is the newest that may.", *newest.reasons[1:])
         begin(spec, places, newest, head, told, now, actor)
         head = places.deployments.head(spec.name, tenant)
+        break
     if head.trial is not None:
         _end_older(places, head.trial, now, actor)
 
@@ -176,14 +201,29 @@ def _asks_again(places: TrialPlaces, record: RolloutRecord, now: datetime, actor
 
 def _end_older(places: TrialPlaces, trial: RolloutRecord, now: datetime, actor: str) -> None:
     for record in places.rollouts.rollouts(trial.loop, trial.tenant):
-        if record.state == "waiting" and record.entered_at < _queued_at(trial):
-            ended = moved(record, "ended", 0.0, now.astimezone(UTC), (NEWER, *record.reasons))
-            places.rollouts.advance(ended, "ended", NEWER, actor)
+        alike = record.is_of_voice == trial.is_of_voice
+        if record.state == "waiting" and alike and record.entered_at < _queued_at(trial):
+            _end(places, record, NEWER, now, actor)
 
 
-def _newest_waiting(places: TrialPlaces, loop: str, tenant: str) -> RolloutRecord | None:
-    waiting = (r for r in places.rollouts.rollouts(loop, tenant) if r.state == "waiting")
-    return max(waiting, key=lambda r: (r.entered_at, r.recorded_at), default=None)
+def _end(
+    places: TrialPlaces, record: RolloutRecord, reason: str, now: datetime, actor: str
+) -> None:
+    ended = moved(record, "ended", 0.0, now.astimezone(UTC), (reason, *record.reasons))
+    places.rollouts.advance(ended, "ended", reason, actor)
+
+
+def _queue(places: TrialPlaces, loop: str, tenant: str) -> list[RolloutRecord]:
+    """The newest policy and the newest voice that wait, whichever waited longer first: policies come every
+    night, and a voice would never have its turn."""
+    waiting = [r for r in places.rollouts.rollouts(loop, tenant) if r.state == "waiting"]
+    of_each = ([r for r in waiting if r.is_of_voice == of_voice] for of_voice in (False, True))
+    newest = [max(some, key=_since_when) for some in of_each if some]
+    return sorted(newest, key=_since_when)
+
+
+def _since_when(record: RolloutRecord) -> tuple[datetime, datetime]:
+    return record.entered_at, record.recorded_at
 
 
 def _queued_at(trial: RolloutRecord) -> datetime:

@@ -41,6 +41,11 @@ NO_MODEL = (
     "than that and not than another model."
 )
 
+NO_VOICE = (
+    "No voice served when the trial began: the control is whatever spoke without one, so a winner is "
+    "better than that and not than another voice."
+)
+
 _PASSED, _FAILED, _INSUFFICIENT = CheckStatus.PASSED, CheckStatus.FAILED, CheckStatus.INSUFFICIENT
 
 
@@ -112,7 +117,7 @@ def _no_figures() -> Check:
 
 def _same_active(record: RolloutRecord, evidence: TrialEvidence) -> Check:
     if evidence.active_unchanged and record.active is None:
-        return Check(ACTIVE_UNCHANGED, _PASSED, NO_MODEL)
+        return Check(ACTIVE_UNCHANGED, _PASSED, NO_VOICE if record.is_of_voice else NO_MODEL)
     if evidence.active_unchanged:
         return Check(ACTIVE_UNCHANGED, _PASSED, "The control is what served when the trial began.")
     return Check(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from everloop.contracts.rollouts import RolloutEvent, RolloutRecord
 from everloop.rollout.places import TrialPlaces
-from everloop.rollout.start import served_by
+from everloop.rollout.subject import served_by
 
 _PAGE = 1000
 
@@ -30,7 +30,8 @@ def taken_back(places: TrialPlaces, record: RolloutRecord) -> RolloutEvent | Non
                 serves = False
             last = event
     if back is None and serves and last is not None and not last.deployment_id:
-        emptied = served_by(places.deployments.head(record.loop, record.tenant)) is None
+        head = places.deployments.head(record.loop, record.tenant)
+        emptied = served_by(head, record.subject) is None
         return last if emptied else None
     return back
 

@@ -18,7 +18,7 @@ from everloop.contracts.rollouts import Head, RolloutEvent, RolloutRecord
 from everloop.loops import load
 from everloop.rollout import by_hand
 from everloop.rollout.standing import StandingVerdict, standing_verdict
-from everloop.rollout.start import served_by
+from everloop.rollout.subject import served_by
 from everloop.wiring import Workspace, open_workspace
 
 Action = Callable[[LoopSpec, Workspace, str, str, str, datetime, str], RolloutRecord]
@@ -210,7 +210,7 @@ def _live_or_serving(workspace: Workspace, loop: str, tenant: str) -> RolloutRec
         (
             record
             for record in workspace.rollouts.rollouts(loop, tenant)
-            if record.state == "promoted" and record.candidate == served_by(head)
+            if record.state == "promoted" and record.candidate == served_by(head, record.subject)
         ),
         None,
     )

@@ -101,7 +101,8 @@ class Batch:
         if serving.safety.open:
             self._without_critical(now)
         judged = self._open()
-        if trial is not None:
+        decides = trial is not None and not trial.is_of_voice
+        if trial is not None and decides:
             met = [row for row in judged if self._arms[row] is Arm.CANDIDATE]
             self._by(serving.candidate, serving.candidate_problem, met, now, trial)
         if serving.deployed.active is not None:
@@ -109,7 +110,7 @@ class Batch:
             self._by(serving.standby, "", self._open(), now)
         for row in self._open():
             self._safely(row, now)
-        if trial is not None and judged:
+        if trial is not None and decides and judged:
             self._note_trial(trial, judged)
         return [decision for decision in self._decided if decision is not None]
 
@@ -208,7 +209,10 @@ class Batch:
             self._watch.took(*place_of, critical, int(free.sum()))
 
     def _arm(self, row: int) -> Arm:
-        """Of a decision that the candidate did not make."""
+        """Of a decision that no candidate made: while a voice is tried everybody's are, and its people are
+        the candidate's all the same."""
+        if self._serving.rollout is not None and self._serving.rollout.is_of_voice:
+            return self._arms[row]
         return Arm.HOLDOUT if self._arms[row] is Arm.HOLDOUT else Arm.ACTIVE
 
     def _safely(self, row: int, now: datetime) -> None:

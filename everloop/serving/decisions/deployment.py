@@ -40,10 +40,18 @@ class Deployed:
     trial_artefacts: tuple[Artefact, ...] = ()
 
     @property
+    def trial_policy(self) -> str | None:
+        """The checkpoint that decides for the candidate's people; ``None`` without a trial, and for a
+        voice's, whose people are decided for by what serves everybody."""
+        if self.rollout is None or self.rollout.is_of_voice:
+            return None
+        return self.rollout.candidate
+
+    @property
     def trial_pairing(self) -> str | None:
         """The pairing model that the candidate's people get: that of its manifest, if it has one; without
-        a manifest the one that serves everybody."""
-        if not self.trial_artefacts:
+        a manifest, and while a voice is tried, the one that serves everybody."""
+        if not self.trial_artefacts or (self.rollout is not None and self.rollout.is_of_voice):
             return self.pairing if self.rollout is not None else None
         found = (a.artefact_id for a in self.trial_artefacts if a.role == _PAIRING)
         return next(found, None)
@@ -72,7 +80,7 @@ def read_deployed(
         before = known.predecessors
     else:
         before = predecessors(registry.deployment_log(loop, tenant), active.generation)
-    trial = _trial(head, registry, active.checkpoint_id)
+    trial = _trial(head, registry)
     parts: tuple[Artefact, ...] = ()
     if trial is not None and trial.deployment_id:
         parts = deployments.deployment(trial.deployment_id, tenant).artefacts
@@ -115,10 +123,10 @@ def predecessors(
     return tuple(reversed(standing[:-1]))
 
 
-def _trial(head: Head, registry: Registry, active: str | None) -> RolloutRecord | None:
+def _trial(head: Head, registry: Registry) -> RolloutRecord | None:
     """The live rollout that the alias ``candidate`` points at: clearing the alias ends a trial."""
     trial = head.trial
-    if trial is None or trial.candidate == active:
+    if trial is None or trial.candidate == head.serves.get(trial.subject, _NOTHING).checkpoint_id:
         return None
     candidate, _ = registry.alias(head.loop, CANDIDATE, head.tenant)
     return trial if candidate == trial.candidate else None

@@ -39,7 +39,7 @@ class Serving:
     Attributes:
         active: the model of the alias ``active``; ``None`` where none is deployed or it did not load.
         standby: the newest predecessor that loads; stands in when ``active`` can't answer.
-        candidate: the model on trial; ``None`` without a trial or where it did not load.
+        candidate: the model on trial; ``None`` without a trial, for a voice's, or where it did not load.
         pairing: the pairing model; ``None`` where none is deployed or it did not load.
         candidate_pairing: the pairing model that the candidate's people get; ``None`` as above.
         epsilon: exploration share of models' decisions.
@@ -213,13 +213,12 @@ def next_serving(
         ),
         None,
     )
-    trial = deployed.rollout
-    candidate, candidate_problem = _loaded(trial.candidate if trial else None, models.get)
+    candidate, candidate_problem = _loaded(deployed.trial_policy, models.get)
     pairing, pairing_problem = _loaded(deployed.pairing, pairings.get)
     trial_pairing = deployed.trial_pairing if spec.candidates is not None else None
     candidate_pairing, candidate_pairing_problem = _loaded(trial_pairing, pairings.get)
     pairings.keep({name for name in (deployed.pairing, trial_pairing) if name})
-    wanted = {deployed.active, trial.candidate if trial else None}
+    wanted = {deployed.active, deployed.trial_policy}
     models.keep({w for w in wanted if w} | set(deployed.predecessors[:_MOST_PREDECESSORS]))
     counted = count_episodes(known.counted, jobs, spec, known.tenant)
     return Serving(

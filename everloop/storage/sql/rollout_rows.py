@@ -24,6 +24,7 @@ _PLAIN = (
     "holdout_percent",
     "approved_by",
     "approval_reason",
+    "subject",
 )
 
 
@@ -63,6 +64,7 @@ def change_rollout(
         generation=before.generation + 1,
         loop=before.loop,
         candidate=before.candidate,
+        subject=before.subject,
         recorded_at=before.recorded_at,
     )
     other = live_rollout(connection, before.loop, before.tenant)
