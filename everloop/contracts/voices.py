@@ -273,6 +273,8 @@ class DataFigures:
 
     ``removed``: reason (``opted_out``, ``disputed``, ``pii``, ``toxic``, ``language``,
     ``near_duplicate``, ``too_long``, …) -> rows. ``dominating``: the category above its limit, if any.
+    ``rows_out`` and what is counted of it are the examples to learn from; ``held_out`` those of people
+    who judge and never train. ``rows_in`` is the sum of both and of all that was removed.
     """
 
     rows_in: int
@@ -286,6 +288,8 @@ class DataFigures:
     licenses: Mapping[str, str]
     """Corpus -> licence."""
     dominating: str = ""
+    held_out: int = 0
+    held_out_people: int = 0
 
 
 @dataclass(frozen=True, slots=True)
