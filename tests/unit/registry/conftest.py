@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.ports import BlobStore, Registry
 from everloop.contracts.rollout_ports import DeploymentStore
-from everloop.registry.registration import REQUIRED_LINEAGE, Candidate
+from everloop.registry.registration import REQUIRED_LINEAGE, VOICE_LINEAGE, Candidate
 from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.sql.deployments import SqlDeploymentStore
 from everloop.storage.sql.engine import open_workspace_database
@@ -55,7 +55,7 @@ def make_candidate(tmp_path: Path) -> Callable[..., Candidate]:
             "files": paths,
             "served": "policy.onnx",
             "performance_metrics": {"value": 0.25},
-            "lineage": dict.fromkeys(REQUIRED_LINEAGE, "x"),
+            "lineage": dict.fromkeys((*REQUIRED_LINEAGE, *VOICE_LINEAGE), "x"),
             "provenance": Provenance.PRIVATE_RELEASE,
             "verdict": "continue",
             "training_date": datetime(2026, 3, 10, 4, tzinfo=UTC),
