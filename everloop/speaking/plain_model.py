@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
-from everloop.contracts.errors import ShouldFixLoopSpec, ShouldRestoreArtefact
+from everloop.contracts.errors import EverloopError, ShouldFixLoopSpec, ShouldRestoreArtefact
 from everloop.contracts.voice_spec import BaseSpec
 from everloop.speaking.tokenizers import gguf_tokenizer, set_turn_ends
 
@@ -72,7 +74,7 @@ def _write(loaded: Any, tokenizer: Any, folder: Path, spec: BaseSpec, progress: 
     progress("copying the weights", 0.5)
     plain = _copy(loaded, tokenizer)
     progress("writing the weights", 0.7)
-    with quiet():
+    with quiet(), _as_os_errors():
         plain.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     for name in ("config.json", "generation_config.json"):
@@ -105,13 +107,27 @@ def _forget_versions(path: Path) -> None:
 
 
 @contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """safetensors writes from Rust and names what the system said in its text alone."""
+    try:
+        yield
+    except SafetensorError as problem:
+        number = re.search(r"os error (\d+)", str(problem))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), str(problem)) from problem
+
+
+@contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as problem:
         raise ShouldRestoreArtefact(f"{path}: {problem}.", "Restore the source.") from problem
-    except (OSError, ValueError, KeyError, RuntimeError) as problem:
-        first = str(problem).strip().splitlines()[0:1]
+    except (EverloopError, MemoryError):
+        raise
+    except Exception as problem:  # a malformed file is met anywhere in the libraries
+        first = str(problem).strip().splitlines()[:1]
         raise ShouldFixLoopSpec(
             f"voice.base: {path} cannot be loaded ({'; '.join(first)}).",
             "Name a causal language model whose code transformers has itself.",
