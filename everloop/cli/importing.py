@@ -114,6 +114,51 @@ def example(home: Home = None, as_json: Json = False) -> None:
     _say(summary, as_json)
 
 
+@app.command("conversations")
+def conversations(
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many rated chats (default: all).")
+    ] = None,
+    persona: Annotated[str, typer.Option(help="Whose answers they count as.")] = "companion",
+    tenant: Tenant = "default",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Import real rated chats as a voice's log: answers, ratings, comparisons, people's own texts.
+
+    Chats of 1,315 people (BYU PCC lab, MIT), as the chitchat-dataset package ships them. Words, authors,
+    times and ratings are real; that the person answered gave the rating is assumed, and comparisons pair
+    a well and a badly rated chat on the same question.
+    """
+    from everloop.cli.conversations import import_conversations
+    from everloop.cli.operator import operator
+    from everloop.wiring import open_ingest, open_workspace
+
+    place = open_workspace(home)
+    queue = open_ingest(place)
+    try:
+        with _progress("conversations") as advance:
+            done = import_conversations(
+                place, queue, persona, tenant, operator(), limit, progress=advance
+            )
+    finally:
+        queue.close()
+    if as_json:
+        print_json(done)
+        return
+    typer.echo(
+        f"{done.persona} (tenant {done.tenant}): {done.chats:,} chats of {done.people:,} people; "
+        f"{done.ratings:,} ratings, {done.comparisons:,} comparisons; {done.rows_new:,} rows new, "
+        f"{done.rows_replayed:,} known before; {done.packages_new:,} packages of own texts new, "
+        f"{done.packages_replayed:,} known before"
+    )
+    if done.quarantined:
+        typer.echo(f"  {done.quarantined:,} feedbacks wait for a reviewer")
+    if done.refused:
+        typer.echo(f"  {done.refused:,} left out: their people withdrew or were erased")
+    typer.echo(f"  {done.note}")
+
+
 def _file_command(kind: str) -> Callable[..., None]:
     def command(
         path: Path_,

@@ -1,8 +1,8 @@
 """Conversations of chitchat-dataset (BYU PCC lab, MIT): 7,168 chats of 1,315 people, 5,988 of them rated.
 
 After a chat a participant could move three sliders, ``witty``, ``upbeat`` and ``interesting``, from 1 to
-10; most were left at 5 together. Which of the two moved them is not recorded, so a rating speaks of the chat. A chat whose
-three ratings are 5 counts as not rated, and one in which nobody answered is passed over.
+10; most were left at 5 together. Which of the two moved them is not recorded, so a rating speaks of the
+chat. A chat whose three ratings are 5 counts as not rated, and one in which nobody answered is passed over.
 """
 
 from __future__ import annotations
