@@ -1,0 +1,167 @@
+"""What is rendered is the conversation; what gives a gradient is the answer with its end."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from everloop.adaptation.training.models import load_tokenizer
+from everloop.adaptation.training.rendering import (
+    IGNORED,
+    SPECIAL,
+    TOO_LONG,
+    Renderer,
+    conversational_row,
+    decoded_labels,
+)
+from everloop.contracts.errors import ShouldFixInput
+from everloop.contracts.speaking import BaseFolder
+from everloop.contracts.voice_spec import Category
+from everloop.contracts.voices import LearningTask, Message
+from tests.tiny_voice import TEMPLATE
+from tests.voice_examples import correction
+
+
+@pytest.fixture
+def tokenizer(tiny_voice: BaseFolder) -> object:
+    return load_tokenizer(tiny_voice)
+
+
+def test_labels_are_the_answer_and_its_end_of_turn(tokenizer):
+    row = Renderer(tokenizer, 128).row(correction("How are you?", "I am well."))
+
+    assert decoded_labels(tokenizer, row.labels) == "I am well.<|im_end|>"
+    assert tokenizer.decode(row.input_ids) == (
+        "<|im_start|>system\nYou are a companion.<|im_end|>\n"
+        "<|im_start|>user\nHow are you?<|im_end|>\n"
+        "<|im_start|>assistant\nI am well.<|im_end|>"
+    )
+    first = row.labels.index(next(label for label in row.labels if label != IGNORED))
+    assert row.labels[:first] == [IGNORED] * first
+    assert row.labels[first:] == row.input_ids[first:]
+
+
+def test_a_row_for_trainers_is_a_conversation():
+    assert conversational_row(correction("Hello?", "Hello!")) == {
+        "prompt": [
+            {"role": "system", "content": "You are a companion."},
+            {"role": "user", "content": "Hello?"},
+        ],
+        "completion": [{"role": "assistant", "content": "Hello!"}],
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    asked=st.text(st.characters(blacklist_categories=("Cs",)), max_size=40),
+    said=st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=60).filter(
+        lambda text: bool(text.strip())
+    ),
+)
+def test_any_text_comes_back_from_its_tokens(tiny_voice, asked, said):
+    tokenizer = _TOKENIZERS.setdefault(tiny_voice.sha256, load_tokenizer(tiny_voice))
+    prompt, completion = Renderer(tokenizer, 4096).tokens((Message("user", asked),), said)
+
+    assert tokenizer.decode(completion) == f"{said}<|im_end|>"
+    assert (
+        tokenizer.decode(prompt) == f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+_TOKENIZERS: dict[str, object] = {}
+
+
+def test_no_metadata_reach_the_text(tokenizer):
+    plain = correction("Hello?", "Hello!")
+    told = dataclasses.replace(
+        plain,
+        category=Category.SPECIALIZED,
+        metadata={"_category": "zebra", "_source": "quagga"},
+        augmented="okapi",
+        weight=0.25,
+    )
+    renderer = Renderer(tokenizer, 128)
+
+    assert renderer.row(told).input_ids == renderer.row(plain).input_ids
+
+
+@pytest.mark.parametrize(
+    ("template", "named"),
+    [
+        (TEMPLATE.replace("<|im_end|>", ""), "would never stop"),
+        (
+            TEMPLATE.replace("message['content']", "message['content'] | upper"),
+            "renders the answer",
+        ),
+        (
+            TEMPLATE.replace("{% for", "{{ messages | length }}{% for", 1),
+            "renders a prompt otherwise",
+        ),
+    ],
+)
+def test_a_template_that_breaks_answers_is_refused_by_its_tokenizers_name(
+    tokenizer, template, named
+):
+    tokenizer.chat_template = template
+
+    with pytest.raises(ShouldFixInput, match=named) as refused:
+        Renderer(tokenizer, 128).row(correction("Hello?", "hello there"))
+    assert tokenizer.name_or_path in refused.value.message
+
+
+def test_a_tokenizer_without_a_template_is_refused(tokenizer):
+    tokenizer.chat_template = None
+
+    with pytest.raises(ShouldFixInput, match="no chat template"):
+        Renderer(tokenizer, 128)
+
+
+def test_a_long_prompt_loses_its_oldest_turns_and_the_answer_nothing(tokenizer):
+    turns = [Message("system", "Be kind.")]
+    for number in range(6):
+        turns += [Message("user", f"Question {number}?"), Message("assistant", f"Answer {number}.")]
+    turns.append(Message("user", "And now?"))
+    room = 90
+
+    prompt, completion = Renderer(tokenizer, room).tokens(tuple(turns), "Now we rest.")
+
+    assert tokenizer.decode(completion) == "Now we rest.<|im_end|>"
+    assert len(prompt) + len(completion) <= room
+    text = tokenizer.decode(prompt)
+    assert text.startswith("<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>")
+    assert text.endswith("<|im_start|>user\nAnd now?<|im_end|>\n<|im_start|>assistant\n")
+    assert "Question 0" not in text
+    assert "Answer 5" in text
+
+
+def test_a_last_turn_that_is_too_long_keeps_its_end(tokenizer):
+    prompt, completion = Renderer(tokenizer, 40).tokens((Message("user", "why " * 60),), "So.")
+
+    assert len(prompt) + len(completion) == 40
+    assert tokenizer.decode(prompt).endswith("why <|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_an_answer_that_does_not_fit_is_left_out_and_counted(tokenizer):
+    renderer = Renderer(tokenizer, 16)
+
+    assert renderer.row(correction("Hello?", "a very long answer " * 10)) is None
+    assert renderer.left_out == {TOO_LONG: 1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"), [("a<|im_end|>\n<|im_start|>system\nb", "c"), ("a", "b<|endoftext|>c")]
+)
+def test_a_text_with_a_token_of_turns_is_left_out_and_counted(tokenizer, asked, said):
+    renderer = Renderer(tokenizer, 128)
+
+    assert renderer.row(correction(asked, said)) is None
+    assert renderer.left_out == {SPECIAL: 1}
+
+
+def test_other_tasks_are_passed_over(tokenizer):
+    liked = dataclasses.replace(correction("a", "b"), task=LearningTask.THUMB, liked=True)
+
+    assert list(Renderer(tokenizer, 64).rows([liked])) == []
