@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from everloop.contracts.evaluation import Check, CheckStatus, Decision, Verdict
+from everloop.contracts.models import Provenance
+from everloop.contracts.sandboxes import ConfigurationDrift
+from everloop.contracts.voices import SignalVolume, Strategy, StrategyChoice
+from everloop.reporting.voice import VoiceEvidence, render_voice, suite_rows
+from everloop.trust.voice_card import voice_card
+from tests import made_voices as made
+
+
+def choice() -> StrategyChoice:
+    volume = SignalVolume(2, 1, 40.0, 0.0, 31.0, 3.0, 1.0, 100, 12)
+    return StrategyChoice(
+        (Strategy.SFT,),
+        {"sft": "40 corrections <are> enough."},
+        {"traits": "Nobody asked."},
+        volume,
+    )
+
+
+def evidence(**given: Any) -> VoiceEvidence:
+    checks = (
+        Check("training", CheckStatus.PASSED, "It moved."),
+        Check("sandbox_safety", CheckStatus.FAILED, "It gave <in>."),
+    )
+    whole: dict[str, Any] = {
+        "spec": made.spec(),
+        "run_id": "companion-voice-2026-03-28",
+        "logical_date": "2026-03-28",
+        "choice": choice(),
+        "data": made.data(),
+        "training": made.training(),
+        "placebo": made.training(made.PLACEBO, placebo=True),
+        "comparison": made.comparison(),
+        "sandbox": made.sandbox(drift=ConfigurationDrift({"code": ("1", "2")})),
+        "verdict": Verdict(Decision.HOLD, checks),
+        "lineage": {"adapter": made.ADAPTER},
+    }
+    return VoiceEvidence(**whole | given)
+
+
+def test_the_whole_page_says_what_was_found() -> None:
+    page = render_voice(evidence())
+    assert page == render_voice(evidence())
+    for told in (
+        "Refused",
+        "It gave &lt;in&gt;.",
+        "How are &lt;you&gt;?",
+        "40 corrections &lt;are&gt; enough.",
+        "long: it answered &lt;b&gt;so&lt;/b&gt;.",
+        "plot-loss",
+        "perplexity, candidate",
+        made.ADAPTER,
+        "no guarantee of differential privacy",
+    ):
+        assert told in page, told
+    assert not re.search(r"(src|href)=\"https?:", page)
+    assert "<script" not in page
+
+
+def test_a_run_that_trained_nothing_says_why() -> None:
+    bare = dict.fromkeys(("training", "placebo", "comparison", "sandbox", "verdict"), None)
+    page = render_voice(evidence(**bare))
+    assert "Nothing to train" in page
+    assert "Nobody asked." in page
+    early = render_voice(evidence(**bare, choice=None, data=None))
+    assert "Nothing learned" in early
+
+
+def test_a_voice_that_ships_says_so() -> None:
+    passed = (Check("training", CheckStatus.PASSED, "It moved."),)
+    assert "Ships" in render_voice(evidence(verdict=Verdict(Decision.CONTINUE, passed)))
+
+
+def test_suites_count_both_voices() -> None:
+    rows = {row.suite: row for row in suite_rows(made.sandbox())}
+    assert (rows["safety"].candidate, rows["safety"].active) == (1, 1)
+    assert rows["contextual depth"].candidate == 0
+    assert rows["contextual depth"].failures[0][0] == "long"
+    assert "golden" not in rows
+
+
+def test_a_card_names_data_privacy_figures_and_limits() -> None:
+    spec = made.spec()
+    assert spec.voice is not None
+    given = {
+        "version": "companion-aaaa",
+        "lineage": {"base": made.BASE},
+        "data": made.data(),
+        "comparison": made.comparison(),
+        "sandbox": made.sandbox(),
+        "verdict": evidence().verdict,
+    }
+    card = voice_card(
+        spec,
+        spec.voice,
+        provenance=Provenance.CONSENTED_TEXT,
+        training=made.training(),
+        **given,  # type: ignore[arg-type]
+    )
+    for told in (
+        "# Voice companion-aaaa",
+        "no guarantee of differential privacy",
+        "| empathetic | 80 | 100.0% | 10% to 12% | no |",
+        "0.3 [0.2, 0.4]",
+        "not measured",
+        "2 of 3 scenarios passed",
+        "30 people, too few",
+        made.BASE,
+    ):
+        assert told in card, told
+    private = voice_card(
+        spec,
+        spec.voice,
+        provenance=Provenance.PRIVATE_RELEASE,
+        training=made.training(epsilon=1.0, delta=1e-5, release_id="r" * 64),
+        **given,  # type: ignore[arg-type]
+    )
+    assert "epsilon = 1 at delta = 1e-05" in private
