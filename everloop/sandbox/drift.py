@@ -1,0 +1,91 @@
+"""Whether the sandbox speaks as the service would: both say what they speak with, by one function."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from everloop.contracts.canonical import canonical_json
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.sandboxes import ConfigurationDrift, VoiceConfiguration, VoiceOpening
+from everloop.contracts.voice_spec import VoiceSpec
+
+ABSENT = "(absent)"
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")
+"""Packages whose versions decide what a voice says."""
+
+
+def configuration_of(
+    opening: VoiceOpening, speaking: Sequence[str], prompting: Sequence[str]
+) -> VoiceConfiguration:
+    """What a voice that is opened so speaks with.
+
+    Args:
+        speaking: names of the packages of ours that hold the model and draw answers.
+        prompting: those that build the prompt.
+
+    Raises:
+        ShouldFixArgument: a package cannot be found.
+    """
+    spec = VoiceSpec.model_validate_json(opening.voice)
+    settings = {
+        "base": opening.base.sha256,
+        "context tokens": str(opening.base.context_tokens),
+        "persona": hashlib.sha256(opening.graph.encode()).hexdigest(),
+        "generation": canonical_json(spec.generation.model_dump(mode="json")),
+        "voice": canonical_json(_spoken(spec)),
+        "code": code_sha256(speaking),
+        "prompt": code_sha256(prompting),
+        **{f"adapter {each.version}": each.sha256 for each in opening.adapters},
+        **{f"package {name}": _version(name) for name in PACKAGES},
+    }
+    return VoiceConfiguration(settings)
+
+
+def drift_of(sandbox: VoiceConfiguration, service: VoiceConfiguration) -> ConfigurationDrift:
+    """Every setting in which they differ; one that the other lacks does.
+
+    Adapters that the sandbox alone has are those that the candidate is compared with, and no difference.
+    """
+    own = {name for name in sandbox.settings if not name.startswith("adapter ")}
+    names = sorted({*own, *service.settings})
+    found = {
+        name: (sandbox.settings.get(name, ABSENT), service.settings.get(name, ABSENT))
+        for name in names
+    }
+    return ConfigurationDrift({name: pair for name, pair in found.items() if pair[0] != pair[1]})
+
+
+def code_sha256(packages: Sequence[str]) -> str:
+    """SHA-256 of the packages' sources: names and contents of their ``*.py``, in order."""
+    digest = hashlib.sha256()
+    for package in packages:
+        try:
+            found = importlib.import_module(package).__file__
+        except ImportError as problem:
+            raise ShouldFixArgument(f"There is no package {package!r}.", "Name ours.") from problem
+        if found is None:
+            raise ShouldFixArgument(f"{package!r} has no sources.", "Name a package with a file.")
+        place = Path(found)
+        files = sorted(place.parent.rglob("*.py")) if place.name == "__init__.py" else [place]
+        for file in files:
+            name = f"{package}/{file.relative_to(place.parent)}"
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{name}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def _spoken(spec: VoiceSpec) -> dict[str, object]:
+    """What of a voice goes into its prompts."""
+    names = {"persona", "system", "traits", "exemplars", "memory_items"}
+    return spec.model_dump(mode="json", include=names)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ABSENT
