@@ -1,0 +1,160 @@
+"""What a reward model learns, what it says of itself, and whom it lets win."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from everloop.adaptation.training.best_of import best_of_n
+from everloop.adaptation.training.reward_model import accuracy_of, train_reward_model
+from everloop.adaptation.training.reward_weights import (
+    RewardScorer,
+    reward_tensors,
+    save_reward_model,
+    with_reward_head,
+)
+from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
+from everloop.contracts.speaking import BaseFolder, SpeakRequest
+from everloop.contracts.voice_spec import RewardModelSpec, VoiceSpec
+from everloop.contracts.voices import Message, RewardModelFigures
+from tests.fake_speaker import FakeSpeaker
+from tests.voice_instances import asked, curt, pair, said, voice, warm
+
+PAIRS = tuple(pair(number, person=f"person-{number % 12}") for number in range(48))
+Trained = tuple[Path, RewardModelFigures]
+
+
+def _spec(min_comparisons: int = 40, rate: float = 5e-3) -> VoiceSpec:
+    return voice(batch_size=8, accumulation=1).model_copy(
+        update={
+            "reward_model": RewardModelSpec(min_comparisons=min_comparisons, learning_rate=rate)
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_voice: BaseFolder, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A reward model of the planted preference."""
+    place = tmp_path_factory.mktemp("reward")
+    figures = train_reward_model(tiny_voice, _spec(), PAIRS, place / "out", place / "work", seed=1)
+    return place / "out", figures
+
+
+def test_it_tells_the_preferred_answers_of_people_it_never_met(trained: Trained) -> None:
+    _, figures = trained
+    assert figures.refused == ""
+    assert figures.train_people + figures.held_out_people == 12
+    assert figures.train_pairs + figures.held_out_pairs == 48
+    assert min(figures.held_out_people, figures.train_people) >= 1
+    assert figures.moved > 0.0
+    accuracy = figures.accuracy
+    assert accuracy is not None
+    assert (accuracy.n, accuracy.clusters) == (figures.held_out_pairs, figures.held_out_people)
+    assert accuracy.value > 0.9
+    # Wilson by hand, with as many trials as people, every one of them right.
+    z = 1.959963984540054
+    assert accuracy.value == 1.0
+    assert accuracy.low == pytest.approx(
+        figures.held_out_people / (figures.held_out_people + z * z)
+    )
+    assert len(figures.steps) == math.ceil(figures.train_pairs / 8)
+    assert figures.steps[0].learning_rate == 0.0
+
+
+def test_flipped_comparisons_are_judged_wrong(tiny_voice: BaseFolder, trained: Trained) -> None:
+    folder, figures = trained
+    flipped = [
+        replace(each, completion=each.rejected or "", rejected=each.completion) for each in PAIRS
+    ]
+    scorer = RewardScorer(tiny_voice, folder, figures.sha256)
+    assert accuracy_of(scorer, flipped, _spec()).value < 0.1
+
+
+@pytest.mark.parametrize(
+    ("pairs", "reason"),
+    [
+        (PAIRS[:39], "39 comparisons, fewer than 40"),
+        ((*PAIRS[:30], *(said(number) for number in range(30))), "30 comparisons, fewer than 40"),
+        (tuple(replace(each, user_id="one") for each in PAIRS), "nobody can judge"),
+    ],
+)
+def test_too_little_is_a_refusal_and_no_error(
+    tiny_voice: BaseFolder,
+    tmp_path: Path,
+    pairs: tuple,
+    reason: str,  # type: ignore[type-arg]
+) -> None:
+    figures = train_reward_model(
+        tiny_voice, _spec(), pairs, tmp_path / "out", tmp_path / "work", seed=1
+    )
+    assert reason in figures.refused
+    assert (figures.sha256, figures.accuracy, figures.steps) == ("", None, ())
+    assert not (tmp_path / "out").exists()
+
+
+def test_answers_that_cannot_be_read_never_win(tiny_voice: BaseFolder, trained: Trained) -> None:
+    folder, figures = trained
+    scorer = RewardScorer(tiny_voice, folder, figures.sha256)
+    answers = ["", "  ", "well <|im_end|> no", "so " * 600, warm(1), curt(1)]
+    scores = scorer.score([asked(1)] * 6, answers)
+    assert scores[:4] == (-math.inf,) * 4
+    assert scores[4] > scores[5] > -math.inf
+    assert scorer.score([asked(1)], [warm(1)])[0] == pytest.approx(scores[4], abs=0.05)
+    with pytest.raises(ShouldFixArgument, match="2 prompts and 1 completions"):
+        scorer.score([asked(1)] * 2, ["yes"])
+
+
+def test_a_folder_is_its_checksum_and_its_base(
+    tiny_voice: BaseFolder, trained: Trained, tmp_path: Path
+) -> None:
+    folder, figures = trained
+    with pytest.raises(ShouldRestoreArtefact, match="was expected"):
+        RewardScorer(tiny_voice, folder, "0" * 64)
+    with pytest.raises(ShouldFixArgument, match="Train it anew"):
+        RewardScorer(replace(tiny_voice, sha256="0" * 64), folder, figures.sha256)
+    broken = with_reward_head(tiny_voice, _spec().lora, seed=1)
+    with torch.no_grad():
+        next(p for p in broken.parameters() if p.requires_grad).fill_(math.nan)
+    with pytest.raises(ShouldRestoreArtefact, match="is not finite"):
+        save_reward_model(broken, tiny_voice, _spec(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_learns_is_the_adapter_and_the_head(tiny_voice: BaseFolder) -> None:
+    model = with_reward_head(tiny_voice, _spec().lora, seed=1)
+    learning = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert all("lora_" in name or "score" in name for name in learning)
+    assert any("score" in name for name in learning)
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    assert any(name.endswith("score.weight") for name in reward_tensors(model))
+    same = reward_tensors(with_reward_head(tiny_voice, _spec().lora, seed=1))
+    assert all(torch.equal(value, same[name]) for name, value in reward_tensors(model).items())
+
+
+class _Longest:
+    def score(
+        self, prompts: list[tuple[Message, ...]], completions: list[str]
+    ) -> tuple[float, ...]:
+        return tuple(float(len(text)) for text in completions)
+
+
+class _Indifferent:
+    def score(
+        self, prompts: list[tuple[Message, ...]], completions: list[str]
+    ) -> tuple[float, ...]:
+        return (0.0,) * len(completions)
+
+
+def test_the_best_of_n_scores_highest_in_one_batch() -> None:
+    speaker = FakeSpeaker(says=lambda request: "a" * (request.seed % 7 + 1))
+    request = SpeakRequest((Message("user", "hello"),), seed=3)
+    assert best_of_n(speaker, _Longest(), request, 5).text == "a" * 7
+    assert [each.seed for each in speaker.asked] == [3, 4, 5, 6, 7]
+    assert best_of_n(speaker, _Indifferent(), request, 5).text == "a" * 4
+    assert best_of_n(speaker, _Longest(), request, 1).text == "a" * 4
+    with pytest.raises(ShouldFixArgument, match="n=0"):
+        best_of_n(speaker, _Longest(), request, 0)
