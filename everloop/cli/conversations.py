@@ -16,6 +16,7 @@ from everloop.adaptation.corpora.chitchat_feedback import (
     Comparisons,
     OwnReplies,
     RatedReply,
+    opening_reply,
     own_replies,
     rated,
     rated_reply,
@@ -89,26 +90,25 @@ class _Importer:
     def id_of(self, *parts: str) -> str:
         return str(uuid.uuid5(_NAMESPACE, "\n".join((self.tenant, self.persona, *parts))))
 
-    def submission(self, reply: RatedReply, pair: ComparedReplies | None) -> Submission:
-        """What a chat adds to the log."""
-        spoken = self._interaction(reply, reply.chat_id, reply.reply, ())
-        judged = [self._feedback(spoken, FeedbackType.RATING, reply.stars, reply.rated_at)]
-        interactions = [spoken]
-        if pair is not None:
-            shown = self._compared(pair)
-            chosen, rejected = pair.chosen.reply, pair.rejected.reply
-            told: Json = {"chosen": chosen, "rejected": rejected}
-            judged.append(
-                self._feedback(shown, FeedbackType.COMPARISON, told, pair.chosen.rated_at)
-            )
-            interactions.append(shown)
-        return Submission(
-            self.tenant, self.actor, interactions=tuple(interactions), feedback=tuple(judged)
-        )
+    def judged(self, reply: RatedReply) -> Submission:
+        """An answer with its chat's rating."""
+        spoken = self._interaction(reply, reply.chat_id, ())
+        return self._submission(spoken, FeedbackType.RATING, reply.stars, reply.rated_at)
 
-    def _interaction(
-        self, reply: RatedReply, session: str, output: str, key: tuple[str, ...]
-    ) -> Interaction:
+    def compared(self, pair: ComparedReplies) -> Submission:
+        """The question that two chats were given, with the answer that counts as preferred."""
+        chosen, rejected = pair.chosen, pair.rejected
+        spoken = self._interaction(chosen, f"{chosen.chat_id}/compared", ("compared",))
+        told: Json = {"chosen": chosen.reply, "rejected": rejected.reply}
+        return self._submission(spoken, FeedbackType.COMPARISON, told, chosen.rated_at)
+
+    def _submission(
+        self, spoken: Interaction, kind: FeedbackType, value: Json, given_at: datetime
+    ) -> Submission:
+        feedback = self._feedback(spoken, kind, value, given_at)
+        return Submission(self.tenant, self.actor, interactions=(spoken,), feedback=(feedback,))
+
+    def _interaction(self, reply: RatedReply, session: str, key: tuple[str, ...]) -> Interaction:
         *earlier, last = reply.prompt
         return Interaction(
             log_id=self.id_of("interaction", reply.chat_id, str(reply.turn), *key),
@@ -118,7 +118,7 @@ class _Importer:
             input_type=InputType.USER_QUERY,
             input_data=last.content,
             output_type=OutputType.TEXT,
-            output_data=output,
+            output_data=reply.reply,
             agent_id=AGENT,
             task_type="conversation",
             persona=self.persona,
@@ -129,14 +129,6 @@ class _Importer:
             },
             tenant=self.tenant,
         )
-
-    def _compared(self, pair: ComparedReplies) -> Interaction:
-        """The question that both chats were given, answered by the chosen one."""
-        other = f"{pair.rejected.chat_id}/{pair.rejected.turn}"
-        told = self._interaction(
-            pair.chosen, f"{pair.chosen.chat_id}/compared", pair.chosen.reply, ("compared", other)
-        )
-        return replace(told, input_data=pair.chosen.question, context={"application": AGENT})
 
     def _feedback(
         self,
@@ -212,11 +204,13 @@ def import_conversations(
     pairs, people, waiting = Comparisons(), set[str](), list[_Waiting]()
     for done, chat in enumerate(islice(rated(source()), limit), start=1):
         people.update(turn.sender for turn in chat.turns)
-        reply = rated_reply(chat)
-        if reply is not None:
-            pair = pairs.add(reply)
-            submission = work.submission(reply, pair)
-            waiting.append((submission, queue.submit(submission)))
+        reply, opening = rated_reply(chat), opening_reply(chat)
+        pair = None if opening is None else pairs.add(opening)
+        submissions = (
+            *(() if reply is None else (work.judged(reply),)),
+            *(() if pair is None else (work.compared(pair),)),
+        )
+        waiting.extend((each, queue.submit(each)) for each in submissions)
         for told in own_replies(chat):
             work.add_package(told)
         work.count(chats=1)

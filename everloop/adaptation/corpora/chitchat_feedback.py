@@ -6,9 +6,9 @@ Derived, because the dataset does not record it:
 - *whose rating it is*: the person who was answered stands for the chat's rater; either may have been;
 - *what it is on*: the longest answer of the chat stands for all of it; a chat gives one rating, as it did;
 - *stars*: the mean of witty, upbeat and interesting, from 1..10 to 1..5 on a line;
-- *comparisons*: nobody compared two answers. A pair is an answer from a well-rated chat and one from a
-  badly rated chat of other people who had been given the same question; the better chat's person stands for
-  who preferred it;
+- *comparisons*: nobody compared two answers. A pair is what somebody first said at length to the question
+  of a well-rated chat, and the same from a badly rated chat of other people on the same question; the other
+  person of the better chat stands for who preferred it;
 - *the voice*: a person spoke, no model; the answer is logged as a product would log its own.
 
 Nothing is a correction: nobody rewrote an answer. What people answered in well-rated chats is their own
@@ -29,11 +29,13 @@ BADLY_RATED = 4.0
 """Mean of the three ratings up to which a chat counts as disliked."""
 MOST_REPLIES = 40
 """Of one person in one chat."""
+OPENING_WORDS = 8
+"""Least of what is said at length to a chat's question, and within how many turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class RatedReply:
-    """The longest answer of a rated chat.
+    """The longest answer of a rated chat, or its opening.
 
     Attributes:
         turn: number of the answer's turn in its chat, from 0.
@@ -62,7 +64,7 @@ class RatedReply:
 
 @dataclass(frozen=True, slots=True)
 class ComparedReplies:
-    """Two answers on the same question, from a well-rated and a badly rated chat of different people."""
+    """Two openings on the same question, from a well-rated and a badly rated chat of different people."""
 
     chosen: RatedReply
     rejected: RatedReply
@@ -107,15 +109,39 @@ def rated_reply(chat: Chat) -> RatedReply | None:
     )
 
 
+def opening_reply(chat: Chat) -> RatedReply | None:
+    """What was first said at length, as an answer to the question that the chat was given.
+
+    None where it was given none, or everything early was short.
+    """
+    if chat.ratings is None or not chat.question or chat.senders != 2:
+        return None
+    for at, turn in enumerate(chat.turns[:OPENING_WORDS]):
+        if len(turn.text.split()) >= OPENING_WORDS:
+            return RatedReply(
+                chat_id=chat.chat_id,
+                turn=at,
+                question=chat.question,
+                prompt=(Message("user", chat.question),),
+                reply=turn.text,
+                author=turn.sender,
+                addressee=next(each.sender for each in chat.turns if each.sender != turn.sender),
+                said_at=turn.at,
+                rated_at=max(each.at for each in chat.turns),
+                ratings=chat.ratings,
+            )
+    return None
+
+
 class Comparisons:
-    """Pairs answers as they come; each is in at most one pair."""
+    """Pairs openings as they come; each is in at most one pair."""
 
     def __init__(self) -> None:
         self._good: dict[str, list[RatedReply]] = defaultdict(list)
         self._bad: dict[str, list[RatedReply]] = defaultdict(list)
 
     def add(self, reply: RatedReply) -> ComparedReplies | None:
-        """The pair that an answer completes, if it does."""
+        """The pair that an opening completes, if it does."""
         good = reply.ratings.mean >= WELL_RATED
         if not reply.question or not (good or reply.ratings.mean <= BADLY_RATED):
             return None
