@@ -50,9 +50,11 @@ from everloop.storage.sql.event_log import SqlEventLog
 from everloop.storage.sql.feedback import SqlFeedbackStore
 from everloop.storage.sql.people import SqlPersonStore
 from everloop.storage.sql.person_rows import KEPT, erasable_rows
+from everloop.storage.sql.persona_revisions import SqlPersonaStore
 from everloop.storage.sql.profiles import SqlProfileStore
 from everloop.storage.sql.registry import SqlRegistry
 from everloop.storage.sql.synthetic_jobs import SqlSyntheticJobStore
+from everloop.storage.sql.voices import SqlVoiceStore
 from tests.conformance.test_registry import checkpoint
 from tests.conformance.test_review_store import item as flagged_episode
 from tests.conformance.test_synthetic_job_store import job as synthetic_job
@@ -71,6 +73,7 @@ from tests.log_records import (
     signal,
     uuid_of,
 )
+from tests.voice_records import graph, instance, package, revision, version
 
 LATER = NOON + timedelta(days=20)
 ACTOR = "key:admin"
@@ -127,6 +130,20 @@ def fill(store: Opened, person: str, first: int, tenant: str = "default") -> Non
     queue.flag([flagged])
     queue.decide(flagged.review_id, ReviewState.REJECTED, PLANTED, ACTOR, LATER, tenant)
     put_exposure(store.engine, person, tenant)
+    put_voice(store.engine, person, first, tenant)
+
+
+def put_voice(engine: Engine, person: str, number: int, tenant: str) -> None:
+    """A package, an instance that a model learned from, and a twin with its graph."""
+    mine: dict[str, Any] = {"user_id": person, "tenant": tenant}
+    voices = SqlVoiceStore(engine, SetClock())
+    voices.add_package(package(number, texts=(PLANTED + person,), **mine), ACTOR)
+    learned = instance(number, completion=PLANTED + person, **mine)
+    voices.add_instances([learned], f"model of {tenant}")
+    voices.add_version(version(number, model_id=f"twin {number}", **mine))
+    content = graph((PLANTED + person, uuid_of(number, "feedback"), person))
+    told = revision(1, content, persona=f"persona {number}", **mine)
+    SqlPersonaStore(engine).append(told)
 
 
 def put_exposure(engine: Engine, person: str, tenant: str) -> None:
@@ -171,7 +188,15 @@ EVERYTHING = {
     "reviews": 1,
     "review_decisions": 2,
     "exposures": 1,
+    "user_data_packages": 1,
+    "training_data_instances": 1,
+    "training_instance_sources": 1,
+    "model_version_instances": 1,
+    "model_versions": 1,
+    "persona_revisions": 1,
 }
+VOICES = ("model of default", "twin 1")
+"""What learned from the person whose first number is 1, and what speaks as them."""
 
 
 class PersonStoreSuite(ABC):
@@ -250,10 +275,11 @@ class PersonStoreSuite(ABC):
         before = store.counts()
         fill(store, ANN, 1)
         record = store.erase()
-        assert record.deleted == EVERYTHING | {"mentions": 0}
+        assert record.deleted == EVERYTHING | {"mentions": 0, "persona_texts": 0}
         after = store.counts()
         changed = {name for name in after if after[name] != before[name]}
-        assert changed == {"erasures", "ingest_counters", "audit_log"} & changed
+        kept = {"erasures", "erasure_marks", "forgotten_instances", "ingest_counters", "audit_log"}
+        assert changed == kept & changed
         assert store.exported() == {"erasures": 1}
         assert store.exported(BEN) == EVERYTHING
         assert store.exported(ANN, "other") == EVERYTHING
@@ -305,7 +331,7 @@ class PersonStoreSuite(ABC):
         fill(store, ANN, 1)
         record = store.erase(reason="asked by letter")
         (entry,) = store.audited()
-        assert (entry.actor, entry.resource, entry.rows) == (ACTOR, record.erasure_id, 13)
+        assert (entry.actor, entry.resource, entry.rows) == (ACTOR, record.erasure_id, 19)
         assert entry.detail == {"deleted": dict(record.deleted), "reason": "asked by letter"}
         assert ANN not in repr(entry)
 
@@ -354,7 +380,7 @@ class PersonStoreSuite(ABC):
         other = store.made(untouched.manifest.dataset_id, 2)
         record = store.erase()
         assert record.datasets == (first.manifest.dataset_id,)
-        assert record.checkpoints == (fed.checkpoint_id,)
+        assert record.checkpoints == (fed.checkpoint_id, *VOICES)
         assert not first.root.exists()
         with pytest.raises(ShouldRestoreArtefact, match="erased on a person's request"):
             store.datasets.open(first.manifest.dataset_id)
@@ -366,7 +392,7 @@ class PersonStoreSuite(ABC):
         assert store.datasets.open(untouched.manifest.dataset_id) == untouched
         assert {(m.kind, m.artefact_id) for m in store.people.marks()} == {
             ("dataset", first.manifest.dataset_id),
-            ("checkpoint", fed.checkpoint_id),
+            *(("checkpoint", name) for name in (fed.checkpoint_id, *VOICES)),
         }
         assert other.checkpoint_id not in {m.artefact_id for m in store.people.marks()}
         assert store.registry.checkpoint(fed.checkpoint_id) == fed
@@ -479,7 +505,7 @@ class PersonStoreSuite(ABC):
         fill(store, ANN, 1)
         lost = store.made("d" * 64, 4)
         elsewhere = store.made("d" * 64, 5, loop="run")
-        assert store.erase().checkpoints == (lost.checkpoint_id,)
+        assert store.erase().checkpoints == (lost.checkpoint_id, *VOICES)
         assert elsewhere.checkpoint_id != lost.checkpoint_id
 
     def test_runs_and_reports_that_show_the_person_are_gone(self, store: Opened) -> None:

@@ -39,6 +39,7 @@ _IN_WORDS = {
     "privacy_people": "people whose privacy was charged",
     "synthetic_profiles": "profiles made from people's own data",
     "erasures": "people who were erased",
+    "persona_graphs": "people whom persona graphs name",
 }
 
 

@@ -13,9 +13,17 @@ from everloop.storage.schema import consents, dataset_pins, model_checkpoints, t
 from everloop.storage.service_tables import erasure_marks, erasures
 from everloop.storage.sql import ingest_counters as counters
 from everloop.storage.sql.audit import append_audit
+from everloop.storage.sql.blanking import blank
 from everloop.storage.sql.erasure_marks import CHECKPOINT, DATASET, ERASURES, REPORT
 from everloop.storage.sql.mentions import Mentions
 from everloop.storage.sql.person_rows import Implied, PersonRows, erasable_rows
+from everloop.storage.sql.persona_texts import PersonaTexts
+from everloop.storage.sql.voice_people import (
+    checkpoints_of,
+    models_taught,
+    note_erased,
+    twins_of,
+)
 
 
 class Erasure:
@@ -39,6 +47,7 @@ class Erasure:
     def carry_out(
         self,
         mentions: Mentions,
+        graphs: PersonaTexts,
         implied: Implied,
         held: HeldFiles,
         on_disk: Collection[str],
@@ -50,17 +59,28 @@ class Erasure:
 
         Args:
             mentions: where others' decisions name the person.
+            graphs: where others' persona graphs hold what the person said.
             implied: what the person's feedback taught of others' decisions.
             held: files that hold the person.
             on_disk: dataset versions that are there at all.
             again: write it down also where nothing is left: it took place before.
         """
         checkpoints = self._fed_checkpoints(held.datasets, on_disk, implied.loops)
+        voices = self._fed_voices(implied)
         deleted: dict[str, int] = {}
-        for part in erasable_rows(self._person, self._tenant, implied):
+        parts = list(erasable_rows(self._person, self._tenant, implied))
+        for part in parts:
+            blank(self._connection, part.table, part.where)
+        graph_rows, contents = graphs.erase(
+            self._connection, implied.sources, self._erasure_id, self._now
+        )
+        for part in parts:
             name = str(part.table.name)
             deleted[name] = deleted.get(name, 0) + self._delete(part)
         deleted["mentions"] = mentions.erase(self._connection)
+        deleted["persona_texts"] = graph_rows
+        prompts = checkpoints_of(self._connection, self._tenant, contents)
+        checkpoints = list(dict.fromkeys((*checkpoints, *voices, *prompts)))
         before = self._before()
         nothing = not any(deleted.values()) and not self._unmarked(held.datasets)
         if before is not None and nothing and not again:
@@ -103,6 +123,13 @@ class Erasure:
             datasets=held.datasets,
             checkpoints=tuple(checkpoints),
         )
+
+    def _fed_voices(self, implied: Implied) -> list[str]:
+        """Models that learned from the person, which are to forget them, and those that speak as them."""
+        connection, tenant = self._connection, self._tenant
+        taught = models_taught(connection, tenant, implied.instance_ids)
+        own = twins_of(connection, self._person, tenant)
+        return [*note_erased(connection, tenant, taught), *own]
 
     def _delete(self, part: PersonRows) -> int:
         where = part.where

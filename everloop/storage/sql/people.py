@@ -34,7 +34,10 @@ from everloop.storage.sql.erasure_journal import ErasedPerson, ErasureJournal
 from everloop.storage.sql.erasure_marks import marks_of
 from everloop.storage.sql.mentions import Mentions
 from everloop.storage.sql.person_rows import Implied, erasable_rows, implied_by, kept_rows
+from everloop.storage.sql.persona_texts import PersonaTexts, texts_in_graphs
 
+PERSONA_TEXTS = "persona_texts"
+"""Under which an export shows what others' persona graphs hold of the person."""
 _CHUNK = 500
 _PATIENCE_MS = 2000
 _IN_MEMORY = 1024 * 1024
@@ -99,6 +102,8 @@ class SqlPersonStore:
                 with chunked.execute(part.query) as result:
                     for row in result.mappings():
                         yield str(part.table.name), {name: _plain(row[name]) for name in shown}
+            for said in texts_in_graphs(connection, user_id, tenant, implied.sources):
+                yield PERSONA_TEXTS, said
 
     def erase(
         self, user_id: str, actor: str, now: datetime, tenant: str = "default", reason: str = ""
@@ -128,7 +133,9 @@ class SqlPersonStore:
         with reading(self._engine) as connection:
             seen = self._files.present()
             about = Mentions(connection, user_id, tenant)
-            traces = _traces(connection, user_id, tenant, implied_by(connection, user_id, tenant))
+            implied = implied_by(connection, user_id, tenant)
+            graphs = PersonaTexts(connection, user_id, tenant, implied.sources)
+            traces = _traces(connection, user_id, tenant, implied)
             held = self._files.holding(traces)
         with writing(self._engine) as connection:
             if not is_postgresql(self._engine):
@@ -138,7 +145,7 @@ class SqlPersonStore:
             held += self._files.holding(traces, but=seen)
             self._files.note(erasure_id, held)
             record = Erasure(connection, user_id, tenant, erasure_id, now).carry_out(
-                about, implied, held, self._files.present().datasets, actor, reason, again
+                about, graphs, implied, held, self._files.present().datasets, actor, reason, again
             )
         if record.erasure_id != erasure_id:
             self._files.forget(erasure_id)

@@ -28,6 +28,8 @@ from everloop.storage.service_tables import (
     interactions,
     synthetic_jobs,
 )
+from everloop.storage.sql.voice_people import BY_PERSON, instance_rows, instances_of_person
+from everloop.storage.voice_tables import user_data_packages
 
 KEPT: Mapping[Table, str] = {
     privacy_people: "what a person's privacy has cost is never forgotten: who comes back has spent it",
@@ -43,13 +45,16 @@ class Implied:
     """Signals on other people's decisions that came of feedback which an erasure deletes.
 
     ``episode_ids``, ``loops``: of those decisions. ``profile_ids``: what augmentations made of the
-    person's own data.
+    person's own data. ``instance_ids``: what voices learned from the person, or from what goes with them.
+    ``sources``: ids of the feedback, interactions and packages that go.
     """
 
     signal_ids: tuple[str, ...] = ()
     episode_ids: frozenset[str] = frozenset()
     loops: frozenset[str] = frozenset()
     profile_ids: tuple[str, ...] = ()
+    instance_ids: tuple[str, ...] = ()
+    sources: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +106,25 @@ def implied_by(connection: Connection, person: str, tenant: str) -> Implied:
         for kind, signal_ids in stored.get(episode_id, {}).items()
         if (signal_id := implied_signal_id(feedback_id, kind)) in signal_ids
     }
+    sources = _sources(connection, person, tenant)
     return Implied(
         tuple(sorted(found)),
         frozenset(episode_id for episode_id, _ in found.values()),
         frozenset(loop for _, loop in found.values()),
         _profiles_of(connection, person, tenant),
+        instances_of_person(connection, person, tenant, sorted(sources)),
+        sources,
     )
+
+
+def _sources(connection: Connection, person: str, tenant: str) -> frozenset[str]:
+    """What a voice may have learned from and an erasure takes."""
+    queries = (
+        select(feedback.c.feedback_id).where(_said(person, tenant)),
+        _ids(interactions, "log_id", person, tenant),
+        _ids(user_data_packages, "package_id", person, tenant),
+    )
+    return frozenset(one for query in queries for one in connection.scalars(query))
 
 
 def _profiles_of(connection: Connection, person: str, tenant: str) -> tuple[str, ...]:
@@ -144,6 +162,11 @@ def erasable_rows(person: str, tenant: str, implied: Implied | None = None) -> I
     signal_ids = select(reward_signals.c.signal_id).where(signals)
     said = _said(person, tenant)
     feedback_ids = select(feedback.c.feedback_id).where(said)
+    learned = () if implied is None else implied.instance_ids
+    for table, where in instance_rows(tenant, learned):
+        yield PersonRows(table, where)
+    for table in BY_PERSON:
+        yield PersonRows(table, _person(table, person, tenant))
     yield PersonRows(
         feedback_reviews,
         _of(feedback_reviews, tenant) & feedback_reviews.c.feedback_id.in_(feedback_ids),

@@ -28,6 +28,7 @@ from everloop.storage.sql.feedback_rows import feedback_of, interaction_of
 from everloop.storage.sql.ingest_kinds import FEEDBACK
 from everloop.storage.sql.person_rows import variations
 from everloop.storage.sql.profiles import profile_of
+from everloop.storage.sql.renaming_voices import people_of_voices, rename_voices
 
 Arguments = Callable[[Mapping[str, Json], Callable[[str], str]], dict[str, Json]]
 """(arguments of an action, old pseudonym -> new) -> the arguments under new pseudonyms."""
@@ -123,6 +124,9 @@ class Renaming:
                 sessions.update(self._connection.scalars(select(table.c.session_id).distinct()))
             found[SESSIONS] = self._missing(sessions)
         found[ARGUMENTS] = self._missing(self._mentioned())
+        found.update(
+            {name: self._missing(people) for name, people in people_of_voices(self._connection)}
+        )
         known = self._profile_ids()
         found[synthetic_profiles.name] = sum(
             row["profile_id"] not in known for rows in self._profiles() for row in rows
@@ -141,6 +145,9 @@ class Renaming:
             unrecognised += unknown
         for table in (consents, erasures, exposures):
             rows[table.name] = self._rename_people(table)
+        voices, unknown = rename_voices(self._connection, self._names)
+        rows |= voices
+        unrecognised += unknown
         return Renamed(rows, unrecognised)
 
     def _missing(self, pseudonyms: Any) -> int:
