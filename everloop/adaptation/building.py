@@ -1,0 +1,175 @@
+"""What people said, what they gave and public corpora become two files: to learn from and to judge by.
+
+The collection is read three times, a row at a time: for who is to be believed, for who is held out, for
+who trains. Held-out texts are known first, so that whatever nearly repeats one of them is not learned
+from. Corpora are read once and come last, so that a person's own words are never left out for a corpus'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from everloop.adaptation.admission import Admission
+from everloop.adaptation.augmentation import is_correction, paraphrased
+from everloop.adaptation.collected import Collected
+from everloop.adaptation.data_tally import DataTally
+from everloop.adaptation.filters import NearDuplicateFilter, Screen
+from everloop.adaptation.held_out import is_held_out, salt_of
+from everloop.adaptation.instance_file import InstanceWriter, writing_instances
+from everloop.adaptation.instances import Learned, Render, learned_of, no_system
+from everloop.adaptation.packages import learned_of_package
+from everloop.adaptation.reliability import Reliability
+from everloop.adaptation.standing import Standings
+from everloop.adaptation.tags import require_no_tags
+from everloop.contracts import documents
+from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.speaking import Speaker
+from everloop.contracts.voice_spec import VoiceSpec
+from everloop.contracts.voices import DataFigures, TrainingDataInstance
+
+TRAIN_FILE = "train.jsonl.zst"
+HELD_OUT_FILE = "held_out.jsonl.zst"
+FIGURES_FILE = "figures.json"
+
+Group = tuple[TrainingDataInstance, ...]
+
+
+def build(
+    spec: VoiceSpec,
+    collected: Collected,
+    *,
+    corpora: Iterable[TrainingDataInstance],
+    screen: Screen,
+    near_duplicates: NearDuplicateFilter,
+    speaker: Speaker | None,
+    seed: int,
+    out: Path,
+    render: Render = no_system,
+) -> DataFigures:
+    """Write ``train.jsonl.zst``, ``held_out.jsonl.zst`` and ``figures.json`` into ``out``.
+
+    The same arguments write the same bytes, as far as ``speaker`` answers the same. No text of any
+    example holds a tag, an id, a pseudonym or metadata: one that does is left out (``tag``).
+
+    Args:
+        corpora: examples of nobody in particular, failures of the sandbox among them; all train.
+        near_duplicates: an empty one.
+        speaker: its base paraphrases scarce corrections; None: rules alone do.
+        render: what the product tells the voice before a conversation. An exemplar in it that is the
+            answer to be learned would give that answer away.
+
+    Raises:
+        ShouldFixArgument: ``corpora`` holds an example of a person, who could not be held out.
+        ShouldRestoreArtefact: the collection is damaged.
+        ShouldFreeDisk: the disk is full.
+    """
+    builder = _Builder(spec, collected, Admission(screen, near_duplicates), render)
+    with (
+        writing_instances(out / HELD_OUT_FILE) as held_out,
+        writing_instances(out / TRAIN_FILE) as train,
+    ):
+        builder.write_held_out(held_out)
+        corrections = builder.write_people(train)
+        builder.write_corpora(corpora, train)
+        if 0 < len(corrections) < spec.data.augment_below:
+            builder.write_paraphrases(paraphrased(corrections, spec.data, speaker, seed), train)
+    figures = builder.tally.figures(spec.data)
+    documents.write(figures, out / FIGURES_FILE)
+    return figures
+
+
+class _Builder:
+    """One build's state: who is believed, what was admitted, what was counted."""
+
+    def __init__(
+        self, spec: VoiceSpec, collected: Collected, admission: Admission, render: Render
+    ) -> None:
+        self._spec, self._collected = spec.data, collected
+        self._admission, self._render = admission, render
+        self._salt = salt_of(collected.figures.tenant, collected.figures.persona)
+        self._reliability, self._standings = Reliability(), Standings()
+        for spoken in collected.feedback():
+            self._reliability.add(spoken)
+            self._standings.add(spoken)
+        self.tally = DataTally()
+
+    def write_held_out(self, file: InstanceWriter) -> None:
+        """Everything fit of the people who judge; what they said twice judges twice."""
+        for group in self._groups(held_out=True):
+            if self._passes(group, self._admission.unfit(group)):
+                self._admission.keep(group)
+                for instance in group:
+                    file.write(_clean(instance))
+                    self.tally.judges(instance)
+
+    def write_people(self, file: InstanceWriter) -> list[TrainingDataInstance]:
+        """Everything fit and new of the others; the first corrections, as many as may be paraphrased."""
+        corrections: list[TrainingDataInstance] = []
+        for group in self._groups(held_out=False):
+            if self._admits(group):
+                self._teach(group, file)
+                if len(corrections) < self._spec.augment_below:
+                    corrections += filter(is_correction, group)
+        return corrections
+
+    def write_corpora(self, corpora: Iterable[TrainingDataInstance], file: InstanceWriter) -> None:
+        """Everything fit and new."""
+        for instance in corpora:
+            if instance.user_id is not None:
+                raise ShouldFixArgument(
+                    f"Instance {instance.instance_id} among the corpora is of a person.",
+                    "Collect people's texts, so that they can be held out and leave.",
+                )
+            if self._admits((instance,)):
+                self._teach((instance,), file)
+
+    def write_paraphrases(
+        self, paraphrases: Iterable[TrainingDataInstance], file: InstanceWriter
+    ) -> None:
+        """Everything fit whose words nobody used: a paraphrase is near its parent by its nature."""
+        for instance in paraphrases:
+            reason = self._admission.unfit((instance,))
+            if not reason and not self._admission.is_new(instance):
+                reason = "near_duplicate"
+            if self._passes((instance,), reason):
+                self._teach((instance,), file)
+
+    def _groups(self, held_out: bool) -> Iterator[Group]:
+        """The examples of each source of the people on one side; what makes none is counted. A
+        feedback's examples share their fate, a package's texts do not."""
+        for spoken in self._collected.feedback():
+            if self._is_held_out(spoken.feedback.user_id) is held_out:
+                learned = learned_of(spoken, self._reliability, self._standings, self._render)
+                yield from self._counted(learned, (learned.instances,))
+        for package in self._collected.packages():
+            if self._is_held_out(package.user_id) is held_out:
+                learned = learned_of_package(package, self._reliability.weight(package.user_id))
+                yield from self._counted(learned, ((each,) for each in learned.instances))
+
+    def _is_held_out(self, user_id: str) -> bool:
+        return is_held_out(user_id, self._salt, self._spec.held_out_share)
+
+    def _counted(self, learned: Learned, groups: Iterable[Group]) -> Iterator[Group]:
+        if learned.reason:
+            self.tally.removed(learned.reason)
+        else:
+            yield from groups
+
+    def _admits(self, group: Group) -> bool:
+        return self._passes(group, self._admission.unfit(group) or self._admission.repeats(group))
+
+    def _passes(self, group: Group, reason: str) -> bool:
+        if reason:
+            self.tally.removed(reason, len(group))
+        return not reason
+
+    def _teach(self, group: Group, file: InstanceWriter) -> None:
+        for instance in group:
+            file.write(_clean(instance))
+            self.tally.teaches(instance)
+
+
+def _clean(instance: TrainingDataInstance) -> TrainingDataInstance:
+    require_no_tags(instance)
+    return instance

@@ -1,0 +1,88 @@
+"""Counts what comes in, what is left out and what stays, for ``DataFigures``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from everloop.contracts.voice_spec import Category, CategoryRange, DataSpec
+from everloop.contracts.voices import CategoryShare, DataFigures, SourceType, TrainingDataInstance
+
+
+class DataTally:
+    """Counters of one build; holds people's pseudonyms and no text."""
+
+    def __init__(self) -> None:
+        self._removed: Counter[str] = Counter()
+        self._tasks: Counter[str] = Counter()
+        self._sources: Counter[str] = Counter()
+        self._categories: Counter[Category] = Counter()
+        self._people: set[str] = set()
+        self._judges: set[str] = set()
+        self._licenses: dict[str, str] = {}
+        self._augmented = 0
+        self._held_out = 0
+
+    def removed(self, reason: str, rows: int = 1) -> None:
+        """Rows that were left out."""
+        self._removed[reason] += rows
+
+    def judges(self, instance: TrainingDataInstance) -> None:
+        """An example of somebody who is held out."""
+        self._held_out += 1
+        if instance.user_id is not None:
+            self._judges.add(instance.user_id)
+
+    def teaches(self, instance: TrainingDataInstance) -> None:
+        """An example to learn from."""
+        self._tasks[instance.task.value] += 1
+        self._sources[instance.source_type.value] += 1
+        self._categories[instance.category] += 1
+        self._augmented += bool(instance.augmented)
+        if instance.user_id is not None:
+            self._people.add(instance.user_id)
+        if instance.source_type is SourceType.CORPUS:
+            corpus = str(instance.metadata.get("corpus", instance.source_ids[0]))
+            self._licenses[corpus] = str(instance.metadata.get("license", ""))
+
+    def figures(self, spec: DataSpec) -> DataFigures:
+        """Everything counted so far."""
+        rows = sum(self._tasks.values())
+        categories = shares(self._categories, spec.ranges)
+        above = [each for each in categories if each.share > spec.max_category_share]
+        return DataFigures(
+            rows_in=rows + self._held_out + sum(self._removed.values()),
+            rows_out=rows,
+            removed=dict(sorted(self._removed.items())),
+            by_task=dict(sorted(self._tasks.items())),
+            by_source=dict(sorted(self._sources.items())),
+            augmented=self._augmented,
+            people=len(self._people),
+            categories=categories,
+            licenses=dict(sorted(self._licenses.items())),
+            dominating=above[0].category.value if above else "",
+            held_out=self._held_out,
+            held_out_people=len(self._judges),
+        )
+
+
+def shares(
+    rows: Mapping[Category, int], ranges: Mapping[Category, CategoryRange]
+) -> tuple[CategoryShare, ...]:
+    """Each category's share beside its range, largest first; without a range any share is within."""
+    total = sum(rows.values())
+    found = []
+    for category in Category:
+        bounds = ranges.get(category, CategoryRange(low=0.0, high=1.0))
+        share = rows.get(category, 0) / total if total else 0.0
+        found.append(
+            CategoryShare(
+                category=category,
+                rows=rows.get(category, 0),
+                share=share,
+                low=bounds.low,
+                high=bounds.high,
+                within=bounds.low <= share <= bounds.high,
+            )
+        )
+    return tuple(sorted(found, key=lambda each: -each.rows))
