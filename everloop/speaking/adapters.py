@@ -27,6 +27,8 @@ from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.speaking.pickles import require_no_pickle
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+ADAPTER_FILES = (CONFIG, WEIGHTS)
+"""All that an adapter's folder holds."""
 _PREFIX = "base_model.model."
 _REMEDY = "Train it again, or restore it from a backup; what serves stays as it is."
 _PLAIN: dict[str, Any] = {"peft_type": "LORA", "bias": "none"}
@@ -109,7 +111,7 @@ def read_adapter(folder: AdapterFolder, base: BaseFolder) -> AdapterWeights:
 
 def adapter_files(folder: AdapterFolder) -> dict[str, Path]:
     """What a registry stores by content: file name -> path. The served one is ``WEIGHTS``."""
-    return {name: folder.path / name for name in (CONFIG, WEIGHTS)}
+    return {name: folder.path / name for name in ADAPTER_FILES}
 
 
 def unpack_adapter(
@@ -125,12 +127,12 @@ def unpack_adapter(
         ShouldRestoreArtefact: a file is missing, or as ``open_adapter``.
         ShouldFreeDisk: it did not fit; nothing is left of it.
     """
-    missing = [name for name in (CONFIG, WEIGHTS) if name not in files]
+    missing = [name for name in ADAPTER_FILES if name not in files]
     if missing:
         raise ShouldRestoreArtefact(
             f"Adapter {version} has no file {', '.join(missing)}.", "Register it with both files."
         )
-    sums = {name: documents.sha256_of(files[name]) for name in (CONFIG, WEIGHTS)}
+    sums = {name: documents.sha256_of(files[name]) for name in ADAPTER_FILES}
     target = cache / f"{sums[WEIGHTS][:16]}-{sums[CONFIG][:16]}"
     if not target.is_dir():
         _copy(files, target)
@@ -154,7 +156,7 @@ def _copy(files: Mapping[str, Path], target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        for name in (CONFIG, WEIGHTS):
+        for name in ADAPTER_FILES:
             shutil.copyfile(files[name], partial / name)
         if not target.is_dir():
             partial.rename(target)
