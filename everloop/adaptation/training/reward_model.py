@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from everloop.adaptation.held_out import salt_of, split_people
 from everloop.adaptation.training.checkpoints import newest_checkpoint
 from everloop.adaptation.training.models import load_tokenizer
 from everloop.adaptation.training.order import phase_order, steps_of
@@ -51,6 +50,7 @@ def train_reward_model(
     base: BaseFolder,
     spec: VoiceSpec,
     pairs: Sequence[TrainingDataInstance],
+    held_out: Sequence[TrainingDataInstance],
     out: Path,
     work: Path,
     seed: int,
@@ -58,27 +58,32 @@ def train_reward_model(
 ) -> RewardModelFigures:
     """Learn from comparisons who scores higher, and write the scorer to ``out``.
 
-    People are parted by ``held_out_share``; those without one, as corpora's, only teach. Too few
-    comparisons, or nobody on one side, are a refusal in the figures and leave ``out`` alone.
+    Too few comparisons to learn from, or none to judge by, are a refusal in the figures and leave ``out``
+    alone.
 
     Args:
         pairs: preferences; anything else is passed over.
+        held_out: preferences of people of whom none is among ``pairs``; they judge.
         work: checkpoints; the same folder lets a killed run go on to the same bytes.
 
     Raises:
-        ShouldFixArgument: no weight moved.
+        ShouldFixArgument: no weight moved, or somebody teaches and judges.
     """
-    compared = [pair for pair in pairs if pair.task is LearningTask.PREFERENCE]
-    people = {pair.user_id for pair in compared if pair.user_id is not None}
-    split = split_people(people, salt_of(PHASE, spec.persona), spec.data.held_out_share)
-    held_out = [pair for pair in compared if pair.user_id in split.held_out]
-    learned = [pair for pair in compared if pair.user_id not in split.held_out]
-    needed = spec.reward_model.min_comparisons
-    refused = split.reason
-    if len(compared) < needed:
-        refused = f"There are {len(compared)} comparisons, fewer than {needed}."
+    learned = [pair for pair in pairs if pair.task is LearningTask.PREFERENCE]
+    judging = [pair for pair in held_out if pair.task is LearningTask.PREFERENCE]
+    both = {pair.user_id for pair in learned} & {pair.user_id for pair in judging}
+    if both:
+        raise ShouldFixArgument(
+            f"{len(both)} people would both teach the reward model and judge it.",
+            "Hold people out, not rows.",
+        )
+    needed, refused = spec.reward_model.min_comparisons, ""
+    if len(learned) < needed:
+        refused = f"There are {len(learned)} comparisons to learn from, fewer than {needed}."
+    elif not judging:
+        refused = "Nobody who is held out has compared answers: nothing can judge a reward model."
     if refused:
-        return _refusal(refused, learned, held_out)
+        return _refusal(refused, learned, judging)
     began = time.monotonic()
     model, tokenizer = with_reward_head(base, spec.lora, seed), load_tokenizer(base)
     before = {name: tensor.clone() for name, tensor in reward_tensors(model).items()}
@@ -95,11 +100,11 @@ def train_reward_model(
     return RewardModelFigures(
         refused="",
         sha256=sha256,
-        accuracy=accuracy_of(RewardScorer(base, out, sha256), held_out, spec),
+        accuracy=accuracy_of(RewardScorer(base, out, sha256), judging, spec),
         train_pairs=len(learned),
-        held_out_pairs=len(held_out),
+        held_out_pairs=len(judging),
         train_people=_people(learned),
-        held_out_people=_people(held_out),
+        held_out_people=_people(judging),
         steps=steps_of_log(trainer.state.log_history, PHASE),
         moved=moved,
         seconds=time.monotonic() - began,
