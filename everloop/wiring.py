@@ -24,7 +24,7 @@ from everloop.contracts.errors import ShouldFixArgument, ShouldRepairLedger
 from everloop.contracts.ledger_ports import SpendJournal
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.monitoring import DriftMonitor, ExperimentLog, MetricSink
-from everloop.contracts.personas import PersonaStore
+from everloop.contracts.personas import PersonaStore, TeachingLog
 from everloop.contracts.ports import (
     BlobStore,
     DatasetStore,
@@ -89,6 +89,7 @@ from everloop.storage.sql.rollouts import SqlRolloutStore
 from everloop.storage.sql.runs import SqlRunStore
 from everloop.storage.sql.synthetic_jobs import SqlSyntheticJobStore
 from everloop.storage.sql.tallies import SqlTallyStore
+from everloop.storage.sql.teaching_log import SqlTeachingLog
 from everloop.storage.sql.tenancy import SqlTenancy
 from everloop.storage.sql.variants import SqlVariantStore
 from everloop.storage.sql.voice_log import SqlVoiceLog
@@ -133,6 +134,7 @@ class Workspace:
     reviews: ReviewStore
     rewards: RewardWriter
     personas: PersonaStore
+    teaching: TeachingLog
     voices: VoiceStore
     voice_log: VoiceLog
 
@@ -212,6 +214,7 @@ def open_workspace(
         reviews=SqlReviewStore(engine),
         rewards=rewards_here if mirror is None else rewards_there(mirror),
         personas=SqlPersonaStore(engine),
+        teaching=SqlTeachingLog(engine),
         voices=SqlVoiceStore(engine, clock),
         voice_log=SqlVoiceLog(engine),
     )

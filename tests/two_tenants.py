@@ -21,9 +21,12 @@ from everloop.contracts.evaluation import Check, CheckStatus, Decision, Verdict
 from everloop.contracts.feedback import FeedbackStatus
 from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.oversight import ReviewItem, ReviewKind, review_id_of
+from everloop.contracts.personas import MemoryItem
 from everloop.contracts.rollouts import RolloutRecord, RolloutState, Stay
 from everloop.contracts.serving import JobCause, JobState, Submission, TrainingJob
 from everloop.contracts.synthetic_jobs import FileFormat, JobOutput
+from everloop.persona.memory import remembered
+from everloop.persona.revisions import revised
 from everloop.registry.manifest import manifest_of
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.rollout.start import rollout_id_of
@@ -33,6 +36,7 @@ from everloop.serving.access.credentials import make_key
 from everloop.serving.app import create_app
 from everloop.serving.configuration import ServiceConfig
 from everloop.serving.opening import opened
+from everloop.serving.personas.teaching import voices_of
 from everloop.serving.service import Service
 from tests import feedback_records, log_records
 from tests.made_policies import made_policy
@@ -68,6 +72,11 @@ reward:
   success_at: 0.2
   failure_at: -0.2
 feedback: {explicit: opinion, implicit: engagement}
+voice:
+  persona: guide
+  base: {name: tiny, source: nowhere, license: none}
+  traits:
+    - {name: formality, low: informal, high: formal}
 """
 
 
@@ -226,6 +235,7 @@ class World:
             tenant=tenant,
         )
         workspace.reviews.flag([flagged])
+        self._persona(tenant, mark)
         checkpoint = self._checkpoint(tenant, mark)
         deployment, rollout, awaiting = self._trials(tenant, mark, checkpoint, at)
         return Rows(
@@ -244,6 +254,16 @@ class World:
             synthetic=self._synthetic(tenant, mark, at),
             experiment=self._experiment(tenant, mark),
             user=user,
+        )
+
+    def _persona(self, tenant: str, mark: str) -> None:
+        """A persona that remembers something, so that there is a change to undo."""
+        voice = voices_of(self.service.loops)["guide"]
+        fact = MemoryItem(mark, f"note of {tenant}")
+        revised(
+            *(self.service.workspace.personas, voice, lambda graph: remembered(graph, fact)),
+            *(f"cli:{mark}", mark, datetime.now(UTC)),
+            tenant=tenant,
         )
 
     def _checkpoint(self, tenant: str, mark: str) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from everloop.contracts.errors import ShouldFixArgument
+from everloop.contracts.feedback import FeedbackInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +130,25 @@ class PersonaStore(Protocol):
         self, persona: str, cause: str, user_id: str | None = None, tenant: str = "default"
     ) -> PersonaRevision | None:
         """The revision that a feedback or run caused; None where it caused none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeachingMark:
+    """Up to where a tenant's feedback and people's decisions on it were read: stored numbers."""
+
+    feedback: int = 0
+    reviews: int = 0
+
+
+class TeachingLog(Protocol):
+    """Feedback that may move a persona, as it becomes known."""
+
+    def marks(self) -> Mapping[str, TeachingMark]:
+        """The present end of every tenant's log."""
+
+    def teaching(
+        self, persona: str, after: TeachingMark, until: TeachingMark, tenant: str = "default"
+    ) -> Iterator[FeedbackInstance]:
+        """Feedback on a persona that was stored as accepted, or released, after one mark and by the other,
+        in stored order, what was released last; only people whose newest consent to training is not a
+        refusal. One that caused a revision of the persona is not among it."""

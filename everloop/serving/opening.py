@@ -22,6 +22,7 @@ from everloop.serving.guard import TrialGuard
 from everloop.serving.limits import RateLimits
 from everloop.serving.metrics import RequestFigures, ServiceCollector
 from everloop.serving.metrics_exchange import MetricsExchange, publishing
+from everloop.serving.personas.teaching import PersonaTeacher, voices_of
 from everloop.serving.postman import Postman
 from everloop.serving.retention import Retention
 from everloop.serving.run_metrics import RunCollector
@@ -55,6 +56,15 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
         retention = Retention(workspace.decisions, workspace.audit, clock, keep)
         closing.enter_context(retention)
         channels = channels_of(settings.notifications())
+        teacher = closing.enter_context(
+            PersonaTeacher(
+                workspace.teaching,
+                workspace.personas,
+                voices_of(loops),
+                clock,
+                works=config.worker == 0,
+            )
+        )
         postman = closing.enter_context(Postman(workspace, channels, clock))
         training = TrainingTrigger(
             workspace, loops, sources, clock, platform=settings.platform_file()
@@ -94,6 +104,7 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
             models=lambda: decisions.alive,
             retention=lambda: retention.alive,
             notices=lambda: postman.alive,
+            personas=lambda: teacher.alive,
             training=lambda: training.alive,
             synthetic=lambda: synthetic.alive,
             metrics=published,

@@ -509,6 +509,24 @@ ADMIN: Mapping[tuple[str, str], Case] = {
     ("GET", "/api/admin/audit"): Case(Scope.ADMIN, good=lambda ours: Sent(query={"limit": "1000"})),
 }
 
+PERSONAS: Mapping[tuple[str, str], Case] = {
+    ("GET", "/api/ml/personas/{persona}"): Case(
+        Scope.READ, good=lambda ours: Sent(path={"persona": "guide"})
+    ),
+    ("GET", "/api/ml/personas/{persona}/revisions"): Case(
+        Scope.READ, good=lambda ours: Sent(path={"persona": "guide"})
+    ),
+    ("POST", "/api/ml/personas/{persona}/undo"): Case(
+        Scope.DEPLOY, good=lambda ours: Sent(path={"persona": "guide"}, body=_WHY)
+    ),
+    ("POST", "/api/ml/personas/{persona}/traits"): Case(
+        Scope.DEPLOY,
+        good=lambda ours: Sent(
+            path={"persona": "guide"},
+            body={"trait": "formality", "adjustment": -0.2, "reason": "complaints"},
+        ),
+    ),
+}
 ROUTES: Mapping[tuple[str, str], Case] = {
     **LEARNING,
     **FEEDBACK,
@@ -516,6 +534,7 @@ ROUTES: Mapping[tuple[str, str], Case] = {
     **TRIALS,
     **REVIEWS,
     **VARIANTS,
+    **PERSONAS,
     **SYNTHETIC,
     **PRIVACY,
     **ADMIN,

@@ -1,0 +1,1 @@
+"""Personas in the service: moved by feedback as it is stored, shown, undone."""

@@ -1,0 +1,105 @@
+"""A thread that lets feedback move personas as soon as it is stored or released.
+
+It reads the log from where it was, and from its beginning when it starts: a revision names the feedback
+that caused it, so that what was read before a crash moves nothing twice, and what was not is read again.
+The first worker alone has one, for all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.personas import PersonaStore, TeachingLog, TeachingMark
+from everloop.contracts.ports import Clock
+from everloop.contracts.voice_spec import VoiceSpec
+from everloop.persona.revisions import applied
+
+EVERY_S = 0.5
+_JOIN_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+def voices_of(loops: Mapping[str, LoopSpec]) -> Mapping[str, VoiceSpec]:
+    """Persona -> voice, of the loops that have one; where two name one persona, the first by name."""
+    found: dict[str, VoiceSpec] = {}
+    for _, spec in sorted(loops.items()):
+        if spec.voice is not None:
+            found.setdefault(spec.voice.persona, spec.voice)
+    return found
+
+
+class PersonaTeacher:
+    """Moves personas until it is closed; a look that fails is repeated at the next one.
+
+    Args:
+        log: where feedback is read.
+        store: where revisions are kept.
+        voices: persona -> voice.
+        clock: dates revisions.
+        works: whether this process is the one that looks.
+        every_s: seconds between looks.
+    """
+
+    def __init__(
+        self,
+        log: TeachingLog,
+        store: PersonaStore,
+        voices: Mapping[str, VoiceSpec],
+        clock: Clock,
+        works: bool = True,
+        every_s: float = EVERY_S,
+    ) -> None:
+        self._feedback, self._store, self._voices, self._clock = log, store, voices, clock
+        self._works = works and bool(voices)
+        self._every_s = every_s
+        self._seen: dict[str, TeachingMark] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="everloop-personas", daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._works:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        if self._works:
+            self._thread.join(_JOIN_S)
+
+    @property
+    def alive(self) -> bool:
+        """Whether feedback moves personas, or has none to move here."""
+        return not self._works or self._thread.is_alive()
+
+    def look(self) -> int:
+        """Apply what became known since the last look; how many feedbacks moved a persona."""
+        moved = 0
+        for tenant, until in self._feedback.marks().items():
+            after = self._seen.get(tenant, TeachingMark())
+            if after == until:
+                continue
+            for persona, spec in self._voices.items():
+                for said in self._feedback.teaching(persona, after, until, tenant):
+                    if self._stop.is_set():
+                        return moved
+                    moved += applied(self._store, spec, said, self._clock.now()) is not None
+            self._seen[tenant] = until
+        return moved
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.look()
+            except Exception:  # busy or away: what was not applied is read again
+                _log.warning("Feedback can't move a persona now; trying again.", exc_info=True)
+            self._stop.wait(self._every_s)
