@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +12,8 @@ from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.contracts.voices import AdapterFigures
 from everloop.loops.sections import voice_of
 from everloop.registry.loading import active_alias, load
-from everloop.settings import voice_bases
-from everloop.speaking.adapters import ADAPTER_FILES, open_adapter
+from everloop.settings import voice_cache
+from everloop.speaking.adapters import open_adapter, unpack_adapter
 from everloop.speaking.base import prepare_base
 from everloop.speaking.engine import Engine
 from everloop.wiring import Workspace
@@ -27,7 +25,7 @@ FIGURES = "figures.json"
 
 def base_of(spec: LoopSpec, workspace: Workspace) -> BaseFolder:
     """The base of the loop's voice; prepared where it is not yet."""
-    return prepare_base(voice_of(spec).base, voice_bases(workspace.home), _tell)
+    return prepare_base(voice_of(spec).base, voice_cache(workspace.home) / "bases", _tell)
 
 
 def _tell(what: str, share: float) -> None:
@@ -59,18 +57,9 @@ def active_voice(
     if checkpoint is None:
         return ActiveVoice()
     found = load(checkpoint, workspace.registry, workspace.blobs)
-    place = workspace.home / "voices" / checkpoint
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=place.parent))
-        for name in ADAPTER_FILES:
-            shutil.copyfile(found.files[name], fresh / name)
-        try:
-            fresh.rename(place)
-        except OSError:  # another process was first
-            shutil.rmtree(fresh)
-    adapter = open_adapter(place, base, found.checkpoint.lineage["version"])
-    return ActiveVoice(checkpoint, adapter)
+    version = found.checkpoint.lineage["version"]
+    cache = voice_cache(workspace.home) / "adapters"
+    return ActiveVoice(checkpoint, unpack_adapter(found.files, base, version, cache))
 
 
 def trained_adapter(folder: Path, base: BaseFolder, version: str) -> AdapterFolder:

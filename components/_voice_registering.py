@@ -34,7 +34,7 @@ from everloop.registry.manifest import voice_candidate_of
 from everloop.registry.promotion import adopted
 from everloop.registry.registration import Candidate, register
 from everloop.rollout.start import start_rollout
-from everloop.speaking.adapters import ADAPTER_FILES
+from everloop.speaking.adapters import ADAPTER_FILES, WEIGHTS
 from everloop.trust.voice_card import CARD_FILE, voice_card
 from everloop.wiring import Workspace
 
@@ -143,7 +143,7 @@ def register_candidate_voice(
             tenant=tenant,
             model_type=ModelType.ADAPTER,
             files={**files, FIGURES: adapter / FIGURES, CARD_FILE: card},
-            served=ADAPTER_FILES[0],
+            served=WEIGHTS,
             performance_metrics=_figures(compared, tried),
             lineage=lineage,
             provenance=provenance_of(training),

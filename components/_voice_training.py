@@ -28,6 +28,7 @@ from everloop.contracts.voices import (
     LearningTask,
     RewardModelFigures,
     StepLog,
+    Strategy,
     StrategyChoice,
     TrainingDataInstance,
 )
@@ -41,12 +42,12 @@ _SEED = 17
 
 
 def train_scorer(spec: LoopSpec, workspace: Workspace, data: Path, out: Path) -> RewardModelFigures:
-    """A reward model from the training people's pairs, judged on the held-out people's."""
+    """A reward model from the training people's pairs, some of whom judge it."""
     voice, base = voice_of(spec), base_of(spec, workspace)
-    pairs, judged = (_pairs(data / name) for name in (TRAIN, HELD_OUT))
+    pairs = _pairs(data / TRAIN)
     place = _place(workspace, "scorer", voice_text(spec), base.sha256, sha256_of(data / TRAIN))
     out.mkdir(parents=True, exist_ok=True)
-    figures = train_reward_model(base, voice, pairs, judged, out / SCORER, place, _SEED, _tell)
+    figures = train_reward_model(base, voice, pairs, out / SCORER, place, _SEED, _tell)
     write(figures, out / FIGURES)
     shutil.rmtree(place, ignore_errors=True)
     return figures
@@ -114,7 +115,7 @@ def _train(
         out / ADAPTER,
         place,
         _SEED,
-        start_from=active.adapter,
+        start_from=None if Strategy.FULL_RETRAINING in choice.chosen else active.adapter,
         on_progress=_tell,
         scorer=scorer / SCORER if (scorer / SCORER).exists() else None,
         private=private_training(spec, workspace, run, data, placebo),

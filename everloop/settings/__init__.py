@@ -37,6 +37,8 @@
 ``EVERLOOP_IMAGE``        their image, if not this version's own
 ``EVERLOOP_CONTAINER_MEMORY``  each one's limit, as in ``4g``; empty: none
 ``EVERLOOP_CONTAINER_NETWORK``  their network; ``none`` by default
+``EVERLOOP_VOICE_CACHE``  folder of prepared base models and fetched adapters; empty: ``voices`` in the
+                          workspace
 ``RAY_AUTH_MODE``         Ray's own: ``token`` where a training cluster asks for one
 ``RAY_AUTH_TOKEN_PATH``   Ray's own: file with that token (or ``RAY_AUTH_TOKEN``, the token itself)
 ========================  =====================================================================
@@ -114,6 +116,7 @@ from everloop.settings.ray import (
     check_ray_token,
     ray_workers,
 )
+from everloop.settings.voice import VOICE_CACHE, voice_cache
 from everloop.settings.workspace import (
     DATABASE_FILE,
     DATABASE_URL,
@@ -184,6 +187,7 @@ __all__ = [
     "SECRETS_FILE",
     "STORAGE_URL",
     "VERTEX",
+    "VOICE_CACHE",
     "BigQueryTables",
     "Bucket",
     "Containers",
@@ -214,4 +218,5 @@ __all__ = [
     "stage_pseudonym_key",
     "storage",
     "unfinished_rotation",
+    "voice_cache",
 ]

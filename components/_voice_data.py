@@ -1,0 +1,118 @@
+"""From a collection to examples, to what they are worth, and to what the prompt may show at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+
+from components._voice_models import base_of, speaker_with
+from everloop.adaptation.building import TRAIN_FILE, build
+from everloop.adaptation.collected import read_collected
+from everloop.adaptation.corpora.streaming import stream
+from everloop.adaptation.instance_file import read_instances
+from everloop.adaptation.near_duplicates import NearDuplicates
+from everloop.adaptation.screens.screen import VoiceScreen
+from everloop.adaptation.strategy import choose
+from everloop.adaptation.volume import volume_of
+from everloop.contracts.feedback import FeedbackType
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.personas import PersonaGraph
+from everloop.contracts.voice_ports import SpokenFeedback
+from everloop.contracts.voices import (
+    DataFigures,
+    Message,
+    ModelVersion,
+    Strategy,
+    StrategyChoice,
+    VersionStatus,
+)
+from everloop.loops.sections import voice_of
+from everloop.persona.graph import graph_of
+from everloop.persona.prompt import prompt_of
+from everloop.persona.revisions import begun
+from everloop.wiring import Workspace
+
+_SEED = 11
+_TRAINS = frozenset(
+    {
+        Strategy.SFT,
+        Strategy.PREFERENCE_PAIRS,
+        Strategy.PREFERENCE_THUMBS,
+        Strategy.FULL_RETRAINING,
+    }
+)
+_GOLDEN = "perplexity_candidate"
+
+
+def build_data(
+    spec: LoopSpec, workspace: Workspace, tenant: str, collection: Path, out: Path
+) -> DataFigures:
+    """Write the examples of a collection and of the voice's corpora.
+
+    The base is loaded only where there are so few corrections that it paraphrases them.
+    """
+    voice, collected = voice_of(spec), read_collected(collection)
+    corrections = collected.figures.feedback.get(FeedbackType.CORRECTION.value, 0)
+    scarce = 0 < corrections < voice.data.augment_below
+    return build(
+        voice,
+        collected,
+        corpora=chain.from_iterable(stream(c, _SEED, tenant) for c in voice.data.corpora),
+        screen=VoiceScreen(voice.data),
+        near_duplicates=NearDuplicates(voice.data.near_duplicate_jaccard),
+        speaker=speaker_with(base_of(spec, workspace)) if scarce else None,
+        seed=_SEED,
+        out=out,
+        render=_system_turn(spec, workspace, tenant),
+    )
+
+
+def choose_for(
+    spec: LoopSpec, workspace: Workspace, tenant: str, collection: Path, data: Path
+) -> StrategyChoice:
+    """Which ways of learning the examples are worth."""
+    voice, collected = voice_of(spec), read_collected(collection)
+    versions = workspace.voices.versions(voice.persona, tenant=tenant)
+    active = next((v for v in versions if v.status is VersionStatus.ACTIVE), None)
+    volume = volume_of(
+        read_instances(data / TRAIN_FILE),
+        collected.feedback(),
+        collected.packages(),
+        workspace.voices.learned_until(voice.persona, tenant),
+        _golden_drop(versions, active),
+        0 if active is None else active.forgets,
+    )
+    return choose(voice, volume)
+
+
+def trains_an_adapter(choice: StrategyChoice) -> bool:
+    """Whether one of the chosen ways changes the adapter."""
+    return bool(_TRAINS.intersection(choice.chosen))
+
+
+def _golden_drop(versions: tuple[ModelVersion, ...], active: ModelVersion | None) -> float | None:
+    """How much likelier the first version found the golden set than the active one, nats a token."""
+    known = sorted(
+        (v for v in versions if v.performance_metrics.get(_GOLDEN, 0.0) > 0.0),
+        key=lambda version: version.version_number,
+    )
+    if active is None or not known or active.performance_metrics.get(_GOLDEN, 0.0) <= 0.0:
+        return None
+    return math.log(active.performance_metrics[_GOLDEN] / known[0].performance_metrics[_GOLDEN])
+
+
+def _system_turn(
+    spec: LoopSpec, workspace: Workspace, tenant: str
+) -> Callable[[SpokenFeedback], tuple[Message, ...]]:
+    """The turn that the service would begin with, without exemplars and memory: they would give answers
+    away."""
+    voice = voice_of(spec)
+    revision = begun(workspace.personas, voice, datetime.now(UTC), tenant=tenant)
+    graph: PersonaGraph = replace(graph_of(revision.content), exemplars=(), memory=())
+    turns = prompt_of(voice, graph, (Message("user", "Hello"),), None)
+    system = tuple(turn for turn in turns if turn.role == "system")
+    return lambda _spoken: system
