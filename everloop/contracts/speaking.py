@@ -110,3 +110,10 @@ class Speaker(Protocol):
         self, prompts: Sequence[tuple[Message, ...]], completions: Sequence[str], adapter: str = ""
     ) -> tuple[TextScore, ...]:
         """How likely the completions are, in the order asked."""
+
+
+class OutputScreen(Protocol):
+    """Looks at what a voice is about to say. One that cannot be loaded lets nothing through."""
+
+    def refusal(self, text: str) -> str:
+        """Why a text must not be shown, in a word; "" where it may."""
