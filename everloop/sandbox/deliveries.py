@@ -48,7 +48,8 @@ def deliveries(turns: Sequence[ScenarioTurn], seed: str) -> tuple[Delivery, ...]
 
 def unanswered(turns: Sequence[ScenarioTurn]) -> frozenset[int]:
     """Turns to which the voice says nothing: dropped, or delayed behind the next one."""
-    return frozenset(each.turn for each in deliveries(turns, "") if not each.asked)
+    calm = [turn.model_copy(update={"emotion": ""}) for turn in turns]
+    return frozenset(each.turn for each in deliveries(calm, "") if not each.asked)
 
 
 def _cut(text: str, seed: str) -> str:
