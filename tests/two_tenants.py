@@ -25,6 +25,7 @@ from everloop.contracts.personas import MemoryItem
 from everloop.contracts.rollouts import RolloutRecord, RolloutState, Stay
 from everloop.contracts.serving import JobCause, JobState, Submission, TrainingJob
 from everloop.contracts.synthetic_jobs import FileFormat, JobOutput
+from everloop.contracts.voices import SourceType
 from everloop.persona.memory import remembered
 from everloop.persona.revisions import revised
 from everloop.registry.manifest import manifest_of
@@ -38,7 +39,7 @@ from everloop.serving.configuration import ServiceConfig
 from everloop.serving.opening import opened
 from everloop.serving.personas.teaching import voices_of
 from everloop.serving.service import Service
-from tests import feedback_records, log_records
+from tests import feedback_records, log_records, voice_records
 from tests.made_policies import made_policy
 from tests.made_releases import paid_release
 
@@ -109,6 +110,8 @@ class Rows:
     job: str
     synthetic: str
     experiment: str
+    package: str
+    """A voice learned from it."""
     user: str
 
 
@@ -253,6 +256,7 @@ class World:
             job=self._job(tenant, at),
             synthetic=self._synthetic(tenant, mark, at),
             experiment=self._experiment(tenant, mark),
+            package=self._package(tenant, mark, person, base),
             user=user,
         )
 
@@ -325,6 +329,16 @@ class World:
         )
         variants.assign(workspace, made.experiment_id, f"user of {tenant}", tenant)
         return made.experiment_id
+
+    def _package(self, tenant: str, mark: str, person: str, number: int) -> str:
+        """A person's text, what was made of it and the person's own voice."""
+        voices, mine = self.service.workspace.voices, {"tenant": tenant, "user_id": person}
+        made = voice_records.package(number, texts=(mark,), **mine)
+        voices.add_package(made, "cli:test")
+        letter = {"source_type": SourceType.NEW_DATA, "completion": mark, **mine}
+        voices.add_instances([voice_records.instance(number, made.package_id, **letter)], mark)
+        voices.add_version(voice_records.version(number, model_id=mark, persona="guide", **mine))
+        return made.package_id
 
     def _job(self, tenant: str, at: datetime) -> str:
         """A job that has ended: one that is open would be answered instead of a new one."""

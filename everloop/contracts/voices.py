@@ -184,6 +184,7 @@ class ModelVersion:
         data_until: when what it learned from ended; None: when it was made.
         forgets: instances of people erased since that it, or a model it went on from, learned from.
             Above 0 the next run begins anew, without them. Counted by the store, whatever is handed in.
+        instances: how many it learned from that are still stored; counted by the store as well.
     """
 
     model_id: str
@@ -200,6 +201,7 @@ class ModelVersion:
     continued_from: str | None = None
     data_until: datetime | None = None
     forgets: int = 0
+    instances: int = 0
 
     def __post_init__(self) -> None:
         if self.version_number < 1:

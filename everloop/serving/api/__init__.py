@@ -21,6 +21,7 @@ from everloop.serving.api import (
     synthetic,
     training,
     variants,
+    voice_data,
 )
 
 RESOURCES = (
@@ -38,6 +39,7 @@ RESOURCES = (
     engines,
     variants,
     personas,
+    voice_data,
     privacy,
     audit,
     observability,

@@ -34,7 +34,7 @@ def people_of_voices(connection: Connection) -> Iterator[tuple[str, set[str]]]:
 
 
 def rename_voices(connection: Connection, names: Mapping[str, str]) -> tuple[dict[str, int], int]:
-    """Rename in every table; rows by table, and packages whose checksum could not be taken anew.
+    """Rename in every table; rows by table where there are any, and packages whose checksum could not be taken anew.
 
     Args:
         names: old pseudonym -> new one, of everyone whom ``people_of_voices`` tells.
@@ -52,7 +52,7 @@ def rename_voices(connection: Connection, names: Mapping[str, str]) -> tuple[dic
             connection.execute(statement.values(user_id=bindparam("told")), told)
         counted = select(func.count()).select_from(table).where(table.c.user_id != NOBODY)
         rows[table.name] = connection.scalar(counted) or 0
-    return rows, unknown
+    return {name: count for name, count in rows.items() if count}, unknown
 
 
 def _rename_packages(connection: Connection, names: Mapping[str, str]) -> tuple[int, int]:

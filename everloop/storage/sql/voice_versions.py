@@ -117,10 +117,19 @@ def read_versions(
 ) -> tuple[ModelVersion, ...]:
     """The records of some rows, in their order."""
     forgets = forgotten(connection, tenant)
-    found = tuple(_version(row, forgets.get(row["model_id"], 0)) for row in rows)
+    table = model_version_instances.c
+    counted = {
+        row["model_id"]: connection.scalar(
+            select(func.count()).where(table.tenant == tenant, table.model_id == row["model_id"])
+        )
+        or 0
+        for row in rows
+    }
+    found = tuple(
+        _version(row, forgets.get(row["model_id"], 0), counted[row["model_id"]]) for row in rows
+    )
     if not references:
         return found
-    table = model_version_instances.c
     learned = {
         row["model_id"]: tuple(
             connection.scalars(
@@ -161,7 +170,7 @@ def forgotten(connection: Connection, tenant: str) -> dict[str, int]:
     return found
 
 
-def _version(row: RowMapping, forgets: int) -> ModelVersion:
+def _version(row: RowMapping, forgets: int, instances: int) -> ModelVersion:
     return ModelVersion(
         model_id=row["model_id"],
         persona=row["persona"],
@@ -177,4 +186,5 @@ def _version(row: RowMapping, forgets: int) -> ModelVersion:
         continued_from=row["continued_from"],
         data_until=row["data_until"],
         forgets=forgets,
+        instances=instances,
     )

@@ -90,6 +90,17 @@ def _question(**changes: Any) -> dict[str, Any]:
     return {"user_id": "ann", "context": {"x": 0.5, "pulse": 70.0}} | changes
 
 
+def _package(**changes: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "package_id": str(uuid.uuid4()),
+        "user_id": "ann",
+        "timestamp": _now(),
+        "origin": "email",
+        "texts": ["as I always say"],
+    }
+    return values | changes
+
+
 LEARNING: Mapping[tuple[str, str], Case] = {
     ("POST", "/api/ml/episode"): Case(
         Scope.INGEST,
@@ -527,6 +538,33 @@ PERSONAS: Mapping[tuple[str, str], Case] = {
         ),
     ),
 }
+VOICE: Mapping[tuple[str, str], Case] = {
+    ("POST", "/api/ml/voice/packages"): Case(
+        Scope.INGEST,
+        good=lambda ours: Sent(body={"packages": [_package()]}),
+        apart={
+            "package_id": lambda ours, theirs: Sent(
+                body={"packages": [_package(package_id=theirs.package)]}
+            ),
+            "user_id": lambda ours, theirs: Sent(
+                body={"packages": [_package(user_id=theirs.user)]}
+            ),
+        },
+    ),
+    ("GET", "/api/ml/voice/versions"): Case(
+        Scope.READ,
+        good=lambda ours: Sent(query={"persona": "guide"}),
+        apart={
+            "user_id": lambda ours, theirs: Sent(query={"persona": "guide", "user_id": theirs.user})
+        },
+    ),
+    ("GET", "/api/ml/voice/sources/{source_id}/instances"): Case(
+        Scope.READ,
+        good=lambda ours: Sent(path={"source_id": ours.package}),
+        apart={"source_id": lambda ours, theirs: Sent(path={"source_id": theirs.package})},
+    ),
+}
+
 ROUTES: Mapping[tuple[str, str], Case] = {
     **LEARNING,
     **FEEDBACK,
@@ -535,6 +573,7 @@ ROUTES: Mapping[tuple[str, str], Case] = {
     **REVIEWS,
     **VARIANTS,
     **PERSONAS,
+    **VOICE,
     **SYNTHETIC,
     **PRIVACY,
     **ADMIN,

@@ -18,6 +18,7 @@ from everloop.serving.api import episodes as episode_routes
 from everloop.serving.api import feedback as feedback_routes
 from everloop.serving.api import interactions as interaction_routes
 from everloop.serving.api import rewards as reward_routes
+from everloop.serving.api import voice_data as voice_routes
 from everloop.serving.api.engines import HOOK_BYTES
 from everloop.serving.problems import MOST_ERRORS
 from everloop.serving.reading import INLINE_BYTES, LARGEST_BODY, LARGEST_EVENT
@@ -31,6 +32,7 @@ BATCHES = {
     ("POST", "/api/ml/decide/batch"): "decisions",
     ("POST", "/api/rlhf/interactions"): "interactions",
     ("POST", "/api/rlhf/feedback/batch"): "feedback",
+    ("POST", "/api/ml/voice/packages"): "packages",
 }
 FLAGGER = ("POST", "/api/ml/deployments/{deployment_id}/verdict/flagger/{hook}")
 """Its sender can set no header, so that the credential is in the body."""
@@ -117,6 +119,7 @@ def test_a_content_type_is_not_needed(world: World, route: tuple[str, str]) -> N
         (("POST", "/api/ml/reward/batch"), reward_routes, "logged_signal"),
         (("POST", "/api/rlhf/interactions"), interaction_routes, "logged_interaction"),
         (("POST", "/api/rlhf/feedback/batch"), feedback_routes, "sent_feedback"),
+        (("POST", "/api/ml/voice/packages"), voice_routes, "package_of_body"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
