@@ -39,13 +39,12 @@ def spoken(
 ) -> SpokenFeedback:
     """One feedback with quality 1; ``number`` names it, ``of`` its interaction (by default the same)."""
     talk = number if of is None else of
-    spoke = interaction(
-        talk,
-        user_id=person(by),
-        input_data=f"What about topic {talk}?" if asked is None else asked,
-        output_data=answered,
-        **(about or {}),
-    )
+    told = {
+        "user_id": person(by),
+        "input_data": f"What about topic {talk}?" if asked is None else asked,
+        "output_data": answered,
+    }
+    spoke = interaction(talk, **(told | (about or {})))
     value = declared(kind, raw).value
     reading = interpret(Given(kind, value, spoke, element, target))
     values: dict[str, Any] = {

@@ -25,6 +25,7 @@ from everloop.adaptation.tags import require_no_tags
 from everloop.contracts import documents
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.speaking import Speaker
+from everloop.contracts.voice_ports import SpokenFeedback
 from everloop.contracts.voice_spec import VoiceSpec
 from everloop.contracts.voices import DataFigures, TrainingDataInstance
 
@@ -140,12 +141,19 @@ class _Builder:
         feedback's examples share their fate, a package's texts do not."""
         for spoken in self._collected.feedback():
             if self._is_held_out(spoken.feedback.user_id) is held_out:
-                learned = learned_of(spoken, self._reliability, self._standings, self._render)
+                learned = self._learned(spoken)
                 yield from self._counted(learned, (learned.instances,))
         for package in self._collected.packages():
             if self._is_held_out(package.user_id) is held_out:
                 learned = learned_of_package(package, self._reliability.weight(package.user_id))
                 yield from self._counted(learned, ((each,) for each in learned.instances))
+
+    def _learned(self, spoken: SpokenFeedback) -> Learned:
+        """Who judges another's conversation teaches with the other's words: both must be on one side."""
+        people = (spoken.feedback.user_id, spoken.interaction.user_id)
+        if len({self._is_held_out(user_id) for user_id in people}) > 1:
+            return Learned(reason="of_both_sides")
+        return learned_of(spoken, self._reliability, self._standings, self._render)
 
     def _is_held_out(self, user_id: str) -> bool:
         return is_held_out(user_id, self._salt, self._spec.held_out_share)

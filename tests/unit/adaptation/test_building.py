@@ -164,6 +164,19 @@ def test_who_opted_out_is_absent(tmp_path: Path) -> None:
     assert {each.user_id for each in held_out} == {person(JUDGES[1])}
 
 
+def test_who_judges_anothers_words_is_on_the_same_side(tmp_path: Path) -> None:
+    """A reviewer's release lets one person judge what another was told."""
+    pairs = [(TRAINS[0], TRAINS[1]), (TRAINS[0], JUDGES[0]), (JUDGES[0], TRAINS[0])]
+    rows = [
+        corrected(n, who, about={"user_id": person(whose)}, status=FeedbackStatus.RELEASED)
+        for n, (who, whose) in enumerate(pairs, start=1)
+    ]
+    figures, train, held_out = built(tmp_path, rows)
+    assert figures.removed == {"of_both_sides": 2}
+    assert {each.source_ids for each in train} == {(uuid_of(1, "feedback"),)}
+    assert held_out == []
+
+
 def test_what_nearly_repeats_a_held_out_text_leaves_the_training_set(tmp_path: Path) -> None:
     asked = "Tell me of the long road to the sea and back again"
     wanted = "The road runs past birches and marshes until the lagoon opens"
