@@ -15,6 +15,7 @@ from everloop.contracts.evaluation import Verdict
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.contracts.oversight import OversightKind
+from everloop.contracts.privacy import BudgetStatus
 from everloop.contracts.rollouts import RolloutRecord
 from everloop.contracts.sandboxes import SandboxReport
 from everloop.contracts.voices import (
@@ -75,7 +76,7 @@ def voice_evidence(
         training=training,
         placebo=read(AdapterFigures, placebo / FIGURES),
         sandbox=read(SandboxReport, findings),
-        budget=workspace.ledger.standing() if training.release_id else None,
+        budget=_budget(spec, workspace) if training.release_id else None,
         approval=None if said is None or said.passed else said,
         inputs={
             "data": sha256_of(data / TRAIN),
@@ -85,6 +86,11 @@ def voice_evidence(
             "loop_spec": spec.checksum,
         },
     )
+
+
+def _budget(spec: LoopSpec, workspace: Workspace) -> BudgetStatus:
+    """What people have spent by now, the adapter's release included."""
+    return workspace.ledger.status(spec, datetime.now(UTC).date())
 
 
 def register_candidate_voice(

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from everloop.adaptation.training.reward_model import train_reward_model
 from everloop.adaptation.training.train import train_adapter
 
 from components._voice_models import (
@@ -21,6 +20,7 @@ from components._voice_models import (
 from components._voice_private import private_training
 from everloop.adaptation.instance_file import read_instances
 from everloop.adaptation.placebo import placebo_of
+from everloop.adaptation.training.reward_model import train_reward_model
 from everloop.contracts.documents import read, sha256_of, write
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.voices import (
@@ -42,12 +42,12 @@ _SEED = 17
 
 
 def train_scorer(spec: LoopSpec, workspace: Workspace, data: Path, out: Path) -> RewardModelFigures:
-    """A reward model from the training people's pairs, some of whom judge it."""
+    """A reward model from the training people's pairs, judged by those who judge the voice."""
     voice, base = voice_of(spec), base_of(spec, workspace)
-    pairs = _pairs(data / TRAIN)
+    pairs, judged = (_pairs(data / name) for name in (TRAIN, HELD_OUT))
     place = _place(workspace, "scorer", voice_text(spec), base.sha256, sha256_of(data / TRAIN))
     out.mkdir(parents=True, exist_ok=True)
-    figures = train_reward_model(base, voice, pairs, out / SCORER, place, _SEED, _tell)
+    figures = train_reward_model(base, voice, pairs, judged, out / SCORER, place, _SEED, _tell)
     write(figures, out / FIGURES)
     shutil.rmtree(place, ignore_errors=True)
     return figures

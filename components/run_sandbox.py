@@ -2,7 +2,12 @@
 
 from kfp.dsl import HTML, Input, Metrics, Output
 
-from components._artifacts import SandboxFindings, VoiceAdapter, VoiceMeasure
+from components._artifacts import (
+    SandboxFindings,
+    VoiceAdapter,
+    VoiceCollection,
+    VoiceMeasure,
+)
 from components._runtime import component
 
 
@@ -13,6 +18,7 @@ def run_sandbox(
     voice: str,
     tenant: str,
     code: str,
+    collection: Input[VoiceCollection],
     adapter: Input[VoiceAdapter],
     measure: Input[VoiceMeasure],
     findings: Output[SandboxFindings],
@@ -27,6 +33,7 @@ def run_sandbox(
         voice: its voice, JSON.
         tenant: owner of the model.
         code: checksum of our source, part of the cache key.
+        collection: what people said; what they disliked becomes scenarios.
         adapter: the candidate.
         measure: what was measured of it on held-out people.
         findings: runs, checks, and what the process was denied.
@@ -40,15 +47,15 @@ def run_sandbox(
 
     from components._stage import stage
     from components._voice_pages import sandbox_rows
-    from components._voice_trying import try_candidate
+    from components._voice_trying import try_apart
     from everloop.contracts.documents import write
     from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
 
     with stage("run_sandbox", findings, page, metrics) as told:
         spec = assemble(product, voice=voice)
-        inputs = (Path(adapter.path), Path(measure.path))
-        found = try_candidate(spec, open_workspace(workspace), tenant, inputs)
+        inputs = (Path(collection.path), Path(adapter.path), Path(measure.path))
+        found = try_apart(spec, open_workspace(workspace), tenant, inputs)
         write(found, findings.path)
         told.says(*sandbox_rows(found))
     return found.go

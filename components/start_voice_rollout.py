@@ -53,7 +53,7 @@ def start_voice_rollout(
 
     with stage("start_voice_rollout", rollout, page, metrics) as told:
         spec = assemble(product, terms=terms, voice=voice)
-        inputs = tuple(Path(made.path) for made in (measure, verdict, checkpoint))
+        inputs = (Path(measure.path), Path(verdict.path), Path(checkpoint.path))
         record = begin_voice_trial(spec, open_workspace(workspace), (logical_date, tenant), inputs)
         write(record, rollout.path)
         told.says(*rollout_rows(record))

@@ -61,7 +61,9 @@ def train_and_try(
     adapter = train_adapter(**dated, **taught).outputs["adapter"]
     placebo = train_placebo(**dated, **taught).outputs["adapter"]
     measure = measure_voice(**owned, data=data, adapter=adapter, placebo=placebo).outputs["measure"]
-    findings = run_sandbox(**owned, adapter=adapter, measure=measure).outputs["findings"]
+    findings = run_sandbox(
+        **owned, collection=known["collection"], adapter=adapter, measure=measure
+    ).outputs["findings"]
     verdict = voice_gate(
         **owned,
         privacy=sections["privacy"],
