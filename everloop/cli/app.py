@@ -24,6 +24,7 @@ from everloop.cli import (
     models,
     notifications,
     people,
+    persona,
     policies,
     privacy,
     review,
@@ -36,6 +37,7 @@ from everloop.cli import (
     submitting,
     synth,
     variants,
+    voice,
     workspace,
 )
 from everloop.cli.output import complain
@@ -93,6 +95,8 @@ app.add_typer(people.dispute, name="dispute")
 app.add_typer(people.person, name="person")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(review.app, name="review")
+app.add_typer(persona.app, name="persona")
+app.add_typer(voice.app, name="voice")
 app.add_typer(models.app, name="models")
 app.add_typer(rollouts.app, name="rollout")
 app.add_typer(variants.app, name="variants")
