@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-PRESENT = 1.0
+PRESENT = 0.7
 """Score from which on a text has a tone."""
 
 PLAIN = "plain"
@@ -30,7 +30,7 @@ _PATTERNS: dict[str, tuple[tuple[str, float], ...]] = {
     ),
     "dismissive": (
         (r"\b(get|getting|got) over (it|that|yourself)\b", 1.1),
-        (r"\b(not|isn'?t|no) (a |such a |that )?big (a )?deal\b", 0.7),
+        (r"\b(not|isn'?t|no) (a |such a |that )?big (a )?deal\b", 0.6),
         (r"\b(over-?reacting|being dramatic|too sensitive|drama queen|making a fuss)\b", 1.1),
         (r"\b(who cares|whatever\b|so what\b|don'?t care|couldn'?t care less)", 1.1),
         (r"\b(just )?(calm down|cheer up|man up|toughen up|suck it up|deal with it)\b", 1.0),
@@ -40,25 +40,30 @@ _PATTERNS: dict[str, tuple[tuple[str, float], ...]] = {
         (r"\b(it'?s|that'?s) (all )?(just )?in your head\b|\bgrow up\b|\bi can'?t be bothered\b", 1.0),
     ),
     "empathetic": (
-        (r"\b(i'?m|i am|so|very|truly) sorry (you|to|that|for|about|this|it)\b", 1.1),
+        (r"\b(i'?m|i am|so|very|truly|really|deeply) sorry (you|to|that|for|about|this|it)\b", 1.1),
         (r"\b(sounds|must be|can be|feels?) (\w+ ){0,3}(hard|tough|difficult|overwhelming|painful|"
          r"exhausting|stressful|frustrating|lonely|scary|heavy|upsetting|draining)\b", 1.0),
-        (r"\b(i (can )?(understand|hear|see)|it'?s understandable|that makes sense)\b", 0.6),
+        (r"\b(i (can )?(understand|hear|see|imagine)|it'?s understandable|(that|it) makes sense|"
+         r"a lot to carry)\b", 0.6),
         (r"\b(your|those|these|the) (feelings?|emotions?)\b|\bfeel(ing)? (this|that) way\b", 0.6),
         (r"\b(you'?re|you are) not alone\b|\bhere (for you|to listen|to help|to support)\b", 1.0),
         (r"\b(be (kind|gentle) (to|with) yourself|take (good )?care of yourself|"
          r"one (step|day) at a time)\b", 0.9),
         (r"\b(it'?s|that'?s) (ok|okay|alright|normal|natural|valid|completely \w+) (to|that|for)\b", 0.8),
-        (r"\b(would you like to|do you want to|want to) (talk|tell|share)\b|\btell me more\b", 0.7),
+        (r"\b(would you like to|do you want to|want to) (talk|tell|share)\b|\b(tell me|talk) (more|"
+         r"about (it|that))\b|\bthrough (it|this) alone\b", 0.7),
         (r"\b(support|comfort|reach out|talk(ing)? to (a |your |someone)|therapist|counsel+or)", 0.5),
-        (r"\b(overwhelmed|anxious|anxiety|stress(ed)?|struggling|burn(ed|t)? ?out|grie(f|ving))\b", 0.4),
+        (r"\b(overwhelmed|anxious|anxiety|stress(ed)?|struggling|burn(ed|t)? ?out|grie(f|ving|ve)|"
+         r"scared|worr(y|ies|ied)|alone|lonely|hurts?|sad)\b", 0.4),
     ),
     "technical": (
         (r"```|`[^`\n]+`|\bdef \w+\(|\breturn \w+|\bimport \w+|\bSELECT\b.+\bFROM\b", 1.2),
         (r"\b(keyerror|exception|traceback|dictionary|dict|function|variable|index(es|ing)?|query|"
-         r"database|column|api|loop|list|string|array|class|method|server|cache|thread|parameter)\b", 0.7),
+         r"database|column|api|loop|list|string|array|class|method|server|cache|thread|parameter|"
+         r"package|module|file|branch|commit|map|lookup|environment variable)s?\b", 0.7),
         (r"\b(code|python|sql|javascript|java|linux|html|json|compiler?|debug(ging|ger)?|stack)\b", 0.6),
-        (r"\b(algorithm|latency|memory|throughput|execution plan|syntax|runtime|config\w*|install)\b", 0.5),
+        (r"\b(algorithm|latency|memory|throughput|execution plan|syntax|runtime|config\w*|install|git|run|"
+         r"append|iterat\w+|import|returns?|constant-time)\b", 0.5),
         (r"\.(get|items|keys|append|join|py|json)\b|\b\w+\(\)|\w+\[['\"]?\w+['\"]?\]|==|!=", 0.8),
         (r"\b(try|except)\b.{0,40}\b(block|except|error)\b|\bstack trace\b|\berror message\b", 0.6),
     ),
@@ -69,19 +74,23 @@ _PATTERNS: dict[str, tuple[tuple[str, float], ...]] = {
         (r"\b(for (example|instance)|in other words|that is why|this (means|implies|suggests))\b", 0.4),
         (r"\b(on (the )?(one|other) hand|arguments? (for|against|in favou?r)|trade-?offs?|proponents|"
          r"critics|opponents|pros and cons)\b", 0.9),
-        (r"\b(factors?|cause[sd]?|effects?|relationship between|conclusion|reason(s|ing)?)\b", 0.4),
+        (r"\b(factors?|cause[sd]?|effects?|relationship between|conclusion|reason(s|ing)?|argument|premise|"
+         r"conditions?|sample|assum\w+|confus\w+|studies|data|uncertain)\b", 0.5),
         (r"\b(first(ly)?|second(ly)?|third(ly)?|finally)[,:]", 0.4),
         (r"\b(ethic(s|al)|fairness|accountab\w+|regulat\w+|risks?|benefits?|innovation)\b", 0.4),
     ),
     "creative": (
-        (r"\b(once upon a time|long ago|there (once )?(was|lived) an?\b|one (day|night|morning|evening))",
+        (r"\b(once upon a time|long ago|there (once )?(was|lived) (once )?an?\b|lived an? \w+|"
+         r"(one|every) (day|night|morning|evening))",
          1.2),
         (r"\b(whisper\w*|gleam\w*|shimmer\w*|moonlight|silver|velvet|dream(s|ed|t)?|heart|glow\w*)\b", 0.6),
         (r"\b(canvas|brush(es|stroke\w*)?|paint(ed|s|ing)?|colou?rs?|melody|song|poem|tale|story)\b", 0.4),
         (r"\b(he|she|it|they) (had|was|were|looked|turned|smiled|felt|began|walked|dipped|learned)\b", 0.5),
         (r"[\"“][^\"”]{3,80}[,.!?][\"”] (\w+ )?(said|asked|whispered|cried|replied|hummed)", 1.0),
         (r"\b(like an?|as if) \w+", 0.3),
-        (r"\b(robot|dragon|castle|forest|sea|stars?|wind|river|village|king|queen)\b", 0.4),
+        (r"\b(robot|dragon|castle|forest|sea|stars?|wind|rain|clouds?|river|village|king|queen|"
+         r"midnight|attic|"
+         r"lighthouse|clock|window|mother|sky|moon|magic\w*)\b", 0.4),
     ),
     "enthusiastic": (
         (r"!.*!", 0.7),
