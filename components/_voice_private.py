@@ -1,4 +1,4 @@
-"""A voice's private training as a release: paid for before its first gradient, stored once, never made twice."""
+"""A voice's private training as a release: paid for before its first gradient, made once."""
 
 import hashlib
 from collections.abc import Sequence
@@ -165,5 +165,5 @@ class _Ledgered:
         )
         if found is None:
             return False
-        checkpoint = self.workspace.registry.get(found)
-        return checkpoint is not None and checkpoint.provenance is Provenance.PRIVATE_RELEASE
+        provenance = self.workspace.registry.checkpoint(found).provenance
+        return provenance is Provenance.PRIVATE_RELEASE

@@ -41,7 +41,7 @@ def _spec(min_comparisons: int = 40, rate: float = 5e-3) -> VoiceSpec:
 def trained(tiny_voice: BaseFolder, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A reward model of the planted preference."""
     place = tmp_path_factory.mktemp("reward")
-    figures = train_reward_model(tiny_voice, _spec(), PAIRS, place / "out", place / "work", seed=1)
+    figures = train_reward_model(tiny_voice, _spec(), PAIRS, JUDGING, place / "out", place / "work", seed=1)
     return place / "out", figures
 
 

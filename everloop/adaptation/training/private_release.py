@@ -1,0 +1,51 @@
+"""A private adapter as the one file that the ledger keeps: its weights, with its figures beside them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+
+from everloop.adaptation.training.publish import CONFIG, WEIGHTS, publish_tensors
+from everloop.contracts.documents import from_json, to_json, write_atomically
+from everloop.contracts.errors import ShouldRestoreArtefact
+from everloop.contracts.speaking import AdapterFolder, BaseFolder
+from everloop.contracts.voices import AdapterFigures
+
+_FIGURES, _CONFIG = "figures", "config"
+
+
+def released_file(adapter: AdapterFolder, figures: AdapterFigures, path: Path) -> Path:
+    """Write weights, configuration and figures to one safetensors file; equal releases, equal bytes.
+
+    Seconds are left at 0, since they would differ between two runs of the same release.
+    """
+    phases = tuple(replace(phase, seconds=0.0) for phase in figures.phases)
+    told = {
+        _FIGURES: to_json(replace(figures, phases=phases)).decode(),
+        _CONFIG: (adapter.path / CONFIG).read_text(),
+    }
+    return write_atomically(save(load_file(adapter.path / WEIGHTS), metadata=told), path)
+
+
+def restored(file: Path, base: BaseFolder, out: Path) -> tuple[AdapterFolder, AdapterFigures]:
+    """Publish a stored release again, to the same bytes.
+
+    Raises:
+        ShouldRestoreArtefact: the file is not one of a private adapter, or of this base.
+    """
+    with safe_open(file, framework="pt") as stored:
+        told = stored.metadata() or {}
+    if not {_FIGURES, _CONFIG} <= told.keys():
+        raise ShouldRestoreArtefact(f"{file} holds no private adapter.", "Restore the release.")
+    figures = from_json(AdapterFigures, told[_FIGURES].encode())
+    adapter = publish_tensors(load_file(file), json.loads(told[_CONFIG]), base, out)
+    if adapter.sha256 != figures.adapter_sha256:
+        raise ShouldRestoreArtefact(
+            f"{file} gives the adapter {adapter.sha256}, and {figures.adapter_sha256} was released.",
+            "Restore the release.",
+        )
+    return adapter, figures
