@@ -16,6 +16,7 @@ from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollouts import Head, RolloutEvent, RolloutRecord
 from everloop.loops import load
+from everloop.registry.voice_status import follow_head
 from everloop.rollout import by_hand
 from everloop.rollout.standing import StandingVerdict, standing_verdict
 from everloop.rollout.subject import served_by
@@ -189,7 +190,12 @@ def _done(
                 "See everloop rollout list, and name one.",
             )
         rollout_id = found.rollout_id
-    return action(spec, workspace, rollout_id, by, reason, datetime.now(UTC), tenant)
+    done = action(spec, workspace, rollout_id, by, reason, datetime.now(UTC), tenant)
+    if spec.voice is not None:
+        head = workspace.deployments.head(spec.name, tenant)
+        records = workspace.rollouts.rollouts(spec.name, tenant)
+        follow_head(workspace.voices, spec.voice.persona, head, records)
+    return done
 
 
 def _live(workspace: Workspace, loop: str, tenant: str) -> RolloutRecord | None:

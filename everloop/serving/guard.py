@@ -16,6 +16,7 @@ from typing import Self
 
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import Clock
+from everloop.registry.voice_status import follow_head
 from everloop.rollout.breaker import set_breaker, too_critical
 from everloop.rollout.control import act
 from everloop.serving.decisions.engine import DecisionEngine
@@ -50,6 +51,7 @@ class TrialGuard:
         self._decisions = decisions
         self._clock = clock
         self._every_s = every_s
+        self._heads: dict[tuple[str, str], int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="everloop-guard", daemon=True)
 
@@ -72,16 +74,32 @@ class TrialGuard:
         return self._thread.is_alive()
 
     def look(self) -> None:
-        """Store this process's counts, then act on every live trial and every breaker."""
+        """Store this process's counts, then act on every live trial, every voice and every breaker."""
         self._decisions.flush()
         for state in self._decisions.states():
             if state.rollout_id is not None:
                 self._try(self._trial, state.tenant, state.loop)
+        if any(spec.voice is not None for spec in self._loops.values()):
+            self._follow_voices()
         for tenant, loop in self._decisions.watch.critical_shares():
             self._try(self._active, tenant, loop)
 
     def _trial(self, tenant: str, loop: str) -> None:
         act(self._loops[loop], self._workspace, self._clock.now(), None, ACTOR, tenant)
+
+    def _follow_voices(self) -> None:
+        """Let the versions of voices say whether they serve, once for every change of what does."""
+        for head in self._workspace.deployments.heads():
+            if self._heads.get((head.tenant, head.loop)) != head.revision:
+                self._try(self._voice, head.tenant, head.loop)
+
+    def _voice(self, tenant: str, loop: str) -> None:
+        place, spec = self._workspace, self._loops.get(loop)
+        head = place.deployments.head(loop, tenant)
+        if spec is not None and spec.voice is not None:
+            records = place.rollouts.rollouts(loop, tenant)
+            follow_head(place.voices, spec.voice.persona, head, records)
+        self._heads[tenant, loop] = head.revision
 
     def _active(self, tenant: str, loop: str) -> None:
         share = self._decisions.watch.critical_shares().get((tenant, loop))

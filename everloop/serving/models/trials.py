@@ -48,6 +48,8 @@ class RolloutAnswer(BaseModel):
     history: list[StayAnswer]
     approved_by: str
     approval_reason: str
+    subject: str
+    """The role that is tried: ``policy``, or ``adapter`` or ``prompt`` of a voice."""
 
 
 class DeploymentAnswer(BaseModel):
@@ -145,6 +147,7 @@ def rollout_answer(record: RolloutRecord) -> RolloutAnswer:
         ],
         approved_by=record.approved_by,
         approval_reason=record.approval_reason,
+        subject=record.subject,
     )
 
 

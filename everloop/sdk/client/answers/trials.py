@@ -48,6 +48,7 @@ class Rollout:
     history: tuple[Stay, ...]
     approved_by: str
     approval_reason: str
+    subject: str = "policy"
 
 
 @dataclass(frozen=True, slots=True)
