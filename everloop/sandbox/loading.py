@@ -8,6 +8,7 @@ is the frame around it, named ``<id>.<frame>``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,13 @@ def shipped(suites: Iterable[str] = ()) -> tuple[TestScenario, ...]:
         raise ShouldFixInput(
             f"There is no suite {unknown[0]!r}.", f"Suites: {', '.join(sorted(Suite))}."
         )
-    found = loaded((SHIPPED,))
+    found = _every_shipped()
     return tuple(each for each in found if not wanted or each.suite in wanted)
+
+
+@functools.cache
+def _every_shipped() -> tuple[TestScenario, ...]:
+    return loaded((SHIPPED,))
 
 
 def loaded(places: Sequence[Path]) -> tuple[TestScenario, ...]:
