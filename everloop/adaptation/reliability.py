@@ -10,8 +10,8 @@ these two is better?" (two texts that they compared). Each is worth
 with ``q`` the lowest quality of their feedback on it (1 where a reviewer released it) and ``d`` how far
 they are from others: with at least ``ENOUGH`` other people who judged the same text as an answer to the
 same words, d = max(0, |v - m| - 1/2) / (3/2) of their value v in [-1, 1] that is farthest from the median
-m of the others' (each one's mean), else 0. One star of five (a quarter of the range) is taste. With n
-questions,
+m of the others' (of each the middle of the lowest and the highest), else 0. One star of five, a quarter
+of the range, is taste. With n questions,
 
     reliability = (PRIOR + sum of w) / (PRIOR + n)
 
@@ -22,9 +22,11 @@ rises by contradicting oneself: a contradicted question is worth nothing, counte
 from __future__ import annotations
 
 import math
+import uuid
 from bisect import bisect_left
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from everloop.adaptation.conversations import answered
 from everloop.adaptation.verdicts import (
@@ -51,21 +53,25 @@ TASTE = 0.5
 @dataclass(slots=True)
 class _Question:
     quality: float = 1.0
-    sides: set[bool] = field(default_factory=set)
+    sides: int = 0
+    """1: said yes; 2: said no; 3: both."""
     output: bytes | None = None
-    values: list[float] = field(default_factory=list)
+    low: float = 1.0
+    high: float = -1.0
+
+    def says(self, side: bool) -> None:
+        self.sides |= 1 if side else 2
 
     @property
     def contradicted(self) -> bool:
-        return len(self.sides) > 1
+        return self.sides == 3
 
 
 class Reliability:
-    """Collects feedback, then weighs people. Holds about 300 bytes for each question answered."""
+    """Collects feedback, then weighs people. Holds about 250 bytes for each question answered."""
 
     def __init__(self, feedback: Iterable[SpokenFeedback] = ()) -> None:
         self._people: dict[str, dict[bytes, _Question]] = {}
-        self._outputs: dict[bytes, dict[str, list[float]]] = {}
         self._weights: dict[str, float] | None = None
         for spoken in feedback:
             self.add(spoken)
@@ -98,22 +104,20 @@ class Reliability:
         pair = pair_of(spoken.feedback)
         if pair is not None:
             question = self._question(spoken, pair_key(spoken.interaction, pair))
-            question.sides.add(pair[0] < pair[1])
+            question.says(pair[0] < pair[1])
 
     def _judged(self, spoken: SpokenFeedback) -> None:
         said = spoken.feedback
         value, stance = value_of(said), stance_of(said)
         if value is None:
             return
-        question = self._question(spoken, spoken.interaction.log_id.encode())
+        question = self._question(spoken, uuid.UUID(spoken.interaction.log_id).bytes)
         if stance is not None:
-            question.sides.add(stance)
+            question.says(stance)
         text = answered(spoken.interaction)
         if text and said.feedback_type in VERDICTS:
             question.output = output_key(spoken.interaction, text)
-            question.values.append(value)
-            told = self._outputs.setdefault(question.output, {})
-            told.setdefault(said.user_id, []).append(value)
+            question.low, question.high = min(question.low, value), max(question.high, value)
 
     def _question(self, spoken: SpokenFeedback, key: bytes) -> _Question:
         self._weights = None
@@ -123,24 +127,40 @@ class Reliability:
         return question
 
     def _weighed(self) -> dict[str, float]:
-        crowds = {key: _Crowd(told) for key, told in self._outputs.items() if len(told) > ENOUGH}
+        crowds = self._crowds()
         return {
             person: (PRIOR + math.fsum(_worth(q, person, crowds) for q in questions.values()))
             / (PRIOR + len(questions))
             for person, questions in self._people.items()
         }
 
+    def _crowds(self) -> dict[bytes, _Crowd]:
+        """Of the outputs that enough people judged."""
+        judged = [
+            (person, question.output, question.low, question.high)
+            for person, questions in self._people.items()
+            for question in questions.values()
+            if question.output is not None
+        ]
+        often = Counter(output for _, output, _, _ in judged)
+        told: dict[bytes, dict[str, tuple[float, float]]] = {}
+        for person, output, low, high in judged:
+            if often[output] > ENOUGH:
+                lowest, highest = told.setdefault(output, {}).get(person, (low, high))
+                told[output][person] = (min(low, lowest), max(high, highest))
+        return {output: _Crowd(said) for output, said in told.items() if len(said) > ENOUGH}
+
 
 class _Crowd:
-    """Everybody's mean value of one output, ordered."""
+    """Everybody's value of one output, ordered."""
 
-    def __init__(self, told: dict[str, list[float]]) -> None:
-        self._means = {person: math.fsum(v) / len(v) for person, v in told.items()}
-        self._ordered = sorted(self._means.values())
+    def __init__(self, told: Mapping[str, tuple[float, float]]) -> None:
+        self._values = {person: (low + high) / 2.0 for person, (low, high) in told.items()}
+        self._ordered = sorted(self._values.values())
 
     def median_without(self, person: str) -> float:
         """Of everybody else."""
-        own, rest = self._means[person], len(self._ordered) - 1
+        own, rest = self._values[person], len(self._ordered) - 1
         at = bisect_left(self._ordered, own)
 
         def place(position: int) -> float:
@@ -156,5 +176,5 @@ def _worth(question: _Question, person: str, crowds: dict[bytes, _Crowd]) -> flo
     if crowd is None:
         return question.quality
     median = crowd.median_without(person)
-    farthest = max(abs(value - median) for value in question.values)
+    farthest = max(abs(question.low - median), abs(question.high - median))
     return question.quality * (1.0 - max(0.0, farthest - TASTE) / (2.0 - TASTE))

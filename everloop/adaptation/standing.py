@@ -55,7 +55,7 @@ class _Said(NamedTuple):
 
 
 class Standings:
-    """Collects feedback, then says what counts. Holds about 300 bytes for each feedback that judges."""
+    """Collects feedback, then says what counts. Holds about 400 bytes for each feedback that judges."""
 
     def __init__(self, feedback: Iterable[SpokenFeedback] = ()) -> None:
         self._groups: dict[bytes, list[_Said]] = {}

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import Template
 
 from everloop.adaptation.building import FIGURES_FILE, HELD_OUT_FILE, TRAIN_FILE, build
 from everloop.adaptation.collected import collect, read_collected
 from everloop.adaptation.held_out import is_held_out, salt_of
 from everloop.adaptation.instance_file import read_instances
 from everloop.adaptation.near_duplicates import NearDuplicates
-from everloop.adaptation.tags import tag_in
+from everloop.adaptation.tags import LEAST_MARK, tag_in
 from everloop.contracts import documents
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.feedback import FeedbackStatus, FeedbackType
@@ -31,6 +32,7 @@ from tests.fake_speaker import FakeSpeaker
 from tests.log_records import uuid_of
 from tests.memory_voice_log import MemoryVoiceLog
 from tests.spoken_records import person, spoken
+from tests.tiny_voice import TEMPLATE
 from tests.voice_records import corpus_row, package
 
 T = FeedbackType
@@ -293,4 +295,14 @@ def test_no_text_of_what_is_written_holds_a_mark(tmp_path: Path) -> None:
     assert figures.removed["tag"] == 4
     assert train
     assert held_out
-    assert not any(tag_in(each) for each in (*train, *held_out))
+    template = Template(TEMPLATE)
+    for each in (*train, *held_out):
+        assert tag_in(each) == ""
+        for answer in (each.completion, each.rejected or ""):
+            turns = (*each.prompt, Message("assistant", answer))
+            read = template.render(
+                messages=[{"role": turn.role, "content": turn.content} for turn in turns]
+            )
+            told = (each.instance_id, *each.source_ids, str(each.user_id), "_category", "_source")
+            known = [v for v in map(str, each.metadata.values()) if len(v) >= LEAST_MARK]
+            assert not any(mark in read for mark in (*told, *known))

@@ -98,6 +98,19 @@ def test_outliers_weigh_less_where_enough_others_judged_the_same_output() -> Non
     assert weight(outlier, *others[:2]) == 1.0
 
 
+def test_who_said_both_is_in_the_middle_and_counts_once() -> None:
+    """Others: 1, 1 and (1 - 1) / 2 = 0; their median is 1, and 2 others are too few."""
+    said: dict[str, Any] = {"asked": "hello", "answered": "hi"}
+    both = [spoken(n, T.THUMB, n == 11, of=n, by=11, **said) for n in (11, 12)]
+    others = [spoken(20 + n, T.THUMB, True, by=20 + n, **said) for n in range(2)]
+    outlier = spoken(1, T.THUMB, False, by=1, **said)
+    assert weight(outlier, *both, *others) == pytest.approx((2 + 1 - 1.5 / 1.5) / 3)
+    assert weight(outlier, *both, others[0]) == 1.0
+    judged = [spoken(n, T.RATING, 3, of=n, by=n, **said) for n in (30, 31)]
+    # Medians of 0, 0, 0, 1 and 1 without each: for the ones, (0 + 0) / 2.
+    assert weight(*both, *judged, *others, of=20) == pytest.approx((2 + 1 - 0.5 / 1.5) / 3)
+
+
 def test_one_star_apart_is_taste() -> None:
     said: dict[str, Any] = {"asked": "hello", "answered": "hi"}
     others = [spoken(10 + n, T.RATING, 5, by=10 + n, **said) for n in range(3)]

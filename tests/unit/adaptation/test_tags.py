@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import Template
 
 from everloop.adaptation.tags import require_no_tags, tag_in, texts_of
 from everloop.contracts.errors import ShouldStayInside
 from everloop.contracts.voices import LearningTask, Message
+from tests.tiny_voice import TEMPLATE
 from tests.voice_records import instance
 
 ID = "0b9c6d58-9d5f-4b0e-8c3e-4a5b1d2f6e90"
@@ -89,9 +91,14 @@ _WORDS = st.text(string.ascii_letters + " .,!?", min_size=1, max_size=60).filter
 _MARK = st.text(string.ascii_lowercase + "-_", min_size=8, max_size=20).map(lambda t: f"{t}7")
 
 
+_TEMPLATE = Template(TEMPLATE)
+
+
 def rendered(turns: tuple[Message, ...]) -> str:
-    """ChatML, as most chat templates write it."""
-    return "".join(f"<|im_start|>{t.role}\n{t.content}<|im_end|>\n" for t in turns)
+    """Through a chat template as a tokenizer carries it."""
+    return Template(TEMPLATE).render(
+        messages=[{"role": t.role, "content": t.content} for t in turns]
+    )
 
 
 @given(_WORDS, _WORDS, _WORDS, st.dictionaries(_MARK, _MARK, max_size=3), _MARK)
