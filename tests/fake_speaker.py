@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from everloop.contracts.errors import ShouldNameKnownId
-from everloop.contracts.speaking import Answer, SpeakRequest, TextScore
+from everloop.contracts.speaking import AdapterFolder, Answer, BaseFolder, SpeakRequest, TextScore
 from everloop.contracts.voices import Message
 
 WORDS = re.findall(
@@ -15,6 +17,15 @@ WORDS = re.findall(
     "yes no maybe slowly gently today tomorrow together listen tell me more about that "
     "please thank you warm small walk friend well",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class FakeSpoken:
+    """See ``everloop.speaking.engine.Spoken``."""
+
+    position: int
+    piece: str
+    answer: Answer | None = None
 
 
 class FakeSpeaker:
@@ -43,9 +54,14 @@ class FakeSpeaker:
         """Adapters that are loaded, without the base."""
         return frozenset(self._adapters - {""})
 
-    def load_version(self, version: str) -> None:
+    @property
+    def base(self) -> BaseFolder:
+        """Of nothing."""
+        return BaseFolder("fake", Path("nowhere"), "0" * 64, "none", 1024)
+
+    def load(self, adapter: AdapterFolder) -> None:
         """Let an adapter be asked for."""
-        self._adapters.add(version)
+        self._adapters.add(adapter.version)
 
     def unload(self, version: str) -> None:
         """See ``Engine.unload``."""
@@ -62,6 +78,31 @@ class FakeSpeaker:
         self._require({request.adapter})
         self.asked.append(request)
         return iter(_tokens(self._one(request).text))
+
+    def follow(
+        self, requests: Sequence[SpeakRequest], abandoned: Callable[[int], bool] = lambda _: False
+    ) -> Iterator[FakeSpoken]:
+        """See ``Engine.follow``: pieces of all answers by turns, each answer at its end."""
+        answers = self.answer(requests)
+        pieces = [_tokens(answer.text) for answer in answers]
+        return self._followed(answers, pieces, abandoned)
+
+    def _followed(
+        self,
+        answers: Sequence[Answer],
+        pieces: Sequence[list[str]],
+        abandoned: Callable[[int], bool],
+    ) -> Iterator[FakeSpoken]:
+        going = set(range(len(answers)))
+        for step in range(1 + max(map(len, pieces), default=0)):
+            for position in sorted(going):
+                if abandoned(position):
+                    going.discard(position)
+                elif step < len(pieces[position]):
+                    yield FakeSpoken(position, pieces[position][step])
+                else:
+                    going.discard(position)
+                    yield FakeSpoken(position, "", answers[position])
 
     def score(
         self, prompts: Sequence[tuple[Message, ...]], completions: Sequence[str], adapter: str = ""

@@ -40,6 +40,7 @@ from everloop.serving.opening import opened
 from everloop.serving.personas.teaching import voices_of
 from everloop.serving.service import Service
 from tests import feedback_records, log_records, voice_records
+from tests.fake_voices import fake_voices
 from tests.made_policies import made_policy
 from tests.made_releases import paid_release
 
@@ -388,6 +389,8 @@ def two_tenants(folder: Path) -> Iterator[World]:
     loop.write_text(LOOP)
     config = ServiceConfig(home=home, loops=(str(loop),), train=False)
     with opened(config) as service, asyncio.Runner() as runner:
+        service.voices = fake_voices(service.workspace)
         world = World(service, folder, runner)
         yield world
         world.close()
+        service.voices.close()

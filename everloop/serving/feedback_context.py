@@ -73,7 +73,17 @@ def spoken_of(
     return spoken
 
 
-def require_episodes(service: Service, interactions: Iterable[Interaction], tenant: str) -> None:
+class NamesEpisode(Protocol):
+    """An interaction, or what will become one."""
+
+    @property
+    def log_id(self) -> str: ...
+
+    @property
+    def episode_id(self) -> str | None: ...
+
+
+def require_episodes(service: Service, interactions: Iterable[NamesEpisode], tenant: str) -> None:
     """Refuse interactions that name an episode which the tenant has not logged.
 
     Raises:

@@ -27,6 +27,7 @@ from everloop.serving.postman import Postman
 from everloop.serving.retention import Retention
 from everloop.serving.run_metrics import RunCollector
 from everloop.serving.service import Service
+from everloop.serving.speaking.voices import Voices
 from everloop.serving.synthetic.queue import SyntheticQueue
 from everloop.serving.training.trigger import TrainingTrigger
 from everloop.storage.local.clock import SystemClock
@@ -76,6 +77,7 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
         if config.train:
             synthetic.start()
             closing.callback(synthetic.close)
+        voices = closing.enter_context(Voices(workspace))
         registry = CollectorRegistry()
         service = Service(
             config=config,
@@ -91,6 +93,7 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
             decisions=decisions,
             training=training,
             synthetic=synthetic,
+            voices=voices,
             requests=RequestFigures(registry),
             exchange=MetricsExchange(registry, config.metrics_folder, config.worker),
         )

@@ -19,6 +19,7 @@ from everloop.serving.door import Door
 from everloop.serving.limits import RateLimits
 from everloop.serving.metrics import RequestFigures
 from everloop.serving.metrics_exchange import MetricsExchange
+from everloop.serving.speaking.voices import Voices
 from everloop.serving.synthetic.queue import SyntheticQueue
 from everloop.serving.training.trigger import TrainingTrigger
 from everloop.storage.sql.group_commit import GroupCommit
@@ -43,6 +44,7 @@ class Service:
     decisions: DecisionEngine
     training: TrainingTrigger
     synthetic: SyntheticQueue
+    voices: Voices
     requests: RequestFigures
     exchange: MetricsExchange
     crowd: Crowd = field(default_factory=Crowd)

@@ -90,7 +90,7 @@ class Engine:
         require_unchanged(base)
         if threads is not None:
             torch.set_num_threads(threads)
-        self.base = base
+        self._base = base
         self.device = _device(device)
         if precision == "auto":
             precision = "bfloat16" if self.device.type == "cuda" else "float32"
@@ -115,6 +115,11 @@ class Engine:
         self._loaded: dict[str, _Loaded] = {}
 
     @property
+    def base(self) -> BaseFolder:
+        """What it speaks with."""
+        return self._base
+
+    @property
     def versions(self) -> frozenset[str]:
         """Adapters that can be asked for, without the base alone."""
         with self._lock:
@@ -127,7 +132,7 @@ class Engine:
             ShouldRestoreArtefact: it is damaged or does not fit the base.
             ShouldResolveConflict: another adapter is loaded under its version.
         """
-        weights = read_adapter(adapter, self.base)
+        weights = read_adapter(adapter, self._base)
         if not adapter.version or (lost := sorted(set(weights.modules) - self._modules)):
             raise ShouldFixArgument(
                 f"Adapter {adapter.version!r} cannot be spoken with: it has no version, or changes "
@@ -218,7 +223,7 @@ class Engine:
 
     def _asked(self, position: int, request: SpeakRequest) -> Asked:
         adapter = self._adapter(request.adapter)
-        context = self.base.context_tokens
+        context = self._base.context_tokens
         reserved = min(request.generation.max_new_tokens, context // 2)
         prompt = self._renderer.prompt(request.messages, reserved)
         sampler = Sampler(
@@ -229,10 +234,10 @@ class Engine:
 
     def _scored(self, position: int, prompt: tuple[Message, ...], completion: str) -> Scored:
         tokens = self._renderer.completion(completion)
-        if len(tokens) >= self.base.context_tokens:
+        if len(tokens) >= self._base.context_tokens:
             raise ShouldFixArgument(
                 f"A completion of {len(tokens)} tokens is longer than the context of "
-                f"{self.base.context_tokens}.",
+                f"{self._base.context_tokens}.",
                 "Cut it.",
             )
         return Scored(position, self._renderer.prompt(prompt, len(tokens)), tokens)

@@ -70,6 +70,11 @@ def _episode(**changes: Any) -> dict[str, Any]:
     return values | changes
 
 
+def _talk(**changes: Any) -> dict[str, Any]:
+    said = [{"role": "user", "text": "How are you?"}]
+    return {"user_id": "ann", "said": said, **changes}
+
+
 def _reward(rows: Rows, **changes: Any) -> dict[str, Any]:
     values: dict[str, Any] = {
         "signal_id": str(uuid.uuid4()),
@@ -147,6 +152,16 @@ LEARNING: Mapping[tuple[str, str], Case] = {
             "signal_id": lambda ours, theirs: Sent(
                 body={"rewards": [_reward(ours, signal_id=theirs.job)]}
             )
+        },
+    ),
+    ("POST", "/api/ml/speak"): Case(
+        Scope.DECIDE,
+        good=lambda ours: Sent(body=_talk(episode_id=ours.episode)),
+        foreign={"episode_id": lambda ours, theirs: Sent(body=_talk(episode_id=theirs.episode))},
+        apart={
+            "log_id": lambda ours, theirs: Sent(body=_talk(log_id=theirs.feedback)),
+            "user_id": lambda ours, theirs: Sent(body=_talk(user_id=theirs.user)),
+            "session_id": lambda ours, theirs: Sent(body=_talk(session_id="s")),
         },
     ),
     ("POST", "/api/ml/decide"): Case(

@@ -19,6 +19,7 @@ from everloop.serving.app import create_app
 from everloop.serving.configuration import ServiceConfig
 from everloop.serving.opening import opened
 from everloop.settings import initialise
+from tests.fake_voices import fake_voices
 from tests.served import new_key
 
 EXAMPLES = {GenerationMode.POSITIVE: 12, GenerationMode.NEGATIVE: 12}
@@ -33,7 +34,8 @@ def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fast
     home = tmp_path_factory.mktemp("workspace")
     initialise(home)
     with opened(ServiceConfig(home=home, train=False)) as service:
-        yield create_app(service), new_key(home)
+        with fake_voices(service.workspace) as service.voices:
+            yield create_app(service), new_key(home)
 
 
 @pytest.mark.parametrize("mode", EXAMPLES, ids=lambda mode: mode.value)

@@ -1,0 +1,277 @@
+"""The voices of a service: each loop's base in memory once, its adapters hot-swapped as its head moves."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from everloop.contracts.episodes import Arm
+from everloop.contracts.errors import (
+    EverloopError,
+    ShouldFixArgument,
+    ShouldFixLoopSpec,
+    ShouldRetryLater,
+)
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.models import ModelType
+from everloop.contracts.personas import PersonaGraph
+from everloop.contracts.rollouts import ADAPTER, PROMPT, may_serve
+from everloop.contracts.speaking import AdapterFolder, BaseFolder, OutputScreen
+from everloop.contracts.voice_spec import VoiceSpec
+from everloop.persona.graph import first_graph, graph_of, joined
+from everloop.persona.prompt_artefact import FILE, read_prompt
+from everloop.registry.loading import VerifiedModel, load
+from everloop.serving.decisions.deployment import Deployed, read_deployed
+from everloop.serving.speaking.batching import FollowedSpeaker, MicroBatcher
+from everloop.serving.speaking.deployed import ArmVoice, DeployedVoice, voice_of
+from everloop.serving.speaking.screening import ToxicityScreen
+from everloop.settings import voice_cache
+from everloop.speaking.base import prepared_base
+from everloop.wiring import Workspace
+
+BASE = "base"
+"""Version of answers that no adapter made."""
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Speaks:
+    """What answers one person: the loaded adapter ("" is the base alone) and the graph of the prompt.
+
+    ``version``: of the adapter, as answers carry it; ``fallback``: why the candidate's people hear the
+    active voice.
+    """
+
+    arm: Arm
+    rollout_id: str
+    adapter: str = ""
+    version: str = BASE
+    graph: PersonaGraph = field(default_factory=lambda: PersonaGraph(""))
+    fallback: str = ""
+
+
+class ServedSpeaker(FollowedSpeaker, Protocol):
+    """What answers on one base, with adapters that come and go."""
+
+    @property
+    def base(self) -> BaseFolder: ...
+
+    def load(self, adapter: AdapterFolder) -> None: ...
+
+    def unload(self, version: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Host:
+    """One base in memory with what makes its answers; ``versions``: loaded checkpoint -> its version."""
+
+    engine: ServedSpeaker
+    batcher: MicroBatcher
+    screen: OutputScreen
+    versions: dict[str, str]
+
+
+class Voices:
+    """Opens a voice with its first question, and follows the heads of its loops. Thread-safe.
+
+    Args:
+        workspace: where checkpoints, heads and persona graphs are.
+        engine: opens the base of a voice; the workspace's prepared one by default.
+        screen: makes the last screen of a voice.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        engine: Callable[[VoiceSpec], ServedSpeaker] | None = None,
+        screen: Callable[[VoiceSpec], OutputScreen] | None = None,
+    ) -> None:
+        self._workspace = workspace
+        self._engine = engine or self._prepared
+        self._screen = screen or _screen_of
+        self._opening = threading.Lock()
+        self._hosts: dict[str, _Host] = {}
+        self._deployed: dict[tuple[str, str], Deployed] = {}
+        self._wanted: dict[tuple[str, str], frozenset[str]] = {}
+
+    def __enter__(self) -> Voices:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every voice; what is being answered is cut off."""
+        for host in self._hosts.values():
+            host.batcher.close()
+        self._hosts.clear()
+
+    def spec(self, loop: LoopSpec) -> VoiceSpec:
+        """The loop's voice.
+
+        Raises:
+            ShouldRetryLater: it has none.
+        """
+        if loop.voice is None:
+            raise ShouldRetryLater(
+                f"Loop {loop.name!r} has no voice.", "Give its specification a section voice."
+            )
+        return loop.voice
+
+    def batcher(self, loop: LoopSpec) -> MicroBatcher:
+        """Where a loop's questions go; opened where it is not. Blocks while it loads."""
+        return self._host(loop).batcher
+
+    def screen(self, loop: LoopSpec) -> OutputScreen:
+        """The last look at a loop's answers."""
+        return self._host(loop).screen
+
+    def speaks(self, loop: LoopSpec, tenant: str, user_id: str) -> Speaks:
+        """What answers a person now, loaded. Reads the head, and what moved since; blocks while it does.
+
+        Args:
+            user_id: pseudonym.
+
+        Raises:
+            ShouldRestoreArtefact, ShouldFixArgument: what serves is damaged, or may not serve.
+            ShouldRetryLater: there is no voice, or its base is not prepared.
+        """
+        host = self._host(loop)
+        deployed = self._read(loop, tenant)
+        self._keep(loop, tenant, deployed, host)
+        arm = deployed.arm(user_id)
+        trial = "" if deployed.trial is None else deployed.trial.rollout_id
+        try:
+            return self._of(loop, tenant, user_id, host, Speaks(arm, trial), deployed.voice(arm))
+        except EverloopError as problem:
+            if arm is not Arm.CANDIDATE:
+                raise
+            _LOG.warning("The candidate's voice of %s cannot speak: %s", loop.name, problem.message)
+        # The arm on record is the one that really answers.
+        other = Speaks(Arm.ACTIVE, trial, fallback="candidate_failed")
+        return self._of(loop, tenant, user_id, host, other, deployed.active)
+
+    def _of(
+        self,
+        loop: LoopSpec,
+        tenant: str,
+        user_id: str,
+        host: _Host,
+        known: Speaks,
+        voice: ArmVoice,
+    ) -> Speaks:
+        version = BASE if voice.adapter is None else self._load(loop, tenant, voice.adapter, host)
+        graph = self._graph(loop, tenant, user_id, voice.prompt)
+        return replace(known, adapter=voice.adapter or "", version=version, graph=graph)
+
+    def _read(self, loop: LoopSpec, tenant: str) -> DeployedVoice:
+        known = self._deployed.get((tenant, loop.name), Deployed())
+        found = read_deployed(
+            loop.name, tenant, self._workspace.registry, self._workspace.deployments, known
+        )
+        self._deployed[tenant, loop.name] = found
+        return voice_of(found)
+
+    def _keep(self, loop: LoopSpec, tenant: str, deployed: DeployedVoice, host: _Host) -> None:
+        """Unload what no loop of this base wants any more; answers under way keep what they began with."""
+        key = (tenant, loop.name)
+        if self._wanted.get(key) == deployed.checkpoints:
+            return
+        with self._opening:
+            self._wanted[key] = deployed.checkpoints
+            wanted = frozenset().union(*self._wanted.values())
+            for checkpoint in host.versions.keys() - wanted:
+                host.engine.unload(checkpoint)
+                del host.versions[checkpoint]
+
+    def _load(self, loop: LoopSpec, tenant: str, checkpoint: str, host: _Host) -> str:
+        """The version that an adapter's answers carry; loaded under its checkpoint's id."""
+        with self._opening:
+            if checkpoint in host.versions:
+                return host.versions[checkpoint]
+            from everloop.speaking.adapters import unpack_adapter  # noqa: PLC0415  # loads torch
+
+            found = self._verified(loop, tenant, checkpoint, ModelType.ADAPTER, ADAPTER)
+            base, cache = host.engine.base, voice_cache(self._workspace.home) / "adapters"
+            host.engine.load(unpack_adapter(found.files, base, checkpoint, cache))
+            version = found.checkpoint.lineage.get("version") or checkpoint
+            host.versions[checkpoint] = version
+            return version
+
+    def _graph(self, loop: LoopSpec, tenant: str, user_id: str, prompt: str | None) -> PersonaGraph:
+        spec, personas = self.spec(loop), self._workspace.personas
+        if prompt is not None:
+            found = self._verified(loop, tenant, prompt, ModelType.PROMPT, PROMPT)
+            graph = read_prompt(found.file(FILE), found.checkpoint.files[FILE])
+        else:
+            newest = personas.newest(spec.persona, None, tenant)
+            graph = first_graph(spec, None, tenant) if newest is None else graph_of(newest.content)
+        own = personas.newest(spec.persona, user_id, tenant)
+        return joined(graph, None if own is None else graph_of(own.content))
+
+    def _verified(
+        self, loop: LoopSpec, tenant: str, checkpoint: str, kind: ModelType, role: str
+    ) -> VerifiedModel:
+        found = load(checkpoint, self._workspace.registry, self._workspace.blobs)
+        row = found.checkpoint
+        if (row.tenant, row.loop, row.model_type) != (tenant, loop.name, kind):
+            raise ShouldFixArgument(
+                f"Checkpoint {checkpoint} is of kind {row.model_type} and loop {row.loop!r}, where "
+                f"kind {kind} of loop {loop.name!r} and tenant {tenant!r} is wanted.",
+                "Deploy one of this loop and kind.",
+            )
+        if not may_serve(row.provenance, role):
+            raise ShouldFixArgument(
+                f"Checkpoint {checkpoint} has provenance {row.provenance.value!r}: it may not leave "
+                "the trust boundary.",
+                "Deploy one that consented texts or private releases made.",
+            )
+        return found
+
+    def _host(self, loop: LoopSpec) -> _Host:
+        known = self._hosts.get(loop.name)
+        if known is not None:
+            return known
+        with self._opening:
+            if loop.name not in self._hosts:
+                self._hosts[loop.name] = self._opened(loop)
+            return self._hosts[loop.name]
+
+    def _opened(self, loop: LoopSpec) -> _Host:
+        spec = self.spec(loop)
+        try:
+            engine = self._engine(spec)
+            return _Host(engine, MicroBatcher(engine), self._screen(spec), {})
+        except (ShouldFixLoopSpec, ShouldFixArgument) as problem:
+            raise ShouldRetryLater(
+                f"The voice of loop {loop.name!r} cannot be opened: {problem.message}",
+                problem.remedy,
+                retry_after=60.0,
+            ) from problem
+        except ImportError as problem:
+            raise ShouldRetryLater(
+                f"What a voice needs is not installed ({problem}).",
+                "Install everloop with the extra voice.",
+                retry_after=60.0,
+            ) from problem
+
+    def _prepared(self, spec: VoiceSpec) -> ServedSpeaker:
+        base = prepared_base(spec.base, voice_cache(self._workspace.home) / "bases")
+        if base is None:
+            raise ShouldRetryLater(
+                f"The base {spec.base.name} is not prepared.",
+                "Run `everloop voice prepare`.",
+                retry_after=60.0,
+            )
+        from everloop.speaking.engine import Engine  # noqa: PLC0415  # loads torch
+
+        return Engine(base)
+
+
+def _screen_of(spec: VoiceSpec) -> OutputScreen:
+    from everloop.adaptation.screens.toxicity import ProfanityScorer  # noqa: PLC0415  # its model
+
+    return ToxicityScreen(ProfanityScorer(), spec.data.max_toxicity)
