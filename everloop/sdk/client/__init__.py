@@ -10,7 +10,9 @@ from everloop.sdk.client.records import (
     EpisodeRecord,
     FeedbackRecord,
     InteractionRecord,
+    PackageRecord,
     Question,
+    ReplyRecord,
     RewardRecord,
 )
 from everloop.sdk.client.retry import Retries
@@ -27,8 +29,10 @@ __all__ = [
     "FeedbackReceipt",
     "FeedbackRecord",
     "InteractionRecord",
+    "PackageRecord",
     "Question",
     "Receipt",
+    "ReplyRecord",
     "Retries",
     "RewardRecord",
     "Slate",

@@ -17,9 +17,10 @@ from everloop.sdk.client.answers.learning import Decision, Receipt
 from everloop.sdk.client.asynchronous_reading import AsyncReading
 from everloop.sdk.client.asynchronous_synthetic import AsyncSyntheticPeople
 from everloop.sdk.client.asynchronous_variants import AsyncPersonaTrials
+from everloop.sdk.client.asynchronous_voice import AsyncVoiceData
 from everloop.sdk.client.buffer import Buffer
 from everloop.sdk.client.call import Call
-from everloop.sdk.client.calls import feedback, learning
+from everloop.sdk.client.calls import feedback, learning, voice
 from everloop.sdk.client.delivery import Delivery, Flushed
 from everloop.sdk.client.records import (
     Candidate,
@@ -27,6 +28,7 @@ from everloop.sdk.client.records import (
     EpisodeRecord,
     FeedbackRecord,
     InteractionRecord,
+    PackageRecord,
     Question,
     RewardRecord,
 )
@@ -36,7 +38,7 @@ from everloop.sdk.client.session import Retrying, Session, question_of
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncReading, AsyncSyntheticPeople, AsyncPersonaTrials):
+class AsyncClient(AsyncReading, AsyncSyntheticPeople, AsyncPersonaTrials, AsyncVoiceData):
     """A connection to the HTTP service; tasks may share it. Close it, or use it as a context manager.
 
     Args:
@@ -172,6 +174,10 @@ class AsyncClient(AsyncReading, AsyncSyntheticPeople, AsyncPersonaTrials):
     ) -> tuple[FeedbackReceipt, ...]:
         """Log up to 1,000: all are stored, or none; receipts come in the same order."""
         return await self._store(feedback.give_much_feedback(records))
+
+    async def give_packages(self, records: Sequence[PackageRecord]) -> Receipt:
+        """Give up to 200 packages of people's own text: all are stored, or none."""
+        return await self._store(voice.give_packages(records))
 
     async def flush(self) -> Flushed:
         """Deliver what waits in the buffer, in order, until the service can't be told."""

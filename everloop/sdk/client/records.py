@@ -184,6 +184,37 @@ class InteractionRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyRecord:
+    """What was said to a person, and what they answered."""
+
+    said: str = field(repr=False)
+    answered: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageRecord:
+    """A person's own text, given so that the voice may learn how they speak.
+
+    Attributes:
+        timestamp: when it was written.
+        origin: where it comes from, such as ``email``.
+        texts: each at most 20,000 characters, all of a package at most 200,000.
+        persona: who may learn from it; empty for every one.
+    """
+
+    user_id: str
+    timestamp: datetime
+    origin: str
+    texts: Sequence[str] = field(default=(), repr=False)
+    replies: Sequence[ReplyRecord] = field(default=(), repr=False)
+    persona: str = ""
+    package_id: str = field(default_factory=event_id)
+
+    def __post_init__(self) -> None:
+        _checked(self, ("package_id",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackRecord:
     """What a person said of an output.
 

@@ -16,7 +16,7 @@ from everloop.sdk.client.answers.feedback import FeedbackReceipt
 from everloop.sdk.client.answers.learning import Decision, Receipt
 from everloop.sdk.client.buffer import Buffer
 from everloop.sdk.client.call import Call
-from everloop.sdk.client.calls import feedback, learning
+from everloop.sdk.client.calls import feedback, learning, voice
 from everloop.sdk.client.delivery import Delivery, Flushed
 from everloop.sdk.client.records import (
     Candidate,
@@ -24,6 +24,7 @@ from everloop.sdk.client.records import (
     EpisodeRecord,
     FeedbackRecord,
     InteractionRecord,
+    PackageRecord,
     Question,
     RewardRecord,
 )
@@ -32,11 +33,12 @@ from everloop.sdk.client.session import Retrying, Session, question_of
 from everloop.sdk.client.sync_reading import Reading
 from everloop.sdk.client.sync_synthetic import SyntheticPeople
 from everloop.sdk.client.sync_variants import PersonaTrials
+from everloop.sdk.client.sync_voice import VoiceData
 
 T = TypeVar("T")
 
 
-class Client(Reading, SyntheticPeople, PersonaTrials):
+class Client(Reading, SyntheticPeople, PersonaTrials, VoiceData):
     """A connection to the HTTP service; threads may share it. Close it, or use it as a context manager.
 
     Args:
@@ -170,6 +172,10 @@ class Client(Reading, SyntheticPeople, PersonaTrials):
     def give_much_feedback(self, records: Sequence[FeedbackRecord]) -> tuple[FeedbackReceipt, ...]:
         """Log up to 1,000: all are stored, or none; receipts come in the same order."""
         return self._store(feedback.give_much_feedback(records))
+
+    def give_packages(self, records: Sequence[PackageRecord]) -> Receipt:
+        """Give up to 200 packages of people's own text: all are stored, or none."""
+        return self._store(voice.give_packages(records))
 
     def flush(self) -> Flushed:
         """Deliver what waits in the buffer, in order, until the service can't be told."""

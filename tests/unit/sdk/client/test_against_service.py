@@ -34,7 +34,9 @@ from everloop.sdk import (
     EpisodeRecord,
     FeedbackRecord,
     InteractionRecord,
+    PackageRecord,
     Question,
+    ReplyRecord,
     RewardRecord,
     event_id,
 )
@@ -345,6 +347,7 @@ def _routes() -> set[tuple[str, str]]:
         synthetic,
         trials,
         variants,
+        voice,
     )
 
     made: dict[type | str, Any] = {
@@ -354,7 +357,17 @@ def _routes() -> set[tuple[str, str]]:
         "records": [],
     }
     found = set()
-    for module in (learning, feedback, models, operations, reviews, synthetic, trials, variants):
+    for module in (
+        learning,
+        feedback,
+        models,
+        operations,
+        reviews,
+        synthetic,
+        trials,
+        variants,
+        voice,
+    ):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ != module.__name__ or name.startswith("_") or name in STEPS:
                 continue
@@ -472,6 +485,19 @@ async def everything(client: AsyncClient, episode: Episode, tmp_path: Path) -> N
     assert seen.sample_ratio is not None
     assert sum(seen.sample_ratio.observed.values()) == sum(v.people for v in seen.variants) > 0
     assert all(v.response is not None and v.response.value in (0.0, None) for v in seen.variants)
+    letter = PackageRecord(
+        user_id="ada",
+        timestamp=datetime.now(UTC),
+        origin="email",
+        texts=["as I say"],
+        replies=[ReplyRecord(said="well?", answered="well!")],
+        persona="guide",
+    )
+    await client.set_consent("ada", "train", granted=True)
+    assert (await client.give_packages([letter, letter])).ids == (letter.package_id,) * 2
+    (twin,) = await client.voice_versions("guide", "user of acme")
+    assert (twin.status, twin.instances, twin.forgets) == ("experimental", 1, 0)
+    assert await client.source_instances(letter.package_id) == ()
     ended = await client.end_variants(running.experiment_id, "enough", winner="warm")
     assert (ended.state, ended.winner) == ("promoted", "warm")
     asked = await client.start_variants(
