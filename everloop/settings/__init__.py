@@ -37,6 +37,8 @@
 ``EVERLOOP_IMAGE``        their image, if not this version's own
 ``EVERLOOP_CONTAINER_MEMORY``  each one's limit, as in ``4g``; empty: none
 ``EVERLOOP_CONTAINER_NETWORK``  their network; ``none`` by default
+``EVERLOOP_JUDGE_KEY``    bearer token of the judge that ``voice.sandbox.llm_judge`` names, if any
+``EVERLOOP_JUDGE_MODEL``  its model's name (default ``judge``)
 ``EVERLOOP_VOICE_CACHE``  folder of prepared base models and fetched adapters; empty: ``voices`` in the
                           workspace
 ``RAY_AUTH_MODE``         Ray's own: ``token`` where a training cluster asks for one
@@ -98,6 +100,7 @@ from everloop.settings.containers import (
     reached,
 )
 from everloop.settings.journal import JOURNAL_FOLDER, LEDGER_JOURNAL, ledger_journal
+from everloop.settings.judge import JUDGE_KEY, JUDGE_MODEL, JudgeAccess, judge_access
 from everloop.settings.kubeflow import (
     KUBEFLOW_TOKEN,
     KUBEFLOW_TOKEN_PATH,
@@ -156,6 +159,8 @@ __all__ = [
     "IMAGE",
     "IN_CONTAINERS",
     "JOURNAL_FOLDER",
+    "JUDGE_KEY",
+    "JUDGE_MODEL",
     "KEYS",
     "KUBEFLOW_TOKEN",
     "KUBEFLOW_TOKEN_PATH",
@@ -192,6 +197,7 @@ __all__ = [
     "Bucket",
     "Containers",
     "GoogleProject",
+    "JudgeAccess",
     "RayWorkers",
     "Settings",
     "bigquery",
@@ -204,6 +210,7 @@ __all__ = [
     "engine_address",
     "google_project",
     "initialise",
+    "judge_access",
     "kubeflow_token",
     "ledger_journal",
     "notifications",
