@@ -33,9 +33,11 @@ NOT_CLAIMED = [
 def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FastAPI, str]]:
     home = tmp_path_factory.mktemp("workspace")
     initialise(home)
-    with opened(ServiceConfig(home=home, train=False)) as service:
-        with fake_voices(service.workspace) as service.voices:
-            yield create_app(service), new_key(home)
+    with (
+        opened(ServiceConfig(home=home, train=False)) as service,
+        fake_voices(service.workspace) as service.voices,
+    ):
+        yield create_app(service), new_key(home)
 
 
 @pytest.mark.parametrize("mode", EXAMPLES, ids=lambda mode: mode.value)
