@@ -31,6 +31,7 @@ from everloop.cli import (
     rollouts,
     running,
     runs,
+    sandbox,
     scheduling,
     serving,
     storage,
@@ -90,6 +91,7 @@ app.command("tune")(policies.tune)
 app.command("experiment")(experiments.experiment)
 app.add_typer(privacy.app, name="privacy")
 app.add_typer(synth.app, name="synth")
+app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(people.consent, name="consent")
 app.add_typer(people.dispute, name="dispute")
 app.add_typer(people.person, name="person")
