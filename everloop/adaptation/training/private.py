@@ -276,7 +276,8 @@ def _descend(
     for step in range(1, steps + 1):
         chosen = _sampled(len(people), terms)
         gradients = (
-            person_gradient(model, parameters, people[at].examples) for at in np.flatnonzero(chosen)
+            person_gradient(model, parameters, people[at].examples)
+            for at in np.flatnonzero(chosen).tolist()
         )
         total, reached = clipped_sum(gradients, parameters, clip)
         ever = ever or reached
