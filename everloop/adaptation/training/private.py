@@ -274,7 +274,7 @@ def _descend(
     schedule = get_cosine_schedule_with_warmup(optimizer, _warmup(spec, steps), steps)
     logs, ever = [], False
     for step in range(1, steps + 1):
-        chosen = _sampled(len(people), terms)
+        chosen = np.flatnonzero(_sampled(len(people), terms)).tolist()
         gradients = (
             person_gradient(model, parameters, people[at].examples)
             for at in np.flatnonzero(chosen).tolist()
