@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from everloop.adaptation.training.train import train_adapter
-
 from components._voice_models import (
     ADAPTER,
     FIGURES,
@@ -21,8 +19,12 @@ from components._voice_private import private_training
 from everloop.adaptation.instance_file import read_instances
 from everloop.adaptation.placebo import placebo_of
 from everloop.adaptation.training.reward_model import train_reward_model
+from everloop.adaptation.training.reward_weights import RewardScorer
+from everloop.adaptation.training.train import train_adapter
 from everloop.contracts.documents import read, sha256_of, write
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.speaking import BaseFolder
+from everloop.contracts.voice_spec import PreferenceMethod, VoiceSpec
 from everloop.contracts.voices import (
     AdapterFigures,
     LearningTask,
@@ -117,13 +119,24 @@ def _train(
         _SEED,
         start_from=None if Strategy.FULL_RETRAINING in choice.chosen else active.adapter,
         on_progress=_tell,
-        scorer=scorer / SCORER if (scorer / SCORER).exists() else None,
+        scorer=_scorer(voice, base, scorer),
         private=private_training(spec, workspace, run, data, placebo),
     )
     figures = replace(found, placebo=placebo)
     write(figures, out / FIGURES)
     shutil.rmtree(place, ignore_errors=True)
     return figures
+
+
+def _scorer(voice: VoiceSpec, base: BaseFolder, folder: Path) -> RewardScorer | None:
+    """The reward model, where on-policy learning asks for one."""
+    figures = read(RewardModelFigures, folder / FIGURES)
+    if figures.refused or voice.preference.method not in (
+        PreferenceMethod.RLOO,
+        PreferenceMethod.GRPO,
+    ):
+        return None
+    return RewardScorer(base, folder / SCORER, figures.sha256)
 
 
 def _pairs(path: Path) -> tuple[TrainingDataInstance, ...]:

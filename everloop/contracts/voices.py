@@ -331,7 +331,8 @@ class PhaseFigures:
 
 @dataclass(frozen=True, slots=True)
 class AdapterFigures:
-    """A finished training. ``moved``: norm of the adapter's change, which must not be 0."""
+    """A finished training. ``moved``: norm of the adapter's change, summed over supervised phases and
+    preferences; it must not be 0."""
 
     base_sha256: str
     adapter_sha256: str
