@@ -2,6 +2,9 @@
 
 Its files are pickles, so only bytes whose checksum is known are unpickled; the package itself, which
 unpickles on import whatever lies there, is never imported.
+
+It errs on the side of leaving out: above .5 are 3 % of the turns of friendly chats ("That's crazy"), and
+nine of ten insults hidden in a page of kind text. It knows words, not what is meant by them.
 """
 
 from __future__ import annotations
