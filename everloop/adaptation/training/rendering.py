@@ -78,7 +78,7 @@ class Renderer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self._tokenizer = tokenizer
-        self._max_length = max_length
+        self.max_length = max_length
         self._special = tuple(sorted(tokenizer.all_special_tokens))
         self.left_out: Counter[str] = Counter()
         if tokenizer.chat_template is None or tokenizer.eos_token_id is None:
@@ -121,7 +121,7 @@ class Renderer:
             return None
         before, after = self._split(turns(prompt), [{"role": "assistant", "content": completion}])
         self._require_whole(after, completion)
-        room = self._max_length - len(after)
+        room = self.max_length - len(after)
         if room < 1:
             self.left_out[TOO_LONG] += 1
             return None

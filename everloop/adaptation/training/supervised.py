@@ -16,6 +16,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from everloop.adaptation.training.checkpoints import mark_whole
 from everloop.adaptation.training.log_probabilities import TokenSequence, padded, teach_scoring
+from everloop.adaptation.training.lora_linear import keep_little
 from everloop.adaptation.training.progress import Progress
 from everloop.adaptation.training.rendering import IGNORED
 from everloop.contracts.errors import ShouldFixArgument
@@ -52,7 +53,7 @@ class SupervisedTrainer(SFTTrainer):
 
     def __init__(self, model: PeftModel, **given: Any) -> None:
         super().__init__(model=model, **given)
-        teach_scoring(model.get_base_model())
+        teach_scoring(keep_little(model).get_base_model())
 
     def compute_loss(
         self,
