@@ -22,6 +22,7 @@ from sqlalchemy import Engine, select
 from everloop.contracts import documents
 from everloop.contracts.datasets import EPISODES_FILE, SIGNALS_FILE
 from everloop.contracts.errors import ShouldRestoreArtefact
+from everloop.storage.gcp.blobs import blob_name
 from everloop.storage.gcp.client import Superseded, named
 from everloop.storage.gcp.objects import Objects
 from everloop.storage.gcp.versions import BucketVersions, Published
@@ -124,8 +125,11 @@ class GcsErasedArtefacts:
         found = self._objects.read(note)
         if found is None:
             return  # another process has followed it
-        for dataset_id in documents.from_json(HeldFiles, found[0]).datasets:
+        held = documents.from_json(HeldFiles, found[0])
+        for dataset_id in held.datasets:
             self._versions.remove(dataset_id)
+        for sha256 in held.blobs:
+            self._objects.delete(blob_name(sha256))
         # What a killed extraction had uploaded may hold them, too: the note stays until none is in doubt.
         if not self._versions.sweep():
             self._objects.delete(note)

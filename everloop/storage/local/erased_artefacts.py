@@ -1,4 +1,5 @@
-"""Files that hold a person: dataset versions, the runs made from them, and reports that show them.
+"""Files that hold a person: dataset versions, the runs made from them or that hold what a voice learned,
+reports that show them, and blobs with a persona's graph.
 
 An erasure notes what it will delete in ``erasing/<erasure_id>.json`` before it commits, and deletes
 after; a note that is left when the process dies is followed when the workspace is opened next.
@@ -22,11 +23,13 @@ import pyarrow.parquet as pq
 from everloop.contracts import documents
 from everloop.contracts.datasets import EPISODES_FILE, SIGNALS_FILE
 from everloop.contracts.errors import ShouldRestoreArtefact
+from everloop.storage.local.erased_voices import holds_any, pages_of, row_files, run_folder
 
 CACHED = "cache/datasets"
 """Where a workspace keeps copies of versions that are published elsewhere."""
 _NOTES = "erasing"
 _VERSIONS = ("datasets", CACHED)
+_BLOBS = ("blobs", "cache/blobs")
 _ABANDONED_SECONDS = 3600.0
 _LARGEST_DOCUMENT = 1 << 20
 _RUN_OUTPUTS = ("artifacts", "cache", "run.log")
@@ -37,15 +40,20 @@ _BATCH = 65_536
 
 @dataclass(frozen=True, slots=True)
 class HeldFiles:
-    """What holds a person: ids of dataset versions, names of reports."""
+    """What holds a person: ids of dataset versions, names of reports, files of voices' runs, and
+    checksums of blobs."""
 
     datasets: tuple[str, ...] = ()
     reports: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    blobs: tuple[str, ...] = ()
 
     def __add__(self, other: HeldFiles) -> HeldFiles:
         return HeldFiles(
             tuple(dict.fromkeys((*self.datasets, *other.datasets))),
             tuple(dict.fromkeys((*self.reports, *other.reports))),
+            tuple(dict.fromkeys((*self.rows, *other.rows))),
+            tuple(dict.fromkeys((*self.blobs, *other.blobs))),
         )
 
 
@@ -57,11 +65,15 @@ class Traces:
         person: pseudonym.
         episode_ids: the person's decisions, and others' that the person judged; reports name them.
         signal_ids: evidence that the person gave of others' decisions.
+        sources: their feedback, interactions and packages; rows that a voice learned from name them.
+        contents: checksums of persona graphs that hold what they said.
     """
 
     person: str
     episode_ids: frozenset[str] = frozenset()
     signal_ids: frozenset[str] = frozenset()
+    sources: frozenset[str] = frozenset()
+    contents: frozenset[str] = frozenset()
 
 
 class HeldArtefacts(Protocol):
@@ -98,6 +110,7 @@ class ErasedArtefacts:
         return HeldFiles(
             tuple(sorted({folder.name for folder in self._folders()})),
             tuple(sorted(path.name for path in (self._home / "reports").glob("*.html"))),
+            row_files(self._home),
         )
 
     def holding(self, traces: Traces, but: HeldFiles | None = None) -> HeldFiles:
@@ -113,9 +126,18 @@ class ErasedArtefacts:
             for name in present.reports
             if traces.episode_ids and name not in known.reports
         ]
+        rows = tuple(
+            file
+            for file in present.rows
+            if file not in known.rows
+            and holds_any(self._home / file, traces.person, traces.sources)
+        )
+        shown = [name for name, path in pages if _shows(path, traces.episode_ids)]
         return HeldFiles(
             tuple(dict.fromkeys(folder.name for folder in versions if _holds(folder, traces))),
-            tuple(name for name, path in pages if _shows(path, traces.episode_ids)),
+            tuple(dict.fromkeys((*shown, *pages_of(self._home, rows)))),
+            rows,
+            tuple(sorted(traces.contents)),
         )
 
     def note(self, erasure_id: str, held: HeldFiles) -> None:
@@ -183,6 +205,12 @@ class ErasedArtefacts:
         for run in self._runs_made_from(held.datasets):
             for name in _RUN_OUTPUTS:
                 _remove(run / name)
+        for folder in {run_folder(file) for file in held.rows}:
+            for name in _RUN_OUTPUTS:
+                _remove(self._home / folder / name)
+        for sha256 in held.blobs:
+            for root in _BLOBS:
+                _remove(self._home / root / sha256[:2] / sha256)
         for name in held.reports:
             _remove(self._home / "reports" / name)
         for dataset_id in held.datasets:

@@ -135,13 +135,15 @@ class SqlPersonStore:
             about = Mentions(connection, user_id, tenant)
             implied = implied_by(connection, user_id, tenant)
             graphs = PersonaTexts(connection, user_id, tenant, implied.sources)
-            traces = _traces(connection, user_id, tenant, implied)
+            held_in = graphs.contents(connection, implied.sources)
+            traces = _traces(connection, user_id, tenant, implied, held_in)
             held = self._files.holding(traces)
         with writing(self._engine) as connection:
             if not is_postgresql(self._engine):
                 connection.exec_driver_sql("PRAGMA secure_delete=ON")
             implied = implied_by(connection, user_id, tenant)
-            traces = _traces(connection, user_id, tenant, implied)
+            held_in = graphs.contents(connection, implied.sources)
+            traces = _traces(connection, user_id, tenant, implied, held_in)
             held += self._files.holding(traces, but=seen)
             self._files.note(erasure_id, held)
             record = Erasure(connection, user_id, tenant, erasure_id, now).carry_out(
@@ -249,7 +251,13 @@ def _room_in(home: Path) -> Iterator[None]:
         raise
 
 
-def _traces(connection: Connection, person: str, tenant: str, implied: Implied) -> Traces:
+def _traces(
+    connection: Connection,
+    person: str,
+    tenant: str,
+    implied: Implied,
+    contents: frozenset[str],
+) -> Traces:
     own = select(training_episodes.c.episode_id).where(
         training_episodes.c.tenant == tenant, training_episodes.c.user_id == person
     )
@@ -257,6 +265,8 @@ def _traces(connection: Connection, person: str, tenant: str, implied: Implied) 
         person,
         episode_ids=frozenset(connection.scalars(own)) | implied.episode_ids,
         signal_ids=frozenset(implied.signal_ids),
+        sources=implied.sources,
+        contents=contents,
     )
 
 

@@ -51,13 +51,11 @@ class PersonaTexts:
     ) -> tuple[int, frozenset[str]]:
         """Take the texts out: how many revisions were changed, and checksums of contents that held some."""
         newest = self._newest(connection)
-        keys = self._found | dict.fromkeys(self._holding(connection, sources, self._seen))
         changes: dict[Key, dict[str, Any]] = {}
         checksums: set[str] = set()
-        for key in keys:
-            row = connection.execute(select(persona_revisions).where(self._is(key))).one_or_none()
-            values = {} if row is None else self._left(row, sources)
-            if row is not None and "erased" in values:
+        for key, row in self._rows(connection, sources):
+            values = self._left(row, sources)
+            if "erased" in values:
                 checksums.add(row.sha256)
             if values:
                 changes[key] = values
@@ -69,6 +67,23 @@ class PersonaTexts:
             if "erased" in values and newest[key[:2]] == key[2]:
                 self._follow(connection, key, values["content"], erasure_id, now)
         return len(changes), frozenset(checksums)
+
+    def contents(self, connection: Connection, sources: frozenset[str]) -> frozenset[str]:
+        """Checksums of contents that hold some of it now."""
+        return frozenset(
+            row.sha256
+            for _, row in self._rows(connection, sources)
+            if "erased" in self._left(row, sources)
+        )
+
+    def _rows(
+        self, connection: Connection, sources: frozenset[str]
+    ) -> Iterator[tuple[Key, Row[Any]]]:
+        """What was found, and what came since."""
+        for key in self._found | dict.fromkeys(self._holding(connection, sources, self._seen)):
+            row = connection.execute(select(persona_revisions).where(self._is(key))).one_or_none()
+            if row is not None:
+                yield key, row
 
     def _left(self, row: Row[Any], sources: frozenset[str]) -> dict[str, Any]:
         """What a revision becomes; nothing where it holds nothing of the person."""

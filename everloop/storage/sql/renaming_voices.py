@@ -34,7 +34,8 @@ def people_of_voices(connection: Connection) -> Iterator[tuple[str, set[str]]]:
 
 
 def rename_voices(connection: Connection, names: Mapping[str, str]) -> tuple[dict[str, int], int]:
-    """Rename in every table; rows by table where there are any, and packages whose checksum could not be taken anew.
+    """Rename in every table: rows by table, where there are any, and how many packages have a checksum that
+    could not be taken anew.
 
     Args:
         names: old pseudonym -> new one, of everyone whom ``people_of_voices`` tells.

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, text
 
 from everloop.contracts.canonical import canonical_bytes
+from everloop.contracts.errors import ShouldRestoreArtefact
 from everloop.contracts.models import ModelType
 from everloop.contracts.privacy import ErasureRecord
 from everloop.contracts.voices import LearningTask, SourceType, VersionStatus
 from everloop.privacy.renaming import renamed_arguments
+from everloop.storage.local.blobs import LocalBlobStore
 from everloop.storage.local.journal import FolderJournal
 from everloop.storage.sql.engine import open_database, reading, writing
 from everloop.storage.sql.erasure_journal import ErasureJournal
@@ -268,6 +271,56 @@ class TestInstances:
         SqlPersonStore(engine, tmp_path, journal).finish()
         assert SECRET.encode() not in file_bytes(tmp_path)
         assert voices.add_version(version(1)).forgets == 5
+
+
+class TestFiles:
+    def rows(self, folder: Path, name: str, *rows: object) -> Path:
+        """A run whose artefacts hold rows, and its page."""
+        place = folder / "runs" / "companion" / name / "artifacts" / "persona" / "build"
+        place.mkdir(parents=True)
+        lines = b"".join(canonical_bytes(row) + b"\n" for row in rows)
+        (place / "train.jsonl.zst").write_bytes(pa.Codec("zstd").compress(lines, asbytes=True))
+        (place / "page").write_text(f"<p>{name}</p>")
+        (folder / "reports").mkdir(exist_ok=True)
+        (folder / "reports" / f"{name}.html").write_text(f"<p>{name}</p>")
+        return place
+
+    def test_runs_that_hold_them_go_with_their_pages(self, engine: Engine, tmp_path: Path) -> None:
+        put(engine, interaction(1), feedback(1), feedback(2, user_id=BEN))
+        filler = ["x" * 1000] * 700
+        made = {
+            "own": self.rows(tmp_path, "own", filler, {"user_id": ANN}),
+            "source": self.rows(
+                tmp_path, "source", filler, {"source_ids": [uuid_of(2, "feedback")]}
+            ),
+            "other": self.rows(tmp_path, "other", filler, {"user_id": BEN}),
+            "torn": self.rows(tmp_path, "torn", {}),
+        }
+        (made["torn"] / "train.jsonl.zst").write_bytes(b"torn")
+        before = len(list((tmp_path / "reports").iterdir()))
+        erase(engine, tmp_path)
+        assert {name for name, place in made.items() if place.exists()} == {"other"}
+        assert before == 4
+        assert [page.name for page in (tmp_path / "reports").iterdir()] == ["other.html"]
+
+    def test_a_graph_that_served_is_no_blob_any_more(
+        self, engine: Engine, personas: SqlPersonaStore, tmp_path: Path
+    ) -> None:
+        blobs, file = LocalBlobStore(tmp_path / "blobs"), tmp_path / "persona.json"
+        contents = (graph(), graph(by(ANN, 1)))
+        put(engine, interaction(1), feedback(1))
+        for number, content in enumerate(contents, 1):
+            personas.append(revision(number, content))
+        file.write_bytes(contents[0])
+        kept = blobs.put(file)
+        file.write_bytes(contents[1])
+        gone = blobs.put(file)
+        file.unlink()
+        erase(engine, tmp_path)
+        assert blobs.fetch(*kept).read_bytes() == graph()
+        with pytest.raises(ShouldRestoreArtefact):
+            blobs.fetch(*gone)
+        assert list((tmp_path / "erasing").iterdir()) == []
 
 
 class TestRenaming:
