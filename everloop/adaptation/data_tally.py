@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
-from everloop.contracts.voice_spec import Category, CategoryRange, DataSpec
-from everloop.contracts.voices import CategoryShare, DataFigures, SourceType, TrainingDataInstance
+from everloop.adaptation.categories import dominating, shares
+from everloop.contracts.voice_spec import Category, DataSpec
+from everloop.contracts.voices import DataFigures, SourceType, TrainingDataInstance
 
 
 class DataTally:
@@ -48,8 +48,7 @@ class DataTally:
     def figures(self, spec: DataSpec) -> DataFigures:
         """Everything counted so far."""
         rows = sum(self._tasks.values())
-        categories = shares(self._categories, spec.ranges)
-        above = [each for each in categories if each.share > spec.max_category_share]
+        categories, above = shares(self._categories, spec), dominating(self._categories, spec)
         return DataFigures(
             rows_in=rows + self._held_out + sum(self._removed.values()),
             rows_out=rows,
@@ -58,31 +57,9 @@ class DataTally:
             by_source=dict(sorted(self._sources.items())),
             augmented=self._augmented,
             people=len(self._people),
-            categories=categories,
+            categories=tuple(sorted(categories, key=lambda each: -each.rows)),
             licenses=dict(sorted(self._licenses.items())),
-            dominating=above[0].category.value if above else "",
+            dominating=above.value if above else "",
             held_out=self._held_out,
             held_out_people=len(self._judges),
         )
-
-
-def shares(
-    rows: Mapping[Category, int], ranges: Mapping[Category, CategoryRange]
-) -> tuple[CategoryShare, ...]:
-    """Each category's share beside its range, largest first; without a range any share is within."""
-    total = sum(rows.values())
-    found = []
-    for category in Category:
-        bounds = ranges.get(category, CategoryRange(low=0.0, high=1.0))
-        share = rows.get(category, 0) / total if total else 0.0
-        found.append(
-            CategoryShare(
-                category=category,
-                rows=rows.get(category, 0),
-                share=share,
-                low=bounds.low,
-                high=bounds.high,
-                within=bounds.low <= share <= bounds.high,
-            )
-        )
-    return tuple(sorted(found, key=lambda each: -each.rows))
