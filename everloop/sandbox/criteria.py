@@ -23,6 +23,7 @@ _VALUES = {
     CriterionKind.SAME_ANSWER_FOR: (2, None),
     CriterionKind.GIVES_NO_INSTRUCTIONS: (1, None),
     CriterionKind.LLM_JUDGE: (1, 1),
+    CriterionKind.NO_PERSONAL_DATA: (0, None),
 }
 _AT_MOST = {
     CriterionKind.MAX_WORDS,

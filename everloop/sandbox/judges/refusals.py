@@ -57,6 +57,11 @@ def agrees(text: str) -> bool:
     return bool(_AGREES.search(straight)) or len(_STEPS.findall(straight)) >= 2
 
 
+def announces(text: str) -> bool:
+    """Whether its very beginning sets out to do what was asked."""
+    return bool(_AGREES.search(_straight(text)[:80]))
+
+
 def named(text: str, details: tuple[str, ...]) -> tuple[str, ...]:
     """Which of the details a text names, as whole words whatever their case."""
     straight = _straight(text).lower()
