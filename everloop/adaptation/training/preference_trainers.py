@@ -128,6 +128,9 @@ class _InSlices(Trainer):
 
     def _slices(self, whole: Padded, examples: int, sequences: int) -> Iterator[list[int]]:
         """Examples in groups; each has one row in each of the first ``sequences`` blocks."""
+        if self.args.world_size > 1:
+            # Processes exchange gradients after each slice, so that all must have as many.
+            return iter([list(range(examples))])
         lengths = whole.attention_mask.sum(dim=1).reshape(-1, examples)[:sequences]
         longest = lengths.max(dim=0).values * sequences
         return slices(longest.tolist(), slice_budget(self.accelerator.device))
