@@ -60,7 +60,7 @@ CATEGORY_RANGES: dict[Category, CategoryRange] = {
     Category.ETHICAL: CategoryRange(low=0.03, high=0.05),
     Category.SPECIALIZED: CategoryRange(low=0.02, high=0.04),
 }
-"""The product specification's ten ranges. Their lower bounds add up to 1.05: no corpus is within them all."""
+"""The product specification's ten ranges. Their lower bounds add up to 1.05: none is within them all."""
 
 
 class BaseSpec(_Value):
