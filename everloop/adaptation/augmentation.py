@@ -68,17 +68,18 @@ def paraphrased(
         corrections: of people who train; others are passed over.
         speaker: its base is asked; None: by rules alone.
     """
+    most = most_paraphrases(len(corrections), spec)
+    if most == 0:
+        return
     parents = [each for each in corrections if is_correction(each) and _is_asked(each)]
     random.Random(seed).shuffle(parents)
-    left = most_paraphrases(len(corrections), spec)
     made: set[str] = set()
     for one in _each_once(parents, speaker, seed):
-        if left == 0:
-            return
         if one.instance_id not in made:
             made.add(one.instance_id)
-            left -= 1
             yield one
+        if len(made) == most:
+            return
 
 
 def _each_once(

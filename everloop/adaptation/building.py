@@ -73,8 +73,7 @@ def build(
         builder.write_held_out(held_out)
         corrections = builder.write_people(train)
         builder.write_corpora(corpora, train)
-        if 0 < len(corrections) < spec.data.augment_below:
-            builder.write_paraphrases(paraphrased(corrections, spec.data, speaker, seed), train)
+        builder.write_paraphrases(paraphrased(corrections, spec.data, speaker, seed), train)
     figures = builder.tally.figures(spec.data)
     documents.write(figures, out / FIGURES_FILE)
     return figures

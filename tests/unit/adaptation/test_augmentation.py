@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
 from everloop.adaptation.augmentation import BY_MODEL, most_paraphrases, paraphrased
-from everloop.contracts.speaking import SpeakRequest
+from everloop.contracts.speaking import Answer, SpeakRequest
 from everloop.contracts.voice_spec import DataSpec
 from everloop.contracts.voices import LearningTask, Message, TrainingDataInstance
 from tests.fake_speaker import FakeSpeaker
@@ -95,9 +98,15 @@ def test_the_model_is_asked_where_rules_find_nothing_and_judged() -> None:
     }
 
 
+class CutOff(FakeSpeaker):
+    def answer(self, requests: Sequence[SpeakRequest]) -> tuple[Answer, ...]:
+        return tuple(replace(answer, ended=False) for answer in super().answer(requests))
+
+
 def test_an_answer_that_was_cut_off_is_none() -> None:
-    cut = FakeSpeaker(says=lambda request: " ".join([SAID] * 20))
-    assert list(paraphrased([correction(1, PLAIN)], DataSpec(), cut, 7)) == []
+    for kind, accepted in ((FakeSpeaker, 1), (CutOff, 0)):
+        speaker = kind(says=lambda request: SAID)
+        assert len([*paraphrased([correction(1, PLAIN)], DataSpec(), speaker, 7)]) == accepted
 
 
 def test_the_model_is_not_asked_for_what_is_enough() -> None:

@@ -102,6 +102,7 @@ ASKED = "How can I calm down before my exam on Friday?"
         ("What can I do to stay calm before Friday's exam?", True),
         ("How can I calm down before my exam on Friday??", False),  # a copy
         ("What can I do to stay calm before Monday's exam?", False),  # another name
+        ("What can I do to stay calm before Friday's exam in Rome?", False),  # one name more
         ("What can't I do to stay calm before Friday's exam?", False),  # a denial
         ("What can I do to stay calm before the 2 exams of Friday?", False),  # a number
         ("Stay calm before the exam on Friday.", False),  # no question any more

@@ -96,9 +96,8 @@ _TEMPLATE = Template(TEMPLATE)
 
 def rendered(turns: tuple[Message, ...]) -> str:
     """Through a chat template as a tokenizer carries it."""
-    return Template(TEMPLATE).render(
-        messages=[{"role": t.role, "content": t.content} for t in turns]
-    )
+    told = [{"role": turn.role, "content": turn.content} for turn in turns]
+    return str(_TEMPLATE.render(messages=told))
 
 
 @given(_WORDS, _WORDS, _WORDS, st.dictionaries(_MARK, _MARK, max_size=3), _MARK)
