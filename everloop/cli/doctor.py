@@ -34,7 +34,7 @@ class _Risk(Exception):
 
 
 def doctor(home: Home = None, as_json: Json = False) -> None:
-    """Check Python, packages, disk, secrets, storage, database, privacy ledger and its journal.
+    """Check Python, packages, disk, secrets, storage, database, privacy ledger and its journal, voices.
 
     1 names what to fix; `warn` names a risk that you may accept.
     """
@@ -49,6 +49,7 @@ def doctor(home: Home = None, as_json: Json = False) -> None:
         "privacy ledger": _ledger,
         "spending journal": _journal,
         "bigquery": _bigquery,
+        "voices": _voices,
     }
     findings = [_look(name, check, home) for name, check in checks.items()]
     if as_json:
@@ -148,6 +149,23 @@ def _disk_of(place: Path) -> int:
     while not place.exists():
         place = place.parent
     return place.stat().st_dev
+
+
+def _voices(home: str | None) -> str:
+    from everloop.storage.sql.engine import reading
+    from everloop.storage.sql.voice_versions import to_forget
+    from everloop.wiring import open_workspace
+
+    with reading(open_workspace(home).engine) as connection:
+        found = to_forget(connection)
+    if not found:
+        return "none has anybody to forget"
+    told = "; ".join(
+        f"{one.persona} version {one.version_number} (tenant {one.tenant}) learned from "
+        f"{one.forgets:,} examples of people erased since"
+        for one in found
+    )
+    raise _Risk(f"{told}. Run everloop run voice: it begins anew, without them.")
 
 
 def _bigquery(_: str | None) -> str:

@@ -143,6 +143,15 @@ def read_versions(
     return tuple(replace(each, training_references=learned[each.model_id]) for each in found)
 
 
+def to_forget(connection: Connection) -> tuple[ModelVersion, ...]:
+    """Versions of any tenant that serve or may serve and learned from people who were erased since."""
+    query = select(model_versions).where(model_versions.c.status != str(VersionStatus.ARCHIVED))
+    rows = connection.execute(query).mappings().all()
+    by_tenant = {row["tenant"]: forgotten(connection, row["tenant"]) for row in rows}
+    found = (_version(row, by_tenant[row["tenant"]].get(row["model_id"], 0), 0) for row in rows)
+    return tuple(version for version in found if version.forgets)
+
+
 def forgotten(connection: Connection, tenant: str) -> dict[str, int]:
     """Instances of erased people by model, with those of the models that each went on from."""
     table = forgotten_instances.c

@@ -152,6 +152,21 @@ def test_who_refused_is_left_out_and_personal_data_is_told(
     assert [one.texts for one in stored(place)] == [("write to ann@example.org",)]
 
 
+def test_the_doctor_names_a_voice_that_is_to_forget(place: Workspace) -> None:
+    def seen() -> dict[str, Any]:
+        found = CliRunner().invoke(app, ["doctor", "--home", str(place.home), "--json"])
+        return {one["check"]: one for one in json.loads(found.stdout)}
+
+    assert seen()["voices"]["warning"] is False
+    place.voices.add_instances([instance(1)], uuid_of(1, "model"))
+    place.voices.add_version(version(1))
+    place.voices.add_version(version(2))
+    told = seen()["voices"]
+    assert told["warning"] is True
+    assert "friend version 1 (tenant default) learned from 1 examples" in told["seen"]
+    assert "version 2" not in told["seen"]
+
+
 def test_versions_and_instances_are_shown(place: Workspace) -> None:
     place.voices.add_package(package(1), "cli:ann")
     letter = {"source_type": SourceType.NEW_DATA}
