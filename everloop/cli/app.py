@@ -39,6 +39,7 @@ from everloop.cli import (
     synth,
     variants,
     voice,
+    voice_speaking,
     workspace,
 )
 from everloop.cli.output import complain
@@ -99,6 +100,9 @@ app.add_typer(feedback.app, name="feedback")
 app.add_typer(review.app, name="review")
 app.add_typer(persona.app, name="persona")
 app.add_typer(voice.app, name="voice")
+voice.app.command("prepare")(voice_speaking.prepare)
+voice.app.command("speak")(voice_speaking.speak)
+voice.app.command("export")(voice_speaking.export)
 app.add_typer(models.app, name="models")
 app.add_typer(rollouts.app, name="rollout")
 app.add_typer(variants.app, name="variants")

@@ -1,0 +1,96 @@
+"""``everloop voice prepare``, ``speak`` and ``export`` on the tiny base."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from everloop.cli.app import app
+from everloop.contracts.errors import ShouldFixLoopSpec, ShouldNameKnownId, ShouldRetryLater
+from everloop.contracts.models import ModelType, Provenance
+from everloop.contracts.speaking import BaseFolder
+from everloop.registry.promotion import promote
+from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
+from everloop.settings import initialise
+from everloop.speaking.adapters import WEIGHTS, adapter_files
+from everloop.wiring import open_workspace
+from tests.made_adapters import drawn_adapter
+from tests.two_tenants import LOOP
+
+
+@pytest.fixture
+def loop(tiny_voice: BaseFolder, tmp_path: Path) -> Path:
+    """A loop that speaks with the tiny base, and its workspace beside it."""
+    initialise(tmp_path / "home")
+    path = tmp_path / "coach.yaml"
+    named = f"{{name: tiny, source: {tiny_voice.path}, license: none, context_tokens: 256}}"
+    path.write_text(
+        LOOP.replace("{name: tiny, source: nowhere, license: none}", named)
+        + "  generation: {max_new_tokens: 8}\n"
+    )
+    return path
+
+
+def run(loop: Path, *words: str) -> Result:
+    home = loop.parent / "home"
+    return CliRunner().invoke(
+        app, ["voice", *words, "--loop", str(loop), "--home", str(home)], catch_exceptions=True
+    )
+
+
+def adapter_of(loop: Path, base: BaseFolder, seed: int, version: str) -> str:
+    workspace = open_workspace(loop.parent / "home")
+    made = drawn_adapter(loop.parent / version, base, seed)
+    candidate = Candidate(
+        loop="coach",
+        model_type=ModelType.ADAPTER,
+        files=dict(adapter_files(made)),
+        served=WEIGHTS,
+        performance_metrics={},
+        lineage=dict.fromkeys(REQUIRED_LINEAGE, "made") | {"version": version},
+        provenance=Provenance.CONSENTED_TEXT,
+        verdict="continue",
+        training_date=datetime.now(UTC),
+    )
+    return register(candidate, workspace.registry, workspace.blobs).checkpoint_id
+
+
+def test_a_base_is_prepared_and_speaks(loop: Path, tiny_voice: BaseFolder) -> None:
+    early = run(loop, "speak", "Hello.")
+    assert isinstance(early.exception, ShouldRetryLater)
+    assert "everloop voice prepare" in early.exception.remedy
+    prepared = run(loop, "prepare", "--json")
+    assert prepared.exit_code == 0, prepared.exception
+    assert json.loads(prepared.stdout)["name"] == "tiny"
+
+    base = run(loop, "speak", "Hello.", "--seed", "3")
+    assert base.exit_code == 0, base.exception
+    assert run(loop, "speak", "Hello.", "--seed", "3").stdout == base.stdout
+    checkpoint = adapter_of(loop, tiny_voice, 1, "v1")
+    named = run(loop, "speak", "Hello.", "--seed", "3", "--adapter", "v1")
+    assert named.exit_code == 0, named.exception
+    assert named.stdout != base.stdout
+    by_id = run(loop, "speak", "Hello.", "--seed", "3", "--adapter", checkpoint)
+    assert by_id.stdout == named.stdout
+    workspace = open_workspace(loop.parent / "home")
+    promote(checkpoint, workspace.registry, workspace.blobs, workspace.deployments, "a test")
+    assert run(loop, "speak", "Hello.", "--seed", "3").stdout == named.stdout
+    assert run(loop, "speak", "Hello.", "--seed", "3", "--adapter", "base").stdout == base.stdout
+    unknown = run(loop, "speak", "Hello.", "--adapter", "v9")
+    assert isinstance(unknown.exception, ShouldNameKnownId)
+    assert "v1" in unknown.exception.remedy
+
+    out = loop.parent / "voice.gguf"
+    exported = run(loop, "export", "--gguf", str(out), "--json")
+    assert exported.exit_code == 0, exported.exception
+    assert json.loads(exported.stdout)["adapter"] == "v1"
+    assert out.read_bytes()[:4] == b"GGUF"
+
+
+def test_a_loop_without_a_voice_is_named() -> None:
+    result = CliRunner().invoke(app, ["voice", "prepare", "--loop", "open_bandit"])
+    assert isinstance(result.exception, ShouldFixLoopSpec)
