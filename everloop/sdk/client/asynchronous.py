@@ -14,6 +14,7 @@ from everloop.contracts.canonical import Json
 from everloop.contracts.episodes import Outcome
 from everloop.sdk.client.answers.feedback import FeedbackReceipt
 from everloop.sdk.client.answers.learning import Decision, Receipt
+from everloop.sdk.client.asynchronous_personas import AsyncPersonas
 from everloop.sdk.client.asynchronous_reading import AsyncReading
 from everloop.sdk.client.asynchronous_synthetic import AsyncSyntheticPeople
 from everloop.sdk.client.asynchronous_variants import AsyncPersonaTrials
@@ -38,7 +39,9 @@ from everloop.sdk.client.session import Retrying, Session, question_of
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncReading, AsyncSyntheticPeople, AsyncPersonaTrials, AsyncVoiceData):
+class AsyncClient(
+    AsyncReading, AsyncSyntheticPeople, AsyncPersonaTrials, AsyncPersonas, AsyncVoiceData
+):
     """A connection to the HTTP service; tasks may share it. Close it, or use it as a context manager.
 
     Args:

@@ -30,6 +30,7 @@ from everloop.sdk.client.records import (
 )
 from everloop.sdk.client.retry import Blocking, Pause, Reply, Retries, Send, Steps
 from everloop.sdk.client.session import Retrying, Session, question_of
+from everloop.sdk.client.sync_personas import Personas
 from everloop.sdk.client.sync_reading import Reading
 from everloop.sdk.client.sync_synthetic import SyntheticPeople
 from everloop.sdk.client.sync_variants import PersonaTrials
@@ -38,7 +39,7 @@ from everloop.sdk.client.sync_voice import VoiceData
 T = TypeVar("T")
 
 
-class Client(Reading, SyntheticPeople, PersonaTrials, VoiceData):
+class Client(Reading, SyntheticPeople, PersonaTrials, Personas, VoiceData):
     """A connection to the HTTP service; threads may share it. Close it, or use it as a context manager.
 
     Args:

@@ -343,6 +343,7 @@ def _routes() -> set[tuple[str, str]]:
         learning,
         models,
         operations,
+        personas,
         reviews,
         synthetic,
         trials,
@@ -362,6 +363,7 @@ def _routes() -> set[tuple[str, str]]:
         feedback,
         models,
         operations,
+        personas,
         reviews,
         synthetic,
         trials,
@@ -494,6 +496,12 @@ async def everything(client: AsyncClient, episode: Episode, tmp_path: Path) -> N
         persona="guide",
     )
     await client.set_consent("ada", "train", granted=True)
+    guide = await client.persona("guide")
+    moved = await client.adjust_trait("guide", "formality", 0.5, "a launch")
+    assert moved.traits[0].value > guide.traits[0].value
+    assert (await client.undo_persona("guide", "too much")).sha256 == guide.sha256
+    back = (await client.persona_revisions("guide", limit=5))[0]
+    assert (back.undoes, back.sha256) == (moved.revision, guide.sha256)
     assert (await client.give_packages([letter, letter])).ids == (letter.package_id,) * 2
     (twin,) = await client.voice_versions("guide", "user of acme")
     assert (twin.status, twin.instances, twin.forgets) == ("experimental", 1, 0)

@@ -1,0 +1,36 @@
+"""What the asynchronous client asks for: who speaks, and what changed them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TypeVar
+
+from everloop.sdk.client.answers.personas import Persona, PersonaChange
+from everloop.sdk.client.call import Call
+from everloop.sdk.client.calls import personas
+
+T = TypeVar("T")
+
+
+class AsyncPersonas(ABC):
+    """Personas as they speak, and what a person may do to them."""
+
+    async def persona(self, name: str) -> Persona:
+        """A persona as it speaks now."""
+        return await self._ask(personas.persona(name))
+
+    async def persona_revisions(self, name: str, limit: int = 100) -> tuple[PersonaChange, ...]:
+        """Every change of a persona with its cause, newest first."""
+        return (await self._ask(personas.persona_revisions(name, limit))).revisions
+
+    async def undo_persona(self, name: str, reason: str, to: int | None = None) -> Persona:
+        """Return to an earlier revision, byte for byte; without ``to`` the one before the newest."""
+        return await self._ask(personas.undo_persona(name, reason, to))
+
+    async def adjust_trait(self, name: str, trait: str, adjustment: float, reason: str) -> Persona:
+        """Move a trait by hand, damped and capped as feedback is; ``adjustment`` in [-1, 1]."""
+        return await self._ask(personas.adjust_trait(name, trait, adjustment, reason))
+
+    @abstractmethod
+    async def _ask(self, call: Call[T]) -> T:
+        """Send a call; its answer."""
