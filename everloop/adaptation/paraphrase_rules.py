@@ -46,7 +46,10 @@ _ENDS = re.compile(r"([!?])\1+")
 
 
 def variants(text: str) -> tuple[tuple[str, str], ...]:
-    """(rule, text) for every rule that changes the text and keeps its meaning, each text once."""
+    """(rule, text) for every rule that changes the text and keeps its meaning, each text once; none of a
+    text of several lines, which may be a list, a poem or code."""
+    if "\n" in text.strip():
+        return ()
     told = " ".join(text.split())
     found: dict[str, str] = {}
     for name, rule in _RULES.items():

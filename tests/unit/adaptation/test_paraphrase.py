@@ -41,6 +41,11 @@ def test_rules(text: str, expected: set[str]) -> None:
     assert bool(expected) == bool(found)
 
 
+def test_several_lines_stay_as_they_are() -> None:
+    assert variants("I am lost:\n    if x:\n        return") == ()
+    assert variants("I am lost\n") == variants("I am lost")
+
+
 def test_each_paraphrase_is_told_by_its_rule() -> None:
     assert variants("Please tell me a story.") == (
         ("please", "Tell me a story, please."),
