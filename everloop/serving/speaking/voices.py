@@ -13,6 +13,7 @@ from everloop.contracts.errors import (
     EverloopError,
     ShouldFixArgument,
     ShouldFixLoopSpec,
+    ShouldRestoreArtefact,
     ShouldRetryLater,
 )
 from everloop.contracts.loop_spec import LoopSpec
@@ -203,14 +204,22 @@ class Voices:
 
     def _graph(self, loop: LoopSpec, tenant: str, user_id: str, prompt: str | None) -> PersonaGraph:
         spec, personas = self.spec(loop), self._workspace.personas
-        if prompt is not None:
-            found = self._verified(loop, tenant, prompt, ModelType.PROMPT, PROMPT)
-            graph = read_prompt(found.file(FILE), found.checkpoint.files[FILE])
-        else:
+        graph = None if prompt is None else self._deployed_graph(loop, tenant, prompt)
+        if graph is None:
             newest = personas.newest(spec.persona, None, tenant)
             graph = first_graph(spec, None, tenant) if newest is None else graph_of(newest.content)
         own = personas.newest(spec.persona, user_id, tenant)
         return joined(graph, None if own is None else graph_of(own.content))
+
+    def _deployed_graph(self, loop: LoopSpec, tenant: str, prompt: str) -> PersonaGraph | None:
+        """The graph of a checkpoint; None where an erasure took it, since it held somebody's words."""
+        try:
+            found = self._verified(loop, tenant, prompt, ModelType.PROMPT, PROMPT)
+            return read_prompt(found.file(FILE), found.checkpoint.files[FILE])
+        except ShouldRestoreArtefact:
+            if not any(mark.artefact_id == prompt for mark in self._workspace.people.marks(tenant)):
+                raise
+            return None
 
     def _verified(
         self, loop: LoopSpec, tenant: str, checkpoint: str, kind: ModelType, role: str
