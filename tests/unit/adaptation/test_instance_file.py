@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everloop.adaptation import line_file
@@ -90,6 +90,7 @@ def test_damage_is_noticed(tmp_path: Path, damage: str, monkeypatch: pytest.Monk
         list(reading_lines(path))
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.binary(max_size=80).map(lambda line: line.replace(b"\n", b" ")), max_size=40))
 def test_any_lines_come_back(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
     path = tmp_path_factory.getbasetemp() / "lines.zst"
