@@ -12,6 +12,7 @@ from everloop.contracts.models import Provenance
 from everloop.contracts.oversight import Oversight
 from everloop.contracts.privacy import BudgetStatus
 from everloop.contracts.sandboxes import SandboxReport
+from everloop.contracts.voice_spec import Preset
 from everloop.contracts.voices import AdapterFigures, DataFigures, PhaseFigures
 from everloop.gates.answers import count, failed, insufficient, number, passed
 from everloop.gates.approval import ApprovalCheck
@@ -88,7 +89,7 @@ def _provenance(spec: LoopSpec, evidence: VoiceEvidence) -> Check:
     )
 
 
-def _data(spec: LoopSpec, evidence: VoiceEvidence) -> Check:  # noqa: ARG001  the port's
+def _data(spec: LoopSpec, evidence: VoiceEvidence) -> Check:
     name, found = "data", evidence.data
     if found is None or not found.rows_out:
         return insufficient(name, "There is nothing to have learned from.")
@@ -100,7 +101,8 @@ def _data(spec: LoopSpec, evidence: VoiceEvidence) -> Check:  # noqa: ARG001  th
             float(found.people),
             float(MIN_PEOPLE),
         )
-    if found.dominating:
+    large = spec.voice is not None and spec.voice.preset is Preset.LARGE_CORPUS
+    if found.dominating and large:
         return failed(
             name,
             f"{found.dominating} dominates the examples: mix in others or lower its corpora's max_rows.",
@@ -108,7 +110,7 @@ def _data(spec: LoopSpec, evidence: VoiceEvidence) -> Check:  # noqa: ARG001  th
     return passed(
         name,
         f"{found.rows_out:,} of {found.rows_in:,} rows of {count(found.people, 'person', 'people')} "
-        "were learned from; no category dominates.",
+        f"were learned from; {found.dominating or 'no category'} dominates.",
         float(found.rows_out),
     )
 

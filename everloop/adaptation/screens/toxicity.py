@@ -14,7 +14,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from everloop.adaptation.installed import verified_bytes
+from everloop.contracts.datasets import Float
 from everloop.contracts.errors import ShouldRestoreArtefact
 
 REQUIREMENT = "alt-profanity-check"
@@ -35,7 +38,12 @@ class ProfanityScorer:
 
     def __init__(self) -> None:
         model, vectorizer = (_load(file, sha256) for file, sha256 in FILES.items())
-        self._model, self._vectorizer = model, vectorizer
+        parts = model.calibrated_classifiers_
+        self._vectorizer = vectorizer
+        self._weights = np.vstack([part.estimator.coef_[0] for part in parts]).T
+        self._offsets = np.array([part.estimator.intercept_[0] for part in parts])
+        self._slopes = np.array([part.calibrators[0].a_ for part in parts])
+        self._shifts = np.array([part.calibrators[0].b_ for part in parts])
 
     def toxicity(self, texts: Sequence[str]) -> tuple[float, ...]:
         """Scores in [0, 1], in the order given; an empty text scores 0."""
@@ -45,8 +53,16 @@ class ProfanityScorer:
         flat = [piece for parts in pieces for piece in parts]
         if not flat:
             return (0.0,) * len(texts)
-        scores = iter(self._model.predict_proba(self._vectorizer.transform(flat))[:, 1].tolist())
+        scores = iter(self._probabilities(flat).tolist())
         return tuple(max((float(next(scores)) for _ in parts), default=0.0) for parts in pieces)
+
+
+    def _probabilities(self, texts: Sequence[str]) -> Float:
+        """(n,): mean over the calibrated machines of 1 / (1 + exp(a f + b)), Platt's; what
+        ``predict_proba`` gives, whose checks of its arguments take longer than its sums."""
+        margins = self._vectorizer.transform(texts) @ self._weights + self._offsets
+        found: Float = (1.0 / (1.0 + np.exp(self._slopes * margins + self._shifts))).mean(axis=1)
+        return found
 
 
 def _load(file: str, sha256: str) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from everloop.contracts.evaluation import Check, CheckStatus, Decision
 from everloop.contracts.models import Provenance
+from everloop.contracts.voice_spec import Preset
 from everloop.contracts.voices import StepLog
 from everloop.gates.voice import VoiceEvidence, decide_voice
 from tests import made_voices as made
@@ -89,8 +90,16 @@ def test_a_private_adapter_without_a_release_holds() -> None:
 
 def test_texts_of_one_person_are_not_repeated_to_everybody() -> None:
     assert failing(evidence(data=made.data(people=1))) == {"data"}
-    assert failing(evidence(data=made.data(dominating="technical"))) == {"data"}
     assert failing(evidence(data=made.data(rows_out=0))) == {"data"}
+
+
+def test_one_category_may_dominate_what_people_said_and_no_corpus() -> None:
+    found, spec = evidence(data=made.data(dominating="technical")), made.spec()
+    assert decide_voice(spec, found).decision is Decision.CONTINUE
+    assert spec.voice is not None
+    voice = spec.voice.model_copy(update={"preset": Preset.LARGE_CORPUS})
+    held = decide_voice(spec.model_copy(update={"voice": voice}), found)
+    assert [check.name for check in held.checks if not check.passed] == ["data"]
 
 
 @pytest.mark.parametrize("moved", [0.0, math.nan, math.inf])

@@ -97,3 +97,10 @@ def test_a_missing_package_is_named() -> None:
         installed.verified_bytes("no-such-thing", "a", "b")
     with pytest.raises(ShouldRestoreArtefact, match=r"absent\.joblib"):
         installed.verified_bytes(toxicity.REQUIREMENT, "absent.joblib", "b")
+
+
+def test_scores_are_those_of_the_whole_classifier() -> None:
+    texts = ["you are an idiot", "hello my friend", "That's crazy", "what a lovely day", "damn it"]
+    model, vectorizer = (toxicity._load(file, sha256) for file, sha256 in toxicity.FILES.items())
+    whole = model.predict_proba(vectorizer.transform(texts))[:, 1]
+    assert ProfanityScorer().toxicity(texts) == pytest.approx(whole.tolist(), abs=1e-12)
