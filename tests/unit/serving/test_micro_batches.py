@@ -1,0 +1,136 @@
+"""Questions that wait together: one batch, a queue with an end, limits of time, failures kept apart."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from everloop.contracts.errors import EverloopError, ShouldRetryLater, ShouldSlowDown
+from everloop.contracts.speaking import Answer, SpeakRequest
+from everloop.contracts.voices import Message
+from everloop.serving.speaking.batching import Job, MicroBatcher, Outcome, Spoken
+from tests.fake_speaker import FakeSpeaker
+
+FOREVER = float("inf")
+WAIT_S = 20.0
+
+
+class Gated:
+    """Begins a batch when it is let; notes the batches. What says ``break`` cannot be asked."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.begun = threading.Event()
+        self.batches: list[int] = []
+        self._speaker = FakeSpeaker()
+
+    def follow(
+        self, requests: Sequence[SpeakRequest], abandoned: Callable[[int], bool]
+    ) -> Iterator[Spoken]:
+        self.batches.append(len(requests))
+        self.begun.set()
+        self.gate.wait(WAIT_S)
+        if any(request.messages[-1].content == "break" for request in requests):
+            raise RuntimeError("a kernel failed")
+        return self._speaker.follow(requests, abandoned)
+
+
+class Listener:
+    """Asks, and keeps what it is told."""
+
+    def __init__(self, text: str = "Hello.", until: float = FOREVER) -> None:
+        self.told: queue.Queue[Outcome] = queue.Queue()
+        self.job = Job(SpeakRequest((Message("user", text),)), self.told.put, until)
+
+    def end(self) -> Answer | EverloopError:
+        while True:
+            outcome = self.told.get(timeout=WAIT_S)
+            if not isinstance(outcome, str):
+                return outcome
+
+
+@pytest.fixture
+def speaker() -> Gated:
+    return Gated()
+
+
+@pytest.fixture
+def batcher(speaker: Gated) -> Iterator[MicroBatcher]:
+    made = MicroBatcher(speaker, most=4, waiting=6, linger_s=0.0)
+    yield made
+    speaker.gate.set()
+    made.close()
+    assert not made.alive
+
+
+def ask(batcher: MicroBatcher, *texts: str) -> list[Listener]:
+    listeners = [Listener(text) for text in texts]
+    for listener in listeners:
+        batcher.ask(listener.job)
+    return listeners
+
+
+def test_those_who_wait_are_answered_together(batcher: MicroBatcher, speaker: Gated) -> None:
+    (first,) = ask(batcher, "Hello.")
+    assert speaker.begun.wait(WAIT_S)
+    others = ask(batcher, *(f"Question {number}." for number in range(6)))
+    speaker.gate.set()
+    assert all(isinstance(each.end(), Answer) for each in (first, *others))
+    assert speaker.batches == [1, 4, 2]
+
+
+def test_a_full_queue_sends_people_away_with_a_time(batcher: MicroBatcher, speaker: Gated) -> None:
+    (first,) = ask(batcher, "Hello.")
+    assert speaker.begun.wait(WAIT_S)
+    waiting = ask(batcher, *["Hello."] * 6)
+    with pytest.raises(ShouldSlowDown) as refused:
+        ask(batcher, "One too many.")
+    assert refused.value.retry_after >= 1.0
+    speaker.gate.set()
+    assert all(isinstance(each.end(), Answer) for each in (first, *waiting))
+
+
+def test_one_that_cannot_be_asked_takes_no_other_down(
+    batcher: MicroBatcher, speaker: Gated
+) -> None:
+    (first,) = ask(batcher, "Hello.")
+    assert speaker.begun.wait(WAIT_S)
+    good, bad, other = ask(batcher, "Hello.", "break", "Well?")
+    speaker.gate.set()
+    assert isinstance(first.end(), Answer)
+    assert isinstance(good.end(), Answer)
+    assert isinstance(other.end(), Answer)
+    failed = bad.end()
+    assert isinstance(failed, ShouldRetryLater)
+    assert "a kernel failed" in failed.message
+
+
+def test_who_left_or_waited_too_long_is_passed_over(batcher: MicroBatcher, speaker: Gated) -> None:
+    (first,) = ask(batcher, "Hello.")
+    assert speaker.begun.wait(WAIT_S)
+    late, (gone, stays) = Listener(until=0.0), ask(batcher, "Hello.", "Hello.")
+    batcher.ask(late.job)
+    gone.job.left.set()
+    speaker.gate.set()
+    assert isinstance(first.end(), Answer)
+    assert isinstance(stays.end(), Answer)
+    assert isinstance(late.end(), ShouldRetryLater)
+    assert speaker.batches == [1, 1]
+
+
+def test_closing_lets_go_of_who_waits(speaker: Gated) -> None:
+    batcher = MicroBatcher(speaker, most=1, waiting=4, linger_s=0.0)
+    (first,) = ask(batcher, "Hello.")
+    assert speaker.begun.wait(WAIT_S)
+    waiting = ask(batcher, "Hello.", "Hello.")
+    closing = threading.Thread(target=batcher.close)
+    closing.start()
+    speaker.gate.set()
+    closing.join(WAIT_S)
+    assert all(isinstance(each.end(), ShouldRetryLater) for each in waiting)
+    first.end()
+    with pytest.raises(ShouldRetryLater, match="ends"):
+        ask(batcher, "Hello.")
