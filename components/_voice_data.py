@@ -34,6 +34,7 @@ from everloop.loops.sections import voice_of
 from everloop.persona.graph import graph_of
 from everloop.persona.prompt import prompt_of
 from everloop.persona.revisions import begun
+from everloop.registry.voice_status import follow_head
 from everloop.wiring import Workspace
 
 _SEED = 11
@@ -76,6 +77,9 @@ def choose_for(
 ) -> StrategyChoice:
     """Which ways of learning the examples are worth."""
     voice, collected = voice_of(spec), read_collected(collection)
+    head = workspace.deployments.head(spec.name, tenant)
+    tried = workspace.rollouts.rollouts(spec.name, tenant)
+    follow_head(workspace.voices, voice.persona, head, tried)
     versions = workspace.voices.versions(voice.persona, tenant=tenant)
     active = next((v for v in versions if v.status is VersionStatus.ACTIVE), None)
     volume = volume_of(
