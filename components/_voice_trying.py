@@ -39,8 +39,10 @@ from everloop.opened_voice import FACTORY, service_configuration
 from everloop.persona.revisions import begun
 from everloop.sandbox.choosing import scenarios_of
 from everloop.sandbox.growing import LoggedFailure, scenarios_from
+from everloop.sandbox.judges.llm import LlmJudge
 from everloop.sandbox.panel import Screens
 from everloop.sandbox.trying import Contestant, Surroundings, try_candidate
+from everloop.settings import judge_access
 from everloop.wiring import DATABASE, Workspace
 
 _SEED = 23
@@ -106,6 +108,7 @@ def try_apart(
             factory=FACTORY,
             service=service_configuration(served),
             screens=screens,
+            outside=_judge(voice),
             guarded=_guarded(workspace),
             journal=journal,
             threads=torch.get_num_threads(),
@@ -116,6 +119,14 @@ def try_apart(
     )
     shutil.rmtree(journal, ignore_errors=True)
     return report
+
+
+def _judge(voice: VoiceSpec) -> LlmJudge | None:
+    """The judge outside that the specification names, if it does."""
+    if not voice.sandbox.llm_judge:
+        return None
+    access = judge_access()
+    return LlmJudge(voice.sandbox.llm_judge, access.key, access.model)
 
 
 def _guarded(workspace: Workspace) -> tuple[Path, ...]:
