@@ -21,7 +21,7 @@ from everloop.contracts.sandboxes import (
     VoiceConfiguration,
     VoiceOpening,
 )
-from everloop.contracts.voice_spec import VoiceSpec
+from everloop.contracts.voice_spec import GenerationSpec, VoiceSpec
 from everloop.contracts.voices import VoiceComparison
 from everloop.sandbox.apart.isolated import IsolatedVoice, ShouldCloseSandbox
 from everloop.sandbox.deciding import refused, report_of
@@ -143,7 +143,7 @@ def _run(
     panel = local_panel(
         voice, contestant.adapter, surroundings.screens, placebo, surroundings.outside
     )
-    journal = _journal(surroundings.journal, contestant, voice, scenarios, seed)
+    journal = _journal(surroundings.journal, contestant, voice, scenarios, seed, spec)
     done = journal.done() if journal is not None else {}
 
     def keep(log: TestRunLog) -> None:
@@ -159,10 +159,19 @@ def _run(
         panel,
         seed,
         model_id=contestant.model_id,
-        generation=spec.generation,
+        generation=_generation(spec),
         done=done,
         on_log=keep,
     )
+
+
+def _generation(spec: VoiceSpec) -> GenerationSpec:
+    """The service's, ended earlier where the sandbox's section says so."""
+    most = spec.sandbox.max_new_tokens
+    if most is None:
+        return spec.generation
+    shorter = min(most, spec.generation.max_new_tokens)
+    return spec.generation.model_copy(update={"max_new_tokens": shorter})
 
 
 def _journal(
@@ -171,6 +180,7 @@ def _journal(
     voice: IsolatedVoice,
     scenarios: Sequence[TestScenario],
     seed: int,
+    spec: VoiceSpec,
 ) -> RunJournal | None:
     if folder is None:
         return None
@@ -179,6 +189,7 @@ def _journal(
         "adapter": contestant.adapter,
         "configuration": dict(voice.configuration.settings),
         "scenarios": [each.model_dump(mode="json") for each in scenarios],
+        "generation": _generation(spec).model_dump(mode="json"),
         "seed": seed,
     }
     of = hashlib.sha256(canonical_bytes(told)).hexdigest()
