@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,15 +23,11 @@ from everloop.contracts.models import ModelType
 from everloop.sdk.voice import VoicePlan, VoiceRun, run_voice
 from everloop.wiring import Workspace, open_workspace
 from tests.feedback_records import feedback, interaction, put
-from tests.tiny_voice import tiny_base
+from tests.tiny_voice import TEXT, tiny_base
 
 DAY = datetime(2026, 3, 28, 12, tzinfo=UTC)
 PEOPLE = 24
-WORDS = tuple(
-    "the kettle lamp garden sleeps behind wall sister moved city spring sunday morning cooked egg "
-    "boiling water seven minutes cold paris capital france walk friend three things well report "
-    "manager week long evening hard happened today proposal kindly consider tomorrow warm nobody".split()
-)
+WORDS = sorted(set(re.findall(r"[a-z]{3,}", TEXT)))
 ASKED = (
     "How was your day?",
     "What shall I cook?",
