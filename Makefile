@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: restore-drill help image test-containers bigquery-emulator test-gcp setup run test test-all mutants lint format coverage golden postgres audit-privacy soak lock clean
+.PHONY: run-voice restore-drill help image test-containers bigquery-emulator test-gcp setup run test test-all mutants lint format coverage golden postgres audit-privacy soak lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,7 +29,17 @@ run: $(READY) ## the daily loop on real logs (Open Bandit) and on the example, w
 	$(BIN)/everloop run daily --loop companion --date 2026-03-28
 	@$(BIN)/everloop runs list
 
+VOICE_SETTINGS ?= \
+  --set 'voice.curriculum={"phases":[{"name":"feedback","learning_rate":2e-4,"max_steps":10}],"max_length":128}' \
+  --set voice.preference.max_steps=4 --set voice.generation.max_new_tokens=48
 SUITE  := -n 2 --dist loadfile --no-loadscope-reorder --durations=25
+
+# The model uses every core; the settings keep the whole within a quarter of an hour on two.
+run-voice: $(READY) ## teach a voice on real rated chats (SmolLM2-135M, offline) and try it, with a report
+	$(BIN)/everloop init
+	$(BIN)/everloop import conversations
+	OMP_NUM_THREADS=$$(nproc) $(BIN)/everloop run voice --loop companion $(VOICE_SETTINGS)
+	@$(BIN)/everloop runs list
 
 test: $(READY) ## the test suite
 	$(BIN)/python -m pytest $(SUITE)
