@@ -32,7 +32,7 @@ _PATTERNS: dict[str, tuple[tuple[str, float], ...]] = {
         (r"\b(get|getting|got) over (it|that|yourself)\b", 1.1),
         (r"\b(not|isn'?t|no) (a |such a |that )?big (a )?deal\b", 0.6),
         (r"\b(over-?reacting|being dramatic|too sensitive|drama queen|making a fuss)\b", 1.1),
-        (r"\b(who cares|whatever\b|so what\b|don'?t care|couldn'?t care less)", 1.1),
+        (r"\b(who cares|whatever[.!]|so what[?!.]|don'?t care|couldn'?t care less)", 1.1),
         (r"\b(just )?(calm down|cheer up|man up|toughen up|suck it up|deal with it)\b", 1.0),
         (r"\b(stop (complaining|whining|worrying)|nothing to (cry|complain) about)\b", 1.0),
         (r"\b(other people|others|everyone) ha(s|ve) (it worse|real|bigger|problems)", 1.0),
