@@ -22,6 +22,7 @@ from everloop.contracts.feedback import FeedbackType
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.personas import PersonaGraph
 from everloop.contracts.voice_ports import SpokenFeedback
+from everloop.contracts.voice_spec import VoiceSpec
 from everloop.contracts.voices import (
     DataFigures,
     Message,
@@ -62,7 +63,10 @@ def build_data(
     return build(
         voice,
         collected,
-        corpora=chain.from_iterable(stream(c, _SEED, tenant) for c in voice.data.corpora),
+        corpora=chain(
+            workspace.voices.instances(failures_of(voice), tenant),
+            chain.from_iterable(stream(c, _SEED, tenant) for c in voice.data.corpora),
+        ),
         screen=VoiceScreen(voice.data),
         near_duplicates=NearDuplicates(voice.data.near_duplicate_jaccard),
         speaker=speaker_with(base_of(spec, workspace)) if scarce else None,
@@ -70,6 +74,11 @@ def build_data(
         out=out,
         render=_system_turn(spec, workspace, tenant),
     )
+
+
+def failures_of(voice: VoiceSpec) -> str:
+    """Under which name what failed in sandboxes is kept, to be learned from the next time."""
+    return f"sandbox/{voice.persona}"
 
 
 def choose_for(

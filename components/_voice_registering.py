@@ -6,9 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from components._checkpoint import CHECKPOINT
+from components._voice_data import failures_of
 from components._voice_models import ADAPTER, FIGURES, version_of
 from components._voice_training import TRAIN
+from components._voice_trying import SEED, VARIED
 from everloop.adaptation.collected import read_collected
+from everloop.adaptation.failures import instances_of_failures
 from everloop.adaptation.instance_file import read_instances
 from everloop.contracts.documents import read, sha256_of, write, write_atomically
 from everloop.contracts.evaluation import Verdict
@@ -22,6 +25,7 @@ from everloop.contracts.voices import (
     AdapterFigures,
     DataFigures,
     ModelVersion,
+    SourceType,
     StrategyChoice,
     VersionStatus,
     VoiceComparison,
@@ -35,6 +39,7 @@ from everloop.registry.manifest import voice_candidate_of
 from everloop.registry.promotion import adopted
 from everloop.registry.registration import Candidate, register
 from everloop.rollout.start import start_rollout
+from everloop.sandbox.choosing import scenarios_of
 from everloop.speaking.adapters import ADAPTER_FILES, WEIGHTS
 from everloop.trust.voice_card import CARD_FILE, voice_card
 from everloop.wiring import Workspace
@@ -159,6 +164,12 @@ def register_candidate_voice(
         workspace.registry,
         workspace.blobs,
     )
+    # A corpus is named by source and licence; what people said is found row by row.
+    learned = tuple(
+        example
+        for example in read_instances(data / TRAIN)
+        if example.source_type is not SourceType.CORPUS
+    )
     write(row, out / CHECKPOINT)
     write(_register_prompt(spec, workspace, tenant, lineage, answer, out), out / PROMPT)
     workspace.voices.add_version(
@@ -168,13 +179,15 @@ def register_candidate_voice(
             base_model_name=voice.base.name,
             version_number=1,
             creation_date=now,
-            training_references=tuple(r.instance_id for r in read_instances(data / TRAIN)),
+            training_references=tuple(row.instance_id for row in learned),
             performance_metrics=row.performance_metrics,
             status=VersionStatus.EXPERIMENTAL,
             tenant=tenant,
         )
     )
-    workspace.voices.add_instances(tuple(read_instances(data / TRAIN)), row.checkpoint_id)
+    workspace.voices.add_instances(learned, row.checkpoint_id)
+    failed = instances_of_failures(tried.runs, scenarios_of(voice, SEED, varied=VARIED), tenant)
+    workspace.voices.add_instances(failed, failures_of(voice))
     return row
 
 

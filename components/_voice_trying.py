@@ -45,10 +45,11 @@ from everloop.sandbox.trying import Contestant, Surroundings, try_candidate
 from everloop.settings import judge_access
 from everloop.wiring import DATABASE, Workspace
 
-_SEED = 23
+SEED = 23
 _GROWN = 20
 """Scenarios at most that are grown from what people disliked."""
-_VARIED = 12
+VARIED = 12
+"""Variants of scenarios that are added."""
 _DISLIKED = -0.5
 _CANDIDATE, _PLACEBO = "candidate", "placebo"
 
@@ -74,7 +75,7 @@ def measure_candidate(
         Voices(_CANDIDATE, _PLACEBO, active.version),
         confidence=voice.thresholds.confidence,
         generation=voice.generation,
-        seed=_SEED,
+        seed=SEED,
     )
 
 
@@ -98,7 +99,7 @@ def try_apart(
     screens = Screens(ProfanityScorer(), PersonalDataScreen(), BundledLanguageTeller())
     disliked = _disliked(voice, read_collected(collection))
     grown = scenarios_from(disliked, screens.personal_data, _GROWN)
-    scenarios = scenarios_of(voice, _SEED, grown=grown.scenarios, varied=_VARIED)
+    scenarios = scenarios_of(voice, SEED, grown=grown.scenarios, varied=VARIED)
     journal = workspace.home / "training" / f"sandbox-{figures.adapter_sha256[:16]}"
     report = try_candidate(
         Contestant(figures.adapter_sha256, opening, candidate.version),
@@ -114,7 +115,7 @@ def try_apart(
             threads=torch.get_num_threads(),
             on_log=_Progress(2 * len(scenarios)),
         ),
-        _SEED,
+        SEED,
         comparison=read(VoiceComparison, measure),
     )
     shutil.rmtree(journal, ignore_errors=True)
