@@ -29,6 +29,7 @@ from everloop.adaptation.training.log_probabilities import (
     slices,
     teach_scoring,
 )
+from everloop.adaptation.training.lora_linear import keep_little
 
 Batch = dict[str, torch.Tensor]
 
@@ -75,7 +76,7 @@ class _InSlices(Trainer):
         super().__init__(**given)
         self.remove_callback(PrinterCallback)
         self.model.delete_adapter("ref")
-        teach_scoring(self.model.get_base_model())
+        teach_scoring(keep_little(self.model).get_base_model())
         self._tokens = 0
         self._since = time.monotonic()
 
