@@ -203,11 +203,13 @@ class Voices:
             return version
 
     def _graph(self, loop: LoopSpec, tenant: str, user_id: str, prompt: str | None) -> PersonaGraph:
+        """What people moved since, and what is remembered, is heard at once; exemplars are the arm's."""
         spec, personas = self.spec(loop), self._workspace.personas
-        graph = None if prompt is None else self._deployed_graph(loop, tenant, prompt)
-        if graph is None:
-            newest = personas.newest(spec.persona, None, tenant)
-            graph = first_graph(spec, None, tenant) if newest is None else graph_of(newest.content)
+        newest = personas.newest(spec.persona, None, tenant)
+        graph = first_graph(spec, None, tenant) if newest is None else graph_of(newest.content)
+        deployed = None if prompt is None else self._deployed_graph(loop, tenant, prompt)
+        if deployed is not None:
+            graph = replace(graph, exemplars=deployed.exemplars)
         own = personas.newest(spec.persona, user_id, tenant)
         return joined(graph, None if own is None else graph_of(own.content))
 
