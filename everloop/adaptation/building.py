@@ -18,6 +18,7 @@ from everloop.adaptation.filters import NearDuplicateFilter, Screen
 from everloop.adaptation.held_out import is_held_out, salt_of
 from everloop.adaptation.instance_file import InstanceWriter, writing_instances
 from everloop.adaptation.instances import Learned, Render, learned_of, no_system
+from everloop.adaptation.limiting import limit
 from everloop.adaptation.packages import learned_of_package
 from everloop.adaptation.reliability import Reliability
 from everloop.adaptation.standing import Standings
@@ -50,7 +51,8 @@ def build(
 ) -> DataFigures:
     """Write ``train.jsonl.zst``, ``held_out.jsonl.zst`` and ``figures.json`` into ``out``.
 
-    The same arguments write the same bytes, as far as ``speaker`` answers the same. No text of any
+    Of each task ``max_examples`` are drawn, of the judging rows ``max_held_out``. The same arguments write
+    the same bytes, as far as ``speaker`` answers the same. No text of any
     example holds a tag, an id, a pseudonym or metadata: one that does is left out (``tag``).
 
     Args:
@@ -74,7 +76,8 @@ def build(
         corrections = builder.write_people(train)
         builder.write_corpora(corpora, train)
         builder.write_paraphrases(paraphrased(corrections, spec.data, speaker, seed), train)
-    figures = builder.tally.figures(spec.data)
+    counted = builder.tally.figures(spec.data)
+    figures = limit(out / TRAIN_FILE, out / HELD_OUT_FILE, counted, spec.data, seed)
     documents.write(figures, out / FIGURES_FILE)
     return figures
 

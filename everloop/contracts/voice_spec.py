@@ -259,6 +259,10 @@ class DataSpec(_Value):
     """Texts that score higher are kept out."""
     held_out_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of people whose feedback judges and never trains."""
+    max_examples: Annotated[int, Field(ge=1)] | None = None
+    """At most so many of each task are drawn to learn from; None: all of them."""
+    max_held_out: Annotated[int, Field(ge=1)] = 1000
+    """At most so many rows of held-out people are drawn to judge."""
 
 
 class StrategySpec(_Value):

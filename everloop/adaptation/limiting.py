@@ -1,0 +1,114 @@
+"""As many examples as a training will see, drawn so that everybody has a say.
+
+A night that takes ten steps learns from few of a million rows. What it will learn from is drawn before
+anything is trained, so that candidate and placebo see the same rows and the references name them alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from everloop.adaptation.data_tally import DataTally
+from everloop.adaptation.instance_file import read_instances, write_instances
+from everloop.contracts.voice_spec import DataSpec
+from everloop.contracts.voices import (
+    DataFigures,
+    LearningTask,
+    SourceType,
+    TrainingDataInstance,
+)
+
+NOT_DRAWN = "not_drawn"
+CORPUS_SHARE = 0.2
+"""Of the drawn examples of a task at most, where people gave enough."""
+_FIRST = (SourceType.FEEDBACK, SourceType.SANDBOX)
+
+
+def limit(
+    train: Path, held_out: Path, figures: DataFigures, spec: DataSpec, seed: int
+) -> DataFigures:
+    """Rewrite both files with what is drawn, and say what was left.
+
+    Of each task at most ``max_examples`` teach: corrections and comparisons before other texts, and of each
+    person one before anybody's second. At most ``max_held_out`` rows judge, drawn alike. Files that are
+    small enough stay as they are. The same arguments draw the same rows.
+    """
+    tally = DataTally()
+    for reason, rows in figures.removed.items():
+        tally.removed(reason, rows)
+    most = spec.max_examples
+    if most is not None:
+        _rewrite(train, _drawn_to_teach(read_instances(train), most, seed), tally)
+    judges = _ordered(read_instances(held_out), seed)
+    if judges.rows > spec.max_held_out:
+        _rewrite(held_out, judges.first(spec.max_held_out), tally)
+    for instance in read_instances(train):
+        tally.teaches(instance)
+    for instance in read_instances(held_out):
+        tally.judges(instance)
+    return tally.figures(spec)
+
+
+class _Order:
+    """Rows in the order in which they are drawn: feedback first, then one of each owner before anybody's
+    second, by chance. Holds some 200 bytes a row, and no text."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._owned: dict[tuple[bool, str], list[tuple[bytes, int]]] = defaultdict(list)
+        self.rows = 0
+
+    def add(self, number: int, row: TrainingDataInstance) -> None:
+        """A row by its number in the file."""
+        chance = hashlib.sha256(f"{self._seed}\0{row.instance_id}".encode()).digest()[:8]
+        owner = row.user_id or row.source_ids[0]
+        self._owned[row.source_type not in _FIRST, owner].append((chance, number))
+        self.rows += 1
+
+    def first(self, count: int) -> frozenset[int]:
+        """Numbers of the first rows."""
+        places = sorted(
+            (later, turn, chance, number)
+            for (later, _), mine in self._owned.items()
+            for turn, (chance, number) in enumerate(sorted(mine))
+        )
+        return frozenset(number for *_, number in places[:count])
+
+
+def _ordered(rows: Iterable[TrainingDataInstance], seed: int) -> _Order:
+    order = _Order(seed)
+    for number, row in enumerate(rows):
+        order.add(number, row)
+    return order
+
+
+def _drawn_to_teach(rows: Iterable[TrainingDataInstance], most: int, seed: int) -> frozenset[int]:
+    orders: dict[tuple[LearningTask, bool], _Order] = defaultdict(lambda: _Order(seed))
+    for number, row in enumerate(rows):
+        orders[row.task, row.source_type is SourceType.CORPUS].add(number, row)
+    chosen: set[int] = set()
+    for task in LearningTask:
+        people, corpora = orders[task, False], orders[task, True]
+        given = min(corpora.rows, max(round(CORPUS_SHARE * most), most - people.rows))
+        chosen |= corpora.first(given) | people.first(most - given)
+    return frozenset(chosen)
+
+
+def _rewrite(path: Path, kept: frozenset[int], tally: DataTally) -> None:
+    left: Counter[str] = Counter()
+
+    def drawn() -> Iterator[TrainingDataInstance]:
+        for number, row in enumerate(read_instances(path)):
+            if number in kept:
+                yield row
+            else:
+                left[NOT_DRAWN] += 1
+
+    fresh = path.with_name(f"drawn-{path.name}")
+    write_instances(drawn(), fresh)
+    fresh.replace(path)
+    if left:
+        tally.removed(NOT_DRAWN, left[NOT_DRAWN])

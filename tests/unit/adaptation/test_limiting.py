@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from everloop.adaptation.data_tally import DataTally
+from everloop.adaptation.instance_file import read_instances, write_instances
+from everloop.adaptation.limiting import NOT_DRAWN, limit
+from everloop.contracts.voice_spec import DataSpec
+from everloop.contracts.voices import (
+    DataFigures,
+    LearningTask,
+    Message,
+    SourceType,
+    TrainingDataInstance,
+    instance_id_of,
+)
+
+
+def row(
+    number: int, person: str | None = None, source: SourceType = SourceType.NEW_DATA
+) -> TrainingDataInstance:
+    prompt, sources = (Message("user", f"Question {number}"),), (f"source-{number}",)
+    task = LearningTask.SFT
+    return TrainingDataInstance(
+        instance_id=instance_id_of("default", task, prompt, "so", None, None, sources),
+        source_type=SourceType.CORPUS if person is None else source,
+        source_ids=sources,
+        task=task,
+        prompt=prompt,
+        completion="so",
+        user_id=person,
+    )
+
+
+def drawn(
+    folder: Path,
+    train: list[TrainingDataInstance],
+    judges: list[TrainingDataInstance],
+    spec: DataSpec,
+    seed: int = 1,
+) -> tuple[DataFigures, list[TrainingDataInstance], list[TrainingDataInstance]]:
+    folder.mkdir(exist_ok=True)
+    files = folder / f"train-{seed}", folder / f"held-{seed}"
+    write_instances(train, files[0])
+    write_instances(judges, files[1])
+    tally = DataTally()
+    tally.removed("pii", 3)
+    for each in train:
+        tally.teaches(each)
+    for each in judges:
+        tally.judges(each)
+    figures = limit(*files, tally.figures(spec), spec, seed)
+    return figures, list(read_instances(files[0])), list(read_instances(files[1]))
+
+
+def test_one_of_each_person_comes_before_anybodys_second(tmp_path: Path) -> None:
+    rows = [row(i, "loud") for i in range(50)] + [row(50 + i, f"p{i}") for i in range(9)]
+    _, kept, _ = drawn(tmp_path, rows, [], DataSpec(max_examples=10))
+    assert len({each.user_id for each in kept}) == 10
+
+
+def test_what_people_said_of_answers_comes_before_their_other_texts(tmp_path: Path) -> None:
+    rows = [row(i, f"p{i}") for i in range(30)]
+    rows += [row(100 + i, "critic", SourceType.FEEDBACK) for i in range(5)]
+    _, kept, _ = drawn(tmp_path, rows, [], DataSpec(max_examples=6))
+    assert Counter(each.source_type for each in kept)[SourceType.FEEDBACK] == 5
+
+
+@pytest.mark.parametrize(("people", "corpora", "expected"), [(50, 50, 2), (4, 50, 6), (50, 1, 1)])
+def test_a_fifth_is_of_corpora_and_more_where_people_gave_little(
+    tmp_path: Path, people: int, corpora: int, expected: int
+) -> None:
+    rows = [row(i, f"p{i}") for i in range(people)] + [row(900 + i) for i in range(corpora)]
+    _, kept, _ = drawn(tmp_path, rows, [], DataSpec(max_examples=10))
+    assert len(kept) == 10
+    assert sum(each.user_id is None for each in kept) == expected
+
+
+def test_everything_is_accounted_for_and_order_stays(tmp_path: Path) -> None:
+    rows = [row(i, f"p{i % 7}") for i in range(40)]
+    judges = [row(500 + i, f"j{i % 3}") for i in range(20)]
+    spec = DataSpec(max_examples=12, max_held_out=5)
+    figures, kept, judging = drawn(tmp_path, rows, judges, spec)
+    assert (figures.rows_out, figures.held_out) == (12, 5) == (len(kept), len(judging))
+    assert figures.removed == {NOT_DRAWN: 28 + 15, "pii": 3}
+    assert figures.rows_in == 40 + 20 + 3
+    assert kept == [each for each in rows if each in kept]
+    assert len({each.user_id for each in judging}) == 3
+    again, same, _ = drawn(tmp_path / "again", rows, judges, spec)
+    assert (again, same) == (figures, kept)
+    assert drawn(tmp_path, rows, judges, spec, seed=2)[1] != kept
+
+
+def test_small_files_stay_as_they_are(tmp_path: Path) -> None:
+    rows = [row(i, f"p{i}") for i in range(4)]
+    figures, kept, _ = drawn(tmp_path, rows, [], DataSpec())
+    assert kept == rows
+    assert NOT_DRAWN not in figures.removed
