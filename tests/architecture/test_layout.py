@@ -90,7 +90,9 @@ def test_nothing_unsafe_is_unpickled() -> None:
         "numpy.load",
         "np.load",
     }
-    assert {p: c for p in SOURCES if (c := _attribute_chains(p) & unsafe)} == {}
+    # A classifier that its package ships as pickles: bytes of a known SHA-256 alone are unpickled.
+    known = {ROOT / "everloop/adaptation/screens/toxicity.py": {"joblib"}}
+    assert {p: c for p in SOURCES if (c := _attribute_chains(p) & unsafe)} == known
 
 
 def test_input_is_not_checked_with_asserts() -> None:

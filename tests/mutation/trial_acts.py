@@ -48,13 +48,13 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             (
                 "a candidate that serves is not swapped back",
-                'serves = after.state == "rolled_back" and served_by(head) == record.candidate',
+                'serves = after.state == "rolled_back" and serving == record.candidate',
                 "serves = False",
                 "test_a_candidate_that_serves_already_is_swapped_back_when_it_fails",
             ),
             (
                 "hard limits are not looked at",
-                "hard=() if unseen else hard_failures(spec, tallies)",
+                "hard=() if unseen else failures(spec, tallies)",
                 "hard=()",
                 "test_hard_failures_roll_back_between_two_analyses",
             ),
@@ -79,25 +79,25 @@ MUTANTS: tuple[Mutant, ...] = (
         [
             (
                 "a waiting candidate starts against another active",
-                " and newest is not None and newest.active == served_by(head)",
-                " and newest is not None",
+                "if newest.active != served_by(head, newest.subject):",
+                "if False:",
                 "test_where_the_active_changed_who_waits_needs_a_new_look",
             ),
             (
                 "the oldest that waits starts",
-                "return max(waiting,",
-                "return min(waiting,",
+                "[max(some, key=_since_when)",
+                "[min(some, key=_since_when)",
                 "test_the_newest_that_waits_starts_when_a_trial_ends_and_older_ones_end",
             ),
             (
                 "older ones go on waiting",
-                'record.state == "waiting" and record.entered_at <',
-                'record.state == "nothing" and record.entered_at <',
+                'record.state == "waiting" and alike and',
+                'record.state == "nothing" and alike and',
                 "test_the_newest_that_waits_starts_when_a_trial_ends_and_older_ones_end",
             ),
             (
                 "an approved candidate begins beside the one on trial",
-                "if head.trial is not None or record.active != served_by(head):",
+                "if head.trial is not None or record.active != served_by(head, record.subject):",
                 "if False:",
                 "test_an_approved_candidate_waits_behind_the_one_on_trial_and_is_not_dropped",
             ),
@@ -116,13 +116,13 @@ MUTANTS: tuple[Mutant, ...] = (
         [
             (
                 "what was held starts",
-                "if verdict.decision is not Decision.CONTINUE:",
-                "if False:",
+                "if verdict.decision is Decision.CONTINUE:",
+                "if True:",
                 "test_only_continue_starts",
             ),
             (
                 "a policy of the raw log starts",
-                "if provenance is not Provenance.PRIVATE_RELEASE:",
+                "if not may_serve(checkpoint.provenance, part.role):",
                 "if False:",
                 "test_a_raw_log_checkpoint_is_refused_whatever_the_verdict",
             ),

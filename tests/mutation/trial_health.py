@@ -145,14 +145,14 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             (
                 "only the same version is the same policy",
-                " or one.sha256 == other.sha256",
-                "",
+                "return versioned or one.sha256 == other.sha256",
+                "return versioned",
                 "test_a_policy_that_was_rolled_back_is_tried_again_by_a_person_alone",
             ),
             (
                 "only the same file is the same policy",
-                "one.version == other.version or ",
-                "",
+                "return versioned or one.sha256",
+                "return one.sha256",
                 "test_a_policy_that_was_rolled_back_is_tried_again_by_a_person_alone",
             ),
         ],
