@@ -52,6 +52,17 @@ def private_training(
     return _Ledgered(spec, workspace, logical_date, tenant, sha256_of(data), placebo)
 
 
+def may_go_on(spec: LoopSpec, workspace: Workspace, tenant: str) -> bool:
+    """Whether a training may begin where the adapter that serves is: a private one only where that is
+    itself a release; another one would bring texts along."""
+    if voice_of(spec).privacy.epsilon is None:
+        return True
+    found, _ = workspace.registry.alias(spec.name, active_alias(ModelType.ADAPTER), tenant)
+    if found is None:
+        return False
+    return workspace.registry.checkpoint(found).provenance is Provenance.PRIVATE_RELEASE
+
+
 @dataclass(frozen=True)
 class _Ledgered:
     spec: LoopSpec
@@ -80,7 +91,7 @@ class _Ledgered:
                 }
             )
         )
-        start = start_from if start_from is not None and self._starts_private() else None
+        start = start_from if may_go_on(self.spec, self.workspace, self.tenant) else None
         mechanism = voice_mechanism(spec.privacy)
         if self.placebo:
             noise = SealedNoise(hashlib.sha256(self.dataset_id.encode()).digest(), "placebo")
@@ -157,13 +168,3 @@ class _Ledgered:
             "" if start is None else start.sha256,
         ]
         return hashlib.sha256(canonical_json(told).encode()).hexdigest()
-
-    def _starts_private(self) -> bool:
-        """Whether the adapter that serves is itself a release; another one would bring texts along."""
-        found, _ = self.workspace.registry.alias(
-            self.spec.name, active_alias(ModelType.ADAPTER), self.tenant
-        )
-        if found is None:
-            return False
-        provenance = self.workspace.registry.checkpoint(found).provenance
-        return provenance is Provenance.PRIVATE_RELEASE

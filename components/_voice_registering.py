@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from components._voice_data import failures_of
 from components._voice_models import ADAPTER, FIGURES, version_of
 from components._voice_training import TRAIN
 from components._voice_trying import SEED, VARIED
-from everloop.adaptation.collected import read_collected
+from everloop.adaptation.collected import CollectedFigures, read_collected
 from everloop.adaptation.failures import instances_of_failures
 from everloop.adaptation.instance_file import read_instances
 from everloop.contracts.documents import read, sha256_of, write, write_atomically
@@ -21,12 +22,14 @@ from everloop.contracts.oversight import OversightKind
 from everloop.contracts.privacy import BudgetStatus
 from everloop.contracts.rollouts import RolloutRecord
 from everloop.contracts.sandboxes import SandboxReport
+from everloop.contracts.voice_spec import VoiceSpec
 from everloop.contracts.voices import (
     AdapterFigures,
     DataFigures,
     ModelVersion,
     SourceType,
     StrategyChoice,
+    TrainingDataInstance,
     VersionStatus,
     VoiceComparison,
 )
@@ -119,8 +122,9 @@ def register_candidate_voice(
     answer, compared = read(Verdict, verdict), read(VoiceComparison, measure)
     tried = read(SandboxReport, findings)
     choice = read(StrategyChoice, strategy)
+    known = read_collected(collection).figures
     lineage = {
-        "dataset": read_collected(collection).figures.collected_id,
+        "dataset": known.collected_id,
         "data": sha256_of(data / TRAIN),
         "loop_spec": spec.checksum,
         "code": code,
@@ -172,23 +176,35 @@ def register_candidate_voice(
     )
     write(row, out / CHECKPOINT)
     write(_register_prompt(spec, workspace, tenant, lineage, answer, out), out / PROMPT)
-    workspace.voices.add_version(
-        ModelVersion(
-            model_id=row.checkpoint_id,
-            persona=voice.persona,
-            base_model_name=voice.base.name,
-            version_number=1,
-            creation_date=now,
-            training_references=tuple(row.instance_id for row in learned),
-            performance_metrics=row.performance_metrics,
-            status=VersionStatus.EXPERIMENTAL,
-            tenant=tenant,
-        )
-    )
+    workspace.voices.add_version(version_row(voice, row, training, known, learned))
     workspace.voices.add_instances(learned, row.checkpoint_id)
     failed = instances_of_failures(tried.runs, scenarios_of(voice, SEED, varied=VARIED), tenant)
     workspace.voices.add_instances(failed, failures_of(voice))
     return row
+
+
+def version_row(
+    voice: VoiceSpec,
+    row: ModelCheckpoint,
+    training: AdapterFigures,
+    known: CollectedFigures,
+    learned: Iterable[TrainingDataInstance],
+) -> ModelVersion:
+    """A registered adapter as a version of its persona; the store numbers it."""
+    return ModelVersion(
+        model_id=row.checkpoint_id,
+        persona=voice.persona,
+        base_model_name=voice.base.name,
+        version_number=1,
+        creation_date=row.training_date,
+        training_references=tuple(instance.instance_id for instance in learned),
+        performance_metrics=row.performance_metrics,
+        status=VersionStatus.EXPERIMENTAL,
+        tenant=row.tenant,
+        continued_from=training.continued_from or None,
+        # What arrived while it was trained was not learned from.
+        data_until=known.newest,
+    )
 
 
 def _register_prompt(

@@ -11,19 +11,19 @@ from pathlib import Path
 from components._voice_models import (
     ADAPTER,
     FIGURES,
+    ActiveVoice,
     active_voice,
     base_of,
     speaker_with,
 )
-from components._voice_private import private_training
+from components._voice_placing import train_where_asked
+from components._voice_private import may_go_on, private_training
 from everloop.adaptation.instance_file import read_instances
 from everloop.adaptation.placebo import placebo_of
+from everloop.adaptation.training.job import TrainingJob
 from everloop.adaptation.training.reward_model import train_reward_model
-from everloop.adaptation.training.reward_weights import RewardScorer
-from everloop.adaptation.training.train import train_adapter
 from everloop.contracts.documents import read, sha256_of, write
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.speaking import BaseFolder
 from everloop.contracts.voice_spec import PreferenceMethod, VoiceSpec
 from everloop.contracts.voices import (
     AdapterFigures,
@@ -109,34 +109,37 @@ def _train(
     )
     place = _place(workspace, "adapter", *named)
     out.mkdir(parents=True, exist_ok=True)
-    found = train_adapter(
-        base,
-        voice,
-        choice,
-        rows,
-        out / ADAPTER,
-        place,
-        _SEED,
-        start_from=None if Strategy.FULL_RETRAINING in choice.chosen else active.adapter,
-        on_progress=_tell,
-        scorer=_scorer(voice, base, scorer),
-        private=private_training(spec, workspace, run, data, placebo),
+    private = private_training(spec, workspace, run, data, placebo)
+    anew = Strategy.FULL_RETRAINING in choice.chosen
+    start = ActiveVoice() if anew or not may_go_on(spec, workspace, tenant) else active
+    job = TrainingJob(
+        base=base,
+        spec=voice,
+        choice=choice,
+        instances=place / TRAIN,
+        out=(out / ADAPTER).absolute(),
+        work=place,
+        figures=place / FIGURES,
+        seed=_SEED,
+        start_from=start.adapter,
+        scorer=_scorer(voice, scorer),
     )
-    figures = replace(found, placebo=placebo)
+    found = train_where_asked(job, rows, private, _tell)
+    figures = replace(found, placebo=placebo, continued_from=start.checkpoint_id)
     write(figures, out / FIGURES)
     shutil.rmtree(place, ignore_errors=True)
     return figures
 
 
-def _scorer(voice: VoiceSpec, base: BaseFolder, folder: Path) -> RewardScorer | None:
-    """The reward model, where on-policy learning asks for one."""
+def _scorer(voice: VoiceSpec, folder: Path) -> tuple[Path, str] | None:
+    """Folder and checksum of the reward model, where on-policy learning asks for one."""
     figures = read(RewardModelFigures, folder / FIGURES)
     if figures.refused or voice.preference.method not in (
         PreferenceMethod.RLOO,
         PreferenceMethod.GRPO,
     ):
         return None
-    return RewardScorer(base, folder / SCORER, figures.sha256)
+    return (folder / SCORER).absolute(), figures.sha256
 
 
 def _pairs(path: Path) -> tuple[TrainingDataInstance, ...]:
@@ -145,7 +148,7 @@ def _pairs(path: Path) -> tuple[TrainingDataInstance, ...]:
 
 def _place(workspace: Workspace, kind: str, *named: str) -> Path:
     digest = hashlib.sha256("\0".join(named).encode()).hexdigest()[:16]
-    place = workspace.home / "training" / f"voice-{kind}-{digest}"
+    place = (workspace.home / "training" / f"voice-{kind}-{digest}").absolute()
     place.mkdir(parents=True, exist_ok=True)
     return place
 

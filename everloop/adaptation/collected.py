@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,7 +42,7 @@ class CollectedFigures:
 
     ``collected_id``: SHA-256 of tenant, persona and the files' lines; equal content, equal id, whatever
     else the log holds. ``feedback``: type -> rows, disputed ones included. ``people``: distinct ones of
-    both files.
+    both files. ``newest``: when the newest row of both arrived; None without any.
     """
 
     collected_id: str
@@ -54,6 +55,7 @@ class CollectedFigures:
     people: int
     files: tuple[FileEntry, ...]
     schema_version: int = 1
+    newest: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +82,25 @@ class _Tally:
         self.disputed = 0
         self.packages = 0
         self.people: set[bytes] = set()
+        self.newest: datetime | None = None
 
     def spoken(self, rows: Iterable[SpokenFeedback]) -> Iterator[SpokenFeedback]:
         for row in rows:
             self.feedback[row.feedback.feedback_type.value] += 1
             self.disputed += row.disputed
+            self._arrived(row.feedback.received_at or row.feedback.timestamp)
             self._person(row.feedback.user_id)
             yield row
 
     def given(self, rows: Iterable[UserDataPackage]) -> Iterator[UserDataPackage]:
         for row in rows:
             self.packages += 1
+            self._arrived(row.received_at or row.timestamp)
             self._person(row.user_id)
             yield row
+
+    def _arrived(self, moment: datetime) -> None:
+        self.newest = moment if self.newest is None else max(self.newest, moment)
 
     def _person(self, user_id: str) -> None:
         self.people.add(hashlib.blake2b(user_id.encode(), digest_size=8).digest())
@@ -128,6 +136,7 @@ def collect(log: VoiceLog, persona: str, tenant: str, out: Path) -> CollectedFig
             packages=tally.packages,
             people=len(tally.people),
             files=tuple(_entry(made / name, rows) for name, (_, rows) in lines.items()),
+            newest=tally.newest,
         )
         documents.write(figures, made / MANIFEST_FILE)
         return _moved(made, figures, out)

@@ -331,8 +331,12 @@ class PhaseFigures:
 
 @dataclass(frozen=True, slots=True)
 class AdapterFigures:
-    """A finished training. ``moved``: norm of the adapter's change, summed over supervised phases and
-    preferences; it must not be 0."""
+    """A finished training.
+
+    Attributes:
+        moved: norm of the adapter's change, summed over supervised phases and preferences; it must not be 0.
+        continued_from: checkpoint of the adapter that it went on from; empty for one that began anew.
+    """
 
     base_sha256: str
     adapter_sha256: str
@@ -344,6 +348,7 @@ class AdapterFigures:
     delta: float | None = None
     release_id: str = ""
     placebo: bool = False
+    continued_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def train_placed(
                 "Set it to accelerate.",
             )
         return found
-    _require(job, placement)
+    require_placeable(job)
     path = write(job, job.work / JOB)
     job.figures.unlink(missing_ok=True)
     if placement.where is Placement.ACCELERATE:
@@ -78,7 +78,9 @@ def launch_line(placement: PlacementSpec, job: Path) -> tuple[str, ...]:
     )
 
 
-def _require(job: TrainingJob, placement: PlacementSpec) -> None:
+def require_placeable(job: TrainingJob) -> None:
+    """Refuse a job that more than one process cannot do: ``ShouldFixArgument``."""
+    placement = job.spec.placement
     if job.spec.privacy.epsilon is not None:
         raise ShouldFixArgument(
             f"A private training runs in one process, and voice.placement.where={placement.where.value}.",

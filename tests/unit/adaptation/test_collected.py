@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from everloop.adaptation.collected import (
     FEEDBACK_FILE,
     MANIFEST_FILE,
     PACKAGES_FILE,
+    CollectedFigures,
     collect,
     read_collected,
 )
@@ -18,6 +20,7 @@ from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefa
 from everloop.contracts.feedback import FeedbackStatus, FeedbackType
 from everloop.contracts.voice_ports import SpokenFeedback, VoiceWatermark
 from everloop.contracts.voices import UserDataPackage
+from tests.log_records import NOON
 from tests.memory_voice_log import MemoryVoiceLog
 from tests.spoken_records import person, spoken
 from tests.voice_records import package
@@ -134,3 +137,17 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str) -> None:
     path.unlink()
     with pytest.raises(ShouldRestoreArtefact, match=name):
         read_collected(tmp_path / "out")
+
+
+def test_the_newest_arrival_is_told_and_changes_no_id(tmp_path: Path) -> None:
+    def found(hour: int, name: str) -> CollectedFigures:
+        at = NOON + timedelta(hours=hour)
+        feedback = [spoken(1, T.THUMB, True, received_at=at), spoken(2, T.THUMB, True)]
+        given = [package(1, received_at=NOON - timedelta(days=1))]
+        return collect(MemoryVoiceLog(feedback, given), "friend", "default", tmp_path / name)
+
+    nothing = collect(MemoryVoiceLog(), "friend", "default", tmp_path / "none")
+    assert nothing.newest is None
+    assert found(3, "a").newest == NOON + timedelta(hours=3)
+    assert found(3, "b").collected_id == found(3, "c").collected_id
+    assert read_collected(tmp_path / "a").figures.newest == NOON + timedelta(hours=3)
