@@ -36,6 +36,9 @@ if TYPE_CHECKING:
         Retries,
         RewardRecord,
         Slate,
+        SpokenAnswer,
+        SpokenQuestion,
+        SpokenTurn,
     )
     from everloop.sdk.daily import DailyPlan, run_daily, run_range
     from everloop.sdk.experiment import (
@@ -107,6 +110,9 @@ __all__ = [
     "RolloutStatus",
     "Schedule",
     "Slate",
+    "SpokenAnswer",
+    "SpokenQuestion",
+    "SpokenTurn",
     "Watched",
     "approve",
     "augment_people",

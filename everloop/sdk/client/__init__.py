@@ -2,6 +2,7 @@
 
 from everloop.sdk.client.answers.feedback import FeedbackReceipt
 from everloop.sdk.client.answers.learning import Decision, Receipt, Slate
+from everloop.sdk.client.answers.voice import SpokenAnswer
 from everloop.sdk.client.asynchronous import AsyncClient
 from everloop.sdk.client.buffer import Buffer
 from everloop.sdk.client.records import (
@@ -14,6 +15,8 @@ from everloop.sdk.client.records import (
     Question,
     ReplyRecord,
     RewardRecord,
+    SpokenQuestion,
+    SpokenTurn,
 )
 from everloop.sdk.client.retry import Retries
 from everloop.sdk.client.sync import Client
@@ -36,4 +39,7 @@ __all__ = [
     "Retries",
     "RewardRecord",
     "Slate",
+    "SpokenAnswer",
+    "SpokenQuestion",
+    "SpokenTurn",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from everloop.sdk.client.buffer import Buffer
 from everloop.sdk.client.call import Call
 from everloop.sdk.client.calls import feedback, learning, voice
 from everloop.sdk.client.delivery import Delivery, Flushed
+from everloop.sdk.client.failures import refused
 from everloop.sdk.client.records import (
     Candidate,
     Confirmation,
@@ -34,7 +35,7 @@ from everloop.sdk.client.records import (
     RewardRecord,
 )
 from everloop.sdk.client.retry import Blocking, Pause, Reply, Retries, Send, Steps
-from everloop.sdk.client.session import Retrying, Session, question_of
+from everloop.sdk.client.session import Retrying, Session, question_of, timeout_of
 
 T = TypeVar("T")
 
@@ -215,13 +216,31 @@ class AsyncClient(
             return await asyncio.to_thread(step.work)
         return await asyncio.sleep(step.seconds)
 
+    async def _streamed(self, call: Call[Any]) -> AsyncGenerator[bytes]:
+        timeout = timeout_of(call, self._http.timeout)
+        try:
+            async with self._http.stream(
+                call.method, call.path, content=call.body, timeout=timeout
+            ) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise refused(response.status_code, response.headers, response.content).error
+                async for data in response.aiter_bytes():
+                    yield data
+        except httpx.RequestError as problem:
+            raise self._session.lost(problem).error from None
+
     async def _send(self, call: Call[Any]) -> Reply:
         params = dict(call.params) or None
         try:
             if call.into is not None:
                 return await self._fetch(call, call.into)
             response = await self._http.request(
-                call.method, call.path, params=params, content=call.body
+                call.method,
+                call.path,
+                params=params,
+                content=call.body,
+                timeout=timeout_of(call, self._http.timeout),
             )
         except httpx.RequestError as problem:
             return self._session.lost(problem)

@@ -30,6 +30,7 @@ class Call(Generic[T]):
         repeatable: whether sending it twice does what sending it once does.
         into: file that an answer is written to as it comes, instead of being read.
         accepted: statuses that ``read`` understands besides those of success.
+        longest: seconds that its answer may take, where that is more than the client waits otherwise.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Call(Generic[T]):
     repeatable: bool = True
     into: Path | None = None
     accepted: frozenset[int] = frozenset()
+    longest: float | None = None
 
 
 def path_of(route: str, **values: str) -> str:

@@ -215,6 +215,39 @@ class PackageRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpokenTurn:
+    """One turn of a conversation. ``role``: ``user`` or ``assistant``."""
+
+    role: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpokenQuestion:
+    """A conversation that the voice continues.
+
+    Attributes:
+        said: the turns, oldest first; the last one is the person's.
+        loop: may be left out where the service has one.
+        session_id: of the conversation; by default the person's.
+        episode_id: the logged decision behind it, if there was one; feedback then becomes its rewards.
+        max_new_tokens: of the answer; no more than the voice's own limit.
+        log_id: asked again under the same one, it is answered as before; feedback names it.
+    """
+
+    user_id: str
+    said: Sequence[SpokenTurn] = field(repr=False)
+    loop: str | None = None
+    session_id: str | None = None
+    episode_id: str | None = None
+    max_new_tokens: int | None = None
+    log_id: str = field(default_factory=event_id)
+
+    def __post_init__(self) -> None:
+        _checked(self, ("log_id", "episode_id"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackRecord:
     """What a person said of an output.
 

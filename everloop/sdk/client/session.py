@@ -89,6 +89,15 @@ class Session:
         )
 
 
+def timeout_of(call: Call[Any], usual: httpx.Timeout) -> httpx.Timeout:
+    """How long an attempt may take: the client's own timeout, longer where an answer takes longer."""
+    if call.longest is None or usual.read is None or usual.read >= call.longest:
+        return usual
+    return httpx.Timeout(
+        connect=usual.connect, read=call.longest, write=usual.write, pool=usual.pool
+    )
+
+
 def question_of(
     user_id: str,
     context: Mapping[str, Json],

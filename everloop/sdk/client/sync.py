@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from everloop.sdk.client.buffer import Buffer
 from everloop.sdk.client.call import Call
 from everloop.sdk.client.calls import feedback, learning, voice
 from everloop.sdk.client.delivery import Delivery, Flushed
+from everloop.sdk.client.failures import refused
 from everloop.sdk.client.records import (
     Candidate,
     Confirmation,
@@ -29,7 +30,7 @@ from everloop.sdk.client.records import (
     RewardRecord,
 )
 from everloop.sdk.client.retry import Blocking, Pause, Reply, Retries, Send, Steps
-from everloop.sdk.client.session import Retrying, Session, question_of
+from everloop.sdk.client.session import Retrying, Session, question_of, timeout_of
 from everloop.sdk.client.sync_personas import Personas
 from everloop.sdk.client.sync_reading import Reading
 from everloop.sdk.client.sync_synthetic import SyntheticPeople
@@ -211,12 +212,31 @@ class Client(Reading, SyntheticPeople, PersonaTrials, Personas, VoiceData):
             return step.work()
         return time.sleep(step.seconds)
 
+    def _streamed(self, call: Call[Any]) -> Iterator[bytes]:
+        timeout = timeout_of(call, self._http.timeout)
+        try:
+            with self._http.stream(
+                call.method, call.path, content=call.body, timeout=timeout
+            ) as response:
+                if not response.is_success:
+                    response.read()
+                    raise refused(response.status_code, response.headers, response.content).error
+                yield from response.iter_bytes()
+        except httpx.RequestError as problem:
+            raise self._session.lost(problem).error from None
+
     def _send(self, call: Call[Any]) -> Reply:
         params = dict(call.params) or None
         try:
             if call.into is not None:
                 return self._fetch(call, call.into)
-            response = self._http.request(call.method, call.path, params=params, content=call.body)
+            response = self._http.request(
+                call.method,
+                call.path,
+                params=params,
+                content=call.body,
+                timeout=timeout_of(call, self._http.timeout),
+            )
         except httpx.RequestError as problem:
             return self._session.lost(problem)
         return self._session.answered(call, response)

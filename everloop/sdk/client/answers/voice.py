@@ -65,6 +65,30 @@ class LearnedInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class SpokenAnswer:
+    """What the voice said, and what said it.
+
+    Attributes:
+        log_id: what feedback on it names.
+        model_version: adapter and prompt.
+        arm: ``active``, or the one on trial that this person hears.
+        response_ms: milliseconds that it took the service.
+        screened: the voice's own answer could not be shown; this is a safe sentence.
+    """
+
+    log_id: str
+    loop: str
+    persona: str
+    text: str = field(repr=False)
+    model_version: str
+    arm: str
+    tokens_in: int
+    tokens_out: int
+    response_ms: float
+    screened: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SourceInstances:
     """Everything that was made of a source."""
 

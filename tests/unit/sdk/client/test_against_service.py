@@ -38,6 +38,9 @@ from everloop.sdk import (
     Question,
     ReplyRecord,
     RewardRecord,
+    SpokenAnswer,
+    SpokenQuestion,
+    SpokenTurn,
     event_id,
 )
 from everloop.sdk.client.answers.synthetic import SyntheticJob
@@ -45,6 +48,7 @@ from tests.unit.sdk.client.conftest import Running
 
 Episode = Callable[..., EpisodeRecord]
 CONTEXT = {"x": 0.5, "pulse": 70.0}
+QUESTION = SpokenQuestion(user_id="ada", said=[SpokenTurn(role="user", text="How\u2028are you?")])
 STEPS = {"stored", "waited", "downloaded"}
 """Functions beside the calls that are none."""
 
@@ -324,6 +328,34 @@ def test_a_download_that_is_cut_off_is_no_file(service: Running, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_voice_is_heard_as_it_speaks(client: Client) -> None:
+    question = SpokenQuestion(user_id="vic", said=QUESTION.said)
+    *pieces, last = client.speak_in_pieces(question)
+    assert isinstance(last, SpokenAnswer)
+    assert (last.log_id, last.persona, last.screened) == (question.log_id, "guide", False)
+    assert "".join(map(str, pieces)) == last.text
+    assert client.speak(question) == last
+    other = [SpokenTurn(role="user", text="Who are you?")]
+    with pytest.raises(ShouldResolveConflict):
+        list(
+            client.speak_in_pieces(
+                SpokenQuestion(user_id="vic", said=other, log_id=question.log_id)
+            )
+        )
+    with pytest.raises(ShouldFixArgument, match="nothing to answer"):
+        client.speak(
+            SpokenQuestion(user_id="vic", said=[SpokenTurn(role="assistant", text="Hello.")])
+        )
+
+
+def test_a_voice_that_nobody_reaches_is_told(free_port: int) -> None:
+    with (
+        Client(f"http://127.0.0.1:{free_port}", "key", retries=1) as client,
+        pytest.raises(ShouldRetryLater, match="did not answer"),
+    ):
+        list(client.speak_in_pieces(QUESTION))
+
+
 def test_every_route_has_a_method(service: Running) -> None:
     """The client's routes are the documented ones; a route that is added needs a method."""
     documented = {
@@ -355,6 +387,7 @@ def _routes() -> set[tuple[str, str]]:
         "question": Question(user_id="a", context={}),
         "record": RewardRecord(episode_id=event_id(), signal_type="s", value=1.0, latency=1),
         "questions": [],
+        "spoken": QUESTION,
         "records": [],
     }
     found = set()
@@ -506,6 +539,10 @@ async def everything(client: AsyncClient, episode: Episode, tmp_path: Path) -> N
     (twin,) = await client.voice_versions("guide", "user of acme")
     assert (twin.status, twin.instances, twin.forgets) == ("experimental", 1, 0)
     assert await client.source_instances(letter.package_id) == ()
+    spoken = await client.speak(QUESTION)
+    assert (spoken.log_id, spoken.loop, spoken.arm) == (QUESTION.log_id, "coach", "active")
+    heard = [each async for each in client.speak_in_pieces(QUESTION)]
+    assert heard == [spoken.text, spoken]
     ended = await client.end_variants(running.experiment_id, "enough", winner="warm")
     assert (ended.state, ended.winner) == ("promoted", "warm")
     asked = await client.start_variants(

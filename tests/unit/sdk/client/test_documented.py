@@ -23,6 +23,6 @@ def test_an_example_runs(number: int, service: Running, tmp_path: Path) -> None:
 
 
 def test_the_page_has_its_examples() -> None:
-    assert len(BLOCKS) == 10
+    assert len(BLOCKS) == 11
     assert PAGE.read_text().count("```python") == len(BLOCKS)
     assert AsyncClient.__name__ in BLOCKS[-1]
