@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from everloop.contracts.episodes import Json
+from everloop.contracts.canonical import Json, canonical_json
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Estimate
 
@@ -57,6 +57,13 @@ class PersonaVariant:
                 "outside [0, 100].",
                 "Give a percentage.",
             )
+        try:
+            canonical_json(self.modifications)
+        except (ValueError, TypeError) as problem:
+            raise ShouldFixArgument(
+                f"PersonaVariant {self.variant_id}: modifications is not finite JSON ({problem}).",
+                "Leave NaN out, and send numbers beyond 64 bits as text.",
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)
