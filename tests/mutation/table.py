@@ -16,6 +16,7 @@ from tests.mutation import (
     trial_acts,
     trial_decisions,
     trial_health,
+    voice,
 )
 from tests.mutation.mutant import Mutant
 
@@ -33,4 +34,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *serving.MUTANTS,
     *attacks.MUTANTS,
     *people.MUTANTS,
+    *voice.MUTANTS,
 )

@@ -114,14 +114,14 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             (
                 "what the shadow counted is a failure on trial",
-                "if t.phase == TRIAL and",
-                "if",
+                "if t.phase == TRIAL and t.asked - t.dropped >= least]\n    judged = (",
+                "if t.asked - t.dropped >= least]\n    judged = (",
                 "test_what_a_candidate_did_in_shadow_is_no_failure_on_trial",
             ),
             (
                 "dropped questions are the candidate's answers",
-                "judged,\n            lambda t: (t.failed, t.asked - t.dropped)",
-                "judged,\n            lambda t: (t.failed, t.asked)",
+                "judged,\n            lambda t: (t.failed, t.asked - t.dropped),\n            limits.",
+                "judged,\n            lambda t: (t.failed, t.asked),\n            limits.",
                 "test_dropped_questions_are_no_errors_and_make_none_rarer",
             ),
         ],
