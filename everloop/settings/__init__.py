@@ -119,7 +119,7 @@ from everloop.settings.ray import (
     check_ray_token,
     ray_workers,
 )
-from everloop.settings.voice import VOICE_CACHE, voice_cache
+from everloop.settings.voice import VOICE_CACHE, stay_offline, voice_cache
 from everloop.settings.workspace import (
     DATABASE_FILE,
     DATABASE_URL,
@@ -223,6 +223,7 @@ __all__ = [
     "replace_pseudonym_key",
     "rotate_ledger_key",
     "stage_pseudonym_key",
+    "stay_offline",
     "storage",
     "unfinished_rotation",
     "voice_cache",

@@ -6,6 +6,20 @@ import os
 from pathlib import Path
 
 VOICE_CACHE = "EVERLOOP_VOICE_CACHE"
+_SILENT = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def stay_offline() -> None:
+    """Tell the libraries of models to fetch nothing and to report nothing, whatever the environment says.
+
+    They read it when they are first imported: whoever imports them calls this before.
+    """
+    os.environ.update(_SILENT)
 
 
 def voice_cache(home: Path) -> Path:
