@@ -143,6 +143,8 @@ def measure_rows(found: VoiceComparison) -> Told:
         ("forgetting", found.golden),
         ("length_ratio", found.length_ratio),
     ]
+    if found.reward is not None:
+        named.append(("reward", found.reward))
     rows = [(name.replace("_", " "), interval(estimate)) for name, estimate in named]
     rows += [(f"effect: {e.name}", interval(e)) for e in found.by_category]
     rows += [(f"perplexity: {name}", number(value)) for name, value in found.perplexity.items()]

@@ -9,6 +9,7 @@ from pathlib import Path
 from components._checkpoint import CHECKPOINT
 from components._voice_data import failures_of
 from components._voice_models import ADAPTER, FIGURES, version_of
+from components._voice_scoring import scorer_files
 from components._voice_training import TRAIN
 from components._voice_trying import SEED, VARIED
 from everloop.adaptation.collected import CollectedFigures, read_collected
@@ -112,10 +113,10 @@ def register_candidate_voice(
 
     Args:
         run: logical date, tenant, code.
-        inputs: collection, data, strategy, adapter, measure, findings, verdict.
+        inputs: collection, data, strategy, scorer, adapter, measure, findings, verdict.
         out: receives the rows and the card.
     """
-    collection, data, strategy, adapter, measure, findings, verdict = inputs
+    collection, data, strategy, scorer, adapter, measure, findings, verdict = inputs
     logical_date, tenant, code = run
     voice, now = voice_of(spec), datetime.now(UTC)
     training = read(AdapterFigures, adapter / FIGURES)
@@ -135,6 +136,8 @@ def register_candidate_voice(
     }
     if training.release_id:
         lineage["adapter_release"] = training.release_id
+    files, judged = scorer_files(scorer, provenance_of(training))
+    lineage |= judged
     out.mkdir(parents=True, exist_ok=True)
     card = write_atomically(
         voice_card(
@@ -151,7 +154,7 @@ def register_candidate_voice(
         ).encode(),
         out / CARD_FILE,
     )
-    files = {name: adapter / ADAPTER / name for name in ADAPTER_FILES}
+    files |= {name: adapter / ADAPTER / name for name in ADAPTER_FILES}
     row = register(
         Candidate(
             loop=spec.name,
@@ -276,6 +279,7 @@ def _figures(compared: VoiceComparison, tried: SandboxReport) -> dict[str, float
         ("over_active", compared.over_active),
         ("forgetting", compared.golden),
         ("length_ratio", compared.length_ratio),
+        *(() if compared.reward is None else (("reward", compared.reward),)),
     ):
         found |= {
             name: estimate.value,

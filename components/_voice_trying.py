@@ -18,6 +18,7 @@ from components._voice_models import (
     trained_adapter,
     version_of,
 )
+from components._voice_scoring import trained_scorer
 from components._voice_training import HELD_OUT
 from everloop.adaptation.collected import Collected, read_collected
 from everloop.adaptation.conversations import answered, asked
@@ -55,14 +56,14 @@ _CANDIDATE, _PLACEBO = "candidate", "placebo"
 
 
 def measure_candidate(
-    spec: LoopSpec, workspace: Workspace, tenant: str, inputs: tuple[Path, Path, Path]
+    spec: LoopSpec, workspace: Workspace, tenant: str, inputs: tuple[Path, Path, Path, Path]
 ) -> VoiceComparison:
     """Candidate beside placebo and active voice.
 
     Args:
-        inputs: data, adapter, placebo.
+        inputs: data, adapter, placebo, scorer.
     """
-    data, adapter, placebo = inputs
+    data, adapter, placebo, scorer = inputs
     voice, base = voice_of(spec), base_of(spec, workspace)
     active = active_voice(spec, workspace, tenant, base)
     candidate = trained_adapter(adapter, base, _CANDIDATE)
@@ -76,26 +77,31 @@ def measure_candidate(
         confidence=voice.thresholds.confidence,
         generation=voice.generation,
         seed=SEED,
+        scorer=trained_scorer(base, scorer),
     )
 
 
 def try_apart(
-    spec: LoopSpec, workspace: Workspace, tenant: str, inputs: tuple[Path, Path, Path]
+    spec: LoopSpec, workspace: Workspace, tenant: str, inputs: tuple[Path, Path, Path, Path]
 ) -> SandboxReport:
     """Every scenario with candidate and active voice, in a process without network.
 
+    The placebo is loaded beside them: margins are told with its own, and what a swapped word moves in it
+    is not laid at the candidate's door.
+
     Args:
-        inputs: collection, adapter, measure.
+        inputs: collection, adapter, placebo, measure.
     """
-    collection, adapter, measure = inputs
+    collection, adapter, placebo, measure = inputs
     voice, base = voice_of(spec), base_of(spec, workspace)
     figures = read(AdapterFigures, adapter / FIGURES)
     active = active_voice(spec, workspace, tenant, base)
     candidate = trained_adapter(adapter, base, version_of(spec, figures))
     graph = begun(workspace.personas, voice, datetime.now(UTC), tenant=tenant).content.decode()
     served = VoiceOpening(voice_text(spec), base, (candidate,), graph)
-    both = (candidate,) if active.adapter is None else (candidate, active.adapter)
-    opening = replace(served, adapters=both)
+    other = trained_adapter(placebo, base, _PLACEBO)
+    beside = (other,) if active.adapter is None else (other, active.adapter)
+    opening = replace(served, adapters=(candidate, *beside))
     screens = Screens(ProfanityScorer(), PersonalDataScreen(), BundledLanguageTeller())
     disliked = _disliked(voice, read_collected(collection))
     grown = scenarios_from(disliked, screens.personal_data, _GROWN)
@@ -116,6 +122,7 @@ def try_apart(
             on_log=_Progress(2 * len(scenarios)),
         ),
         SEED,
+        placebo=other.version,
         comparison=read(VoiceComparison, measure),
     )
     shutil.rmtree(journal, ignore_errors=True)

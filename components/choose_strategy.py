@@ -19,10 +19,10 @@ def choose_strategy(
     page: Output[HTML],
     metrics: Output[Metrics],
 ) -> bool:
-    """Choose from volume and kind of what was not learned yet.
+    """Choose from volume and kind of what was not learned yet; exemplars are shown at once.
 
     Args:
-        workspace: address of the workspace: what was learned before.
+        workspace: address of the workspace: what was learned before, and people's own persona graphs.
         product: the loop specification's product section, JSON.
         voice: its voice, JSON.
         tenant: owner of the rows.
@@ -40,16 +40,18 @@ def choose_strategy(
 
     from components._stage import stage
     from components._voice_data import choose_for, trains_an_adapter
+    from components._voice_exemplars import show_exemplars
     from components._voice_pages import strategy_rows
     from everloop.contracts.documents import write
+    from everloop.contracts.voices import Strategy
     from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
 
     with stage("choose_strategy", strategy, page, metrics) as told:
-        spec = assemble(product, voice=voice)
-        choice = choose_for(
-            spec, open_workspace(workspace), tenant, Path(collection.path), Path(data.path)
-        )
+        spec, place = assemble(product, voice=voice), open_workspace(workspace)
+        choice = choose_for(spec, place, tenant, Path(collection.path), Path(data.path))
         write(choice, strategy.path)
+        if Strategy.EXEMPLARS in choice.chosen:
+            show_exemplars(spec, place, tenant, Path(collection.path))
         told.says(*strategy_rows(choice))
     return trains_an_adapter(choice)

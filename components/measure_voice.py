@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, Input, Metrics, Output
 
-from components._artifacts import VoiceAdapter, VoiceData, VoiceMeasure
+from components._artifacts import VoiceAdapter, VoiceData, VoiceMeasure, VoiceScorer
 from components._runtime import component
 
 
@@ -16,6 +16,7 @@ def measure_voice(
     data: Input[VoiceData],
     adapter: Input[VoiceAdapter],
     placebo: Input[VoiceAdapter],
+    scorer: Input[VoiceScorer],
     measure: Output[VoiceMeasure],
     page: Output[HTML],
     metrics: Output[Metrics],
@@ -31,6 +32,7 @@ def measure_voice(
         data: the held-out examples.
         adapter: the candidate.
         placebo: the same training without what people said.
+        scorer: the reward model, if any, for the answers that are drawn.
         measure: estimates with intervals, and sample answers.
         page: the same as a page.
         metrics: the estimates.
@@ -46,7 +48,7 @@ def measure_voice(
 
     with stage("measure_voice", measure, page, metrics) as told:
         spec = assemble(product, voice=voice)
-        inputs = (Path(data.path), Path(adapter.path), Path(placebo.path))
+        inputs = (Path(data.path), Path(adapter.path), Path(placebo.path), Path(scorer.path))
         found = measure_candidate(spec, open_workspace(workspace), tenant, inputs)
         write(found, measure.path)
         told.says(*measure_rows(found))

@@ -10,6 +10,7 @@ from components._artifacts import (
     VoiceCollection,
     VoiceData,
     VoiceMeasure,
+    VoiceScorer,
     VoiceStrategy,
 )
 from components._runtime import component
@@ -26,6 +27,7 @@ def register_voice(
     collection: Input[VoiceCollection],
     data: Input[VoiceData],
     strategy: Input[VoiceStrategy],
+    scorer: Input[VoiceScorer],
     adapter: Input[VoiceAdapter],
     measure: Input[VoiceMeasure],
     findings: Input[SandboxFindings],
@@ -48,6 +50,7 @@ def register_voice(
         collection: what people said.
         data: what it learned from.
         strategy: which ways of learning were chosen.
+        scorer: the reward model, if any; kept with the adapter.
         adapter: the candidate.
         measure: what was measured of it.
         findings: the sandbox's report.
@@ -66,7 +69,7 @@ def register_voice(
 
     with stage("register_voice", checkpoint, page, metrics) as told:
         spec = assemble(product, voice=voice)
-        made = (collection, data, strategy, adapter, measure, findings, verdict)
+        made = (collection, data, strategy, scorer, adapter, measure, findings, verdict)
         row = register_candidate_voice(
             spec,
             open_workspace(workspace),

@@ -20,6 +20,7 @@ def run_sandbox(
     code: str,
     collection: Input[VoiceCollection],
     adapter: Input[VoiceAdapter],
+    placebo: Input[VoiceAdapter],
     measure: Input[VoiceMeasure],
     findings: Output[SandboxFindings],
     page: Output[HTML],
@@ -35,6 +36,7 @@ def run_sandbox(
         code: checksum of our source, part of the cache key.
         collection: what people said; what they disliked becomes scenarios.
         adapter: the candidate.
+        placebo: the same training without what people said, for margins beside the candidate's.
         measure: what was measured of it on held-out people.
         findings: runs, checks, and what the process was denied.
         page: the same as a page.
@@ -54,7 +56,8 @@ def run_sandbox(
 
     with stage("run_sandbox", findings, page, metrics) as told:
         spec = assemble(product, voice=voice)
-        inputs = (Path(collection.path), Path(adapter.path), Path(measure.path))
+        trained = (Path(adapter.path), Path(placebo.path))
+        inputs = (Path(collection.path), *trained, Path(measure.path))
         found = try_apart(spec, open_workspace(workspace), tenant, inputs)
         write(found, findings.path)
         told.says(*sandbox_rows(found))

@@ -60,9 +60,15 @@ def train_and_try(
     taught = {"data": data, "strategy": strategy, "scorer": scorer}
     adapter = train_adapter(**dated, **taught).outputs["adapter"]
     placebo = train_placebo(**dated, **taught).outputs["adapter"]
-    measure = measure_voice(**owned, data=data, adapter=adapter, placebo=placebo).outputs["measure"]
+    measure = measure_voice(
+        **owned, data=data, adapter=adapter, placebo=placebo, scorer=scorer
+    ).outputs["measure"]
     findings = run_sandbox(
-        **owned, collection=known["collection"], adapter=adapter, measure=measure
+        **owned,
+        collection=known["collection"],
+        adapter=adapter,
+        placebo=placebo,
+        measure=measure,
     ).outputs["findings"]
     verdict = voice_gate(
         **owned,
@@ -77,6 +83,7 @@ def train_and_try(
     checkpoint = register_voice(
         **dated,
         **known,
+        scorer=scorer,
         adapter=adapter,
         measure=measure,
         findings=findings,

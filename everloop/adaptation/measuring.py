@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from everloop.adaptation.clustered import clustered_intercept, clustered_mean
+from everloop.adaptation.training.best_of import Scorer
 from everloop.contracts.datasets import Float
 from everloop.contracts.evaluation import Estimate
 from everloop.contracts.speaking import Speaker, SpeakRequest, TextScore
@@ -75,6 +76,7 @@ def compare(
     generation: GenerationSpec,
     samples: int = 24,
     seed: int = 0,
+    scorer: Scorer | None = None,
 ) -> VoiceComparison:
     """Candidate beside placebo and active voice.
 
@@ -83,12 +85,16 @@ def compare(
         golden: reference conversations that trained nothing; corpus rows, each a cluster of its own.
         samples: prompts that every voice answers, for people to read and for lengths.
         seed: of the answers.
+        scorer: a reward model, where there is one, for the samples' answers.
     """
     known = {name: agreement(speaker, held_out, version) for name, version in voices.named.items()}
     effect = known["candidate"].value - known["placebo"].value
     over = known["candidate"].value - known["active"].value
     people = [row.user_id or row.instance_id for row in held_out]
-    shown = _answered(speaker, _spread(held_out or golden, samples), voices, generation, seed)
+    drawn = _spread(held_out or golden, samples)
+    shown = _answered(speaker, drawn, voices, generation, seed)
+    if scorer is not None:
+        shown = _rewarded(scorer, shown)
     own_length = _typical_length(speaker, shown, voices.active)
     losses = {name: _golden(speaker, golden, version) for name, version in voices.named.items()}
     forgot = [
@@ -112,6 +118,7 @@ def compare(
         perplexity={name: _perplexity(scores) for name, scores in losses.items()},
         length_ratio=_length_ratio(shown, confidence),
         samples=tuple(shown),
+        reward=None if scorer is None else _reward(drawn, shown, confidence),
     )
 
 
@@ -203,6 +210,31 @@ def _answered(
         )
         for i, row in enumerate(rows)
     ]
+
+
+def _rewarded(scorer: Scorer, shown: Sequence[SampleAnswer]) -> list[SampleAnswer]:
+    """The same with every answer's reward that is finite."""
+    found: list[dict[str, float]] = [{} for _ in shown]
+    prompts = [sample.prompt for sample in shown]
+    for name in ("candidate", "placebo", "active"):
+        scores = scorer.score(prompts, [getattr(sample, name) for sample in shown])
+        for rewards, score in zip(found, scores, strict=True):
+            if math.isfinite(score):
+                rewards[name] = score
+    return [replace(sample, rewards=each) for sample, each in zip(shown, found, strict=True)]
+
+
+def _reward(
+    drawn: Sequence[TrainingDataInstance], shown: Sequence[SampleAnswer], confidence: float
+) -> Estimate:
+    """Reward, candidate - placebo, over prompts whose both answers have one; clustered by person."""
+    told = [
+        (sample.rewards["candidate"] - sample.rewards["placebo"], row.user_id or row.instance_id)
+        for row, sample in zip(drawn, shown, strict=True)
+        if {"candidate", "placebo"} <= sample.rewards.keys()
+    ]
+    values, people = [value for value, _ in told], [person for _, person in told]
+    return clustered_mean("reward, candidate - placebo", values, people, confidence)
 
 
 def _typical_length(speaker: Speaker, shown: Sequence[SampleAnswer], adapter: str) -> float:

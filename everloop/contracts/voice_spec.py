@@ -200,7 +200,8 @@ class PreferenceSpec(_Value):
 
 
 class RewardModelSpec(_Value):
-    """A scorer of answers from comparisons; ``best_of`` answers are drawn and the best one is taken."""
+    """A scorer of answers from comparisons. Above 1, ``best_of`` answers are drawn of an adapter that has
+    one, and the best is taken: nothing is streamed meanwhile. The service draws 8 at most."""
 
     min_comparisons: Annotated[int, Field(ge=2)] = 50
     learning_rate: Positive = 1e-4

@@ -387,6 +387,9 @@ class SampleAnswer:
     placebo: str
     candidate: str
     category: Category
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    """Voice -> reward of its answer, of those that a reward model could read; only differences between
+    answers to one prompt mean anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,7 +400,9 @@ class VoiceComparison:
     ``over_active``: candidate - active. ``length_adjusted``: the effect with the completion's length
     as a covariate. ``golden``: the golden set's loss, candidate - active; above 0 is forgetting.
     ``perplexity``: of the golden set, for candidate, placebo and active. ``length_ratio``: mean answer
-    length, candidate over active.
+    length, candidate over active. ``reward``: mean over sampled prompts of the reward model's score of the
+    answer, candidate - placebo; None without a reward model. It learned from people's comparisons as the
+    candidate did: no gate looks at it.
     """
 
     effect: Estimate
@@ -408,3 +413,4 @@ class VoiceComparison:
     perplexity: Mapping[str, float]
     length_ratio: Estimate
     samples: tuple[SampleAnswer, ...] = ()
+    reward: Estimate | None = None

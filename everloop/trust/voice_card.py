@@ -131,13 +131,19 @@ def _measured(found: VoiceComparison) -> str:
             found.golden,
             found.length_ratio,
             *found.by_category,
+            *(() if found.reward is None else (found.reward,)),
         )
     ]
     head = ("figure", "estimate", "confidence", "rows", "people", "method")
     perplexity = ", ".join(f"{name} {value:.4g}" for name, value in found.perplexity.items())
+    scored = (
+        ""
+        if found.reward is None
+        else " The reward is a model's opinion of sampled answers, and decided nothing."
+    )
     return (
         "## Measured\n\nOn feedback of people whose feedback trained nothing; agreement in nats a "
-        f"token.\n\n{_table(head, rows)}\n\nPerplexity of the golden set: {perplexity}."
+        f"token.\n\n{_table(head, rows)}\n\nPerplexity of the golden set: {perplexity}." + scored
     )
 
 

@@ -158,6 +158,36 @@ def test_what_it_learned_from_is_found_both_ways(
     assert learned[0] in place.voices.instances_of(source)
 
 
+def test_the_reward_model_scores_what_was_said_and_is_kept_with_the_adapter(
+    run: tuple[Workspace, VoicePlan, VoiceRun],
+) -> None:
+    place, _, found = run
+    assert found.comparison is not None
+    reward = found.comparison.reward
+    assert reward is not None
+    assert reward.n == sum(
+        {"candidate", "placebo"} <= sample.rewards.keys() for sample in found.comparison.samples
+    )
+    assert found.verdict is not None
+    assert not any("reward" in check.name for check in found.verdict.checks)
+    rows = place.registry.checkpoints("companion", "default")
+    (adapter,) = (row for row in rows if row.model_type is ModelType.ADAPTER)
+    assert {"reward_model.json", "reward_model.safetensors"} <= adapter.files.keys()
+    assert len(adapter.lineage["reward_model"]) == 64
+
+
+def test_the_sandbox_tells_the_placebos_margins_beside_the_candidates(
+    run: tuple[Workspace, VoicePlan, VoiceRun],
+) -> None:
+    _, _, found = run
+    assert found.sandbox is not None
+    told = [c.reason for log in found.sandbox.runs for c in log.criteria if "margin" in c.reason]
+    assert told
+    assert all("its placebo: " in reason for reason in told)
+    beside = [c.reason for log in found.sandbox.active_runs for c in log.criteria]
+    assert not any("its placebo" in reason for reason in beside)
+
+
 def test_a_rerun_finds_everything_done(run: tuple[Workspace, VoicePlan, VoiceRun]) -> None:
     place, plan, found = run
     again = run_voice(plan, home=place.home)

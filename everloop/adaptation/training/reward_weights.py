@@ -11,7 +11,7 @@ import math
 import shutil
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 WEIGHTS, CONFIG = "reward_model.safetensors", "reward_model.json"
+SCORER_FILES = (CONFIG, WEIGHTS)
+"""All that a reward model's folder holds."""
+SCORER_LINEAGE = "reward_model"
+"""Entry of an adapter's lineage that names the folder's checksum, where a reward model is kept with it."""
 UNSCORABLE = -math.inf
 """Of an answer that is empty, too long, or holds a token that ends turns: it never wins."""
 
@@ -122,6 +126,38 @@ def save_reward_model(model: PeftModel, base: BaseFolder, spec: VoiceSpec, out: 
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return folder_sha256(out)
+
+
+def unpack_scorer(
+    files: Mapping[str, Path], base: BaseFolder, sha256: str, cache: Path
+) -> RewardScorer:
+    """The reward model that is registered with an adapter.
+
+    Args:
+        files: file name -> path as the registry keeps them; others than a reward model's stay out.
+        sha256: of the folder, from the adapter's lineage.
+        cache: the folder is made below, once.
+
+    Raises:
+        ShouldRestoreArtefact: a file is missing, or together they are not what ``sha256`` was taken of.
+    """
+    missing = [name for name in SCORER_FILES if name not in files]
+    if missing:
+        raise ShouldRestoreArtefact(
+            f"The reward model has no file {', '.join(missing)}.", "Restore it from a backup."
+        )
+    target = cache / sha256
+    if not target.is_dir() or folder_sha256(target) != sha256:
+        cache.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=cache, prefix=f".{sha256[:16]}."))
+        try:
+            for name in SCORER_FILES:
+                shutil.copyfile(files[name], made / name)
+            shutil.rmtree(target, ignore_errors=True)
+            made.rename(target)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    return RewardScorer(base, target, sha256)
 
 
 class RewardScorer:

@@ -14,6 +14,7 @@ from everloop.contracts.voices import (
     Message,
     SourceType,
     TrainingDataInstance,
+    VoiceComparison,
     instance_id_of,
 )
 
@@ -162,3 +163,46 @@ def test_a_voice_that_says_nothing_still_has_a_placebo() -> None:
         placebo_of([row("a", "two words")], Scripted({}, {"": " "}), "", GenerationSpec(), 0)
     )
     assert made[0].completion == "…"
+
+
+class _Words:
+    """Rewards every word; cannot read what says nothing."""
+
+    def score(
+        self, prompts: Sequence[tuple[Message, ...]], completions: Sequence[str]
+    ) -> tuple[float, ...]:
+        return tuple(
+            float(len(text.split())) if text.strip() else -math.inf for text in completions
+        )
+
+
+def test_a_reward_model_scores_the_samples_beside_the_placebos() -> None:
+    speaker = Scripted({}, {"c": "three kind words", "p": "one", "": " "})
+    rows = [row(str(i % 5), f"words {i}", asked=f"Question {i}?") for i in range(10)]
+
+    def found(scorer: _Words | None, says: str = "three kind words") -> VoiceComparison:
+        speaker.says["c"] = says
+        voices = Voices("c", "p", "")
+        return compare(
+            speaker,
+            rows,
+            (),
+            voices,
+            confidence=0.95,
+            generation=GenerationSpec(),
+            samples=6,
+            scorer=scorer,
+        )
+
+    assert found(None).reward is None
+    assert not any(sample.rewards for sample in found(None).samples)
+    scored = found(_Words())
+    assert scored.reward is not None
+    assert scored.reward.value == pytest.approx(2.0)
+    assert scored.reward.n == 6
+    assert scored.reward.clusters <= 5, "people, not prompts"
+    assert all(each.rewards == {"candidate": 3.0, "placebo": 1.0} for each in scored.samples)
+    silent = found(_Words(), "").reward
+    assert silent is not None
+    assert silent.n == 0
+    assert math.isnan(silent.value)

@@ -15,6 +15,7 @@ from everloop.adaptation.training.reward_weights import (
     RewardScorer,
     reward_tensors,
     save_reward_model,
+    unpack_scorer,
     with_reward_head,
 )
 from everloop.contracts.errors import ShouldFixArgument, ShouldRestoreArtefact
@@ -41,7 +42,9 @@ def _spec(min_comparisons: int = 40, rate: float = 5e-3) -> VoiceSpec:
 def trained(tiny_voice: BaseFolder, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A reward model of the planted preference."""
     place = tmp_path_factory.mktemp("reward")
-    figures = train_reward_model(tiny_voice, _spec(), PAIRS, JUDGING, place / "out", place / "work", seed=1)
+    figures = train_reward_model(
+        tiny_voice, _spec(), PAIRS, JUDGING, place / "out", place / "work", seed=1
+    )
     return place / "out", figures
 
 
@@ -164,3 +167,21 @@ def test_the_best_of_n_scores_highest_in_one_batch() -> None:
     assert best_of_n(speaker, _Longest(), request, 1).text == "a" * 4
     with pytest.raises(ShouldFixArgument, match="n=0"):
         best_of_n(speaker, _Longest(), request, 0)
+
+
+def test_what_a_registry_keeps_is_loaded_by_its_checksum(
+    tiny_voice: BaseFolder, trained: Trained, tmp_path: Path
+) -> None:
+    folder, figures = trained
+    files = {path.name: path for path in folder.iterdir()}
+    prompts, answers = [asked(1)] * 2, [warm(1), curt(1)]
+    kept = unpack_scorer(files, tiny_voice, figures.sha256, tmp_path / "cache")
+    own = RewardScorer(tiny_voice, folder, figures.sha256)
+    assert kept.score(prompts, answers) == own.score(prompts, answers)
+    (made,) = (tmp_path / "cache").iterdir()
+    (made / "reward_model.json").write_text("{}")
+    unpack_scorer(files, tiny_voice, figures.sha256, tmp_path / "cache")
+    with pytest.raises(ShouldRestoreArtefact, match="was expected"):
+        unpack_scorer(files, tiny_voice, "0" * 64, tmp_path / "cache")
+    with pytest.raises(ShouldRestoreArtefact, match="has no file reward_model"):
+        unpack_scorer({}, tiny_voice, figures.sha256, tmp_path / "cache")
