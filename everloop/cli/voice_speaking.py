@@ -12,9 +12,11 @@ import typer
 from everloop.cli.output import Home, Json, Tenant, notes, print_json
 
 if TYPE_CHECKING:  # what speaks loads torch
+    from everloop.adaptation.training.reward_weights import RewardScorer
     from everloop.contracts.loop_spec import LoopSpec
     from everloop.contracts.personas import PersonaGraph
     from everloop.contracts.speaking import AdapterFolder, BaseFolder
+    from everloop.registry.loading import VerifiedModel
     from everloop.wiring import Workspace
 
 Loop = Annotated[str, typer.Option("--loop", help="A shipped loop or a YAML file.")]
@@ -68,10 +70,21 @@ def speak(
     seed: Annotated[
         int | None, typer.Option(help="Of the draws; by default another each time.")
     ] = None,
+    best_of: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Answers that are drawn; the adapter's reward model takes one. Default: as the loop says.",
+        ),
+    ] = None,
     tenant: Tenant = "default",
     home: Home = None,
 ) -> None:
-    """Answer on stdout, as the voice comes up with it. Nothing is logged, and no screen is passed."""
+    """Answer on stdout, as the voice comes up with it. Nothing is logged, and no screen is passed.
+
+    The best of several answers is shown once all are there.
+    """
     from everloop.contracts.speaking import SpeakRequest
     from everloop.contracts.voices import Message
     from everloop.loops import load
@@ -81,11 +94,14 @@ def speak(
 
     spec, workspace = load(loop), open_workspace(home)
     voice, base = voice_of(spec), _base(spec, workspace)
-    found = _adapter(spec, workspace, tenant, base, adapter)
+    kept = _registered(spec, workspace, tenant, adapter)
+    found = _unpacked(kept, workspace, base)
+    scorer = _scorer(kept, workspace, base, best_of, voice.reward_model.best_of)
     person = None if user is None else workspace.pseudonyms.of(user, tenant)
     prompt = prompt_of(
         voice, _graph(spec, workspace, tenant, person), (Message("user", text),), person
     )
+    from everloop.adaptation.training.best_of import best_of_n
     from everloop.speaking.engine import Engine
 
     engine = Engine(base)
@@ -94,7 +110,12 @@ def speak(
     version = "" if found is None else found.version
     notes.print(f"{base.name}, {f'adapter {version}' if version else 'no adapter'}")
     drawn = secrets.randbits(32) if seed is None else seed
-    for piece in engine.stream(SpeakRequest(prompt, version, drawn, voice.generation)):
+    request = SpeakRequest(prompt, version, drawn, voice.generation)
+    if scorer is not None:
+        best = best_of_n(engine, scorer, request, best_of or voice.reward_model.best_of)
+        typer.echo(best.text)
+        return
+    for piece in engine.stream(request):
         sys.stdout.write(piece)
         sys.stdout.flush()
     typer.echo("")
@@ -114,7 +135,7 @@ def export(
 
     spec, workspace = load(loop), open_workspace(home)
     base = _base(spec, workspace)
-    found = _adapter(spec, workspace, tenant, base, adapter)
+    found = _unpacked(_registered(spec, workspace, tenant, adapter), workspace, base)
     from everloop.speaking.gguf_export import export_gguf
 
     sha256 = export_gguf(base, found, gguf)
@@ -143,15 +164,13 @@ def _base(spec: LoopSpec, workspace: Workspace) -> BaseFolder:
     return base
 
 
-def _adapter(
-    spec: LoopSpec, workspace: Workspace, tenant: str, base: BaseFolder, named: str | None
-) -> AdapterFolder | None:
+def _registered(
+    spec: LoopSpec, workspace: Workspace, tenant: str, named: str | None
+) -> VerifiedModel | None:
     """The adapter of that version or checkpoint, verified; the one that serves where none is named."""
     from everloop.contracts.errors import ShouldNameKnownId
     from everloop.contracts.models import ModelType
     from everloop.registry.loading import active_alias, load
-    from everloop.settings import voice_cache
-    from everloop.speaking.adapters import unpack_adapter
 
     registry = workspace.registry
     if named == "base":
@@ -175,9 +194,45 @@ def _adapter(
                 f"It has: {', '.join(versions) or 'none yet'}.",
             )
         checkpoint = known[named]
-    found = load(checkpoint, registry, workspace.blobs)
-    version = found.checkpoint.lineage.get("version") or checkpoint
+    return load(checkpoint, registry, workspace.blobs)
+
+
+def _unpacked(
+    found: VerifiedModel | None, workspace: Workspace, base: BaseFolder
+) -> AdapterFolder | None:
+    from everloop.settings import voice_cache
+    from everloop.speaking.adapters import unpack_adapter
+
+    if found is None:
+        return None
+    version = found.checkpoint.lineage.get("version") or found.checkpoint.checkpoint_id
     return unpack_adapter(found.files, base, version, voice_cache(workspace.home) / "adapters")
+
+
+def _scorer(
+    found: VerifiedModel | None,
+    workspace: Workspace,
+    base: BaseFolder,
+    asked: int | None,
+    usual: int,
+) -> RewardScorer | None:
+    """The adapter's reward model, where there is more than one answer to choose from; without one only
+    who asks for it is told."""
+    from everloop.adaptation.training.reward_weights import SCORER_LINEAGE, unpack_scorer
+    from everloop.contracts.errors import ShouldFixArgument
+    from everloop.settings import voice_cache
+
+    if (usual if asked is None else asked) == 1:
+        return None
+    sha256 = None if found is None else found.checkpoint.lineage.get(SCORER_LINEAGE)
+    if found is None or sha256 is None:
+        if asked is None:
+            return None
+        raise ShouldFixArgument(
+            f"--best-of {asked}: {'the base' if found is None else 'this adapter'} has no reward model.",
+            "Name an adapter that was registered with one, or leave --best-of out.",
+        )
+    return unpack_scorer(found.files, base, sha256, voice_cache(workspace.home) / "reward_models")
 
 
 def _graph(spec: LoopSpec, workspace: Workspace, tenant: str, person: str | None) -> PersonaGraph:

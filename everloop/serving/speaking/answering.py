@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,7 +18,8 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.speaking import Answer, SpeakRequest
 from everloop.contracts.voices import Message
 from everloop.persona.prompt import prompt_of
-from everloop.serving.speaking.batching import Job, Outcome
+from everloop.serving.speaking.batching import Job, MicroBatcher, Outcome
+from everloop.serving.speaking.best import best_answer, drawn
 from everloop.serving.speaking.screening import SAFE, ScreenedText
 from everloop.serving.speaking.voices import Speaks, Voices
 
@@ -114,6 +116,46 @@ async def spoken(voices: Voices, begun: Begun) -> AsyncGenerator[str | Said]:
         ShouldRetryLater: it took too long, or the voice failed.
     """
     began = time.perf_counter()
+    text = ScreenedText(voices.screen(begun.asked.loop))
+    batcher, until = voices.batcher(begun.asked.loop), time.monotonic() + begun.asked.timeout_s
+    if begun.speaks.scorer is not None:
+        made = _best(batcher, begun, until)
+    else:
+        made = _pieces(batcher, begun, until)
+    answer: Answer | None = None
+    async with aclosing(made) as outcomes:
+        async for outcome in outcomes:
+            if isinstance(outcome, Answer):
+                answer = outcome
+            elif shown := text.push(outcome):
+                yield shown
+    if answer is None:
+        raise RuntimeError("an answer ended without its end")
+    if shown := text.finish():
+        yield shown
+    yield Said(
+        text=SAFE if text.refused else text.text,
+        speaks=begun.speaks,
+        answer=answer,
+        prompt_sha256=begun.prompt_sha256,
+        screened=text.refused,
+        seconds=time.perf_counter() - began,
+    )
+
+
+async def _best(batcher: MicroBatcher, begun: Begun, until: float) -> AsyncGenerator[str | Answer]:
+    """The answer that the reward model takes, once all of them are there."""
+    speaks = begun.speaks
+    if speaks.scorer is None:
+        raise RuntimeError("nothing can tell which answer is the best")
+    answer = await best_answer(batcher, speaks.scorer, begun.request, speaks.best_of, until)
+    yield answer.text
+    yield answer
+
+
+async def _pieces(
+    batcher: MicroBatcher, begun: Begun, until: float
+) -> AsyncGenerator[str | Answer]:
     told: asyncio.Queue[Outcome] = asyncio.Queue()
     running = asyncio.get_running_loop()
 
@@ -123,31 +165,16 @@ async def spoken(voices: Voices, begun: Begun) -> AsyncGenerator[str | Said]:
         except RuntimeError:  # the loop has ended, and nobody waits any more
             job.left.set()
 
-    until = time.monotonic() + begun.asked.timeout_s
     job = Job(begun.request, tell, until)
-    text = ScreenedText(voices.screen(begun.asked.loop))
-    voices.batcher(begun.asked.loop).ask(job)
+    batcher.ask(job)
     try:
         while True:
             outcome = await told.get()
             if isinstance(outcome, EverloopError):
                 raise outcome
+            yield outcome
             if isinstance(outcome, Answer):
-                break
-            shown = text.push(outcome)
-            if shown:
-                yield shown
-        shown = text.finish()
-        if shown:
-            yield shown
-        yield Said(
-            text=SAFE if text.refused else text.text,
-            speaks=begun.speaks,
-            answer=outcome,
-            prompt_sha256=begun.prompt_sha256,
-            screened=text.refused,
-            seconds=time.perf_counter() - began,
-        )
+                return
     finally:
         job.left.set()
 
@@ -167,6 +194,7 @@ def interaction_of(asked: Asked, said: Said, now: datetime) -> Interaction:
         "rollout": speaks.rollout_id,
         "adapter": speaks.adapter,
         "fallback": speaks.fallback,
+        "best_of": 0 if speaks.scorer is None else drawn(speaks.best_of),
         "screened": said.screened,
     }
     context |= {name: value for name, value in more.items() if value}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from everloop.adaptation.training.best_of import Scorer
 from everloop.contracts.episodes import Arm
 from everloop.contracts.errors import (
     EverloopError,
@@ -43,7 +44,8 @@ class Speaks:
     """What answers one person: the loaded adapter ("" is the base alone) and the graph of the prompt.
 
     ``version``: of the adapter, as answers carry it; ``fallback``: why the candidate's people hear the
-    active voice.
+    active voice. ``scorer``: the adapter's reward model, which takes one of ``best_of`` answers; None where
+    the first one is it.
     """
 
     arm: Arm
@@ -52,6 +54,8 @@ class Speaks:
     version: str = BASE
     graph: PersonaGraph = field(default_factory=lambda: PersonaGraph(""))
     fallback: str = ""
+    scorer: Scorer | None = None
+    best_of: int = 1
 
 
 class ServedSpeaker(FollowedSpeaker, Protocol):
@@ -67,12 +71,14 @@ class ServedSpeaker(FollowedSpeaker, Protocol):
 
 @dataclass(slots=True)
 class _Host:
-    """One base in memory with what makes its answers; ``versions``: loaded checkpoint -> its version."""
+    """One base in memory with what makes its answers; ``versions``: loaded checkpoint -> its version;
+    ``scorers``: -> its reward model, where it has one that is used."""
 
     engine: ServedSpeaker
     batcher: MicroBatcher
     screen: OutputScreen
     versions: dict[str, str]
+    scorers: dict[str, Scorer] = field(default_factory=dict)
 
 
 class Voices:
@@ -166,7 +172,15 @@ class Voices:
     ) -> Speaks:
         version = BASE if voice.adapter is None else self._load(loop, tenant, voice.adapter, host)
         graph = self._graph(loop, tenant, user_id, voice.prompt)
-        return replace(known, adapter=voice.adapter or "", version=version, graph=graph)
+        scorer = host.scorers.get(voice.adapter or "")
+        return replace(
+            known,
+            adapter=voice.adapter or "",
+            version=version,
+            graph=graph,
+            scorer=scorer,
+            best_of=1 if scorer is None else self.spec(loop).reward_model.best_of,
+        )
 
     def _read(self, loop: LoopSpec, tenant: str) -> DeployedVoice:
         known = self._deployed.get((tenant, loop.name), Deployed())
@@ -187,6 +201,7 @@ class Voices:
             for checkpoint in host.versions.keys() - wanted:
                 host.engine.unload(checkpoint)
                 del host.versions[checkpoint]
+                host.scorers.pop(checkpoint, None)
 
     def _load(self, loop: LoopSpec, tenant: str, checkpoint: str, host: _Host) -> str:
         """The version that an adapter's answers carry; loaded under its checkpoint's id."""
@@ -199,8 +214,22 @@ class Voices:
             base, cache = host.engine.base, voice_cache(self._workspace.home) / "adapters"
             host.engine.load(unpack_adapter(found.files, base, checkpoint, cache))
             version = found.checkpoint.lineage.get("version") or checkpoint
+            if self.spec(loop).reward_model.best_of > 1:
+                self._load_scorer(found, checkpoint, host)
             host.versions[checkpoint] = version
             return version
+
+    def _load_scorer(self, found: VerifiedModel, checkpoint: str, host: _Host) -> None:
+        """The reward model that is registered with an adapter, if any: a second copy of the base."""
+        from everloop.adaptation.training.reward_weights import (  # noqa: PLC0415  # loads torch
+            SCORER_LINEAGE,
+            unpack_scorer,
+        )
+
+        sha256 = found.checkpoint.lineage.get(SCORER_LINEAGE)
+        if sha256 is not None:
+            cache = voice_cache(self._workspace.home) / "reward_models"
+            host.scorers[checkpoint] = unpack_scorer(found.files, host.engine.base, sha256, cache)
 
     def _graph(self, loop: LoopSpec, tenant: str, user_id: str, prompt: str | None) -> PersonaGraph:
         """What people moved since, and what is remembered, is heard at once; exemplars are the arm's."""
