@@ -42,12 +42,14 @@ class HardLimitSpec(_Value):
     ``min_decisions``: fewer say nothing, but for an answer that is no distribution (NaN), of which one
     is enough. ``collapse_share``: share of decisions on one action at which a policy has collapsed, where
     what serves does not keep to one action itself: where it does, or answered nothing, questions may be
-    alike, and the check waits until they differ. 1 asks nothing.
+    alike, and the check waits until they differ. 1 asks nothing. ``max_voice_p99_ms``: of a voice's whole
+    answers; the share of errors holds for them too, and for those that could not be shown.
     """
 
     min_decisions: Annotated[int, Field(ge=1)] = 100
     max_error_share: Annotated[float, Field(ge=0, le=1)] = 0.02
     max_p99_ms: Annotated[float, Field(gt=0)] = 250.0
+    max_voice_p99_ms: Annotated[float, Field(gt=0)] = 30_000.0
     collapse_share: Annotated[float, Field(gt=0, le=1)] = 0.99
 
 

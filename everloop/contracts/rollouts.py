@@ -309,7 +309,8 @@ class TrialTally:
         agreed: decisions in which candidate and active had the same most likely action.
         actions: action -> decisions in which it was the candidate's most likely one; ``active_actions``:
             the active's, where both answered the same question (shadow), or for its own meanwhile (trial).
-            Where no model is deployed, what explores counts as the active: its base action.
+            Where no model is deployed, what explores counts as the active: its base action. In the trial
+            of a voice: how an answer ended (``spoken``, ``screened``, ``failed``), by arm.
         latency: upper edge in milliseconds ("inf" the last) -> calls that took at most that long and
             longer than the edge before. A call may answer many questions, which waited for it together and
             are no independent draws: shares of slow ones are shares of calls, while thresholds of

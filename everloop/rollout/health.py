@@ -33,7 +33,9 @@ from everloop.rollout.shares import log_evidence_above
 
 SHADOW, TRIAL = "shadow", "trial"
 """Phases of a ``TrialTally``."""
-VOICE_LIMITS = ("answers", "errors")
+SPOKEN, SCREENED, FAILED = "spoken", "screened", "failed"
+"""How an answer of a voice ended: shown, kept back by the last screen, not given."""
+VOICE_LIMITS = ("answers", "errors", "screened", "voice_latency")
 """Names of the checks of ``voice_failures``."""
 HARD_LIMITS = ("answers", "errors", "latency", "actions")
 """Names of the checks of ``hard_failures``."""
@@ -146,15 +148,20 @@ def hard_failures(spec: LoopSpec, tallies: Sequence[TrialTally]) -> tuple[Check,
 
 def voice_failures(spec: LoopSpec, tallies: Sequence[TrialTally]) -> tuple[Check, ...]:
     """What rolls the trial of a voice back at once, from the tallies of phase ``trial``: as
-    ``hard_failures``, of answers that were asked of it and were not given, or were nonsense.
+    ``hard_failures``, of answers that were asked of it and were not given, could not be shown, or came too
+    late.
 
-    A voice takes no action, and how long it may speak is the product's. One that nothing of ours was asked
-    to let speak cannot fail here: the product speaks with it elsewhere.
+    Both voices answer in one batch to people of one moment: where more than ``max_error_share`` of the
+    active's answers failed or could not be shown, that share is the limit. A voice takes no action. One
+    that nothing of ours was asked to let speak cannot fail here: the product speaks with it elsewhere.
     """
     limits, whole = spec.rollout.hard_limits, merged(tallies, TRIAL)
     if not whole.asked:
         told = "Nobody asked it to speak here: what people's answers say decides."
         return tuple(Check(name, CheckStatus.PASSED, told) for name in VOICE_LIMITS)
+    least = limits.min_decisions
+    each = [t for t in tallies if t.phase == TRIAL and t.asked - t.dropped >= least]
+    judged = [whole, *each] if len(each) > 1 else [whole]
     invalid = whole.invalid
     told = f"{invalid:,} of {whole.asked:,} of its answers were no text."
     return (
@@ -167,13 +174,28 @@ def voice_failures(spec: LoopSpec, tallies: Sequence[TrialTally]) -> tuple[Check
         ),
         _share(
             "errors",
-            [whole],
+            judged,
             lambda t: (t.failed, t.asked - t.dropped),
-            limits.max_error_share,
+            max(limits.max_error_share, _of_active(whole, FAILED)),
             "times it was asked to speak it gave no answer",
-            limits.min_decisions,
+            least,
         ),
+        _share(
+            "screened",
+            judged,
+            lambda t: (t.actions.get(SCREENED, 0), t.answered),
+            max(limits.max_error_share, _of_active(whole, SCREENED)),
+            "of its answers could not be shown",
+            least,
+        ),
+        _latency("voice_latency", judged, limits.max_voice_p99_ms, least),
     )
+
+
+def _of_active(found: TrialTally, how: str) -> float:
+    """Share of the active voice's answers that ended so; 0 without any."""
+    asked = sum(found.active_actions.values())
+    return found.active_actions.get(how, 0) / asked if asked else 0.0
 
 
 def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:

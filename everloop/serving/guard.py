@@ -80,16 +80,22 @@ class TrialGuard:
             if state.rollout_id is not None:
                 self._try(self._trial, state.tenant, state.loop)
         if any(spec.voice is not None for spec in self._loops.values()):
-            self._follow_voices()
+            self._look_at_voices()
         for tenant, loop in self._decisions.watch.critical_shares():
             self._try(self._active, tenant, loop)
 
     def _trial(self, tenant: str, loop: str) -> None:
         act(self._loops[loop], self._workspace, self._clock.now(), None, ACTOR, tenant)
 
-    def _follow_voices(self) -> None:
-        """Let the versions of voices say whether they serve, once for every change of what does."""
+    def _look_at_voices(self) -> None:
+        """Act on voices' trials, of which a service that only speaks has loaded nothing to decide with; and
+        let versions say whether they serve, once for every change of what does."""
+        loaded = {(state.tenant, state.loop) for state in self._decisions.states()}
         for head in self._workspace.deployments.heads():
+            spec = self._loops.get(head.loop)
+            tried = spec is not None and head.trial is not None and head.trial.is_of_voice
+            if tried and (head.tenant, head.loop) not in loaded:
+                self._try(self._trial, head.tenant, head.loop)
             if self._heads.get((head.tenant, head.loop)) != head.revision:
                 self._try(self._voice, head.tenant, head.loop)
 

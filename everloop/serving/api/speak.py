@@ -35,6 +35,7 @@ from everloop.serving.speaking.answering import (
     require_same,
     spoken,
 )
+from everloop.serving.speaking.counting import counted
 
 router = APIRouter(tags=["voice"])
 MOST_TURNS = 50
@@ -133,7 +134,11 @@ async def speak(request: Request) -> Response:
     kept = await run_in_threadpool(_kept, service, asked)
     if kept is None:
         begun = await run_in_threadpool(begin, service.voices, asked)
-        told = _told(service, caller, asked, spoken(service.voices, begun))
+        batcher = service.voices.batcher(asked.loop)
+        made = counted(
+            service.decisions.watch.voices, batcher, begun, spoken(service.voices, begun)
+        )
+        told = _told(service, caller, asked, made)
     else:
         require_same(asked, kept)
         told = _again(asked, kept)

@@ -17,21 +17,36 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollout_ports import TallyStore
-from everloop.contracts.rollouts import RolloutRecord, TrialTally
+from everloop.contracts.rollouts import TrialTally
 
 EDGES_MS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 """Edges of the latency histogram; a loop's own limits join them, so that they are judged exactly."""
+VOICE_EDGES_MS = (10_000, 20_000, 60_000)
+"""Further ones of a loop with a voice, which takes longer to answer."""
 STINT_S = 4 * 3600.0
 """After so long a tally is closed and another one begins."""
+
+
+class OnTrial(Protocol):
+    """Names a trial, as its record does."""
+
+    @property
+    def rollout_id(self) -> str: ...
+
+    @property
+    def tenant(self) -> str: ...
 
 
 def edges_of(spec: LoopSpec) -> tuple[float, ...]:
     """Upper edges of a loop's latency histogram in milliseconds; what is slower is in "inf"."""
     terms = spec.rollout
-    limits = (terms.shadow.max_p99_ms, terms.hard_limits.max_p99_ms)
+    limits = [terms.shadow.max_p99_ms, terms.hard_limits.max_p99_ms]
+    if spec.voice is not None:
+        limits += [*VOICE_EDGES_MS, terms.hard_limits.max_voice_p99_ms]
     return tuple(sorted({float(edge) for edge in (*EDGES_MS, *limits)}))
 
 
@@ -93,7 +108,7 @@ class Tallies:
     def count(
         self,
         spec: LoopSpec,
-        trial: RolloutRecord,
+        trial: OnTrial,
         phase: str,
         *,
         asked: int = 0,
@@ -164,7 +179,7 @@ class Tallies:
                         del self._counts[key]
         return stored
 
-    def _of(self, spec: LoopSpec, trial: RolloutRecord, phase: str) -> _Counts:
+    def _of(self, spec: LoopSpec, trial: OnTrial, phase: str) -> _Counts:
         key = (trial.tenant, trial.rollout_id, phase)
         found = self._counts.get(key)
         if found is None:

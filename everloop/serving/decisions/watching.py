@@ -23,6 +23,7 @@ from everloop.rollout.health import SHADOW, TRIAL
 from everloop.serving.decisions.serving import Serving
 from everloop.serving.decisions.shadow import Shadow, Unseen
 from everloop.serving.decisions.tallying import Tallies
+from everloop.serving.decisions.voice_counts import VoiceCounts
 
 GRACE_S = 60.0
 """How long a candidate may take to load on a worker before that counts against it: until then the questions
@@ -51,6 +52,7 @@ class TrialWatch:
         self._now = monotonic
         self.tallies = Tallies(monotonic)
         self.shadow = Shadow(self.tallies)
+        self.voices = VoiceCounts(self.tallies, monotonic)
         self._unloaded: dict[tuple[str, str], float] = {}
         self._critical: dict[tuple[str, str], CriticalShare] = {}
         self._lock = threading.Lock()

@@ -91,6 +91,11 @@ class MicroBatcher:
         """Whether questions are answered."""
         return self._thread.is_alive()
 
+    @property
+    def closing(self) -> bool:
+        """Whether what waits is let go of, so that its end says nothing of the speaker."""
+        return self._closing
+
     def ask(self, job: Job) -> None:
         """Put a question in the queue.
 

@@ -195,6 +195,7 @@ def test_what_is_missing_is_named(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:::ray")
 @pytest.mark.parametrize("where", [Placement.ACCELERATE, Placement.RAY])
 def test_elsewhere_it_is_the_same_training(
     monkeypatch: pytest.MonkeyPatch, tiny_voice: BaseFolder, tmp_path: Path, where: Placement

@@ -14,7 +14,13 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollout_spec import HardLimitSpec, RolloutSpec, ShadowSpec
 from everloop.contracts.rollouts import RolloutRecord, Stay, TrialTally
 from everloop.loops import load
-from everloop.rollout.health import hard_failures, merged, percentile_ms, shadow_checks
+from everloop.rollout.health import (
+    hard_failures,
+    merged,
+    percentile_ms,
+    shadow_checks,
+    voice_failures,
+)
 
 PASSED, FAILED, WAIT = CheckStatus.PASSED, CheckStatus.FAILED, CheckStatus.INSUFFICIENT
 BEGAN = datetime(2025, 11, 20, tzinfo=UTC)
@@ -305,3 +311,43 @@ def test_what_a_candidate_did_in_shadow_is_no_failure_on_trial() -> None:
 def test_tallies_of_two_trials_are_refused() -> None:
     with pytest.raises(ShouldFixArgument, match="do not add up"):
         merged([tally(), replace(tally(), rollout_id="r-2")], "shadow")
+
+
+def voiced(**changes: Any) -> dict[str, Check]:
+    whole = {"asked": 500, "actions": {"spoken": 500}, "latency": {"5000.0": 500}} | changes
+    found = TrialTally("r", "trial", "w", **whole)
+    return {c.name: c for c in voice_failures(spec(), [found])}
+
+
+def test_a_voice_that_speaks_fails_nothing() -> None:
+    assert {c.status for c in voiced().values()} == {CheckStatus.PASSED}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("errors", {"failed": 100, "actions": {"spoken": 400}}),
+        ("screened", {"actions": {"spoken": 400, "screened": 100}}),
+        ("voice_latency", {"latency": {"30000.0": 400, "inf": 100}}),
+    ],
+)
+def test_a_voice_that_fails_is_not_heard_or_is_slow_leaves(
+    name: str, changes: dict[str, Any]
+) -> None:
+    failed = {c.name for c in voiced(**changes).values() if c.status is CheckStatus.FAILED}
+    assert failed == {name}
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "changes"),
+    [
+        ("errors", "failed", {"failed": 50, "actions": {"spoken": 450}}),
+        ("screened", "screened", {"actions": {"spoken": 450, "screened": 50}}),
+    ],
+)
+def test_what_befalls_the_active_voice_too_is_not_the_candidates(
+    name: str, how: str, changes: dict[str, Any]
+) -> None:
+    assert voiced(**changes)[name].status is CheckStatus.FAILED
+    alike = {"active_actions": {"spoken": 800, how: 200}}
+    assert voiced(**changes, **alike)[name].status is CheckStatus.PASSED
