@@ -9,17 +9,39 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from everloop.adaptation.training.reward_weights import (
+    SCORER_LINEAGE,
+    RewardScorer,
+    save_reward_model,
+    with_reward_head,
+)
 from everloop.cli.app import app
-from everloop.contracts.errors import ShouldFixLoopSpec, ShouldNameKnownId, ShouldRetryLater
+from everloop.contracts.errors import (
+    ShouldFixArgument,
+    ShouldFixLoopSpec,
+    ShouldNameKnownId,
+    ShouldRetryLater,
+)
+from everloop.contracts.model_folders import folder_sha256
 from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.speaking import BaseFolder
+from everloop.contracts.voice_spec import LoraSpec
+from everloop.contracts.voices import Message
+from everloop.loops import load
+from everloop.loops.sections import voice_of
+from everloop.persona.graph import first_graph
+from everloop.persona.prompt import prompt_of
 from everloop.registry.promotion import promote
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
-from everloop.settings import initialise
+from everloop.settings import initialise, voice_cache
 from everloop.speaking.adapters import WEIGHTS, adapter_files
+from everloop.speaking.base import prepared_base
 from everloop.wiring import open_workspace
 from tests.made_adapters import drawn_adapter
 from tests.two_tenants import LOOP
+
+HELLO = (Message("user", "Hello."),)
+VOICE = voice_of(load("companion"))
 
 
 @pytest.fixture
@@ -42,16 +64,20 @@ def run(loop: Path, *words: str) -> Result:
     )
 
 
-def adapter_of(loop: Path, base: BaseFolder, seed: int, version: str) -> str:
+def adapter_of(
+    loop: Path, base: BaseFolder, seed: int, version: str, scorer: Path | None = None
+) -> str:
     workspace = open_workspace(loop.parent / "home")
     made = drawn_adapter(loop.parent / version, base, seed)
+    kept = {} if scorer is None else {path.name: path for path in scorer.iterdir()}
+    judged = {} if scorer is None else {SCORER_LINEAGE: folder_sha256(scorer)}
     candidate = Candidate(
         loop="coach",
         model_type=ModelType.ADAPTER,
-        files=dict(adapter_files(made)),
+        files=dict(adapter_files(made)) | kept,
         served=WEIGHTS,
         performance_metrics={},
-        lineage=dict.fromkeys(REQUIRED_LINEAGE, "made") | {"version": version},
+        lineage=dict.fromkeys(REQUIRED_LINEAGE, "made") | {"version": version} | judged,
         provenance=Provenance.CONSENTED_TEXT,
         verdict="continue",
         training_date=datetime.now(UTC),
@@ -89,6 +115,35 @@ def test_a_base_is_prepared_and_speaks(loop: Path, tiny_voice: BaseFolder) -> No
     assert exported.exit_code == 0, exported.exception
     assert json.loads(exported.stdout)["adapter"] == "v1"
     assert out.read_bytes()[:4] == b"GGUF"
+
+
+def test_the_best_of_several_answers_is_the_reward_models(
+    loop: Path, tiny_voice: BaseFolder, tmp_path: Path
+) -> None:
+    assert run(loop, "prepare").exit_code == 0
+    home, spoken = loop.parent / "home", voice_of(load(str(loop)))
+    base = prepared_base(spoken.base, voice_cache(home) / "bases")
+    assert base is not None
+    model = with_reward_head(base, LoraSpec(r=4, alpha=8), seed=1)
+    spec = VOICE.model_copy(update={"lora": LoraSpec(r=4, alpha=8)})
+    save_reward_model(model, base, spec, tmp_path / "scorer")
+    adapter_of(loop, tiny_voice, 1, "v1", tmp_path / "scorer")
+    adapter_of(loop, tiny_voice, 2, "v2")
+    drawn = {
+        run(loop, "speak", "Hello.", "--seed", str(seed), "--adapter", "v1").stdout
+        for seed in range(3, 7)
+    }
+    best = run(loop, "speak", "Hello.", "--seed", "3", "--adapter", "v1", "--best-of", "4")
+    assert best.exit_code == 0, best.exception
+    scorer = RewardScorer(base, tmp_path / "scorer", folder_sha256(tmp_path / "scorer"))
+    prompt = prompt_of(spoken, first_graph(spoken), HELLO, None)
+    answers = sorted(drawn)
+    scores = scorer.score([prompt] * len(answers), [each.strip() for each in answers])
+    assert len(set(scores)) > 1
+    assert best.stdout.strip() == answers[scores.index(max(scores))].strip()
+    without = run(loop, "speak", "Hello.", "--adapter", "v2", "--best-of", "2")
+    assert isinstance(without.exception, ShouldFixArgument)
+    assert "has no reward model" in without.exception.message
 
 
 def test_a_loop_without_a_voice_is_named() -> None:
