@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from everloop.contracts.evaluation import Check, CheckStatus, Decision, Verdict
@@ -60,6 +61,22 @@ def test_the_whole_page_says_what_was_found() -> None:
         assert told in page, told
     assert not re.search(r"(src|href)=\"https?:", page)
     assert "<script" not in page
+
+
+def test_answers_stand_side_by_side_with_their_rewards() -> None:
+    plain = render_voice(evidence())
+    assert plain.count('<dl class="voices">') == 1
+    assert "reward" not in plain[plain.index('id="samples"') :]
+    compared = made.comparison(reward=made.estimate("reward", 0.7, 0.2, 8))
+    (sample,) = compared.samples
+    judged = replace(sample, placebo=" ", rewards={"candidate": 1.25})
+    page = render_voice(evidence(comparison=replace(compared, samples=(judged,))))
+    assert re.search(r"candidate · reward \+?1\.2", page)
+    assert "placebo · reward" not in page
+    assert "<em>It said nothing.</em>" in page
+    assert "no check looks at it" in page
+    assert "95 % intervals" in page
+    assert "from every category in turn" in page
 
 
 def test_a_run_that_trained_nothing_says_why() -> None:
