@@ -51,6 +51,9 @@ from everloop.sandbox.apart.messages import (
 
 _START_SECONDS = 60.0
 _LAST_LINES = 2000
+_LONGEST_PLACE = 70
+"""Bytes of a folder's path with which a sandbox's UNIX socket still fits into Linux's 107."""
+_PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # a folder of its own is made in one
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -105,7 +108,9 @@ class IsolatedVoice:
 
     def __enter__(self) -> Self:
         self._deadline = time.monotonic() + self._spec.timeout_seconds
-        self._root = Path(tempfile.mkdtemp(prefix="everloop-sandbox-")).resolve()
+        self._root = Path(
+            tempfile.mkdtemp(prefix="everloop-sandbox-", dir=_short_place())
+        ).resolve()
         try:
             readable = self._start()
             self._close(readable)
@@ -343,6 +348,19 @@ def isolation_of(closed: Closed, reached: Sequence[str]) -> Isolation:
         state_read_only=denied((*attempts.OTHERS, *own)),
         mechanisms=closed.mechanisms,
         tried=tried,
+    )
+
+
+def _short_place() -> str:
+    """Where temporary files go; another place where that one's path is too long for a socket in it."""
+    for place in (tempfile.gettempdir(), *_PLACES):
+        real = os.path.realpath(place)
+        if len(os.fsencode(real)) <= _LONGEST_PLACE and os.access(real, os.W_OK | os.X_OK):
+            return real
+    raise ShouldProvideEngine(
+        f"{tempfile.gettempdir()} is too long a path for a socket, and none of {', '.join(_PLACES)} "
+        "can be written to.",
+        f"Set TMPDIR to a folder of at most {_LONGEST_PLACE} bytes.",
     )
 
 

@@ -14,7 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput, ShouldRetryLater
+from everloop.contracts.errors import (
+    ShouldFixArgument,
+    ShouldFixInput,
+    ShouldProvideEngine,
+    ShouldRetryLater,
+)
 from everloop.contracts.sandboxes import VoiceOpening
 from everloop.contracts.speaking import BaseFolder, SpeakRequest
 from everloop.contracts.voice_spec import SandboxSpec
@@ -329,3 +334,16 @@ def test_the_filter_by_hand() -> None:
     assert _runs("aarch64", 198) == eperm, "socket"
     assert _runs("aarch64", 63) == allow, "read"
     assert _runs("aarch64", 220, 17) == eperm, "clone of a process"
+
+
+def test_a_long_path_for_temporary_files_is_no_obstacle(
+    base: BaseFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = tmp_path / ("a folder with a long name " * 3).strip()
+    far.mkdir()
+    monkeypatch.setattr(isolated.tempfile, "tempdir", str(far))
+    with voice(base, "quick") as apart:
+        assert apart.isolation.network_denied
+    monkeypatch.setattr(isolated, "_PLACES", (str(tmp_path / "none"),))
+    with pytest.raises(ShouldProvideEngine, match="too long a path"), voice(base, "quick"):
+        pass
