@@ -68,9 +68,14 @@ class _Question:
 
 
 class Reliability:
-    """Collects feedback, then weighs people. Holds about 250 bytes for each question answered."""
+    """Collects feedback, then weighs people. Holds about 250 bytes for each question answered.
 
-    def __init__(self, feedback: Iterable[SpokenFeedback] = ()) -> None:
+    Args:
+        crowd: whether what others said counts: not where a training is private; d is 0 then.
+    """
+
+    def __init__(self, feedback: Iterable[SpokenFeedback] = (), crowd: bool = True) -> None:
+        self._crowd = crowd
         self._people: dict[str, dict[bytes, _Question]] = {}
         self._weights: dict[str, float] | None = None
         for spoken in feedback:
@@ -136,6 +141,8 @@ class Reliability:
 
     def _crowds(self) -> dict[bytes, _Crowd]:
         """Of the outputs that enough people judged."""
+        if not self._crowd:
+            return {}
         judged = [
             (person, question.output, question.low, question.high)
             for person, questions in self._people.items()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from everloop.adaptation.admission import Admission
+from everloop.adaptation.few_texts import FewTexts
 from everloop.adaptation.near_duplicates import NearDuplicates
 from everloop.contracts.voices import LearningTask, Message, TrainingDataInstance
 from tests.voice_records import corpus_row, instance
@@ -115,3 +116,19 @@ def test_the_screen_sees_what_people_said_once_and_not_what_the_product_told() -
     ]
     assert Admission(screen, NearDuplicates(0.8)).unfit(group) == ""
     assert screen.asked == [(ASKED[0].content, WANTED, SHOWN)]
+
+
+def test_in_a_private_training_nobodys_words_decide_about_anothers() -> None:
+    def answers(*others: list[TrainingDataInstance]) -> tuple[str, ...]:
+        door = Admission(NoScreen(), NearDuplicates(0.8), FewTexts)
+        door.keep([made(9)])
+        for group in others:
+            door.repeats(group)
+        nearly = correction(2, WANTED.replace("bridge", "bridges"))
+        own = (correction(2), nearly, [corpus_row(1, prompt=ASKED, completion=WANTED)])
+        return (*(door.repeats(group) for group in own), str(door.is_new(made(2))))
+
+    alone = answers()
+    assert alone == ("", "near_duplicate", "", "False")
+    assert answers(correction(1)) == alone
+    assert answers(correction(1), correction(3, WANTED.replace("bridge", "bridges"))) == alone

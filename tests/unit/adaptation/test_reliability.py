@@ -96,6 +96,8 @@ def test_outliers_weigh_less_where_enough_others_judged_the_same_output() -> Non
     assert weight(outlier, *others) == pytest.approx((2 + 1 - 1.25 / 1.5) / 3)
     assert weight(outlier, *others, of=10) == 1.0
     assert weight(outlier, *others[:2]) == 1.0
+    apart = Reliability((outlier, *others), crowd=False)
+    assert apart.weight(outlier.feedback.user_id) == 1.0, "nobody decides about another"
 
 
 def test_who_said_both_is_in_the_middle_and_counts_once() -> None:
