@@ -63,6 +63,11 @@ def test_the_whole_page_says_what_was_found() -> None:
     assert "<script" not in page
 
 
+def test_a_single_reason_is_told_once_above_the_checks() -> None:
+    page = render_voice(evidence())
+    assert page[: page.index('id="learned"')].count("It gave &lt;in&gt;.") == 1
+
+
 def test_answers_stand_side_by_side_with_their_rewards() -> None:
     plain = render_voice(evidence())
     assert plain.count('<dl class="voices">') == 1
