@@ -8,10 +8,13 @@ import pytest
 
 from everloop.contracts.evaluation import Check, CheckStatus, Decision
 from everloop.contracts.models import Provenance
+from everloop.contracts.privacy import BudgetStatus
 from everloop.contracts.voice_spec import Preset
 from everloop.contracts.voices import StepLog
 from everloop.gates.voice import VoiceEvidence, decide_voice
 from tests import made_voices as made
+
+BUDGET = BudgetStatus(1.0, 1e-5, 365, 0.04, 0.3, 0.3, 0.0718, 0.01, 300, 0)
 
 
 def evidence(**given: Any) -> VoiceEvidence:
@@ -85,7 +88,13 @@ def test_where_it_was_made_of_what_must_not_leave(
 
 
 def test_a_private_adapter_without_a_release_holds() -> None:
+    private = {"provenance": Provenance.PRIVATE_RELEASE, "budget": BUDGET}
     assert failing(evidence(provenance=Provenance.PRIVATE_RELEASE)) == {"privacy_budget"}
+    assert failing(evidence(**private)) == {"privacy_budget"}
+    paid = made.training(epsilon=0.04, delta=1e-5, release_id="release")
+    assert failing(evidence(**private, training=paid)) == set()
+    assert failing(evidence(**private, training=replace(paid, release_id=""))) == {"privacy_budget"}
+    assert "privacy_budget" in failing(evidence(**private | {"budget": None}, training=paid))
 
 
 def test_texts_of_one_person_are_not_repeated_to_everybody() -> None:
