@@ -11,10 +11,13 @@ from everloop import sdk, settings
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.ports import Extraction
 from everloop.contracts.rollouts import RolloutRecord, Stay
+from everloop.contracts.voices import VersionStatus
 from everloop.loops import load
+from everloop.sdk import watching
 from everloop.sdk.watching import DAYS_BEFORE, _require_begun, widened
 from everloop.storage.sql.dataset_pins import pin, remember
 from everloop.wiring import open_workspace
+from tests.voice_records import version
 
 SPEC = load("companion")
 
@@ -53,6 +56,21 @@ def test_a_look_leaves_the_pin_of_the_night_alone(tmp_path: Path) -> None:
     assert pinned.cutoff == later, "the look's cutoff was kept"
     assert pin(engine, look, later + timedelta(hours=1)).cutoff == later + timedelta(hours=1)
     assert pin(engine, night, later + timedelta(hours=2)) == pinned
+
+
+def test_a_look_leaves_the_versions_of_a_voice_as_what_serves_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.initialise(tmp_path / "home")
+    workspace = open_workspace(tmp_path / "home")
+    assert SPEC.voice is not None
+    kept = workspace.voices.add_version(version(1, persona=SPEC.voice.persona))
+    workspace.voices.set_status(kept.model_id, VersionStatus.ACTIVE)
+    monkeypatch.setattr(watching, "run_graph", lambda *_: None)
+    monkeypatch.setattr(watching, "outcome_of", lambda _: None)
+    sdk.watch("companion", home=tmp_path / "home")
+    (found,) = workspace.voices.versions(SPEC.voice.persona)
+    assert found.status is VersionStatus.ARCHIVED, "nothing serves"
 
 
 @pytest.mark.slow
