@@ -159,7 +159,7 @@ LEARNING: Mapping[tuple[str, str], Case] = {
         good=lambda ours: Sent(body=_talk(episode_id=ours.episode)),
         foreign={"episode_id": lambda ours, theirs: Sent(body=_talk(episode_id=theirs.episode))},
         apart={
-            "log_id": lambda ours, theirs: Sent(body=_talk(log_id=theirs.feedback)),
+            "log_id": lambda ours, theirs: Sent(body=_talk(log_id=theirs.signal)),
             "user_id": lambda ours, theirs: Sent(body=_talk(user_id=theirs.user)),
             "session_id": lambda ours, theirs: Sent(body=_talk(session_id="s")),
         },

@@ -18,6 +18,7 @@ from everloop.contracts.access import Scope
 from everloop.contracts.episodes import Arm
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelType, Provenance
+from everloop.contracts.personas import Exemplar
 from everloop.contracts.rollouts import (
     Artefact,
     Deployment,
@@ -217,12 +218,11 @@ class Deploys:
             ModelType.ADAPTER, dict(adapter_files(made)), WEIGHTS, version, more
         )
 
-    def prompt(self, version: str, formality: float) -> str:
+    def prompt(self, version: str, shown: Exemplar) -> str:
         assert self._spec.voice is not None
-        graph = first_graph(self._spec.voice, None, THEIRS)
-        moved = tuple(replace(trait, value=formality) for trait in graph.traits)
+        graph = replace(first_graph(self._spec.voice, None, THEIRS), exemplars=(shown,))
         path = self._folder / f"{version}.json"
-        path.write_bytes(content_of(replace(graph, traits=moved)))
+        path.write_bytes(content_of(graph))
         return self._registered(ModelType.PROMPT, {FILE: path}, FILE, version, {})
 
     def _registered(
@@ -298,7 +298,7 @@ def test_the_head_moves_and_another_voice_speaks(
     assert ask(0)["model_version"].startswith("base+")
     assert engine.versions == frozenset()
     active, candidate = deploys.adapter(1, "v1"), deploys.adapter(2, "v2")
-    prompt = deploys.prompt("p2", 0.9)
+    prompt = deploys.prompt("p2", Exemplar("How are you?", "Splendid.", "praise"))
     deploys.serve(active)
     served = ask(0)
     assert served["model_version"].startswith("v1+")
