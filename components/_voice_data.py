@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
 from components._voice_models import base_of, speaker_with
+from components._voice_persona import persona_of
 from everloop.adaptation.building import TRAIN_FILE, build
 from everloop.adaptation.collected import read_collected
 from everloop.adaptation.corpora.streaming import stream
@@ -34,7 +34,6 @@ from everloop.contracts.voices import (
 from everloop.loops.sections import voice_of
 from everloop.persona.graph import graph_of
 from everloop.persona.prompt import prompt_of
-from everloop.persona.revisions import begun
 from everloop.registry.voice_status import follow_head
 from everloop.wiring import Workspace
 
@@ -72,7 +71,7 @@ def build_data(
         speaker=speaker_with(base_of(spec, workspace)) if scarce else None,
         seed=_SEED,
         out=out,
-        render=_system_turn(spec, workspace, tenant),
+        render=_system_turn(spec, collection),
     )
 
 
@@ -119,13 +118,13 @@ def _golden_drop(versions: tuple[ModelVersion, ...], active: ModelVersion | None
 
 
 def _system_turn(
-    spec: LoopSpec, workspace: Workspace, tenant: str
+    spec: LoopSpec, collection: Path
 ) -> Callable[[SpokenFeedback], tuple[Message, ...]]:
     """The turn that the service would begin with, without exemplars and memory: they would give answers
     away."""
     voice = voice_of(spec)
-    revision = begun(workspace.personas, voice, datetime.now(UTC), tenant=tenant)
-    graph: PersonaGraph = replace(graph_of(revision.content), exemplars=(), memory=())
+    known = graph_of(persona_of(collection).content)
+    graph: PersonaGraph = replace(known, exemplars=(), memory=())
     turns = prompt_of(voice, graph, (Message("user", "Hello"),), None)
     system = tuple(turn for turn in turns if turn.role == "system")
     return lambda _spoken: system

@@ -9,6 +9,7 @@ from pathlib import Path
 from components._checkpoint import CHECKPOINT
 from components._voice_data import failures_of
 from components._voice_models import ADAPTER, FIGURES, version_of
+from components._voice_persona import persona_of
 from components._voice_scoring import scorer_files
 from components._voice_training import TRAIN
 from components._voice_trying import SEED, VARIED
@@ -20,6 +21,7 @@ from everloop.contracts.evaluation import Verdict
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.contracts.oversight import OversightKind
+from everloop.contracts.personas import PersonaRevision
 from everloop.contracts.privacy import BudgetStatus
 from everloop.contracts.rollouts import RolloutRecord
 from everloop.contracts.sandboxes import SandboxReport
@@ -38,7 +40,6 @@ from everloop.gates.voice import VoiceEvidence
 from everloop.loops.sections import voice_of
 from everloop.persona.prompt_artefact import FILE as PROMPT_FILE
 from everloop.persona.prompt_artefact import write_prompt
-from everloop.persona.revisions import begun
 from everloop.registry.manifest import voice_candidate_of
 from everloop.registry.promotion import adopted
 from everloop.registry.registration import Candidate, register
@@ -124,12 +125,14 @@ def register_candidate_voice(
     tried = read(SandboxReport, findings)
     choice = read(StrategyChoice, strategy)
     known = read_collected(collection).figures
+    tried_with = persona_of(collection)
     lineage = {
         "dataset": known.collected_id,
         "data": sha256_of(data / TRAIN),
         "loop_spec": spec.checksum,
         "code": code,
         "base": training.base_sha256,
+        "persona": tried_with.sha256,
         "logical_date": logical_date,
         "version": version_of(spec, training),
         "strategy": " ".join(way.value for way in choice.chosen),
@@ -178,7 +181,7 @@ def register_candidate_voice(
         if example.source_type is not SourceType.CORPUS
     )
     write(row, out / CHECKPOINT)
-    write(_register_prompt(spec, workspace, tenant, lineage, answer, out), out / PROMPT)
+    write(_register_prompt(spec, workspace, tenant, lineage, answer, tried_with, out), out / PROMPT)
     workspace.voices.add_version(version_row(voice, row, training, known, learned))
     workspace.voices.add_instances(learned, row.checkpoint_id)
     failed = instances_of_failures(tried.runs, scenarios_of(voice, SEED, varied=VARIED), tenant)
@@ -216,11 +219,10 @@ def _register_prompt(
     tenant: str,
     lineage: dict[str, str],
     answer: Verdict,
+    revision: PersonaRevision,
     out: Path,
 ) -> ModelCheckpoint:
-    """The persona graph's newest revision, byte for byte."""
-    now = datetime.now(UTC)
-    revision = begun(workspace.personas, voice_of(spec), now, tenant=tenant)
+    """The persona graph that was tried, byte for byte."""
     file = write_prompt(revision, out)
     version = f"{voice_of(spec).persona}-r{revision.number}"
     return register(
@@ -239,7 +241,7 @@ def _register_prompt(
             },
             provenance=Provenance.CONSENTED_TEXT,
             verdict=answer.decision.value,
-            training_date=now,
+            training_date=datetime.now(UTC),
         ),
         workspace.registry,
         workspace.blobs,

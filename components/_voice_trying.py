@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from components._voice_models import (
     trained_adapter,
     version_of,
 )
+from components._voice_persona import persona_of
 from components._voice_scoring import trained_scorer
 from components._voice_training import HELD_OUT
 from everloop.adaptation.collected import Collected, read_collected
@@ -37,7 +37,6 @@ from everloop.contracts.voice_spec import VoiceSpec
 from everloop.contracts.voices import AdapterFigures, VoiceComparison
 from everloop.loops.sections import voice_of, voice_text
 from everloop.opened_voice import FACTORY, service_configuration
-from everloop.persona.revisions import begun
 from everloop.sandbox.choosing import scenarios_of
 from everloop.sandbox.growing import LoggedFailure, scenarios_from
 from everloop.sandbox.judges.llm import LlmJudge
@@ -97,7 +96,7 @@ def try_apart(
     figures = read(AdapterFigures, adapter / FIGURES)
     active = active_voice(spec, workspace, tenant, base)
     candidate = trained_adapter(adapter, base, version_of(spec, figures))
-    graph = begun(workspace.personas, voice, datetime.now(UTC), tenant=tenant).content.decode()
+    graph = persona_of(collection).content.decode()
     served = VoiceOpening(voice_text(spec), base, (candidate,), graph)
     other = trained_adapter(placebo, base, _PLACEBO)
     beside = (other,) if active.adapter is None else (other, active.adapter)

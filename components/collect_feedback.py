@@ -44,14 +44,14 @@ def collect_feedback(
 
     from components._stage import stage
     from components._voice_pages import collection_rows
-    from everloop.adaptation.collected import collect
+    from components._voice_persona import collect_voice
     from everloop.contracts.learning_day import learning_day
-    from everloop.loops.sections import assemble, voice_of
+    from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
 
     with stage("collect_feedback", collection, page, metrics) as told:
         day = learning_day(logical_date, scheduled)
-        persona = voice_of(assemble(product, voice=voice)).persona
-        log = open_workspace(workspace).voice_log
-        told.says(*collection_rows(collect(log, persona, tenant, Path(collection.path))))
+        spec, place = assemble(product, voice=voice), open_workspace(workspace)
+        figures = collect_voice(spec, place, tenant, Path(collection.path))
+        told.says(*collection_rows(figures))
     return day.isoformat()

@@ -56,7 +56,6 @@ class ProfanityScorer:
         scores = iter(self._probabilities(flat).tolist())
         return tuple(max((float(next(scores)) for _ in parts), default=0.0) for parts in pieces)
 
-
     def _probabilities(self, texts: Sequence[str]) -> Float:
         """(n,): mean over the calibrated machines of 1 / (1 + exp(a f + b)), Platt's; what
         ``predict_proba`` gives, whose checks of its arguments take longer than its sums."""

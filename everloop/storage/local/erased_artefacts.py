@@ -32,6 +32,7 @@ _VERSIONS = ("datasets", CACHED)
 _BLOBS = ("blobs", "cache/blobs")
 _ABANDONED_SECONDS = 3600.0
 _LARGEST_DOCUMENT = 1 << 20
+_UNFINISHED = ("voice-*", "sandbox-*")
 _RUN_OUTPUTS = ("artifacts", "cache", "run.log")
 _DATASET_ID = re.compile(r"[0-9a-f]{64}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -191,6 +192,13 @@ class ErasedArtefacts:
         found = (path for place in _VERSIONS for path in sorted((self._home / place).glob("*")))
         return [path for path in found if _DATASET_ID.fullmatch(path.name)]
 
+    def _remove_trainings(self) -> None:
+        """What voices' trainings and sandboxes left when they were stopped: rows as numbers, and disliked
+        conversations. One under way begins anew."""
+        for pattern in _UNFINISHED:
+            for folder in (self._home / "training").glob(pattern):
+                _remove(folder)
+
     def _follow(self, note: Path) -> None:
         try:
             held = documents.read(HeldFiles, note)
@@ -199,6 +207,7 @@ class ErasedArtefacts:
                 raise
             return  # another process has followed it
         self._delete(held)
+        self._remove_trainings()
         self.forget(note.stem)
 
     def _delete(self, held: HeldFiles) -> None:

@@ -1,0 +1,36 @@
+"""The persona that a run is about: one revision, kept with what was collected, for every step alike."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from everloop.adaptation.collected import CollectedFigures, collect
+from everloop.contracts.documents import read, write
+from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.personas import PersonaRevision
+from everloop.loops.sections import voice_of
+from everloop.persona.revisions import begun
+from everloop.wiring import Workspace
+
+_FILE = "persona-revision.json"
+
+
+def collect_voice(spec: LoopSpec, workspace: Workspace, tenant: str, out: Path) -> CollectedFigures:
+    """What people said of the persona, and the persona's graph as it is now.
+
+    People go on moving traits while a run lasts. What is learned under, tried and registered is this one.
+    """
+    voice = voice_of(spec)
+    figures = collect(workspace.voice_log, voice.persona, tenant, out)
+    write(begun(workspace.personas, voice, datetime.now(UTC), tenant=tenant), out / _FILE)
+    return figures
+
+
+def persona_of(collection: Path) -> PersonaRevision:
+    """The revision that was collected.
+
+    Raises:
+        ShouldRestoreArtefact: it is missing or damaged.
+    """
+    return read(PersonaRevision, collection / _FILE)
