@@ -15,6 +15,12 @@ def steps_of(rows: int, epochs: float, max_steps: int | None, batch: int) -> int
     return max_steps or max(1, math.ceil(round(rows * epochs) / batch))
 
 
+def warmup_of(steps: int, ratio: float) -> int:
+    """Optimiser steps in which the rate rises from 0; the last step is never one, so that a phase of one
+    step learns at its peak rate."""
+    return min(math.ceil(ratio * steps), steps - 1)
+
+
 def replayed_of(own: int, share: float) -> int:
     """How many earlier rows join ``own`` ones so that they are ``share`` of all."""
     return round(own * share / (1.0 - share)) if share < 1.0 else own

@@ -39,6 +39,7 @@ from everloop.adaptation.training.log_probabilities import (
     teach_scoring,
 )
 from everloop.adaptation.training.models import load_tokenizer, with_adapter
+from everloop.adaptation.training.order import warmup_of
 from everloop.adaptation.training.preference_examples import sequence_of
 from everloop.adaptation.training.progress import Progress, silent
 from everloop.adaptation.training.publish import distance, publish, trained_tensors
@@ -275,10 +276,7 @@ def _descend(
     logs, ever = [], False
     for step in range(1, steps + 1):
         chosen = np.flatnonzero(_sampled(len(people), terms)).tolist()
-        gradients = (
-            person_gradient(model, parameters, people[at].examples)
-            for at in np.flatnonzero(chosen).tolist()
-        )
+        gradients = (person_gradient(model, parameters, people[at].examples) for at in chosen)
         total, reached = clipped_sum(gradients, parameters, clip)
         ever = ever or reached
         mean = noisy_mean(total, terms)
@@ -308,7 +306,7 @@ def _sampled(people: int, terms: PrivateTerms) -> NDArray[np.bool_]:
 
 
 def _warmup(spec: VoiceSpec, steps: int) -> int:
-    return math.ceil(steps * spec.phases.warmup_ratio)
+    return warmup_of(steps, spec.phases.warmup_ratio)
 
 
 def person_gradient(

@@ -17,6 +17,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from everloop.adaptation.training.checkpoints import mark_whole
 from everloop.adaptation.training.log_probabilities import TokenSequence, padded, teach_scoring
 from everloop.adaptation.training.lora_linear import keep_little
+from everloop.adaptation.training.order import warmup_of
 from everloop.adaptation.training.progress import Progress
 from everloop.adaptation.training.rendering import IGNORED
 from everloop.contracts.errors import ShouldFixArgument
@@ -138,8 +139,7 @@ def settings(
         max_steps=steps,
         learning_rate=phase.learning_rate,
         lr_scheduler_type="cosine",
-        # A number below 1 is a share of the steps.
-        warmup_steps=curriculum.warmup_ratio,
+        warmup_steps=warmup_of(steps, curriculum.warmup_ratio),
         max_grad_norm=curriculum.max_grad_norm,
         weight_decay=curriculum.weight_decay,
         optim="adamw_torch_fused",

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from everloop.adaptation.training.order import warmup_of
 from everloop.adaptation.training.supervised import step_log
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.voice_spec import VoiceSpec
@@ -30,7 +31,8 @@ def trainer_settings(
     Args:
         folder: of checkpoints.
         rate: peak learning rate.
-        steps: optimiser steps that are coming, of which a tenth passes between checkpoints.
+        steps: optimiser steps that are coming: a tenth of them passes between checkpoints, and the warm-up is a
+            share of them.
         least_batch: examples that the trainer needs in one forward pass of a process.
 
     Raises:
@@ -53,7 +55,7 @@ def trainer_settings(
         "gradient_accumulation_steps": effective_batch(spec) // (each * processes),
         "learning_rate": rate,
         "lr_scheduler_type": "cosine",
-        "warmup_steps": curriculum.warmup_ratio,
+        "warmup_steps": warmup_of(steps, curriculum.warmup_ratio),
         "max_grad_norm": curriculum.max_grad_norm,
         "weight_decay": curriculum.weight_decay,
         "num_train_epochs": 1,

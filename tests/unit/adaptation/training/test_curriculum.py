@@ -45,8 +45,8 @@ SIZES = {
 
 
 def _rate(step: int, steps: int, peak: float) -> float:
-    """Linear to the peak over 3 % of the steps, rounded up; then half a cosine to 0. Steps from 1."""
-    done, warm = step - 1, math.ceil(0.03 * steps)
+    """Linear to the peak over 3 % of the steps, rounded up but fewer than all; then half a cosine to 0. Steps from 1."""
+    done, warm = step - 1, min(math.ceil(0.03 * steps), steps - 1)
     if done < warm:
         return peak * done / warm
     return peak * 0.5 * (1 + math.cos(math.pi * (done - warm) / (steps - warm)))
@@ -195,9 +195,21 @@ def test_nothing_to_learn_from_is_said(tiny_voice, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_adapter_that_did_not_move_is_an_error(tiny_voice, tmp_path):
-    """One step alone has the rate 0."""
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_phase_of_few_steps_learns_at_its_peak(tiny_voice, tmp_path, steps):
+    phase = TWO_STEPS.model_copy(update={"max_steps": steps})
+    figures = train_curriculum(
+        tiny_voice, voice([phase]), corrections(4), tmp_path / "out", tmp_path / "work", 1
+    )
+
+    assert [log.learning_rate for log in figures.steps] == [0.0, 1e-3][-steps:]
+    assert figures.phases[0].peak_learning_rate == 1e-3
+    assert figures.moved > 0
+
+
+def test_an_adapter_that_did_not_move_is_an_error(tiny_voice, tmp_path, monkeypatch):
     spec = voice([PhaseSpec(name="only", learning_rate=1e-3, max_steps=1)])
+    monkeypatch.setattr(module, "distance", lambda *_: 0.0)
 
     with pytest.raises(ShouldFixArgument, match=r"moved the adapter by 0\.0"):
         train_curriculum(tiny_voice, spec, corrections(4), tmp_path / "out", tmp_path / "work", 1)

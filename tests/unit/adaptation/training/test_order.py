@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everloop.adaptation.training.order import draw_replay, phase_order, replayed_of, steps_of
+from everloop.adaptation.training.order import (
+    draw_replay,
+    phase_order,
+    replayed_of,
+    steps_of,
+    warmup_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +22,14 @@ from everloop.adaptation.training.order import draw_replay, phase_order, replaye
 )
 def test_steps_are_what_the_epochs_take(rows, epochs, max_steps, steps):
     assert steps_of(rows, epochs, max_steps, 32) == steps
+
+
+@pytest.mark.parametrize(
+    ("steps", "ratio", "warm"),
+    [(1, 0.03, 0), (2, 0.03, 1), (2, 0.9, 1), (34, 0.03, 2), (100, 0.03, 3), (5, 0.0, 0)],
+)
+def test_the_last_step_is_never_of_the_warm_up(steps, ratio, warm):
+    assert warmup_of(steps, ratio) == warm
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,19 @@ def test_steps_are_logged_as_they_were_taken(tuned: Tuned) -> None:
     assert "auto takes dpo" in phase.reason
 
 
+@pytest.mark.parametrize(("rows", "rates"), [(8, [5e-3]), (9, [0.0, 5e-3])])
+@pytest.mark.parametrize("kind", ["dpo", "kto"])
+def test_as_few_as_one_batch_is_learned_from(
+    tiny_voice: BaseFolder, tmp_path: Path, rows: int, rates: list[float], kind: str
+) -> None:
+    given = [pair(n) if kind == "dpo" else thumb(n, n % 2 == 0) for n in range(rows)]
+    _, (phase,), steps = tune_preferences(
+        tiny_voice, None, SPEC, given, tmp_path / "out", tmp_path / "work", 3
+    )
+    assert [step.learning_rate for step in steps] == rates
+    assert (phase.method, phase.warmup_steps) == (kind, len(rates) - 1)
+
+
 def test_gradients_of_the_first_step_are_those_of_the_formula(
     tiny_voice: BaseFolder, tmp_path: Path
 ) -> None:
@@ -239,7 +252,10 @@ def test_thumbs_teach_by_kto(tiny_voice: BaseFolder, tmp_path: Path) -> None:
     assert _margin(tiny_voice, adapter) > _margin(tiny_voice, None)
 
 
-def test_training_that_moves_nothing_is_no_training(tiny_voice: BaseFolder, tmp_path: Path) -> None:
+def test_training_that_moves_nothing_is_no_training(
+    tiny_voice: BaseFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("everloop.adaptation.training.preference.distance", lambda *_: 0.0)
     still = voice(PreferenceSpec(learning_rate=5e-3, max_steps=1))
     with pytest.raises(ShouldFixArgument, match=r"moved the adapter by 0\.0"):
         tune_preferences(tiny_voice, None, still, PAIRS, tmp_path / "out", tmp_path / "work", 3)

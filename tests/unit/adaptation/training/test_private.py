@@ -221,6 +221,25 @@ def test_a_killed_training_run_anew_is_the_same_release(
     assert all(math.isnan(step.loss) for step in figures.steps)
 
 
+def test_each_step_learns_from_those_whom_it_drew(
+    tiny_voice: BaseFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = [[True, False, True, False, False, True], [False, False, False, True, True, False]]
+    turns, asked = iter(drawn), list[tuple[TokenSequence, ...]]()
+
+    def noted(model: torch.nn.Module, at: Sequence[torch.Tensor], examples: object) -> Gradient:
+        asked.append(examples)  # type: ignore[arg-type]
+        return [torch.ones(each.shape, dtype=torch.float64) for each in at]
+
+    monkeypatch.setattr(private, "_sampled", lambda *_: np.array(next(turns)))
+    monkeypatch.setattr(private, "person_gradient", noted)
+    terms = _terms(GaussianMechanism(sigma=2.0, clip=CLIP, steps=2))
+    train_privately(tiny_voice, SPEC, TEXTS, terms, tmp_path / "out", 1)
+    renderer = Renderer(load_tokenizer(tiny_voice), SPEC.phases.max_length)
+    everybody = people_of(TEXTS, PEOPLE, 3, renderer)
+    assert asked == [everybody[at].examples for at in (0, 2, 5, 3, 4)]
+
+
 def test_learning_reaches_the_adapter(tiny_voice: BaseFolder, tmp_path: Path) -> None:
     mechanism = SubsampledGaussianMechanism(sigma=1e-6, clip=1.0, steps=8, sampling_rate=0.9)
     spec = SPEC.model_copy(

@@ -65,6 +65,18 @@ def test_it_tells_the_preferred_answers_of_people_it_never_met(trained: Trained)
     assert figures.steps[0].learning_rate == 0.0
 
 
+@pytest.mark.parametrize(("pairs", "rates"), [(8, [5e-3]), (9, [0.0, 5e-3])])
+def test_a_reward_model_of_one_step_or_two_learns_at_its_rate(
+    tiny_voice: BaseFolder, tmp_path: Path, pairs: int, rates: list[float]
+) -> None:
+    spec = _spec(min_comparisons=8, rate=5e-3)
+    figures = train_reward_model(
+        tiny_voice, spec, PAIRS[:pairs], JUDGING, tmp_path / "out", tmp_path / "work", seed=1
+    )
+    assert [step.learning_rate for step in figures.steps] == rates
+    assert figures.moved > 0.0
+
+
 def test_flipped_comparisons_are_judged_wrong(tiny_voice: BaseFolder, trained: Trained) -> None:
     folder, figures = trained
     flipped = [
