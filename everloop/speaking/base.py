@@ -29,7 +29,7 @@ from everloop.speaking.pickles import require_no_pickle
 Progress = Callable[[str, float], None]
 """Is told what goes on and how much of the whole is done, in [0, 1]."""
 
-_FORMAT = 1
+_FORMAT = 2
 """Of what is prepared; part of the folder's name, so that another format is prepared beside it."""
 
 

@@ -9,6 +9,14 @@ from everloop.contracts.errors import ShouldFixLoopSpec
 from everloop.contracts.voice_spec import BaseSpec
 
 _SAID = "everloop said this"
+_TURN = "<|im_start|>"
+_CHATML = frozenset({_TURN, "<|im_end|>"})
+_PLAIN_CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 _USUAL_PADDING = ("<|endoftext|>", "<pad>", "<|pad|>")
 _SINGLE_DIGITS = frozenset({"smollm", "starcoder", "refact", "command-r"})
 """``tokenizer.ggml.pre`` of tokenizers that split numbers into digits before anything else. Source:
@@ -49,6 +57,7 @@ def set_turn_ends(tokenizer: Any, spec: BaseSpec) -> None:
             f"{what} has no chat template.", "Name an instruction-tuned model that has one."
         )
     tokenizer.eos_token = end_of_turn(tokenizer, what)
+    _leave_out_own_identity(tokenizer)
     if tokenizer.pad_token in (None, tokenizer.eos_token):
         spare = [token for token, _ in special_tokens(tokenizer) if token != tokenizer.eos_token]
         if not spare:
@@ -58,6 +67,15 @@ def set_turn_ends(tokenizer: Any, spec: BaseSpec) -> None:
             )
         usual = [token for token in _USUAL_PADDING if token in spare]
         tokenizer.pad_token = (usual or spare)[0]
+
+
+def _leave_out_own_identity(tokenizer: Any) -> None:
+    """Where a ChatML template makes a system turn of its own ("You are …, trained by …"), render what was
+    said and nothing else: the voice's own prompt says who speaks, in training as in service."""
+    alone = tokenizer.apply_chat_template([{"role": "user", "content": _SAID}], tokenize=False)
+    names = {token for token, _ in special_tokens(tokenizer)}
+    if names >= _CHATML and str(alone).count(_TURN) > 1:
+        tokenizer.chat_template = _PLAIN_CHATML
 
 
 def end_of_turn(tokenizer: Any, what: str = "the tokenizer") -> str:
