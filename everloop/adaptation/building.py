@@ -7,13 +7,14 @@ from. Corpora are read once and come last, so that a person's own words are neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from everloop.adaptation.admission import Admission
 from everloop.adaptation.augmentation import is_correction, paraphrased
 from everloop.adaptation.collected import Collected
 from everloop.adaptation.data_tally import DataTally
+from everloop.adaptation.few_texts import FewTexts
 from everloop.adaptation.filters import NearDuplicateFilter, Screen
 from everloop.adaptation.held_out import is_held_out, salt_of
 from everloop.adaptation.instance_file import InstanceWriter, writing_instances
@@ -21,6 +22,7 @@ from everloop.adaptation.instances import Learned, Render, learned_of, no_system
 from everloop.adaptation.limiting import limit
 from everloop.adaptation.packages import learned_of_package
 from everloop.adaptation.reliability import Reliability
+from everloop.adaptation.reserved import Reserved
 from everloop.adaptation.standing import Standings
 from everloop.adaptation.tags import require_no_tags
 from everloop.contracts import documents
@@ -34,7 +36,16 @@ TRAIN_FILE = "train.jsonl.zst"
 HELD_OUT_FILE = "held_out.jsonl.zst"
 FIGURES_FILE = "figures.json"
 
+TOO_LONG = "too_long"
+
 Group = tuple[TrainingDataInstance, ...]
+Fits = Callable[[TrainingDataInstance], bool]
+"""Whether all that an example wants said fits into what training reads at once and serving scores."""
+
+
+def any_length(_: TrainingDataInstance) -> bool:
+    """No example is too long."""
+    return True
 
 
 def build(
@@ -48,6 +59,8 @@ def build(
     seed: int,
     out: Path,
     render: Render = no_system,
+    fits: Fits = any_length,
+    unlearned: Iterable[TrainingDataInstance] = (),
 ) -> DataFigures:
     """Write ``train.jsonl.zst``, ``held_out.jsonl.zst`` and ``figures.json`` into ``out``.
 
@@ -55,19 +68,36 @@ def build(
     the same bytes, as far as ``speaker`` answers the same. No text of any
     example holds a tag, an id, a pseudonym or metadata: one that does is left out (``tag``).
 
+    Where the voice trains privately, what becomes of a person's rows follows from that person alone: texts
+    are held against the same person's, nobody's rows are drawn or paraphrased because of how many others
+    there are, weights follow nobody else, and what somebody said of another's conversation is left out
+    (``of_another``). That includes held-out people, whose texts may then be taught in others' words.
+
     Args:
         corpora: examples of nobody in particular, failures of the sandbox among them; all train.
         near_duplicates: an empty one.
         speaker: its base paraphrases scarce corrections; None: rules alone do.
         render: what the product tells the voice before a conversation. An exemplar in it that is the
             answer to be learned would give that answer away.
+        fits: what does not is left out on both sides (``too_long``), so that candidate and placebo see the
+            same rows and all that judges can be scored.
+        unlearned: what judges by its own words, the golden set among it: nothing nearly like it teaches
+            (``golden``).
 
     Raises:
         ShouldFixArgument: ``corpora`` holds an example of a person, who could not be held out.
         ShouldRestoreArtefact: the collection is damaged.
         ShouldFreeDisk: the disk is full.
     """
-    builder = _Builder(spec, collected, Admission(screen, near_duplicates), render)
+    jaccard, private = spec.data.near_duplicate_jaccard, spec.privacy.epsilon is not None
+    builder = _Builder(
+        spec,
+        collected,
+        Admission(screen, near_duplicates, (lambda: FewTexts(jaccard)) if private else None),
+        Reserved(jaccard, unlearned),
+        render,
+        fits,
+    )
     with (
         writing_instances(out / HELD_OUT_FILE) as held_out,
         writing_instances(out / TRAIN_FILE) as train,
@@ -77,7 +107,7 @@ def build(
         builder.write_corpora(corpora, train)
         builder.write_paraphrases(paraphrased(corrections, spec.data, speaker, seed), train)
     counted = builder.tally.figures(spec.data)
-    figures = limit(out / TRAIN_FILE, out / HELD_OUT_FILE, counted, spec.data, seed)
+    figures = limit(out / TRAIN_FILE, out / HELD_OUT_FILE, counted, spec.data, seed, private)
     documents.write(figures, out / FIGURES_FILE)
     return figures
 
@@ -86,14 +116,24 @@ class _Builder:
     """One build's state: who is believed, what was admitted, what was counted."""
 
     def __init__(
-        self, spec: VoiceSpec, collected: Collected, admission: Admission, render: Render
+        self,
+        spec: VoiceSpec,
+        collected: Collected,
+        admission: Admission,
+        reserved: Reserved,
+        render: Render,
+        fits: Fits,
     ) -> None:
         self._spec, self._collected = spec.data, collected
-        self._admission, self._render = admission, render
+        self._private = spec.privacy.epsilon is not None
+        self._admission, self._reserved = admission, reserved
+        self._render, self._fits = render, fits
         self._salt = salt_of(collected.figures.tenant, collected.figures.persona)
-        self._reliability, self._standings = Reliability(), Standings()
+        # Who judges must not decide how much is learned from the others, nor the other way round.
+        self._reliability = {side: Reliability(crowd=not self._private) for side in (True, False)}
+        self._standings = Standings()
         for spoken in collected.feedback():
-            self._reliability.add(spoken)
+            self._reliability[self._is_held_out(spoken.feedback.user_id)].add(spoken)
             self._standings.add(spoken)
         self.tally = DataTally()
 
@@ -102,6 +142,8 @@ class _Builder:
         for group in self._groups(held_out=True):
             if self._passes(group, self._admission.unfit(group)):
                 self._admission.keep(group)
+                if not self._private:
+                    self._reserved.keep(group)
                 for instance in group:
                     file.write(_clean(instance))
                     self.tally.judges(instance)
@@ -112,7 +154,7 @@ class _Builder:
         for group in self._groups(held_out=False):
             if self._admits(group):
                 self._teach(group, file)
-                if len(corrections) < self._spec.augment_below:
+                if not self._private and len(corrections) < self._spec.augment_below:
                     corrections += filter(is_correction, group)
         return corrections
 
@@ -124,15 +166,18 @@ class _Builder:
                     f"Instance {instance.instance_id} among the corpora is of a person.",
                     "Collect people's texts, so that they can be held out and leave.",
                 )
-            if self._admits((instance,)):
-                self._teach((instance,), file)
+            for group in self._fitting((instance,)):
+                if self._admits(group):
+                    self._teach(group, file)
 
     def write_paraphrases(
         self, paraphrases: Iterable[TrainingDataInstance], file: InstanceWriter
     ) -> None:
         """Everything fit whose words nobody used: a paraphrase is near its parent by its nature."""
         for instance in paraphrases:
-            reason = self._admission.unfit((instance,))
+            reason = self._admission.unfit((instance,)) or self._reserved.reason((instance,))
+            if not reason and not self._fits(instance):
+                reason = TOO_LONG
             if not reason and not self._admission.is_new(instance):
                 reason = "near_duplicate"
             if self._passes((instance,), reason):
@@ -147,7 +192,8 @@ class _Builder:
                 yield from self._counted(learned, (learned.instances,))
         for package in self._collected.packages():
             if self._is_held_out(package.user_id) is held_out:
-                learned = learned_of_package(package, self._reliability.weight(package.user_id))
+                weight = self._reliability[held_out].weight(package.user_id)
+                learned = learned_of_package(package, weight)
                 yield from self._counted(learned, ((each,) for each in learned.instances))
 
     def _learned(self, spoken: SpokenFeedback) -> Learned:
@@ -155,7 +201,10 @@ class _Builder:
         people = (spoken.feedback.user_id, spoken.interaction.user_id)
         if len({self._is_held_out(user_id) for user_id in people}) > 1:
             return Learned(reason="of_both_sides")
-        return learned_of(spoken, self._reliability, self._standings, self._render)
+        if self._private and len(set(people)) > 1:
+            return Learned(reason="of_another")
+        reliability = self._reliability[self._is_held_out(spoken.feedback.user_id)]
+        return learned_of(spoken, reliability, self._standings, self._render)
 
     def _is_held_out(self, user_id: str) -> bool:
         return is_held_out(user_id, self._salt, self._spec.held_out_share)
@@ -164,10 +213,24 @@ class _Builder:
         if learned.reason:
             self.tally.removed(learned.reason)
         else:
-            yield from groups
+            for group in groups:
+                yield from self._fitting(group)
+
+    def _fitting(self, group: Group) -> Iterator[Group]:
+        """What fits of a group, where something does."""
+        short = tuple(instance for instance in group if self._fits(instance))
+        if len(short) < len(group):
+            self.tally.removed(TOO_LONG, len(group) - len(short))
+        if short:
+            yield short
 
     def _admits(self, group: Group) -> bool:
-        return self._passes(group, self._admission.unfit(group) or self._admission.repeats(group))
+        return self._passes(
+            group,
+            self._admission.unfit(group)
+            or self._reserved.reason(group)
+            or self._admission.repeats(group),
+        )
 
     def _passes(self, group: Group, reason: str) -> bool:
         if reason:

@@ -28,20 +28,31 @@ _FIRST = (SourceType.FEEDBACK, SourceType.SANDBOX)
 
 
 def limit(
-    train: Path, held_out: Path, figures: DataFigures, spec: DataSpec, seed: int
+    train: Path,
+    held_out: Path,
+    figures: DataFigures,
+    spec: DataSpec,
+    seed: int,
+    private: bool = False,
 ) -> DataFigures:
     """Rewrite both files with what is drawn, and say what was left.
 
     Of each task at most ``max_examples`` teach: corrections and comparisons before other texts, and of each
     person one before anybody's second. At most ``max_held_out`` rows judge, drawn alike. Files that are
     small enough stay as they are. The same arguments draw the same rows.
+
+    Args:
+        private: all that people gave teaches, and of each task ``max_examples`` of what belongs to nobody:
+            one person more or less then changes nobody else's rows. How many of a person's examples one
+            step takes is the private training's to say.
     """
     tally = DataTally()
     for reason, rows in figures.removed.items():
         tally.removed(reason, rows)
     most = spec.max_examples
     if most is not None:
-        _rewrite(train, _drawn_to_teach(read_instances(train), most, seed), tally)
+        draw = _drawn_of_nobody if private else _drawn_to_teach
+        _rewrite(train, draw(read_instances(train), most, seed), tally)
     judges = _ordered(read_instances(held_out), seed)
     if judges.rows > spec.max_held_out:
         _rewrite(held_out, judges.first(spec.max_held_out), tally)
@@ -95,6 +106,17 @@ def _drawn_to_teach(rows: Iterable[TrainingDataInstance], most: int, seed: int) 
         given = min(corpora.rows, max(round(CORPUS_SHARE * most), most - people.rows))
         chosen |= corpora.first(given) | people.first(most - given)
     return frozenset(chosen)
+
+
+def _drawn_of_nobody(rows: Iterable[TrainingDataInstance], most: int, seed: int) -> frozenset[int]:
+    orders: dict[LearningTask, _Order] = defaultdict(lambda: _Order(seed))
+    chosen: set[int] = set()
+    for number, row in enumerate(rows):
+        if row.user_id is None:
+            orders[row.task].add(number, row)
+        else:
+            chosen.add(number)
+    return frozenset(chosen.union(*(order.first(most) for order in orders.values())))
 
 
 def _rewrite(path: Path, kept: frozenset[int], tally: DataTally) -> None:

@@ -84,6 +84,17 @@ class NearDuplicates:
         keys = self._band_keys(hashed)
         return tuple(self._remember(hashes, key) for hashes, key in zip(hashed, keys, strict=True))
 
+    def knows(self, text: str) -> bool:
+        """Whether a text nearly like this one was asked about before; this one is not remembered."""
+        hashes = shingle_hashes(text)
+        keys = self._band_keys([hashes])[0]
+        sketch = (hashes[:SKETCH] >> np.uint64(32)).astype(np.uint32)
+        whole = len(hashes) <= SKETCH
+        return any(
+            similarity(sketch, whole, *self._pool.sketch(number)) >= self.jaccard
+            for number in self._candidates(keys & np.uint32(self._slots.shape[1] - 1), keys)
+        )
+
     @property
     def remembered(self) -> int:
         """Texts that are held now."""

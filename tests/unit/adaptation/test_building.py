@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jinja2 import Template
 
-from everloop.adaptation.building import FIGURES_FILE, HELD_OUT_FILE, TRAIN_FILE, build
+from everloop.adaptation.building import (
+    FIGURES_FILE,
+    HELD_OUT_FILE,
+    TRAIN_FILE,
+    Fits,
+    any_length,
+    build,
+)
 from everloop.adaptation.collected import collect, read_collected
 from everloop.adaptation.held_out import is_held_out, salt_of
 from everloop.adaptation.instance_file import read_instances
 from everloop.adaptation.near_duplicates import NearDuplicates
+from everloop.adaptation.reliability import Reliability
 from everloop.adaptation.tags import LEAST_MARK, tag_in
 from everloop.contracts import documents
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.feedback import FeedbackStatus, FeedbackType
 from everloop.contracts.voice_ports import SpokenFeedback
-from everloop.contracts.voice_spec import BaseSpec, Category, DataSpec, VoiceSpec
+from everloop.contracts.voice_spec import BaseSpec, Category, DataSpec, VoicePrivacySpec, VoiceSpec
 from everloop.contracts.voices import (
     DataFigures,
     LearningTask,
@@ -73,6 +82,8 @@ def built(
     refused: Sequence[str] = (),
     speaker: FakeSpeaker | None = None,
     seed: int = 7,
+    fits: Fits = any_length,
+    unlearned: Sequence[TrainingDataInstance] = (),
     **data: Any,
 ) -> tuple[DataFigures, list[TrainingDataInstance], list[TrainingDataInstance]]:
     """Figures, what trains, what judges."""
@@ -87,6 +98,8 @@ def built(
         speaker=speaker,
         seed=seed,
         out=folder / "data",
+        fits=fits,
+        unlearned=unlearned,
     )
     assert documents.read(DataFigures, folder / "data" / FIGURES_FILE) == figures
     train = list(read_instances(folder / "data" / TRAIN_FILE))
@@ -181,7 +194,7 @@ def test_who_judges_anothers_words_is_on_the_same_side(tmp_path: Path) -> None:
 
 def test_what_nearly_repeats_a_held_out_text_leaves_the_training_set(tmp_path: Path) -> None:
     asked = "Tell me of the long road to the sea and back again"
-    wanted = "The road runs past birches and marshes until the lagoon opens"
+    wanted = "Past old birches and marshes, then right"
     first = spoken(1, T.CORRECTION, wanted, by=TRAINS[0], asked=asked)
     last = spoken(2, T.CORRECTION, f"{wanted}!", by=JUDGES[0], asked=asked)
     corpus = corpus_row(1, prompt=(Message("user", asked),), completion=f"{wanted}...")
@@ -306,3 +319,120 @@ def test_no_text_of_what_is_written_holds_a_mark(tmp_path: Path) -> None:
             told = (each.instance_id, *each.source_ids, str(each.user_id), "_category", "_source")
             known = [v for v in map(str, each.metadata.values()) if len(v) >= LEAST_MARK]
             assert not any(mark in read for mark in (*told, *known))
+
+
+def privately(folder: Path, rows: Sequence[SpokenFeedback]) -> dict[str | None, list[bytes]]:
+    """Whose rows train, byte for byte, where the voice is a private release."""
+    log = MemoryVoiceLog(rows, (), ())
+    collect(log, "friend", "default", folder / "collected")
+    asked = spec(max_examples=4, augment_below=200, augmented_share=0.5)
+    build(
+        asked.model_copy(update={"privacy": VoicePrivacySpec(epsilon=8.0)}),
+        read_collected(folder / "collected"),
+        corpora=[corpus_row(n, completion=text(n)) for n in range(9)],
+        screen=Screen(),
+        near_duplicates=NearDuplicates(0.8),
+        speaker=FakeSpeaker(),
+        seed=7,
+        out=folder / "data",
+    )
+    found: dict[str | None, list[bytes]] = {}
+    for row in read_instances(folder / "data" / TRAIN_FILE):
+        found.setdefault(row.user_id, []).append(documents.to_json(row))
+    return found
+
+
+def test_where_it_is_private_one_person_changes_nobody_elses_rows(tmp_path: Path) -> None:
+    """The same words, votes on the same answer, more rows than are drawn, and few enough corrections to be
+    paraphrased: each makes people depend on each other where the voice is not private."""
+    said: dict[str, Any] = {"asked": "Tell me of the sea", "answered": "It is wet and wide."}
+    same = {"asked": "Hi, I am lost, please help me"}
+    everybody = [*TRAINS[:6], JUDGES[0]]
+    rows = [
+        row
+        for n, by in enumerate(everybody)
+        for row in (
+            spoken(10 * n + 1, T.CORRECTION, "Follow the river until the mill.", by=by, **same),
+            corrected(10 * n + 2, by),
+            spoken(10 * n + 3, T.THUMB, n % 2 == 0, by=by, **said),
+            corrected(
+                10 * n + 4,
+                by,
+                about={"user_id": person(TRAINS[(n + 1) % 6])},
+                status=FeedbackStatus.RELEASED,
+            ),
+        )
+    ]
+    whole = privately(tmp_path / "all", rows)
+    for gone in everybody:
+        left = [
+            row
+            for row in rows
+            if person(gone) not in (row.feedback.user_id, row.interaction.user_id)
+        ]
+        without = privately(tmp_path / f"{gone}", left)
+        assert person(gone) not in without
+        assert without == {who: texts for who, texts in whole.items() if who != person(gone)}
+    assert all(len(whole[person(by)]) == 5 for by in TRAINS[:6])
+    assert len(whole[None]) == 4
+
+
+def test_what_does_not_fit_is_left_out_on_both_sides(tmp_path: Path) -> None:
+    long = "word " * 50
+    rows = [
+        corrected(1, TRAINS[0]),
+        spoken(2, T.CORRECTION, long, by=TRAINS[1], asked=text(2), answered=text(3)),
+        spoken(3, T.CORRECTION, long, by=JUDGES[0], asked=text(4), answered=text(5)),
+        spoken(4, T.CORRECTION, text(6), by=TRAINS[2], asked=text(7), answered=long),
+    ]
+    figures, train, held_out = built(
+        tmp_path,
+        rows,
+        corpora=[corpus_row(1, completion=long)],
+        fits=lambda row: len(row.completion + (row.rejected or "")) < 200,
+    )
+    assert figures.removed == {"too_long": 6}
+    assert [row.task for row in train] == [
+        LearningTask.SFT,
+        LearningTask.PREFERENCE,
+        LearningTask.SFT,
+    ]
+    assert held_out == []
+
+
+def test_the_golden_set_is_not_learned_from_people_or_corpora(tmp_path: Path) -> None:
+    golden = corpus_row(1, prompt=(Message("user", "What is dew?"),), completion="Water, at dawn.")
+    rows = [
+        spoken(1, T.CORRECTION, "Water, at dawn!", by=TRAINS[0], asked="What is dew?"),
+        corrected(2, TRAINS[1]),
+    ]
+    corpus = replace(golden, instance_id=corpus_row(2).instance_id)
+    figures, train, _ = built(tmp_path, rows, corpora=[corpus], unlearned=[golden])
+    assert figures.removed == {"golden": 3}
+    assert {row.user_id for row in train} == {person(TRAINS[1])}
+
+
+def test_a_held_out_answer_is_not_taught_behind_another_question(tmp_path: Path) -> None:
+    answer = "Take the old road past the mill and then follow the river to the bridge"
+    rows = [
+        spoken(1, T.CORRECTION, answer, by=JUDGES[0], asked="Where is the bridge?"),
+        spoken(2, T.CORRECTION, f"{answer}.", by=TRAINS[0], asked="How do I get out of here?"),
+        spoken(3, T.CORRECTION, "Past the mill", by=JUDGES[0], asked="And the old road?"),
+        spoken(4, T.CORRECTION, "Past the mill", by=TRAINS[1], asked="Anything to see nearby?"),
+    ]
+    figures, train, held_out = built(tmp_path, rows)
+    assert figures.removed == {"held_out_answer": 2}
+    assert {row.user_id for row in train} == {person(TRAINS[1])}
+    assert len(held_out) == 4
+
+
+def test_who_judges_does_not_weigh_who_teaches(tmp_path: Path) -> None:
+    """Three held-out people who praise what a training person does not would make a crowd."""
+    said: dict[str, Any] = {"asked": text(1), "answered": text(2)}
+    alone = spoken(1, T.THUMB, False, by=TRAINS[0], **said)
+    crowd = [spoken(n, T.THUMB, True, by=JUDGES[n], **said) for n in range(2, 6)]
+    weights = Reliability([alone, *crowd]), Reliability([alone])
+    assert weights[0].weight(person(TRAINS[0])) < weights[1].weight(person(TRAINS[0]))
+    other = corrected(9, TRAINS[0])
+    _, train, _ = built(tmp_path, [alone, other, *crowd])
+    assert {row.weight for row in train} == {other.feedback.weight * other.feedback.confidence}
