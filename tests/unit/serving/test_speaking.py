@@ -252,7 +252,7 @@ class Deploys:
             "a test",
         )
 
-    def trial(self, checkpoints: list[str], percent: float) -> RolloutRecord:
+    def trial(self, active: str, checkpoints: list[str], percent: float) -> RolloutRecord:
         rows = [self._workspace.registry.checkpoint(each) for each in checkpoints]
         parts: tuple[Artefact, ...] = tuple(part_of(row, row.model_type.value) for row in rows)
         now = datetime.now(UTC)
@@ -264,7 +264,7 @@ class Deploys:
             rollout_id=str(uuid.uuid4()),
             loop="coach",
             candidate=checkpoints[0],
-            active=None,
+            active=active,
             state="started",
             traffic_percent=percent,
             reasons=("a test",),
@@ -304,7 +304,7 @@ def test_the_head_moves_and_another_voice_speaks(
     assert served["model_version"].startswith("v1+")
     assert engine.versions == {active}
 
-    trial = deploys.trial([candidate, prompt], 50.0)
+    trial = deploys.trial(active, [candidate, prompt], 50.0)
     heard = {number: ask(number) for number in range(30)}
     arms = {number: answer["arm"] for number, answer in heard.items()}
     assert set(arms.values()) == {"active", "candidate"}
