@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from everloop.contracts.control_tokens import control_tokens
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.voices import Message
-from everloop.speaking.tokenizers import special_tokens
 
 _LEAST_ROOM = 16
 """Tokens of the newest turn that are kept whatever else must go."""
@@ -18,8 +18,8 @@ _BROKEN = "\ufffd"
 class Renderer:
     """Renders by the tokenizer's chat template.
 
-    Special tokens in what people write are broken up, so that nobody can end a turn and begin another
-    role's from inside a text.
+    Control tokens in texts are broken up as in training, last of all that is done to a text, so that nobody
+    can end a turn and begin another role's from inside one.
 
     Args:
         context_tokens: prompt and answer together have at most so many.
@@ -28,7 +28,7 @@ class Renderer:
     def __init__(self, tokenizer: Any, context_tokens: int) -> None:
         self._tokenizer = tokenizer
         self._context = context_tokens
-        self._special = [token for token, _ in special_tokens(tokenizer)]
+        self._control = control_tokens(tokenizer)
 
     def prompt(self, messages: Sequence[Message], reserved: int) -> list[int]:
         """Tokens up to where the answer begins.
@@ -61,7 +61,8 @@ class Renderer:
         kept = len(ids) - (length - room)
         while kept >= _LEAST_ROOM:
             end = self._tokenizer.decode(ids[-kept:], clean_up_tokenization_spaces=False)
-            cut = self._ids([*system, Message(newest.role, end.replace(_BROKEN, ""))])
+            end = self._broken(end.lstrip(_BROKEN))
+            cut = self._ids([*system, Message(newest.role, end)])
             if len(cut) <= room:
                 return cut
             kept -= len(cut) - room  # another cut of the text has other tokens
@@ -84,6 +85,10 @@ class Renderer:
         return found
 
     def _broken(self, text: str) -> str:
-        for token in self._special:
-            text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
+        broken = self._control.broken(text)
+        if self._control.stand_in(self._text_ids(broken)):
+            raise ShouldFixArgument(
+                "A text holds a control token in a form that cannot be broken up.",
+                "Write it without.",
+            )
+        return broken

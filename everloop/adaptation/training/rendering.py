@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from everloop.contracts.control_tokens import control_tokens
 from everloop.contracts.errors import ShouldFixInput
 from everloop.contracts.voices import LearningTask, Message, TrainingDataInstance
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 IGNORED = -100
 """Label of a position that gives no gradient."""
 TOO_LONG, SPECIAL = "too_long", "special_token"
-"""Why a row is left out: its completion does not fit, or a text holds a token that ends turns."""
+"""Why a row is left out: its completion does not fit, or a text holds a control token in a form that cannot
+be broken up."""
 
 
 class Turn(TypedDict):
@@ -73,13 +75,14 @@ class Renderer:
     """Renders rows by a tokenizer's chat template, each of at most ``max_length`` tokens.
 
     A prompt that is too long loses its oldest turns, its system turn last, and then its oldest tokens;
-    the completion is never cut. ``left_out`` counts what could not be rendered, by reason.
+    the completion is never cut. Control tokens in texts are broken up, as they are where the voice speaks:
+    nobody's text begins or ends a turn. ``left_out`` counts what could not be rendered, by reason.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self._tokenizer = tokenizer
         self.max_length = max_length
-        self._special = tuple(sorted(tokenizer.all_special_tokens))
+        self._control = control_tokens(tokenizer)
         self.left_out: Counter[str] = Counter()
         if tokenizer.chat_template is None or tokenizer.eos_token_id is None:
             raise ShouldFixInput(
@@ -115,8 +118,10 @@ class Renderer:
         Raises:
             ShouldFixInput: the chat template loses the completion or its end of turn.
         """
-        texts = [message.content for message in prompt] + [completion]
-        if any(token in text for text in texts for token in self._special):
+        prompt = [Message(turn.role, self._control.broken(turn.content)) for turn in prompt]
+        completion = self._control.broken(completion)
+        texts = [*(turn.content for turn in prompt), completion]
+        if any(self._control.stand_in(self._text_ids(text)) for text in texts):
             self.left_out[SPECIAL] += 1
             return None
         before, after = self._split(turns(prompt), [{"role": "assistant", "content": completion}])
@@ -150,6 +155,9 @@ class Renderer:
         )
         return list(rendered["input_ids"])
 
+    def _text_ids(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
+
     def _require_whole(self, completion: list[int], text: str) -> None:
         """The decoded labels are the completion and its end of turn."""
         tokenizer = self._tokenizer
@@ -160,7 +168,7 @@ class Renderer:
                 "Give the base a template that ends each turn by the tokenizer's end of sequence.",
             )
         said = " ".join(str(tokenizer.decode(completion[:-1])).split())
-        wanted = tokenizer.decode(tokenizer.encode(text, add_special_tokens=False))
+        wanted = tokenizer.decode(self._text_ids(text))
         if said != " ".join(str(wanted).split()):
             raise ShouldFixInput(
                 f"The chat template of {tokenizer.name_or_path} renders the answer {text!r} as "
