@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from everloop.contracts.sandboxes import VoiceConfiguration, VoiceOpening
 from everloop.contracts.voices import Message
+from everloop.sandbox.apart import libc
 from tests.fake_speaker import FakeSpeaker
 
 
@@ -105,6 +107,21 @@ def _fill(path: str) -> str:
     return str(Path(path).write_bytes(bytes(200 << 20)))
 
 
+def _limit(process: str) -> str:
+    return str(resource.prlimit(int(process), resource.RLIMIT_NOFILE, (77, 77)))
+
+
+def _limit_itself() -> str:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.prlimit(os.getpid(), resource.RLIMIT_NOFILE, (soft - 1, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 2, hard))
+    return "limited"
+
+
+def _call(*arguments: str) -> str:
+    return str(libc.called(*(int(each) for each in arguments)))
+
+
 _WAYS: Mapping[str, Callable[..., str]] = {
     "connect": _connect,
     "resolve": _resolve,
@@ -117,4 +134,7 @@ _WAYS: Mapping[str, Callable[..., str]] = {
     "forever": _forever,
     "leave": _leave,
     "fill": _fill,
+    "limit": _limit,
+    "limit itself": _limit_itself,
+    "call": _call,
 }

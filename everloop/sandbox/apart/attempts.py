@@ -6,7 +6,9 @@ something about the sandbox and not about a wrong address.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -37,7 +39,14 @@ WRITES = (
     "remove a file outside of scratch",
     "change a file's mode outside of scratch",
 )
-OTHERS = ("read a secret", "read the parent's environment", "signal the parent")
+OTHERS = (
+    "read a secret",
+    "read the parent's environment",
+    "signal the parent",
+    "limit the parent",
+    "place the parent on a processor",
+    "have the parent signalled by a file",
+)
 
 
 def tcp(bait: Bait) -> None:
@@ -116,12 +125,30 @@ def signal_parent(bait: Bait) -> None:
     os.kill(bait.parent, 0)
 
 
+def limit_parent(bait: Bait) -> None:
+    found = resource.prlimit(bait.parent, resource.RLIMIT_CORE)
+    resource.prlimit(bait.parent, resource.RLIMIT_CORE, found)
+
+
+def place_parent(bait: Bait) -> None:
+    os.sched_setaffinity(bait.parent, os.sched_getaffinity(bait.parent))
+
+
+def own_parent(bait: Bait) -> None:
+    reading, writing = os.pipe()
+    try:
+        fcntl.fcntl(reading, fcntl.F_SETOWN, bait.parent)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 ATTEMPTS: Mapping[str, Callable[[Bait], None]] = dict(
     zip(
         (*NETWORK, *WRITES, *OTHERS),
         (
             tcp, name_server, unix, abstract, netlink, program, process, write, make, remove, mode,
-            read, environment, signal_parent,
+            read, environment, signal_parent, limit_parent, place_parent, own_parent,
         ),
         strict=True,
     )

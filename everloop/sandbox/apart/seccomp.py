@@ -1,9 +1,9 @@
 """System calls that a process may not make, by a seccomp filter (no rights are needed).
 
 Denied calls fail with EPERM, so that a library that can do without goes on. Sockets of every kind, new
-processes, programs, other processes' memory and signals, namespaces and mounts, the kernel's other ways
-of asking for those (``io_uring``), and changes of files that Landlock does not rule over. Threads are
-allowed.
+processes, programs, other processes' memory, signals, limits and scheduling, System V's shared objects,
+namespaces and mounts, the kernel's other ways of asking for those (``io_uring``), and changes of files
+that Landlock does not rule over. Threads are allowed, and so are the process' own limits.
 
 A classic BPF program over ``struct seccomp_data`` (``linux/seccomp.h``, ``linux/filter.h``): the
 architecture is checked first, since numbers mean another call elsewhere.
@@ -15,7 +15,7 @@ import ctypes
 import os
 import platform
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from everloop.sandbox.apart.libc import called
@@ -24,7 +24,7 @@ _SET_MODE_FILTER, _TSYNC = 1, 1
 _LOAD, _EQUAL, _ANY_BIT, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _CLONE_THREAD = 0x00010000
 _X32 = 0x40000000
 
@@ -52,6 +52,12 @@ _X86_64: Mapping[str, int] = MappingProxyType({
     "setxattrat": 463, "removexattrat": 466, "utime": 132, "utimes": 235, "futimesat": 261,
     "utimensat": 280, "mknod": 133, "mknodat": 259, "shmget": 29, "shmat": 30, "msgget": 68,
     "semget": 64, "mq_open": 240, "clone": 56, "clone3": 435, "kill": 62, "tgkill": 234,
+    "prlimit64": 302, "sched_setparam": 142, "sched_setscheduler": 144, "sched_setaffinity": 203,
+    "sched_setattr": 314, "setpriority": 141, "ioprio_set": 251, "move_pages": 279,
+    "migrate_pages": 256, "fcntl": 72, "prctl": 157, "shmctl": 31, "semctl": 66, "semop": 65,
+    "semtimedop": 220, "msgctl": 71, "msgsnd": 69, "msgrcv": 70, "mq_unlink": 241, "io_setup": 206,
+    "landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446,
+    "process_mrelease": 448, "quotactl_fd": 443, "open_tree_attr": 467, "file_setattr": 469,
 })  # fmt: skip
 _AARCH64: Mapping[str, int] = MappingProxyType({
     "socket": 198, "connect": 203, "accept": 202, "sendto": 206, "sendmsg": 211, "bind": 200,
@@ -74,12 +80,32 @@ _AARCH64: Mapping[str, int] = MappingProxyType({
     "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16, "setxattrat": 463,
     "removexattrat": 466, "utimensat": 88, "mknodat": 33, "shmget": 194, "shmat": 196,
     "msgget": 186, "semget": 190, "mq_open": 180, "clone": 220, "clone3": 435, "kill": 129,
-    "tgkill": 131,
+    "tgkill": 131, "prlimit64": 261, "sched_setparam": 118, "sched_setscheduler": 119,
+    "sched_setaffinity": 122, "sched_setattr": 274, "setpriority": 140, "ioprio_set": 30,
+    "move_pages": 239, "migrate_pages": 238, "fcntl": 25, "prctl": 167, "shmctl": 195, "semctl": 191,
+    "semop": 193, "semtimedop": 192, "msgctl": 187, "msgsnd": 189, "msgrcv": 188, "mq_unlink": 181,
+    "io_setup": 0, "landlock_create_ruleset": 444, "landlock_add_rule": 445,
+    "landlock_restrict_self": 446, "process_mrelease": 448, "quotactl_fd": 443,
+    "open_tree_attr": 467, "file_setattr": 469,
 })  # fmt: skip
 _MACHINES: Mapping[str, tuple[int, int, Mapping[str, int]]] = MappingProxyType(
     {"x86_64": (0xC000003E, 317, _X86_64), "aarch64": (0xC00000B7, 277, _AARCH64)}
 )
-_BY_ARGUMENT = frozenset({"clone", "clone3", "kill", "tgkill"})
+_F_SETOWN, _F_SETOWN_EX = 8, 15
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_OWN_ALONE: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {"kill": (), "tgkill": (), "prlimit64": (0,)}
+)
+"""Calls whose first argument is a process: allowed on this one, which goes by these values as well."""
+_WITHOUT: Mapping[str, tuple[int, tuple[int, ...]]] = MappingProxyType(
+    {
+        "fcntl": (_SECOND_ARGUMENT, (_F_SETOWN, _F_SETOWN_EX)),
+        "prctl": (_FIRST_ARGUMENT, (_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE)),
+    }
+)
+"""Calls that are allowed but with these values of one argument: a file may signal nobody else, and the
+process neither outlives its parent nor hides from it."""
+_BY_ARGUMENT = frozenset({"clone", "clone3", *_OWN_ALONE, *_WITHOUT})
 
 
 class _Program(ctypes.Structure):
@@ -95,7 +121,7 @@ def program(machine: str, process: int) -> bytes:
 
     Args:
         machine: as ``platform.machine()`` names it.
-        process: the id to which signals may be sent.
+        process: the id to which signals may be sent, and whose limits may be set.
 
     Raises:
         OSError: the machine's system calls are not known here.
@@ -124,18 +150,30 @@ def program(machine: str, process: int) -> bytes:
         _instruction(_RETURN, _ALLOW),
         denied,
     ]
-    for name in ("kill", "tgkill"):
-        lines += [
-            _instruction(_EQUAL, numbers[name], if_false=4),
-            _instruction(_LOAD, _FIRST_ARGUMENT),
-            _instruction(_EQUAL, process, if_false=1),
-            _instruction(_RETURN, _ALLOW),
-            denied,
-        ]
+    allowed = _instruction(_RETURN, _ALLOW)
+    for name, values in _OWN_ALONE.items():
+        lines += _by_value(numbers[name], _FIRST_ARGUMENT, (process, *values), allowed, denied)
+    for name, (argument, values) in _WITHOUT.items():
+        lines += _by_value(numbers[name], argument, values, denied, allowed)
     for name, number in numbers.items():
         if name not in _BY_ARGUMENT:
             lines += [_instruction(_EQUAL, number, if_false=1), denied]
-    return b"".join((*lines, _instruction(_RETURN, _ALLOW)))
+    return b"".join((*lines, allowed))
+
+
+def _by_value(
+    number: int, argument: int, values: Sequence[int], among: bytes, otherwise: bytes
+) -> list[bytes]:
+    """One call, decided by an argument of 32 bits: whether its value is among these."""
+    found: list[bytes] = []
+    for value in values:
+        found += [_instruction(_EQUAL, value, if_false=1), among]
+    return [
+        _instruction(_EQUAL, number, if_false=len(found) + 2),
+        _instruction(_LOAD, argument),
+        *found,
+        otherwise,
+    ]
 
 
 def restrict() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import resource
 import signal
 import socket
 import sqlite3
@@ -169,6 +171,42 @@ def test_memory_and_time_have_limits_and_it_ends_with_what_it_does(base: BaseFol
         met(apart, "leave")
 
 
+def test_it_changes_no_other_process(base: BaseFolder) -> None:
+    """Neither the parent nor a stranger of the same user, whose limits end it by a signal."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    stranger = subprocess.Popen(("sleep", "60"))
+    try:
+        with voice(base, "escaping") as apart:
+            for other in (os.getpid(), stranger.pid):
+                assert met(apart, f"limit|{other}").startswith("PermissionError")
+            assert met(apart, "limit itself") == "did it: limited"
+            if platform.machine() == "x86_64":
+                child = apart._process.pid if apart._process is not None else 0
+                for call in (
+                    f"141|0|{child}|19",  # setpriority
+                    f"203|{stranger.pid}|8|0",  # sched_setaffinity
+                    f"279|{stranger.pid}|0|0|0|0|0",  # move_pages
+                    f"251|1|{stranger.pid}|0",  # ioprio_set
+                    "31|0|3|0",  # shmctl
+                    "66|0|0|0",  # semctl
+                    "71|0|0|0",  # msgctl
+                    "444|0|0|1",  # landlock_create_ruleset
+                    "206|1|0",  # io_setup
+                    f"72|1|8|{os.getpid()}",  # fcntl with F_SETOWN
+                    "72|1|15|0",  # fcntl with F_SETOWN_EX
+                    "157|1|0",  # prctl with PR_SET_PDEATHSIG
+                    "157|4|0",  # prctl with PR_SET_DUMPABLE
+                ):
+                    said = met(apart, f"call|{call}")
+                    assert said.startswith("PermissionError: [Errno 1]"), (call, said)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+        assert resource.prlimit(stranger.pid, resource.RLIMIT_NOFILE) == before
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
 def test_it_ends_with_its_parent(base: BaseFolder) -> None:
     """A parent killed with -9 leaves no sandbox behind."""
     code = (
@@ -298,14 +336,14 @@ def test_jumps_of_the_filter_stay_inside_it(machine: str) -> None:
         seccomp.program("vax", 1)
 
 
-def _runs(machine: str, number: int, argument: int = 0, process: int = 77) -> int:
+def _runs(machine: str, number: int, argument: int = 0, process: int = 77, second: int = 0) -> int:
     """What the filter returns for a call: a reading of classic BPF by hand."""
     import struct
 
     architecture = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}[machine]
     lines = list(struct.iter_unpack("=HBBI", seccomp.program(machine, process)))
     held, at = 0, 0
-    data = {0: number, 4: architecture, 16: argument}
+    data = {0: number, 4: architecture, 16: argument, 24: second}
     while True:
         code, if_true, if_false, value = lines[at]
         at += 1
@@ -334,6 +372,40 @@ def test_the_filter_by_hand() -> None:
     assert _runs("aarch64", 198) == eperm, "socket"
     assert _runs("aarch64", 63) == allow, "read"
     assert _runs("aarch64", 220, 17) == eperm, "clone of a process"
+    for machine, limits, control, prctl in (("x86_64", 302, 72, 157), ("aarch64", 261, 25, 167)):
+        assert _runs(machine, limits, 0) == allow, "its own limits"
+        assert _runs(machine, limits, 77) == allow, "its own limits by its id"
+        assert _runs(machine, limits, 1) == eperm, "the limits of another"
+        assert _runs(machine, control, 1, second=2) == allow, "F_SETFD"
+        assert _runs(machine, control, 8, second=8) == eperm, "F_SETOWN"
+        assert _runs(machine, control, 1, second=15) == eperm, "F_SETOWN_EX"
+        assert _runs(machine, prctl, 15) == allow, "PR_SET_NAME"
+        assert _runs(machine, prctl, 1) == eperm, "PR_SET_PDEATHSIG"
+        assert _runs(machine, prctl, 4) == eperm, "PR_SET_DUMPABLE"
+    # From the kernel's unistd headers: scheduling and priority, pages, System V, landlock, io_setup.
+    x86_64 = (142, 144, 203, 314, 141, 251, 279, 256, 31, 66, 65, 220, 71, 69, 70, 241, 444, 206)
+    aarch64 = (
+        118,
+        119,
+        122,
+        274,
+        140,
+        30,
+        239,
+        238,
+        195,
+        191,
+        193,
+        192,
+        187,
+        189,
+        188,
+        181,
+        444,
+        0,
+    )
+    assert {_runs("x86_64", number) for number in x86_64} == {eperm}
+    assert {_runs("aarch64", number) for number in aarch64} == {eperm}
 
 
 def test_a_long_path_for_temporary_files_is_no_obstacle(
