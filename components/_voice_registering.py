@@ -238,6 +238,7 @@ def _register_prompt(
                 "loop_spec": lineage["loop_spec"],
                 "code": lineage["code"],
                 "version": version,
+                "revision": str(revision.number),
             },
             provenance=Provenance.CONSENTED_TEXT,
             verdict=answer.decision.value,

@@ -16,10 +16,10 @@ from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.rollouts import Head, RolloutEvent, RolloutRecord
 from everloop.loops import load
-from everloop.registry.voice_status import follow_head
 from everloop.rollout import by_hand
 from everloop.rollout.standing import StandingVerdict, standing_verdict
 from everloop.rollout.subject import served_by
+from everloop.sdk.voice_head import follow_voice
 from everloop.wiring import Workspace, open_workspace
 
 Action = Callable[[LoopSpec, Workspace, str, str, str, datetime, str], RolloutRecord]
@@ -191,10 +191,8 @@ def _done(
             )
         rollout_id = found.rollout_id
     done = action(spec, workspace, rollout_id, by, reason, datetime.now(UTC), tenant)
-    if spec.voice is not None:
-        head = workspace.deployments.head(spec.name, tenant)
-        records = workspace.rollouts.rollouts(spec.name, tenant)
-        follow_head(workspace.voices, spec.voice.persona, head, records)
+    head = workspace.deployments.head(spec.name, tenant)
+    follow_voice(workspace, spec, head, workspace.rollouts.rollouts(spec.name, tenant))
     return done
 
 

@@ -14,8 +14,8 @@ from everloop.contracts.rollouts import LIVE, RolloutRecord
 from everloop.contracts.watching import WatchOutcome
 from everloop.loops import load
 from everloop.loops.sections import override, split
-from everloop.registry.voice_status import follow_head
 from everloop.sdk.graph_runs import EventSink, GraphRun, run_graph, silent, stages_of
+from everloop.sdk.voice_head import follow_voice
 from everloop.sdk.watch_folders import folder_of, make_room
 from everloop.wiring import Workspace, open_workspace
 from pipelines.local_run import LocalOutcome, exclusive
@@ -110,11 +110,8 @@ def watch(
 
 def _follow_voice(workspace: Workspace, spec: LoopSpec, tenant: str) -> None:
     """Let the versions of the loop's voice say whether they serve; what the service's guard does too."""
-    if spec.voice is None:
-        return
     head = workspace.deployments.head(spec.name, tenant)
-    tried = workspace.rollouts.rollouts(spec.name, tenant)
-    follow_head(workspace.voices, spec.voice.persona, head, tried)
+    follow_voice(workspace, spec, head, workspace.rollouts.rollouts(spec.name, tenant))
 
 
 def _require_begun(trial: RolloutRecord | None, moment: datetime) -> None:

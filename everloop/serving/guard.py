@@ -16,9 +16,9 @@ from typing import Self
 
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import Clock
-from everloop.registry.voice_status import follow_head
 from everloop.rollout.breaker import set_breaker, too_critical
 from everloop.rollout.control import act
+from everloop.sdk.voice_head import follow_voice
 from everloop.serving.decisions.engine import DecisionEngine
 from everloop.wiring import Workspace
 
@@ -102,9 +102,8 @@ class TrialGuard:
     def _voice(self, tenant: str, loop: str) -> None:
         place, spec = self._workspace, self._loops.get(loop)
         head = place.deployments.head(loop, tenant)
-        if spec is not None and spec.voice is not None:
-            records = place.rollouts.rollouts(loop, tenant)
-            follow_head(place.voices, spec.voice.persona, head, records)
+        if spec is not None:
+            follow_voice(place, spec, head, place.rollouts.rollouts(loop, tenant))
         self._heads[tenant, loop] = head.revision
 
     def _active(self, tenant: str, loop: str) -> None:
