@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from everloop.contracts.errors import ShouldNameKnownId
+from everloop.contracts.errors import EverloopError, ShouldNameKnownId
 from everloop.contracts.speaking import AdapterFolder, Answer, BaseFolder, SpeakRequest, TextScore
 from everloop.contracts.voices import Message
 
@@ -26,6 +26,7 @@ class FakeSpoken:
     position: int
     piece: str
     answer: Answer | None = None
+    problem: EverloopError | None = None
 
 
 class FakeSpeaker:

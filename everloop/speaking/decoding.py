@@ -33,12 +33,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A generated token. ``stops``: it ends the turn; ``last``: nothing follows it."""
+    """A generated token. ``stops``: it ends the turn; ``last``: nothing follows it.
+
+    ``broken``: the row's logits were not finite, so that there is no token, and the row has ended.
+    """
 
     position: int
     token: int
     stops: bool
     last: bool
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,11 @@ def decode(
             ).logits[:, -1]
         chosen: list[int] = []
         going: list[int] = []
+        finite = torch.isfinite(logits).all(dim=1).tolist()
         for index, row in enumerate(rows):
+            if not finite[index]:  # a neighbour's adapter is no reason to end another answer
+                yield Token(row.position, padding, stops=False, last=True, broken=True)
+                continue
             token = row.sampler.next(logits[index])
             counts[row.position] += 1
             stop = token in stops

@@ -10,7 +10,14 @@ from typing import Any, Literal
 
 import torch
 
-from everloop.contracts.errors import ShouldFixArgument, ShouldNameKnownId, ShouldResolveConflict
+from everloop.contracts.errors import (
+    EverloopError,
+    ShouldFixArgument,
+    ShouldNameKnownId,
+    ShouldResolveConflict,
+    ShouldRestoreArtefact,
+    ShouldRetryLater,
+)
 from everloop.contracts.model_folders import require_unchanged
 from everloop.contracts.speaking import (
     AdapterFolder,
@@ -43,7 +50,8 @@ class _Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What an answer gained: a piece of text, or, at its end, the whole ``answer``.
+    """What an answer gained: a piece of text, or, at its end, the whole ``answer``, or the ``problem`` that
+    ended it alone.
 
     ``position``: of the request among those that were asked together.
     """
@@ -51,6 +59,7 @@ class Spoken:
     position: int
     piece: str
     answer: Answer | None = None
+    problem: EverloopError | None = None
 
 
 class Engine:
@@ -143,6 +152,11 @@ class Engine:
             name: (down.to(self.device), (up * weights.scale).to(self.device))
             for name, (down, up) in weights.modules.items()
         }
+        if not all(bool(torch.isfinite(up).all()) for _, up in modules.values()):
+            raise ShouldRestoreArtefact(
+                f"Adapter {adapter.version} is not finite once it is scaled by {weights.scale}.",
+                "Train it again; what serves stays as it is.",
+            )
         with self._lock:
             known = self._loaded.get(adapter.version)
             if known is not None and known.sha256 != adapter.sha256:
@@ -160,16 +174,22 @@ class Engine:
             self._loaded.pop(version, None)
 
     def answer(self, requests: Sequence[SpeakRequest]) -> tuple[Answer, ...]:
-        """See ``Speaker``; more than ``batch_size`` are made in batches of similar length."""
+        """See ``Speaker``; more than ``batch_size`` are made in batches of similar length.
+
+        Raises:
+            ShouldRetryLater: the logits of an answer are not finite.
+        """
         answers = {
-            spoken.position: spoken.answer for spoken in self.follow(requests) if spoken.answer
+            spoken.position: spoken.answer
+            for spoken in map(_whole, self.follow(requests))
+            if spoken.answer
         }
         return tuple(answers[position] for position in range(len(requests)))
 
     def stream(self, request: SpeakRequest) -> Iterator[str]:
         """See ``Speaker``. An unknown adapter is refused before the first piece is asked for."""
         spoken = self.follow([request])
-        return (one.piece for one in spoken if one.piece)
+        return (one.piece for one in map(_whole, spoken) if one.piece)
 
     def follow(
         self, requests: Sequence[SpeakRequest], abandoned: Callable[[int], bool] = lambda _: False
@@ -267,6 +287,9 @@ class Engine:
         made = decode(self._model, self._routing, asked, self._stops, self._padding, abandoned)
         for token in made:
             position = token.position
+            if token.broken:
+                yield Spoken(position, "", problem=_broken(requests[position].adapter))
+                continue
             counts[position] += 1
             piece = "" if token.stops else texts[position].push(token.token)
             if piece:
@@ -281,6 +304,20 @@ class Engine:
                     seconds=time.perf_counter() - began,
                 )
                 yield Spoken(position, "", answer)
+
+
+def _whole(spoken: Spoken) -> Spoken:
+    if spoken.problem is not None:
+        raise spoken.problem
+    return spoken
+
+
+def _broken(adapter: str) -> ShouldRetryLater:
+    return ShouldRetryLater(
+        f"The voice failed: the logits of {f'adapter {adapter!r}' if adapter else 'the base'} are not "
+        "finite.",
+        "Ask again; where it stays so, roll the adapter back and train it again.",
+    )
 
 
 def _device(asked: str) -> torch.device:

@@ -16,7 +16,7 @@ JOIN_S = 10.0
 
 
 class Spoken(Protocol):
-    """A piece of an answer, or the whole of it at its end."""
+    """A piece of an answer, or the whole of it at its end, or the problem that ended it alone."""
 
     @property
     def position(self) -> int: ...
@@ -26,6 +26,9 @@ class Spoken(Protocol):
 
     @property
     def answer(self) -> Answer | None: ...
+
+    @property
+    def problem(self) -> EverloopError | None: ...
 
 
 class FollowedSpeaker(Protocol):
@@ -186,9 +189,10 @@ class MicroBatcher:
         )
         for spoken in made:
             begun.add(spoken.position)
-            if spoken.answer is not None:
+            end = spoken.answer or spoken.problem
+            if end is not None:
                 ended.add(spoken.position)
-            jobs[spoken.position].tell(spoken.piece if spoken.answer is None else spoken.answer)
+            jobs[spoken.position].tell(spoken.piece if end is None else end)
 
     @staticmethod
     def _drop(job: Job | None) -> None:

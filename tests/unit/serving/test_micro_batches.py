@@ -12,7 +12,7 @@ from everloop.contracts.errors import EverloopError, ShouldRetryLater, ShouldSlo
 from everloop.contracts.speaking import Answer, SpeakRequest
 from everloop.contracts.voices import Message
 from everloop.serving.speaking.batching import Job, MicroBatcher, Outcome, Spoken
-from tests.fake_speaker import FakeSpeaker
+from tests.fake_speaker import FakeSpeaker, FakeSpoken
 
 FOREVER = float("inf")
 WAIT_S = 20.0
@@ -106,6 +106,38 @@ def test_one_that_cannot_be_asked_takes_no_other_down(
     failed = bad.end()
     assert isinstance(failed, ShouldRetryLater)
     assert "a kernel failed" in failed.message
+
+
+class Overflowing(FakeSpeaker):
+    """Ends what says ``break`` by a problem of its own, after its first piece."""
+
+    def follow(
+        self, requests: Sequence[SpeakRequest], abandoned: Callable[[int], bool] = lambda _: False
+    ) -> Iterator[FakeSpoken]:
+        broken: set[int] = set()
+        for spoken in super().follow(requests, abandoned):
+            position = spoken.position
+            if position in broken:
+                continue
+            if requests[position].messages[-1].content == "break" and spoken.piece:
+                broken.add(position)
+                yield FakeSpoken(position, "", problem=ShouldRetryLater("not finite"))
+            else:
+                yield spoken
+
+
+def test_an_answer_that_ends_by_a_problem_ends_alone() -> None:
+    batcher = MicroBatcher(Overflowing(), most=3, linger_s=0.2)
+    try:
+        good, bad, other = ask(batcher, "Hello.", "break", "Well?")
+        assert isinstance(good.end(), Answer)
+        assert isinstance(other.end(), Answer)
+        failed = bad.end()
+        assert isinstance(failed, ShouldRetryLater)
+        assert failed.message == "not finite"
+        assert bad.told.empty()
+    finally:
+        batcher.close()
 
 
 def test_who_left_or_waited_too_long_is_passed_over(batcher: MicroBatcher, speaker: Gated) -> None:

@@ -13,13 +13,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
-from everloop.contracts.errors import ShouldFixArgument, ShouldNameKnownId, ShouldRestoreArtefact
+from everloop.contracts.errors import (
+    ShouldFixArgument,
+    ShouldNameKnownId,
+    ShouldRestoreArtefact,
+    ShouldRetryLater,
+)
 from everloop.contracts.speaking import AdapterFolder, BaseFolder, SpeakRequest
 from everloop.contracts.voice_spec import GenerationSpec
 from everloop.contracts.voices import Message
+from everloop.speaking.adapters import WEIGHTS
 from everloop.speaking.engine import Engine
-from tests.made_adapters import drawn_adapter
+from tests.made_adapters import drawn_adapter, written_adapter
 
 SYSTEM = Message("system", "You answer plainly.")
 TEXTS = (
@@ -307,3 +314,43 @@ def test_a_damaged_base_does_not_speak(tiny_voice: BaseFolder) -> None:
         Engine(tiny_voice, device="abacus")
     with pytest.raises(ShouldFixArgument, match="batch_size=0"):
         Engine(tiny_voice, batch_size=0)
+
+
+def test_an_adapter_that_overflows_ends_its_own_answers_alone(
+    tiny_voice: BaseFolder, engine: Engine, tmp_path: Path
+) -> None:
+    huge = drawn_adapter(tmp_path / "huge", tiny_voice, 3, size=1e18)
+    engine.load(replace(huge, version="huge"))
+    try:
+        for temperature in (0.0, 0.9):
+            requests = [
+                asked(text, adapter, temperature=temperature)
+                for text in TEXTS[:2]
+                for adapter in ("active", "huge", "")
+            ]
+            told = list(engine.follow(requests))
+            alone = engine.answer([one for one in requests if one.adapter != "huge"])
+            ended = {one.position: one.answer for one in told if one.answer}
+            assert [ended[at].text for at in (0, 2, 3, 5)] == [one.text for one in alone]
+            problems = {one.position: one.problem for one in told if one.problem}
+            assert sorted(problems) == [1, 4]
+            assert all("adapter 'huge'" in problem.message for problem in problems.values())
+            assert not any(one.piece for one in told if one.position in problems)
+        with pytest.raises(ShouldRetryLater, match="not finite"):
+            engine.answer([asked("Hello.", "huge")])
+        with pytest.raises(ShouldRetryLater, match="not finite"):
+            list(engine.stream(asked("Hello.", "huge")))
+    finally:
+        engine.unload("huge")
+
+
+def test_an_adapter_that_its_scale_overflows_is_not_loaded(
+    tiny_voice: BaseFolder, engine: Engine, tmp_path: Path
+) -> None:
+    made = drawn_adapter(tmp_path / "made", tiny_voice, 3, size=1e30)
+    scaled = written_adapter(
+        tmp_path / "scaled", tiny_voice, load_file(made.path / WEIGHTS), lora_alpha=1e12
+    )
+    with pytest.raises(ShouldRestoreArtefact, match="scaled"):
+        engine.load(scaled)
+    assert scaled.version not in engine.versions
