@@ -7,6 +7,7 @@ import resource
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -122,6 +123,24 @@ def _call(*arguments: str) -> str:
     return str(libc.called(*(int(each) for each in arguments)))
 
 
+def _deaf() -> str:
+    """Answers by itself, so that the next question is written, and reads nothing any more."""
+    from everloop.sandbox.apart.messages import Answers, write_frame
+
+    writing = int(sys.argv[2])
+    write_frame(writing, Answers(answers=()))
+    time.sleep(3600)
+    return ""
+
+
+def _unasked() -> str:
+    """Says something before its answer."""
+    from everloop.sandbox.apart.messages import Piece, write_frame
+
+    write_frame(int(sys.argv[2]), Piece(text="and another thing"))
+    return "an answer"
+
+
 _WAYS: Mapping[str, Callable[..., str]] = {
     "connect": _connect,
     "resolve": _resolve,
@@ -137,4 +156,6 @@ _WAYS: Mapping[str, Callable[..., str]] = {
     "limit": _limit,
     "limit itself": _limit_itself,
     "call": _call,
+    "deaf": _deaf,
+    "unasked": _unasked,
 }

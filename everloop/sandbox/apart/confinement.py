@@ -33,11 +33,16 @@ _WRITABLE = ("/dev/null",)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the process may use: private memory, CPU seconds of all threads, size of a file."""
+    """What the process may use: memory, CPU seconds of all threads, size of a file, open files, threads,
+    and in its scratch folder bytes, files and folders."""
 
     memory_bytes: int
     cpu_seconds: int
     file_bytes: int = 64 * 1024 * 1024
+    open_files: int = 256
+    threads: int = 512
+    scratch_bytes: int = 256 * 1024 * 1024
+    scratch_entries: int = 10_000
 
 
 def confine(readable: Sequence[Path], scratch: Path, limits: Limits) -> tuple[str, ...]:

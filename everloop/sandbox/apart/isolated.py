@@ -29,6 +29,7 @@ from everloop.contracts.voice_spec import SandboxSpec
 from everloop.contracts.voices import Message
 from everloop.sandbox.apart import attempts
 from everloop.sandbox.apart.code_folder import linked
+from everloop.sandbox.apart.confinement import Limits
 from everloop.sandbox.apart.lures import Lures
 from everloop.sandbox.apart.messages import (
     Answers,
@@ -45,11 +46,15 @@ from everloop.sandbox.apart.messages import (
     Prompt,
     Said,
     Scores,
+    is_readable,
     read_said,
     write_frame,
 )
+from everloop.sandbox.apart.watch import Watch
 
 _START_SECONDS = 60.0
+_GRACE_SECONDS = 1.0
+"""After the deadline, before the process is ended though nobody waits for it."""
 _LAST_LINES = 2000
 _LONGEST_PLACE = 70
 """Bytes of a folder's path with which a sandbox's UNIX socket still fits into Linux's 107."""
@@ -102,6 +107,7 @@ class IsolatedVoice:
         self._guarded, self._threads, self._paths = tuple(guarded), threads, paths
         self._process: subprocess.Popen[bytes] | None = None
         self._lures: Lures | None = None
+        self._watch: Watch | None = None
         self._root: Path | None = None
         self.isolation = Isolation(False, False, False, ())
         self.configuration = VoiceConfiguration({})
@@ -187,6 +193,8 @@ class IsolatedVoice:
 
     def end(self) -> None:
         """End the process with everything in it and remove its folder."""
+        if self._watch is not None:
+            self._watch.stop()
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -239,7 +247,17 @@ class IsolatedVoice:
             )
         os.close(to_child)
         os.close(from_child)
+        os.set_blocking(self._writing, False)
+        self._watch = Watch(
+            self._process.pid, root / "scratch", self._limits(), self._deadline + _GRACE_SECONDS
+        )
         return readable
+
+    def _limits(self) -> Limits:
+        return Limits(
+            self._spec.memory_mb * 1024 * 1024,
+            int(self._spec.timeout_seconds * max(1, self._threads)) + 1,
+        )
 
     def _environment(self, root: Path) -> dict[str, str]:
         """Its whole environment: no variable of this process' own goes over."""
@@ -266,11 +284,12 @@ class IsolatedVoice:
         lures = self._lures
         if lures is None:
             raise ShouldFixArgument("The sandbox was not started.", "Enter it.")
+        limits = self._limits()
         begin = Begin(
             readable=readable,
             scratch=self._folder() / "scratch",
-            memory_bytes=self._spec.memory_mb * 1024 * 1024,
-            cpu_seconds=int(self._spec.timeout_seconds * max(1, self._threads)) + 1,
+            memory_bytes=limits.memory_bytes,
+            cpu_seconds=limits.cpu_seconds,
             bait=lures.bait,
         )
         try:
@@ -293,21 +312,32 @@ class IsolatedVoice:
     def _ask(self, told: BaseModel, expected: type[T], deadline: float | None = None) -> T:
         if self._process is None:
             raise ShouldRetryLater("The sandbox has ended.", "Open it again.")
-        try:
-            write_frame(self._writing, told)
-        except BrokenPipeError:
-            raise ShouldRetryLater(
-                f"The sandbox has ended. {self._log()}", "Open it again."
-            ) from None
+        with self._ending():
+            if is_readable(self._reading):
+                said = read_said(self._reading, deadline or self._deadline)
+                raise ShouldFixInput(
+                    f"The sandbox said {type(said).__name__} without being asked.",
+                    "Trust nothing of this run; check the adapter.",
+                )
+            write_frame(self._writing, told, deadline or self._deadline)
         return self._expected(expected, deadline)
 
-    def _expected(self, expected: type[T], deadline: float | None = None) -> T:
+    @contextlib.contextmanager
+    def _ending(self) -> Iterator[None]:
+        """End the sandbox with what it did wrong, and its last lines."""
         try:
-            said: Said = read_said(self._reading, deadline or self._deadline)
-        except (ShouldRetryLater, ShouldFixInput) as problem:
-            last = self._log()
+            yield
+        except (ShouldRetryLater, ShouldFixInput, BrokenPipeError) as met:
+            last, watch = self._log(), self._watch
             self.end()
-            raise type(problem)(f"{problem.message} {last}".strip(), problem.remedy) from problem
+            problem = watch.problem if watch is not None and watch.problem is not None else met
+            if not isinstance(problem, ShouldRetryLater | ShouldFixInput):
+                problem = ShouldRetryLater("The sandbox has ended.", "Open it again.")
+            raise type(problem)(f"{problem.message} {last}".strip(), problem.remedy) from met
+
+    def _expected(self, expected: type[T], deadline: float | None = None) -> T:
+        with self._ending():
+            said: Said = read_said(self._reading, deadline or self._deadline)
         if isinstance(said, Failed):
             raise ShouldMendVoice(f"In the sandbox: {said.kind}: {said.message}")
         if not isinstance(said, expected):

@@ -6,6 +6,8 @@ refused, so that a sandbox can make its parent believe nothing but answers.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import select
 import struct
@@ -21,6 +23,7 @@ from everloop.contracts.sandboxes import VoiceConfiguration, VoiceOpening
 from everloop.contracts.speaking import Answer, SpeakRequest, TextScore
 from everloop.contracts.voices import Message
 
+TOO_LONG = "The sandbox took longer than it may."
 MAX_FRAME = 64 * 1024 * 1024
 """Bytes of one frame."""
 
@@ -142,12 +145,22 @@ TOLD: TypeAdapter[Told] = TypeAdapter(Told)
 SAID: TypeAdapter[Said] = TypeAdapter(Said)
 
 
-def write_frame(descriptor: int, value: BaseModel) -> None:
-    """Write one message whole."""
+def write_frame(descriptor: int, value: BaseModel, deadline: float | None = None) -> None:
+    """Write one message whole.
+
+    Args:
+        deadline: of ``time.monotonic``; the descriptor is then a non-blocking one.
+
+    Raises:
+        ShouldRetryLater: the deadline passed while the other side did not read.
+    """
     body = value.model_dump_json().encode()
     left = memoryview(struct.pack(">I", len(body)) + body)
     while left:
-        left = left[os.write(descriptor, left) :]
+        if deadline is not None:
+            _wait(descriptor, select.POLLOUT, deadline)
+        with contextlib.suppress(BlockingIOError):
+            left = left[os.write(descriptor, left) :]
 
 
 def read_told(descriptor: int) -> Told | None:
@@ -192,17 +205,31 @@ def _whole(descriptor: int, size: int, deadline: float) -> bytes:
     return got
 
 
+def is_readable(descriptor: int) -> bool:
+    """Whether a message, or the end, is there already."""
+    return _polled(descriptor, select.POLLIN, 0.0)
+
+
+def _polled(descriptor: int, event: int, seconds: float) -> bool:
+    waiting = select.poll()
+    waiting.register(descriptor, event)
+    return bool(waiting.poll(math.ceil(seconds * 1000)))
+
+
+def _wait(descriptor: int, event: int, deadline: float) -> None:
+    left = deadline - time.monotonic()
+    if left <= 0 or not _polled(descriptor, event, left):
+        raise ShouldRetryLater(
+            TOO_LONG, "Give voice.sandbox.timeout_seconds more, or fewer scenarios."
+        )
+
+
 def _read(descriptor: int, size: int, deadline: float | None) -> bytes:
     """``size`` bytes; fewer only where the other side has gone."""
     parts = bytearray()
     while len(parts) < size:
         if deadline is not None:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select((descriptor,), (), (), left)[0]:
-                raise ShouldRetryLater(
-                    "The sandbox took longer than it may.",
-                    "Give voice.sandbox.timeout_seconds more, or fewer scenarios.",
-                )
+            _wait(descriptor, select.POLLIN, deadline)
         part = os.read(descriptor, min(size - len(parts), 1 << 20))
         if not part:
             break

@@ -207,6 +207,40 @@ def test_it_changes_no_other_process(base: BaseFolder) -> None:
         stranger.wait()
 
 
+@pytest.mark.timeout(30)
+def test_a_sandbox_that_does_not_read_stops_nobody(base: BaseFolder) -> None:
+    """It answers by itself and then sleeps: the parent's next question ends with the time, unread."""
+    with voice(base, "escaping", timeout_seconds=2.0) as apart:
+        assert apart.answer((SpeakRequest((Message("user", "deaf"),)),)) == ()
+        long = SpeakRequest((Message("user", "x" * 300_000),))
+        with pytest.raises(ShouldRetryLater, match="longer than it may"):
+            apart.answer((long,))
+        assert apart._process is None
+
+
+@pytest.mark.timeout(30)
+def test_it_is_ended_past_its_time_though_nobody_asks(
+    base: BaseFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolated, "_GRACE_SECONDS", 0.0)
+    with voice(base, "escaping", timeout_seconds=2.0) as apart:
+        process = apart._process
+        assert process is not None
+        assert process.wait(20) == -signal.SIGKILL
+        with pytest.raises(ShouldRetryLater, match="longer than it may"):
+            apart.answer((HELLO,))
+
+
+def test_what_it_says_unasked_is_no_answer(base: BaseFolder) -> None:
+    with voice(base, "escaping") as apart, pytest.raises(ShouldFixInput, match="Piece"):
+        met(apart, "unasked")
+    with voice(base, "escaping") as apart:
+        stream = apart.stream(HELLO)
+        next(stream)
+        with pytest.raises(ShouldFixInput, match="Piece"):
+            apart.answer((HELLO,))
+
+
 def test_it_ends_with_its_parent(base: BaseFolder) -> None:
     """A parent killed with -9 leaves no sandbox behind."""
     code = (
