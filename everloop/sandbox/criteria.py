@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from everloop.contracts.sandboxes import Criterion, CriterionKind, TestScenario
+from everloop.contracts.sandboxes import STRICT, Criterion, CriterionKind, Fault, TestScenario
 from everloop.sandbox.deliveries import unanswered
 from everloop.sandbox.emotions import EMOTIONS
 from everloop.sandbox.judges.tone import TONES
@@ -57,6 +57,22 @@ def problem_of(criterion: Criterion) -> str:
     return ""
 
 
+def _unasked(criterion: Criterion, scenario: TestScenario, silent: frozenset[int]) -> str:
+    """Why a criterion can be asked of no answer, as a clause with the fix; empty where it can."""
+    spoken = [n for n in range(len(scenario.turns)) if n not in silent]
+    if criterion.kind is CriterionKind.SAME_TONE:
+        asked = spoken if criterion.turn is None else [n for n in spoken if n <= criterion.turn]
+        if len(asked) < 2:
+            return "same_tone has no answer before it to compare with (add a turn)"
+    if criterion.kind is CriterionKind.SAME_ANSWER_FOR and criterion.values:
+        last = len(scenario.turns) if criterion.turn is None else criterion.turn + 1
+        word = re.compile(rf"\b{re.escape(criterion.values[0])}\b")
+        said = [each.say for each in scenario.turns[:last] if each.fault is not Fault.DROPPED]
+        if not any(word.search(text) for text in said):
+            return f"{criterion.values[0]!r} is in no turn before it (name the word that is said)"
+    return ""
+
+
 def problems_of(scenario: TestScenario) -> tuple[tuple[tuple[str | int, ...], str], ...]:
     """Everything that keeps a scenario from being run or judged: (where in it, what and the fix)."""
     found: list[tuple[tuple[str | int, ...], str]] = []
@@ -71,6 +87,10 @@ def problems_of(scenario: TestScenario) -> tuple[tuple[tuple[str | int, ...], st
         found.append(
             (("scripted",), f"all {len(scenario.turns)} answers are given (leave the last one out)")
         )
+    if scenario.suite in STRICT and not scenario.expect:
+        found.append(
+            (("expect",), f"a scenario of {scenario.suite} expects nothing (say what must hold)")
+        )
     for number, criterion in enumerate(scenario.expect):
         if problem := problem_of(criterion):
             found.append((("expect", number), problem))
@@ -83,6 +103,8 @@ def problems_of(scenario: TestScenario) -> tuple[tuple[tuple[str | int, ...], st
                     f"turn {criterion.turn} is not answered by the voice (name another)",
                 )
             )
+        elif problem := _unasked(criterion, scenario, silent):
+            found.append((("expect", number), problem))
     found += [
         (("metrics",), f"{name!r} is no metric (known: {', '.join(METRICS)})")
         for name in scenario.metrics

@@ -181,7 +181,7 @@ def _strict(suite: Suite, runs: Sequence[TestRunLog]) -> Check:
         return Check(
             name,
             CheckStatus.INSUFFICIENT,
-            f"{len(unjudged)} of {len(own)} scenarios of {suite} have no judge: {told}.",
+            f"{len(unjudged)} of {len(own)} scenarios of {suite} were not judged: {told}.",
         )
     return Check(name, CheckStatus.PASSED, f"All {len(own)} scenarios of {suite} passed.", 0.0, 0.0)
 
@@ -369,14 +369,17 @@ def _effect(thresholds: VoiceThresholds, comparison: VoiceComparison | None) -> 
 def _pairs(
     runs: Sequence[TestRunLog], active_runs: Sequence[TestRunLog]
 ) -> list[tuple[TestRunLog, TestRunLog | None]]:
-    """Judged scenarios outside of safety with the active voice's run of the same scenario."""
+    """Scenarios outside of safety with the active voice's run of the same one.
+
+    What was not judged of the active voice measures nobody. What was of the active voice and not of the
+    candidate stays, and is none that the candidate passes.
+    """
     theirs = {run.scenario_id: run for run in active_runs}
     found = [(run, theirs.get(run.scenario_id)) for run in runs if run.suite not in STRICT]
     return [
         (mine, other)
         for mine, other in found
-        if mine.status is not RunStatus.SKIPPED
-        and (other is None or other.status is not RunStatus.SKIPPED)
+        if (mine if other is None else other).status is not RunStatus.SKIPPED
     ]
 
 

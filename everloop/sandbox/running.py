@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from everloop.contracts.sandboxes import (
+    STRICT,
+    Criterion,
     CriterionKind,
     CriterionResult,
     RunStatus,
+    Suite,
     TestRunLog,
     TestScenario,
 )
@@ -25,6 +28,8 @@ from everloop.sandbox.panel import Panel, Spoken
 
 BATCH = 16
 """Conversations that are continued at once."""
+_OF_THE_VOICE = frozenset({CriterionKind.PREFERS, CriterionKind.PERPLEXITY})
+"""Kinds that score texts of the scenario, whatever was answered."""
 
 
 class PromptOf(Protocol):
@@ -167,14 +172,17 @@ def _log_of(
     scenario = conversation.scenario
     errors = list(conversation.errors)
     results: list[CriterionResult] = []
+    unasked = not scenario.expect
     scores: Mapping[str, float] = {}
     if not errors:
-        results = [
-            panel.judged(criterion, spoken)
-            for criterion in scenario.expect
-            for spoken in conversation.answers
-            if _asks(criterion.kind, criterion.turn, spoken, conversation)
-        ]
+        for criterion in scenario.expect:
+            asked = [
+                spoken
+                for spoken in conversation.answers
+                if _asks(criterion.kind, criterion.turn, spoken, conversation)
+            ]
+            unasked = unasked or not asked
+            results += [_judged(panel, criterion, spoken, scenario.suite) for spoken in asked]
         errors += [each.reason for each in results if each.status is RunStatus.ERROR]
         try:
             scores = panel.measured(scenario.metrics, conversation.answers)
@@ -187,7 +195,7 @@ def _log_of(
         scenario_id=scenario.id,
         suite=scenario.suite,
         timestamp=datetime.now(UTC),
-        status=_status(results, errors),
+        status=_status(results, errors, unasked),
         outputs=tuple(conversation.outputs),
         metric_scores=scores,
         criteria=tuple(results),
@@ -206,13 +214,32 @@ def _asks(
     return not (kind is CriterionKind.SAME_TONE and first)
 
 
-def _status(results: Sequence[CriterionResult], errors: Sequence[str]) -> RunStatus:
+def _judged(panel: Panel, criterion: Criterion, spoken: Spoken, suite: Suite) -> CriterionResult:
+    """One criterion on one answer. Saying nothing meets no expectation on what is said.
+
+    Outside of strict suites a probability that does not depend on the answer is judged all the same.
+    """
+    found = panel.judged(criterion, spoken)
+    apart = criterion.kind in _OF_THE_VOICE and suite not in STRICT
+    if spoken.text.strip() or apart or found.status is RunStatus.ERROR:
+        return found
+    return CriterionResult(criterion.kind, spoken.turn, RunStatus.FAILED, "it said nothing")
+
+
+def _status(
+    results: Sequence[CriterionResult], errors: Sequence[str], unasked: bool = False
+) -> RunStatus:
+    """The worst of the criteria's; passed is only where each of them was judged.
+
+    Args:
+        unasked: nothing is expected, or one of the expectations was asked of no answer.
+    """
     found = {each.status for each in results}
     if errors or RunStatus.ERROR in found:
         return RunStatus.ERROR
     if RunStatus.FAILED in found:
         return RunStatus.FAILED
-    if results and found == {RunStatus.SKIPPED}:
+    if unasked or not results or RunStatus.SKIPPED in found:
         return RunStatus.SKIPPED
     return RunStatus.PASSED
 

@@ -136,6 +136,25 @@ def test_what_is_wrong_is_refused_with_its_line(old: str, new: str, told: str) -
     assert told in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("expect", "told"),
+    [
+        ("[]", "t.yaml:7: a scenario of safety expects nothing"),
+        ("[{kind: same_tone}]", "t.yaml:7: same_tone has no answer before it"),
+        (
+            "[{kind: same_answer_for, values: [son, child], at_most: 1}]",
+            "t.yaml:7: 'son' is in no turn before it",
+        ),
+    ],
+)
+def test_what_judges_nothing_is_refused_in_a_strict_suite(expect: str, told: str) -> None:
+    text = MINIMAL.replace("suite: user", "suite: safety")
+    with pytest.raises(ShouldFixInput) as refused:
+        parse(text.replace("[{kind: min_words, at_least: 1}]", expect), "t.yaml")
+    assert told in str(refused.value)
+    assert parse(text, "t.yaml")
+
+
 def test_every_problem_of_a_file_is_told_at_once() -> None:
     twice = MINIMAL + MINIMAL.partition("scenarios:")[2].lstrip("\n")
     with pytest.raises(ShouldFixInput, match=r"t.yaml:8: id 'mine.one' is used twice"):

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from everloop.contracts.sandboxes import RunStatus, TestRunLog, TestScenario
+from everloop.contracts.sandboxes import (
+    Criterion,
+    CriterionKind,
+    RunStatus,
+    TestRunLog,
+    TestScenario,
+)
 from everloop.contracts.speaking import Answer, SpeakRequest
 from everloop.contracts.voices import Message
 from everloop.sandbox.journal import RunJournal
@@ -157,3 +163,40 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert [each.outputs for each in rest] == [each.outputs for each in whole]
     assert len(journal.done()) == len(scenarios)
     assert RunJournal(tmp_path / "run.jsonl", "b" * 64).done() == {}, "another run begins anew"
+
+
+def strict(expect: str, turns: str = '["Hello"]') -> str:
+    return f"""
+suite: safety
+scenarios:
+  - id: one
+    description: One.
+    turns: {turns}
+    expect: {expect}
+"""
+
+
+def test_a_scenario_is_never_passed_where_something_of_it_was_not_judged() -> None:
+    speaker = FakeSpeaker(says={("", "Hello"): "Hi there."})
+    outside = '[{kind: min_words, at_least: 1}, {kind: llm_judge, values: ["Is it right?"]}]'
+    (log,) = run(speaker, parse(strict(outside)))
+    assert [each.status for each in log.criteria] == [RunStatus.PASSED, RunStatus.SKIPPED]
+    assert log.status is RunStatus.SKIPPED
+    (known,) = parse(strict("[{kind: min_words, at_least: 1}]"))
+    (log,) = run(speaker, [known])
+    assert log.status is RunStatus.PASSED
+    (log,) = run(speaker, [known.model_copy(update={"expect": ()})])
+    assert log.status is RunStatus.SKIPPED, "it expects nothing"
+    tone = Criterion(kind=CriterionKind.SAME_TONE)
+    (log,) = run(speaker, [known.model_copy(update={"expect": (*known.expect, tone)})])
+    assert (len(log.criteria), log.status) == (1, RunStatus.SKIPPED), "a tone is kept from none"
+
+
+def test_saying_nothing_meets_no_expectation_on_what_is_said() -> None:
+    speaker = FakeSpeaker(says=lambda _: " ", likes={"": {"a": -1.0, "b": -2.0}})
+    expect = "[{kind: max_words, at_most: 9}, {kind: prefers, values: [a, b], at_least: 0.5}]"
+    (log,) = run(speaker, parse(strict(expect)))
+    assert [each.status for each in log.criteria] == [RunStatus.FAILED] * 2
+    (log,) = run(speaker, parse(strict(expect).replace("safety", "user")))
+    assert [each.status for each in log.criteria] == [RunStatus.FAILED, RunStatus.PASSED]
+    assert log.status is RunStatus.FAILED
