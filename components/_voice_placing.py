@@ -24,6 +24,7 @@ def train_where_asked(
     rows: Sequence[TrainingDataInstance],
     private: PrivateTraining | None,
     on_progress: Progress,
+    earlier: Sequence[TrainingDataInstance] = (),
 ) -> AdapterFigures:
     """Train where ``job.spec.placement`` says, and publish in ``job.out``.
 
@@ -33,6 +34,7 @@ def train_where_asked(
     Args:
         rows: what is learned from; written into ``job.instances`` for other processes.
         private: pays for and runs a private training, which never leaves this process.
+        earlier: what was learned before; written into ``job.earlier``.
 
     Raises:
         ShouldFixArgument: a private training is asked for elsewhere, the batch cannot be divided, or the
@@ -49,10 +51,13 @@ def train_where_asked(
             on_progress=on_progress,
             scorer=scorer,
             private=private,
+            earlier=earlier,
         )
     require_placeable(job)
     _require_installed(placement.where)
     write_instances(rows, job.instances)
+    if job.earlier is not None:
+        write_instances(earlier, job.earlier)
     if placement.where is Placement.ACCELERATE:
         return train_placed(job, on_progress)
     with _cluster(placement):

@@ -28,6 +28,7 @@ class TrainingJob:
 
     Attributes:
         instances: a file of training instances.
+        earlier: another one, of what was learned before.
         scorer: folder and checksum of the reward model, where on-policy learning needs one.
         figures: where the first process writes ``AdapterFigures``.
     """
@@ -42,6 +43,7 @@ class TrainingJob:
     seed: int
     start_from: AdapterFolder | None = None
     scorer: tuple[Path, str] | None = None
+    earlier: Path | None = None
 
 
 def run_job(job: TrainingJob, on_progress: Progress = silent) -> AdapterFigures | None:
@@ -68,6 +70,7 @@ def run_job(job: TrainingJob, on_progress: Progress = silent) -> AdapterFigures 
         start_from=job.start_from,
         on_progress=on_progress if first else silent,
         scorer=scorer,
+        earlier=() if job.earlier is None else tuple(read_instances(job.earlier)),
     )
     if first:
         write(found, job.figures)

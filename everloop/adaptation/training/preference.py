@@ -57,6 +57,7 @@ def tune_preferences(
     work: Path,
     seed: int,
     on_progress: Progress = silent,
+    chosen: PreferenceMethod | None = None,
 ) -> Tuned:
     """Teach an adapter what people prefer, and publish it in ``out``.
 
@@ -68,12 +69,13 @@ def tune_preferences(
         instances: preferences and thumbs are used, anything else is passed over.
         work: checkpoints; the same folder lets a killed run go on.
         seed: of the order of examples and of a new adapter.
+        chosen: DPO or KTO, as the strategy chose; None: what ``choose_method`` finds enough for.
 
     Raises:
         ShouldCollectMoreData: there is nothing that the method learns from.
         ShouldFixArgument: the method is on-policy or none, or no weight moved.
     """
-    choice = choose_method(spec, instances)
+    choice = choose_method(spec, instances, chosen)
     tokenizer = load_tokenizer(base)
     renderer = Renderer(tokenizer, spec.phases.max_length)
     model = with_adapter(base, spec.lora, seed, adapter)
@@ -83,7 +85,7 @@ def tune_preferences(
         rows = _pair_rows(model, pair_examples(instances, renderer), tokenizer)
     else:
         rows = _thumb_rows(model, thumb_examples(instances, renderer, seed), tokenizer)
-    folder = work / _terms(base, adapter, spec, instances, seed)
+    folder = work / _terms(base, adapter, spec, instances, seed, choice.method)
     trainer = _trainer(choice.method, model, tokenizer, rows, spec, folder, seed, on_progress)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder))
     moved = distance(trained_tensors(model), before)
@@ -156,6 +158,7 @@ def _terms(
     spec: VoiceSpec,
     instances: Sequence[TrainingDataInstance],
     seed: int,
+    method: PreferenceMethod,
 ) -> str:
     """Name of a run's checkpoints: what decides its result; another run never goes on from them."""
     told = [
@@ -164,6 +167,7 @@ def _terms(
         spec.model_dump_json(),
         [[instance.instance_id, instance.weight] for instance in instances],
         seed,
+        method.value,
     ]
     return f"{PHASE}-{hashlib.sha256(canonical_json(told).encode()).hexdigest()[:16]}"
 

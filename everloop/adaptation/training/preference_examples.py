@@ -46,8 +46,16 @@ class ThumbExample:
     weight: float
 
 
-def choose_method(spec: VoiceSpec, instances: Sequence[TrainingDataInstance]) -> MethodChoice:
+def choose_method(
+    spec: VoiceSpec,
+    instances: Sequence[TrainingDataInstance],
+    chosen: PreferenceMethod | None = None,
+) -> MethodChoice:
     """The configured method, or for ``auto`` the one that there is enough for.
+
+    Args:
+        chosen: DPO or KTO, where the strategy has chosen already; the configured method and the amounts
+            decide nothing then.
 
     Raises:
         ShouldCollectMoreData: there is nothing that the method could learn from.
@@ -57,7 +65,7 @@ def choose_method(spec: VoiceSpec, instances: Sequence[TrainingDataInstance]) ->
     pairs = [i.weight for i in instances if i.task is LearningTask.PREFERENCE]
     thumbs = [i for i in instances if i.task is LearningTask.THUMB]
     both = {i.liked for i in thumbs} == {True, False}
-    method, need = spec.preference.method, spec.strategy
+    method, need = chosen or spec.preference.method, spec.strategy
     if method in (PreferenceMethod.NONE, PreferenceMethod.RLOO, PreferenceMethod.GRPO):
         raise ShouldFixArgument(
             f"preference.method={method.value} does not learn from pairs or thumbs.",
@@ -74,7 +82,8 @@ def choose_method(spec: VoiceSpec, instances: Sequence[TrainingDataInstance]) ->
     )
     taken = PreferenceMethod.DPO if wants_pairs else PreferenceMethod.KTO
     if pairs if wants_pairs else both:
-        return MethodChoice(taken, f"{method.value} takes {taken.value}: there are {there}.")
+        by = method.value if chosen is None else "the strategy"
+        return MethodChoice(taken, f"{by} takes {taken.value}: there are {there}.")
     raise ShouldCollectMoreData(
         f"preference.method={method.value} has nothing to learn from: there are {there}; thumbs of both "
         f"kinds: {'yes' if both else 'no'}.",

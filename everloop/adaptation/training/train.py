@@ -37,8 +37,12 @@ from everloop.contracts.voices import (
 )
 
 _ON_POLICY = (PreferenceMethod.RLOO, PreferenceMethod.GRPO)
+_CHOSEN = {
+    Strategy.PREFERENCE_PAIRS: PreferenceMethod.DPO,
+    Strategy.PREFERENCE_THUMBS: PreferenceMethod.KTO,
+}
 _SUPERVISED = frozenset({Strategy.SFT, Strategy.FULL_RETRAINING})
-_PREFERRED = frozenset({Strategy.PREFERENCE_PAIRS, Strategy.PREFERENCE_THUMBS})
+_PREFERRED = frozenset(_CHOSEN)
 
 
 def train_adapter(
@@ -53,6 +57,7 @@ def train_adapter(
     on_progress: Progress = silent,
     scorer: Scorer | None = None,
     private: PrivateTraining | None = None,
+    earlier: Sequence[TrainingDataInstance] = (),
 ) -> AdapterFigures:
     """Train as the strategy says, and publish one adapter in ``out``.
 
@@ -61,11 +66,12 @@ def train_adapter(
     same arguments, it gives the same bytes.
 
     Args:
-        instances: all that may be learned from, of every task.
+        instances: what is to be learned, of every task.
         work: checkpoints of unfinished trainings; may be deleted afterwards.
         start_from: the adapter that goes on; None for a new one.
         scorer: the reward model that on-policy learning needs.
         private: pays for and runs a private training; None trains without privacy.
+        earlier: what ``start_from`` learned before: the supervised phases replay a share of it.
 
     Raises:
         ShouldCollectMoreData: nothing that was chosen has an example.
@@ -81,7 +87,7 @@ def train_adapter(
         place = work / "supervised"
         taught = train_curriculum(
             *(base, spec, instances, place / "adapter", place / "work"),
-            *(seed, start_from, on_progress),
+            *(seed, start_from, on_progress, earlier),
         )
         adapter = adapter_folder(place / "adapter")
         phases, steps, moved = [*taught.phases], [*taught.steps], taught.moved
@@ -92,7 +98,8 @@ def train_adapter(
         if spec.preference.method in _ON_POLICY:
             tuned = tune_on_policy(base, adapter, spec, instances, scorer, *terms)
         else:
-            tuned = tune_preferences(base, adapter, spec, instances, *terms)
+            chosen = next(method for way, method in _CHOSEN.items() if way in ways)
+            tuned = tune_preferences(base, adapter, spec, instances, *terms, chosen)
         adapter = tuned[0]
         phases, steps = [*phases, *tuned[1]], [*steps, *tuned[2]]
         moved += _moved(_tensors(adapter), None if before is None else _tensors(before))

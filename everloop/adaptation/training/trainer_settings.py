@@ -31,8 +31,8 @@ def trainer_settings(
     Args:
         folder: of checkpoints.
         rate: peak learning rate.
-        steps: optimiser steps that are coming: a tenth of them passes between checkpoints, and the warm-up is a
-            share of them.
+        steps: optimiser steps that are coming: a tenth of them passes between checkpoints, and the
+            warm-up is a share of them.
         least_batch: examples that the trainer needs in one forward pass of a process.
 
     Raises:

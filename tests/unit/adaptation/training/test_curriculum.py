@@ -45,7 +45,7 @@ SIZES = {
 
 
 def _rate(step: int, steps: int, peak: float) -> float:
-    """Linear to the peak over 3 % of the steps, rounded up but fewer than all; then half a cosine to 0. Steps from 1."""
+    """Linear to the peak over 3 % of the steps, rounded up but not all; then half a cosine to 0. From 1."""
     done, warm = step - 1, min(math.ceil(0.03 * steps), steps - 1)
     if done < warm:
         return peak * done / warm

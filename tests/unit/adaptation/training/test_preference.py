@@ -21,6 +21,7 @@ from everloop.adaptation.training.preference_examples import (
 )
 from everloop.adaptation.training.publish import publish_tensors
 from everloop.adaptation.training.rendering import Renderer
+from everloop.adaptation.training.train import train_adapter
 from everloop.contracts.errors import (
     ShouldCollectMoreData,
     ShouldFixArgument,
@@ -28,7 +29,12 @@ from everloop.contracts.errors import (
 )
 from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.contracts.voice_spec import PreferenceMethod, PreferenceSpec, StrategySpec
-from everloop.contracts.voices import TrainingDataInstance
+from everloop.contracts.voices import (
+    SignalVolume,
+    Strategy,
+    StrategyChoice,
+    TrainingDataInstance,
+)
 from tests.voice_instances import pair, said, thumb, voice
 
 PAIRS = tuple(pair(number) for number in range(20))
@@ -63,6 +69,34 @@ def test_the_method_follows_what_there_is(
     choice = choose_method(spec, instances)
     assert choice.method.value == expected
     assert f"{pairs} pairs (effective {pairs:.1f} of 30)" in choice.reason
+
+
+def test_what_the_strategy_chose_is_what_is_done() -> None:
+    # By amounts alone it would be the other one, each time.
+    few = [pair(n) for n in range(30)] + [thumb(n, n % 2 == 0) for n in range(4)]
+    assert choose_method(SPEC, few).method is PreferenceMethod.DPO
+    choice = choose_method(SPEC, few, PreferenceMethod.KTO)
+    assert choice.method is PreferenceMethod.KTO
+    assert choice.reason.startswith("the strategy takes kto")
+    many = [pair(1)] + [thumb(n, n % 2 == 0) for n in range(100)]
+    assert choose_method(SPEC, many).method is PreferenceMethod.KTO
+    assert choose_method(SPEC, many, PreferenceMethod.DPO).method is PreferenceMethod.DPO
+    with pytest.raises(ShouldCollectMoreData, match="nothing to learn from"):
+        choose_method(SPEC, [pair(1)], PreferenceMethod.KTO)
+
+
+@pytest.mark.parametrize(
+    ("way", "method"),
+    [(Strategy.PREFERENCE_PAIRS, "dpo"), (Strategy.PREFERENCE_THUMBS, "kto")],
+)
+def test_a_night_learns_in_the_way_that_was_chosen(
+    tiny_voice: BaseFolder, tmp_path: Path, way: Strategy, method: str
+) -> None:
+    volume = SignalVolume(0, 0, 0.0, 0.0, 8.0, 4.0, 4.0, 0, 6)
+    rows = [pair(n) for n in range(8)] + [thumb(n, n % 2 == 0) for n in range(8)]
+    choice = StrategyChoice((way,), {}, {}, volume)
+    figures = train_adapter(tiny_voice, SPEC, choice, rows, tmp_path / "o", tmp_path / "w", 3)
+    assert [phase.method for phase in figures.phases] == [method]
 
 
 def test_unreliable_pairs_count_less_for_the_choice() -> None:
