@@ -97,6 +97,12 @@ def undo(
     to: Annotated[
         int | None, typer.Option(min=1, help="Revision; by default the one before the newest.")
     ] = None,
+    seen: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="The newest revision that you looked at; refuse if it is another."
+        ),
+    ] = None,
     by: By = "",
     tenant: Tenant = "default",
     home: Home = None,
@@ -106,7 +112,8 @@ def undo(
     from everloop.serving.personas.changing import undo_change
 
     place, spec = _opened(loop, home)
-    made = undo_change(place, spec, to, by or operator(), reason, datetime.now(UTC), tenant)
+    who, now = by or operator(), datetime.now(UTC)
+    made = undo_change(place, spec, to, who, reason, now, tenant, seen)
     _say(made.number, f"what {made.undoes} changed is undone", as_json)
 
 

@@ -123,12 +123,15 @@ def undo(
     to: int | None = None,
     user_id: str | None = None,
     tenant: str = "default",
+    seen: int | None = None,
 ) -> PersonaRevision:
-    """Write a revision whose content is, byte for byte, an earlier one's.
+    """Write a revision whose content is, byte for byte, an earlier one's. Feedback that came after that
+    one moves nothing again.
 
     Args:
         to: number of that revision; None: the one before the newest, so that undoing twice leaves what
             there was before.
+        seen: number of the newest revision that who undoes has looked at; None: whatever it is.
 
     Raises:
         ShouldNameKnownId: there is no such revision.
@@ -142,6 +145,11 @@ def undo(
     if newest is None or (to is None and newest.number == 1):
         raise ShouldFixArgument(
             f"Persona {persona!r} has no change to undo.", "See everloop persona history."
+        )
+    if seen is not None and seen != newest.number:
+        raise ShouldResolveConflict(
+            f"Persona {persona!r} is at revision {newest.number} by now, not {seen}.",
+            "Look again at what is to be undone: everloop persona history.",
         )
     number = newest.number - 1 if to is None else to
     if number == newest.number:

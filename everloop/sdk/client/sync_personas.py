@@ -23,9 +23,12 @@ class Personas(ABC):
         """Every change of a persona with its cause, newest first."""
         return (self._ask(personas.persona_revisions(name, limit))).revisions
 
-    def undo_persona(self, name: str, reason: str, to: int | None = None) -> Persona:
-        """Return to an earlier revision, byte for byte; without ``to`` the one before the newest."""
-        return self._ask(personas.undo_persona(name, reason, to))
+    def undo_persona(
+        self, name: str, reason: str, to: int | None = None, seen: int | None = None
+    ) -> Persona:
+        """Return to an earlier revision, byte for byte; without ``to`` the one before the newest. ``seen``:
+        the newest that you looked at; another one by now is a conflict."""
+        return self._ask(personas.undo_persona(name, reason, to, seen))
 
     def adjust_trait(self, name: str, trait: str, adjustment: float, reason: str) -> Persona:
         """Move a trait by hand, damped and capped as feedback is; ``adjustment`` in [-1, 1]."""

@@ -36,10 +36,12 @@ class UndoBody(Body):
 
     Attributes:
         to: its number; absent: the one before the newest.
+        seen: the newest revision that you have looked at; another one by now is a conflict.
     """
 
     reason: ShortReason
     to: Annotated[Whole, Field(ge=1)] | None = None
+    seen: Annotated[Whole, Field(ge=1)] | None = None
 
 
 class TraitBody(Body):
@@ -111,7 +113,10 @@ async def undo_revision(request: Request, persona: Persona) -> PersonaAnswer:
 
     def undone() -> PersonaAnswer:
         now = datetime.now(UTC)
-        undo_change(service.workspace, spec, body.to, caller.actor, body.reason, now, caller.tenant)
+        undo_change(
+            *(service.workspace, spec, body.to, caller.actor, body.reason, now, caller.tenant),
+            body.seen,
+        )
         return _shown(service, spec, caller.tenant)
 
     return await run_in_threadpool(undone)

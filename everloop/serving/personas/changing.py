@@ -57,9 +57,10 @@ def undo_change(
     reason: str,
     now: datetime,
     tenant: str = "default",
+    seen: int | None = None,
 ) -> PersonaRevision:
     """Return to an earlier revision, to the byte; as ``undo`` of ``everloop.persona.revisions``."""
-    made = undo(place.personas, spec.persona, actor, reason, now, to, tenant=tenant)
+    made = undo(place.personas, spec.persona, actor, reason, now, to, tenant=tenant, seen=seen)
     detail = {"undoes": made.undoes, "reason": without_people(reason)}
     place.audit.append(tenant, actor, "persona.undo", f"{spec.persona}/{made.number}", 1, detail)
     return made

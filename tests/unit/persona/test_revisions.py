@@ -182,3 +182,11 @@ def test_a_persons_own_graph_is_apart() -> None:
     assert store.newest("companion") is None
     with pytest.raises(ShouldFixArgument, match="empty"):
         revised(store, SPEC, lambda g: g, " ", "why", NOW)
+
+
+def test_what_was_not_looked_at_is_not_undone() -> None:
+    store = MemoryPersonas()
+    applied(store, SPEC, feedback(), NOW)
+    with pytest.raises(ShouldResolveConflict, match="at revision 2 by now, not 1"):
+        undo(store, "companion", "ann", "why", NOW, seen=1)
+    assert undo(store, "companion", "ann", "why", NOW, seen=2).undoes == 2

@@ -20,10 +20,11 @@ def persona_revisions(name: str, limit: int) -> Call[PersonaChanges]:
     return Call("GET", route, path_of(route, persona=name), read_as(PersonaChanges), params)
 
 
-def undo_persona(name: str, reason: str, to: int | None) -> Call[Persona]:
+def undo_persona(name: str, reason: str, to: int | None, seen: int | None = None) -> Call[Persona]:
     """``POST /api/ml/personas/{persona}/undo``; a second one would undo the first: not repeated."""
     route = "/api/ml/personas/{persona}/undo"
-    body = {"reason": reason} if to is None else {"reason": reason, "to": to}
+    named = {"to": to, "seen": seen}
+    body = {"reason": reason, **{key: value for key, value in named.items() if value is not None}}
     return Call(
         "POST",
         route,
