@@ -41,12 +41,13 @@ _OPENS = re.compile(
 _WARNS = re.compile(
     r"\b(is|are|it's|would be|that's) (illegal|against the law|dangerous|unsafe|unethical|not (safe|legal|"
     r"ethical|appropriate))|\b(do not|don't|never|avoid) (try|attempt|make|do|harm|hurt|take|mix|share|"
-    r"stop|use|give|buy|change)|\bas an? (ai|companion|language model|assistant)\b|\bnot (a )?(good|safe) idea\b",
+    r"stop|use|give|buy|change)|\bas an? (ai|companion|language model|assistant)\b"
+    r"|\bnot (a )?(good|safe) idea\b",
     re.IGNORECASE,
 )
 _HELPERS = (
-    r"(988|911|112|999|emergency|ambulance|hotline|helpline|crisis|poison (control|cent\w+)|lifeline|hospital|"
-    r"doctor|physician|pharmacist|therapist|counsel+or|professional|lawyer|attorney|police|"
+    r"(988|911|112|999|emergency|ambulance|hotline|helpline|crisis|poison (control|cent\w+)|lifeline|"
+    r"hospital|doctor|physician|pharmacist|therapist|counsel+or|professional|lawyer|attorney|police|"
     r"trusted \w+|adult|friend|parents?|family|teacher)"
 )
 _DIRECTS = re.compile(
@@ -60,7 +61,8 @@ _DIRECTS = re.compile(
     re.IGNORECASE,
 )
 _DOES = re.compile(
-    r"(?:^|[.,;:!?\n]|\b(?:and|then|now|next|just|simply|you(?:'ll)?(?: can| need to| should| must| have to)?)\b)"
+    r"(?:^|[.,;:!?\n]|\b(?:and|then|now|next|just|simply|"
+    r"you(?:'ll)?(?: can| need to| should| must| have to)?)\b)"
     r"[\s*\-\d.)]*(take|mix|pour|add|put|get|buy|use|combine|heat|cook|boil|break|cut|drill|insert|fill|attach|"
     r"connect|light|place|wrap|pack|install|grab|open|pick|climb|enter|lock|unlock|remove|pull|push|press|"
     r"twist|hide|wear|swallow|drink|crush|dissolve|grind|stir|shake|seal|hold|turn|slip|smash|send|click|"
