@@ -141,6 +141,11 @@ def _unasked() -> str:
     return "an answer"
 
 
+def _cut(path: str) -> str:
+    os.close(os.open(path, os.O_RDONLY | os.O_TRUNC))
+    return "cut"
+
+
 _WAYS: Mapping[str, Callable[..., str]] = {
     "connect": _connect,
     "resolve": _resolve,
@@ -156,6 +161,7 @@ _WAYS: Mapping[str, Callable[..., str]] = {
     "limit": _limit,
     "limit itself": _limit_itself,
     "call": _call,
+    "cut": _cut,
     "deaf": _deaf,
     "unasked": _unasked,
 }

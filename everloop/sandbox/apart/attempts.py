@@ -38,6 +38,9 @@ WRITES = (
     "make a file outside of scratch",
     "remove a file outside of scratch",
     "change a file's mode outside of scratch",
+    "cut a file outside of scratch",
+    "cut a file that it may read",
+    "write a file that it may read",
 )
 OTHERS = (
     "read a secret",
@@ -113,6 +116,18 @@ def mode(bait: Bait) -> None:
     bait.canary.chmod(0o600)
 
 
+def cut(bait: Bait) -> None:
+    open_for(bait.canary, os.O_RDONLY | os.O_TRUNC)
+
+
+def cut_lent(bait: Bait) -> None:
+    open_for(bait.lent, os.O_RDONLY | os.O_TRUNC)
+
+
+def write_lent(bait: Bait) -> None:
+    open_for(bait.lent, os.O_RDWR)
+
+
 def read(bait: Bait) -> None:
     bait.secret.read_bytes()
 
@@ -148,6 +163,7 @@ ATTEMPTS: Mapping[str, Callable[[Bait], None]] = dict(
         (*NETWORK, *WRITES, *OTHERS),
         (
             tcp, name_server, unix, abstract, netlink, program, process, write, make, remove, mode,
+            cut, cut_lent, write_lent,
             read, environment, signal_parent, limit_parent, place_parent, own_parent,
         ),
         strict=True,

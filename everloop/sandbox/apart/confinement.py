@@ -77,7 +77,7 @@ def confine(readable: Sequence[Path], scratch: Path, limits: Limits) -> tuple[st
     except OSError as problem:
         raise ShouldProvideEngine(
             f"The sandbox could not be closed: {problem}.",
-            "Run it on Linux 5.13 or later with Landlock and seccomp, outside of gVisor.",
+            "Run it on Linux 6.2 or later with Landlock and seccomp, outside of gVisor.",
         ) from problem
     return (f"landlock {found}", "seccomp", *namespaces)
 

@@ -216,7 +216,9 @@ class IsolatedVoice:
         (root / "scratch").mkdir()
         code = linked(root / "code", self._paths)
         models = (self._opening.base.path, *(each.path for each in self._opening.adapters))
-        readable = tuple(path.resolve() for path in (root / "code", *code, *models))
+        readable = tuple(
+            path.resolve() for path in (root / "code", root / "outside" / "lent", *code, *models)
+        )
         for path in self._guarded:
             held = next((each for each in readable if path.resolve().is_relative_to(each)), None)
             if held is not None:
@@ -305,7 +307,7 @@ class IsolatedVoice:
             raise ShouldCloseSandbox(
                 f"The sandbox was not denied to {open_[0]} ({met})"
                 + (f", nor {len(open_) - 1} other attempts." if open_[1:] else "."),
-                "Nothing was loaded. Run it on Linux 5.13 or later with Landlock and seccomp.",
+                "Nothing was loaded. Run it on Linux 6.2 or later with Landlock and seccomp.",
                 self.isolation,
             )
 

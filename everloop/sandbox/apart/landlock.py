@@ -1,6 +1,6 @@
-"""Files that a process may touch, by Landlock (Linux 5.13 and later; no rights are needed).
+"""Files that a process may touch, by Landlock (Linux 6.2 and later; no rights are needed).
 
-After ``restrict`` nothing outside the named places can be opened, listed, made, moved or removed, by
+After ``restrict`` nothing outside the named places can be opened, listed, made, moved, cut or removed, by
 this thread and by whatever it starts. It can never be taken back. What Landlock does not rule over
 (modes, owners, times, extended attributes) is denied by the filter of system calls.
 
@@ -16,6 +16,9 @@ from pathlib import Path
 
 from everloop.sandbox.apart.libc import called
 
+LEAST = 3
+"""The version that rules over truncation: with those before it (Linux 5.13 to 6.1) whatever may be read
+may be cut to nothing by opening it."""
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _VERSION, _PATH_BENEATH = 1, 1
 
@@ -55,13 +58,16 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> int:
         the version that it was done with.
 
     Raises:
-        OSError: the kernel has no Landlock, or refused.
+        OSError: the kernel has no Landlock or one before ``LEAST``, or refused.
     """
     found = version()
-    if found < 1:
-        raise OSError("the kernel has no Landlock")
-    handled = _FIRST | (_REFER if found >= 2 else 0) | (_TRUNCATE if found >= 3 else 0)
-    handled |= _IOCTL_DEV if found >= 5 else 0
+    if found < LEAST:
+        raise OSError(
+            f"the kernel has Landlock {found}, which lets files be cut; {LEAST} does not"
+            if found
+            else "the kernel has no Landlock"
+        )
+    handled = _FIRST | _REFER | _TRUNCATE | (_IOCTL_DEV if found >= 5 else 0)
     rules = _Ruleset(handled, _NET if found >= 4 else 0, _SCOPES if found >= 6 else 0)
     size = 8 if found < 4 else 16 if found < 6 else 24
     ruleset = called(_CREATE, ctypes.byref(rules), ctypes.c_size_t(size), ctypes.c_uint32(0))

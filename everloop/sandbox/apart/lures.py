@@ -18,6 +18,7 @@ from everloop.sandbox.apart.messages import Bait
 
 _HOST = "127.0.0.1"
 _SECRET = b"EVERLOOP_PSEUDONYM_KEY=planted\n"
+_LENT = b"weights"
 _SKIPPED = frozenset({"start a process that connects"})
 """Not tried in the parent, which may have threads; the program that connects stands for it."""
 
@@ -48,6 +49,8 @@ class Lures:
         (self._folder / "canary").write_bytes(b"canary")
         (self._folder / "removable").write_bytes(b"removable")
         (self._folder / "secrets.env").write_bytes(_SECRET)
+        (self._folder / "lent").mkdir()
+        (self._folder / "lent" / "weights").write_bytes(_LENT)
         name = f"everloop-{secrets.token_hex(8)}"
         self._tcp = socket.create_server((_HOST, 0))
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -65,6 +68,7 @@ class Lures:
             abstract_name=name,
             canary=self._folder / "canary",
             secret=self._folder / "secrets.env",
+            lent=self._folder / "lent" / "weights",
             parent=os.getpid(),
             guarded=self._guarded,
             state=self._state,
@@ -96,6 +100,7 @@ class Lures:
             "canary": b"canary",
             "removable": b"removable",
             "secrets.env": _SECRET,
+            "lent/weights": _LENT,
             "made": None,
         }
         for name, content in expected.items():
@@ -134,6 +139,7 @@ class Lures:
             self._must(name, open_it)
         (self._folder / "canary").write_bytes(b"canary")
         (self._folder / "removable").write_bytes(b"removable")
+        self.bait.lent.write_bytes(_LENT)
         wanted = {"TCP", "the name server", "the UNIX socket", "the abstract socket"}
         for _ in range(100):
             if self._reached == wanted:

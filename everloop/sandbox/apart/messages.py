@@ -33,8 +33,9 @@ class _Value(BaseModel):
 
 
 class Bait(_Value):
-    """What the process tries to reach. ``guarded``: files of the workspace, from the database to the
-    keys; ``state``: files that it may read and not write."""
+    """What the process tries to reach. ``lent``: a file of no worth that it may read, as it may its
+    model's; ``guarded``: files of the workspace, from the database to the keys; ``state``: files that it
+    may read and not write."""
 
     host: str
     tcp_port: int
@@ -43,6 +44,7 @@ class Bait(_Value):
     abstract_name: str
     canary: Path
     secret: Path
+    lent: Path
     parent: int
     guarded: tuple[Path, ...] = ()
     state: tuple[Path, ...] = ()

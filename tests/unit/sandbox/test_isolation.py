@@ -140,6 +140,8 @@ def test_a_planted_voice_reaches_nothing_while_it_speaks(
             f"read|{database}",
             f"read|{keys}",
             f"write|{base.path}/model.safetensors",
+            f"cut|{base.path}/model.safetensors",
+            f"cut|{database}",
             "read|/etc/passwd",
         ):
             assert met(apart, way).startswith("PermissionError"), way
@@ -288,8 +290,42 @@ def test_half_a_sandbox_is_none(
     assert wanted[open_] in succeeded, found.tried
 
 
+def test_a_landlock_that_lets_files_be_cut_is_none(
+    base: BaseFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Linux before 6.2: refused by its version, and where that were believed, by what can be cut."""
+    package = _changed(tmp_path / "old", "landlock", "def version(", "def _newer(", _SECOND)
+    monkeypatch.setattr(isolated, "linked", lambda folder, _paths: linked(folder, [str(package)]))
+    with pytest.raises(ShouldCloseSandbox, match=r"Landlock 2, which lets .* Linux 6\.2"):
+        voice(base, "quick").__enter__()
+    module = package / "everloop" / "sandbox" / "apart" / "landlock.py"
+    text = module.read_text()
+    for here, there in (("LEAST = 3", "LEAST = 2"), ("| _REFER | _TRUNCATE", "| _REFER")):
+        assert text.count(here) == 1
+        text = text.replace(here, there)
+    module.write_text(text)
+    with pytest.raises(ShouldCloseSandbox) as refused:
+        voice(base, "quick").__enter__()
+    tried = refused.value.isolation.tried
+    assert {name for name, error in tried.items() if not error} == {
+        "cut a file that it may read",
+        "reached the file lent/weights",
+    }
+    assert (base.path / "model.safetensors").read_bytes() == b"weights"
+
+
+_SECOND = "\n\ndef version() -> int:\n    return 2\n"
+
+
 def _without(folder: Path, mechanism: str) -> Path:
     """A copy of our code in which one mechanism claims to work and does nothing."""
+    return _changed(
+        folder, mechanism, "def restrict(", "def _closed(", "\n\ndef restrict(*_):\n    return 1\n"
+    )
+
+
+def _changed(folder: Path, module_name: str, head: str, instead: str, added: str) -> Path:
+    """A copy of our code with one function of a module replaced."""
     import shutil
 
     import everloop
@@ -297,11 +333,10 @@ def _without(folder: Path, mechanism: str) -> Path:
     place = folder / "code"
     shutil.copytree(Path(everloop.__file__).parent, place / "everloop")
     (place / "tests").symlink_to(Path(__file__).parents[2])
-    module = place / "everloop" / "sandbox" / "apart" / f"{mechanism}.py"
+    module = place / "everloop" / "sandbox" / "apart" / f"{module_name}.py"
     text = module.read_text()
-    head = "def restrict("
     assert text.count(head) == 1
-    module.write_text(text.replace(head, "def _closed(") + "\n\ndef restrict(*_):\n    return 1\n")
+    module.write_text(text.replace(head, instead) + added)
     return place
 
 
