@@ -64,6 +64,11 @@ class FakeSpeaker:
         """Let an adapter be asked for."""
         self._adapters.add(adapter.version)
 
+    def lease(self, version: str) -> object:
+        """See ``Engine.lease``; nothing is kept."""
+        self._require({version})
+        return version
+
     def unload(self, version: str) -> None:
         """See ``Engine.unload``."""
         self._adapters.discard(version)

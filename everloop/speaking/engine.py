@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -46,6 +47,11 @@ _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 class _Loaded:
     sha256: str
     modules: Modules
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class _Lease:
+    loaded: _Loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,7 @@ class Engine:
         self._renderer = Renderer(self._tokenizer, base.context_tokens)
         self._lock = threading.Lock()
         self._loaded: dict[str, _Loaded] = {}
+        self._leases: WeakValueDictionary[str, _Lease] = WeakValueDictionary()
 
     @property
     def base(self) -> BaseFolder:
@@ -168,8 +175,24 @@ class Engine:
             if known is None:
                 self._loaded[adapter.version] = _Loaded(adapter.sha256, modules)
 
+    def lease(self, version: str) -> object:
+        """What keeps an adapter answerable while somebody holds it, whatever is unloaded meanwhile.
+
+        Raises:
+            ShouldNameKnownId: it is not loaded.
+        """
+        loaded = self._adapter(version)
+        if loaded is None:
+            return None
+        with self._lock:
+            lease = self._leases.get(version)
+            if lease is None or lease.loaded is not loaded:
+                lease = self._leases[version] = _Lease(loaded)
+            return lease
+
     def unload(self, version: str) -> None:
-        """Forget an adapter; answers that began with it go on. One that is not loaded is no error."""
+        """Forget an adapter once nobody holds a lease on it; answers that began with it go on. One that is
+        not loaded is no error."""
         with self._lock:
             self._loaded.pop(version, None)
 
@@ -233,8 +256,10 @@ class Engine:
         if not version:
             return None
         with self._lock:
-            loaded = self._loaded.get(version)
+            loaded, lease = self._loaded.get(version), self._leases.get(version)
             known = sorted(self._loaded)
+        if loaded is None and lease is not None:
+            return lease.loaded
         if loaded is None:
             raise ShouldNameKnownId(
                 f"No adapter {version!r} is loaded.", f"Loaded: {', '.join(known) or 'none'}."

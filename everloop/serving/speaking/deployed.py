@@ -20,11 +20,13 @@ class ArmVoice:
 
 @dataclass(frozen=True, slots=True)
 class DeployedVoice:
-    """What speaks for a loop of a tenant; ``candidate`` is ``None`` while no voice is tried."""
+    """What speaks for a loop of a tenant; ``candidate`` is ``None`` while no voice is tried. ``revision``:
+    of the head that says so."""
 
     active: ArmVoice
     candidate: ArmVoice | None = None
     trial: RolloutRecord | None = None
+    revision: int = 0
 
     def arm(self, user_id: str) -> Arm:
         """The arm of a person, by their pseudonym; everybody's is ``active`` while no voice is tried."""
@@ -55,9 +57,10 @@ def voice_of(deployed: Deployed) -> DeployedVoice:
         return None if found is None else found.checkpoint_id
 
     active = ArmVoice(served(ADAPTER), served(PROMPT))
+    revision = 0 if deployed.head is None else deployed.head.revision
     trial = deployed.rollout
     if trial is None or not trial.is_of_voice:
-        return DeployedVoice(active)
+        return DeployedVoice(active, revision=revision)
     brought = {part.role: part.artefact_id for part in deployed.trial_artefacts}
     candidate = ArmVoice(brought.get(ADAPTER, active.adapter), brought.get(PROMPT, active.prompt))
-    return DeployedVoice(active, candidate, trial)
+    return DeployedVoice(active, candidate, trial, revision)

@@ -45,7 +45,7 @@ class Speaks:
 
     ``version``: of the adapter, as answers carry it; ``fallback``: why the candidate's people hear the
     active voice. ``scorer``: the adapter's reward model, which takes one of ``best_of`` answers; None where
-    the first one is it.
+    the first one is it. ``lease``: keeps the adapter answerable until this is let go of.
     """
 
     arm: Arm
@@ -56,6 +56,7 @@ class Speaks:
     fallback: str = ""
     scorer: Scorer | None = None
     best_of: int = 1
+    lease: object = field(default=None, compare=False, repr=False)
 
 
 class ServedSpeaker(FollowedSpeaker, Protocol):
@@ -65,6 +66,8 @@ class ServedSpeaker(FollowedSpeaker, Protocol):
     def base(self) -> BaseFolder: ...
 
     def load(self, adapter: AdapterFolder) -> None: ...
+
+    def lease(self, version: str) -> object: ...
 
     def unload(self, version: str) -> None: ...
 
@@ -102,7 +105,7 @@ class Voices:
         self._opening = threading.Lock()
         self._hosts: dict[str, _Host] = {}
         self._deployed: dict[tuple[str, str], Deployed] = {}
-        self._wanted: dict[tuple[str, str], frozenset[str]] = {}
+        self._wanted: dict[tuple[str, str], tuple[int, frozenset[str]]] = {}
 
     def __enter__(self) -> Voices:
         return self
@@ -170,16 +173,24 @@ class Voices:
         known: Speaks,
         voice: ArmVoice,
     ) -> Speaks:
-        version = BASE if voice.adapter is None else self._load(loop, tenant, voice.adapter, host)
         graph = self._graph(loop, tenant, user_id, voice.prompt)
-        scorer = host.scorers.get(voice.adapter or "")
+        if voice.adapter is None:
+            return replace(known, graph=graph)
+        with self._opening:
+            # Leased before anybody else's newer head can have it unloaded.
+            version = self._load(loop, tenant, voice.adapter, host)
+            lease = host.engine.lease(voice.adapter)
+            scorer = host.scorers.get(voice.adapter)
+            if voice.adapter not in self._all_wanted():
+                _unload(host, voice.adapter)  # of a head that has moved: for this question alone
         return replace(
             known,
-            adapter=voice.adapter or "",
+            adapter=voice.adapter,
             version=version,
             graph=graph,
             scorer=scorer,
             best_of=1 if scorer is None else self.spec(loop).reward_model.best_of,
+            lease=lease,
         )
 
     def _read(self, loop: LoopSpec, tenant: str) -> DeployedVoice:
@@ -191,33 +202,35 @@ class Voices:
         return voice_of(found)
 
     def _keep(self, loop: LoopSpec, tenant: str, deployed: DeployedVoice, host: _Host) -> None:
-        """Unload what no loop of this base wants any more; answers under way keep what they began with."""
-        key = (tenant, loop.name)
-        if self._wanted.get(key) == deployed.checkpoints:
+        """Unload what no loop of this base wants any more; who was given it keeps it until answered."""
+        key, now = (tenant, loop.name), (deployed.revision, deployed.checkpoints)
+        if self._wanted.get(key) == now:
             return
         with self._opening:
-            self._wanted[key] = deployed.checkpoints
-            wanted = frozenset().union(*self._wanted.values())
-            for checkpoint in host.versions.keys() - wanted:
-                host.engine.unload(checkpoint)
-                del host.versions[checkpoint]
-                host.scorers.pop(checkpoint, None)
+            if key in self._wanted and self._wanted[key][0] > deployed.revision:
+                return  # another thread has read a newer head meanwhile
+            self._wanted[key] = now
+            for checkpoint in host.versions.keys() - self._all_wanted():
+                _unload(host, checkpoint)
+
+    def _all_wanted(self) -> frozenset[str]:
+        return frozenset().union(*(checkpoints for _, checkpoints in self._wanted.values()))
 
     def _load(self, loop: LoopSpec, tenant: str, checkpoint: str, host: _Host) -> str:
-        """The version that an adapter's answers carry; loaded under its checkpoint's id."""
-        with self._opening:
-            if checkpoint in host.versions:
-                return host.versions[checkpoint]
-            from everloop.speaking.adapters import unpack_adapter  # noqa: PLC0415  # loads torch
+        """The version that an adapter's answers carry; loaded under its checkpoint's id. Its caller holds
+        ``_opening``."""
+        if checkpoint in host.versions:
+            return host.versions[checkpoint]
+        from everloop.speaking.adapters import unpack_adapter  # noqa: PLC0415  # loads torch
 
-            found = self._verified(loop, tenant, checkpoint, ModelType.ADAPTER, ADAPTER)
-            base, cache = host.engine.base, voice_cache(self._workspace.home) / "adapters"
-            host.engine.load(unpack_adapter(found.files, base, checkpoint, cache))
-            version = found.checkpoint.lineage.get("version") or checkpoint
-            if self.spec(loop).reward_model.best_of > 1:
-                self._load_scorer(found, checkpoint, host)
-            host.versions[checkpoint] = version
-            return version
+        found = self._verified(loop, tenant, checkpoint, ModelType.ADAPTER, ADAPTER)
+        base, cache = host.engine.base, voice_cache(self._workspace.home) / "adapters"
+        host.engine.load(unpack_adapter(found.files, base, checkpoint, cache))
+        version = found.checkpoint.lineage.get("version") or checkpoint
+        if self.spec(loop).reward_model.best_of > 1:
+            self._load_scorer(found, checkpoint, host)
+        host.versions[checkpoint] = version
+        return version
 
     def _load_scorer(self, found: VerifiedModel, checkpoint: str, host: _Host) -> None:
         """The reward model that is registered with an adapter, if any: a second copy of the base."""
@@ -309,6 +322,12 @@ class Voices:
         from everloop.speaking.engine import Engine  # noqa: PLC0415  # loads torch
 
         return Engine(base)
+
+
+def _unload(host: _Host, checkpoint: str) -> None:
+    host.engine.unload(checkpoint)
+    host.versions.pop(checkpoint, None)
+    host.scorers.pop(checkpoint, None)
 
 
 def _screen_of(spec: VoiceSpec) -> OutputScreen:

@@ -16,6 +16,7 @@ import pytest
 
 from everloop.contracts.access import Scope
 from everloop.contracts.episodes import Arm
+from everloop.contracts.errors import ShouldNameKnownId
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelType, Provenance
 from everloop.contracts.personas import Exemplar
@@ -28,11 +29,13 @@ from everloop.contracts.rollouts import (
     part_of,
 )
 from everloop.contracts.speaking import BaseFolder, SpeakRequest
+from everloop.contracts.voices import Message
 from everloop.persona.graph import content_of, first_graph
 from everloop.persona.prompt_artefact import FILE
 from everloop.registry.promotion import promote
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.rollout.end import CANDIDATE
+from everloop.serving.speaking.answering import Asked, Begun, Said, begin, spoken
 from everloop.serving.speaking.screening import SAFE
 from everloop.serving.speaking.voices import Voices
 from everloop.speaking.adapters import WEIGHTS, adapter_files
@@ -326,6 +329,51 @@ def test_the_head_moves_and_another_voice_speaks(
     assert ask(one)["arm"] == Arm.ACTIVE
     assert ask(one)["model_version"] == served["model_version"]
     assert engine.versions == {active}
+
+
+def test_a_question_that_waits_is_answered_by_what_it_was_given(
+    world: World, spec: LoopSpec, tiny_voice: BaseFolder, tmp_path: Path
+) -> None:
+    engine = Engine(tiny_voice, device="cpu")
+    world.service.voices.close()
+    voices = Voices(world.service.workspace, lambda _: engine, lambda _: WordScreen())
+    world.service.voices = voices
+    deploys = Deploys(world, spec, tiny_voice, tmp_path)
+    question = Asked(
+        log_id=str(uuid.uuid4()),
+        loop=spec,
+        tenant=THEIRS,
+        user_id="p1",
+        session_id="s1",
+        said=(Message("user", "Hello."),),
+        episode_id=None,
+        max_new_tokens=4,
+        timeout_s=30.0,
+    )
+    before, after = deploys.adapter(11, "w1"), deploys.adapter(12, "w2")
+    deploys.serve(before)
+    waits = begin(voices, question)
+    head = voices._read(spec, THEIRS)
+    deploys.serve(after)
+    assert begin(voices, question).request.adapter == after
+    assert engine.versions == {after}
+
+    async def said(begun: Begun) -> Said:
+        async for each in spoken(voices, begun):
+            if isinstance(each, Said):
+                return each
+        raise AssertionError
+
+    assert asyncio.run(said(waits)).answer.adapter == before
+    # A thread that still has the earlier head neither takes the newer adapter away nor leaves its own.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(voices, "_read", lambda *_: head)
+        late = begin(voices, question)
+    assert (late.request.adapter, engine.versions) == (before, {after})
+    assert engine.answer([late.request])[0].adapter == before
+    del waits, late
+    with pytest.raises(ShouldNameKnownId):
+        engine.lease(before)
 
 
 def test_questions_of_one_moment_are_answered_in_one_batch(world: World) -> None:

@@ -354,3 +354,22 @@ def test_an_adapter_that_its_scale_overflows_is_not_loaded(
     with pytest.raises(ShouldRestoreArtefact, match="scaled"):
         engine.load(scaled)
     assert scaled.version not in engine.versions
+
+
+def test_who_holds_a_lease_is_answered_after_the_adapter_went(
+    tiny_voice: BaseFolder, engine: Engine, tmp_path: Path
+) -> None:
+    engine.load(replace(drawn_adapter(tmp_path / "leaves", tiny_voice, 4), version="leaves"))
+    request = asked("Hello.", "leaves")
+    said = engine.answer([request])[0].text
+    first, second = engine.lease("leaves"), engine.lease("leaves")
+    engine.unload("leaves")
+    assert "leaves" not in engine.versions
+    del first
+    assert engine.answer([request])[0].text == said
+    del second
+    with pytest.raises(ShouldNameKnownId, match="leaves"):
+        engine.answer([request])
+    with pytest.raises(ShouldNameKnownId, match="leaves"):
+        engine.lease("leaves")
+    assert engine.lease("") is None
