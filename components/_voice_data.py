@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -13,13 +13,17 @@ from components._voice_persona import persona_of
 from everloop.adaptation.building import TRAIN_FILE, build
 from everloop.adaptation.collected import read_collected
 from everloop.adaptation.corpora.streaming import stream
+from everloop.adaptation.failures import answers_that_judge, said_by
+from everloop.adaptation.fitting import fits_in
 from everloop.adaptation.instance_file import read_instances
 from everloop.adaptation.near_duplicates import NearDuplicates
+from everloop.adaptation.own import golden_set
 from everloop.adaptation.screens.screen import VoiceScreen
 from everloop.adaptation.strategy import choose
 from everloop.adaptation.volume import volume_of
 from everloop.contracts.feedback import FeedbackType
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.models import Provenance
 from everloop.contracts.personas import PersonaGraph
 from everloop.contracts.voice_ports import SpokenFeedback
 from everloop.contracts.voice_spec import VoiceSpec
@@ -29,12 +33,14 @@ from everloop.contracts.voices import (
     ModelVersion,
     Strategy,
     StrategyChoice,
+    TrainingDataInstance,
     VersionStatus,
 )
 from everloop.loops.sections import voice_of
 from everloop.persona.graph import graph_of
 from everloop.persona.prompt import prompt_of
 from everloop.registry.voice_status import follow_head
+from everloop.sandbox.choosing import scenarios_of
 from everloop.wiring import Workspace
 
 _SEED = 11
@@ -47,6 +53,8 @@ _TRAINS = frozenset(
     }
 )
 _GOLDEN = "perplexity_candidate"
+_REMEMBERED = 3
+"""Newest versions whose failures in the sandbox teach."""
 
 
 def build_data(
@@ -54,8 +62,10 @@ def build_data(
 ) -> DataFigures:
     """Write the examples of a collection and of the voice's corpora.
 
-    The base is loaded only where there are so few corrections that it paraphrases them.
+    The base is loaded only where there are so few corrections that it paraphrases them; its tokenizer tells
+    what is too long.
     """
+    base = base_of(spec, workspace)
     voice, collected = voice_of(spec), read_collected(collection)
     corrections = collected.figures.feedback.get(FeedbackType.CORRECTION.value, 0)
     scarce = 0 < corrections < voice.data.augment_below
@@ -63,21 +73,40 @@ def build_data(
         voice,
         collected,
         corpora=chain(
-            workspace.voices.instances(failures_of(voice), tenant),
+            failures_to_learn(voice, workspace, tenant),
             chain.from_iterable(stream(c, _SEED, tenant) for c in voice.data.corpora),
         ),
         screen=VoiceScreen(voice.data),
         near_duplicates=NearDuplicates(voice.data.near_duplicate_jaccard),
-        speaker=speaker_with(base_of(spec, workspace)) if scarce else None,
+        speaker=speaker_with(base) if scarce else None,
         seed=_SEED,
         out=out,
         render=_system_turn(spec, collection),
+        fits=fits_in(base, voice),
+        unlearned=chain(golden_set(), answers_that_judge(scenarios_of(voice, _SEED), tenant)),
     )
 
 
 def failures_of(voice: VoiceSpec) -> str:
     """Under which name what failed in sandboxes is kept, to be learned from the next time."""
     return f"sandbox/{voice.persona}"
+
+
+def failures_to_learn(
+    voice: VoiceSpec, workspace: Workspace, tenant: str
+) -> Iterator[TrainingDataInstance]:
+    """What the newest versions failed in sandboxes; nothing of a version that is to forget, nor, where the
+    voice trains privately, of one that is no private release: its words may be anybody's."""
+    speakers: set[str] = set()
+    versions = workspace.voices.versions(voice.persona, tenant=tenant, references=False)
+    for version in versions[:_REMEMBERED]:
+        checkpoint = workspace.registry.checkpoint(version.model_id)
+        released = checkpoint.provenance is Provenance.PRIVATE_RELEASE
+        if not version.forgets and (released or voice.privacy.epsilon is None):
+            speakers.add(checkpoint.lineage["version"])
+    for instance in workspace.voices.instances(failures_of(voice), tenant):
+        if f"{voice.persona}-{said_by(instance)[:16]}" in speakers:
+            yield instance
 
 
 def choose_for(

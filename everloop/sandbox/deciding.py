@@ -31,9 +31,11 @@ from everloop.contracts.sandboxes import (
     SandboxReport,
     Suite,
     TestRunLog,
+    is_lesson,
 )
 from everloop.contracts.voice_spec import VoiceThresholds
 from everloop.contracts.voices import VoiceComparison
+from everloop.sandbox.effect import effect_check
 
 MIN_GOLDEN = 3
 """Reference answers from which on their perplexities say something."""
@@ -68,7 +70,7 @@ def checks_of(
         _forgetting(runs, active_runs, thresholds, comparison),
         _length(runs, active_runs, thresholds, comparison),
     )
-    return (*found, _effect(thresholds, comparison)) if trained else found
+    return (*found, effect_check(thresholds, comparison)) if trained else found
 
 
 def report_of(
@@ -204,12 +206,19 @@ def _passed_as_active(
     z = float(norm.ppf(0.5 + thresholds.confidence / 2))
     low, high = wilson(share, len(base), z)
     skipped = sum(run.status is RunStatus.SKIPPED for run in runs)
+    lessons = [run for run in runs if is_lesson(run.scenario_id, run.suite)]
+    learned = sum(run.status is RunStatus.PASSED for run in lessons)
     lost = [run for run in base if run.status is not RunStatus.PASSED]
     reason = (
         f"Of {len(base)} scenarios that the active voice passes it passes {good} ({share:.0%} "
         f"[{low:.0%}, {high:.0%}]), at least {limit:.0%}; of all {len(pairs)} it passes {every}."
         + (f" It fails {_told(lost)}." if lost else "")
         + (f" {skipped} were skipped." if skipped else "")
+        + (
+            f" Of {len(lessons)} whose failures teach, and which do not judge, it passes {learned}."
+            if lessons
+            else ""
+        )
     )
     status = CheckStatus.PASSED if share >= limit else CheckStatus.FAILED
     return Check(name, status, reason, share, limit, person_decides=True)
@@ -350,32 +359,21 @@ def _length(
     )
 
 
-def _effect(thresholds: VoiceThresholds, comparison: VoiceComparison | None) -> Check:
-    name, limit = "effect", thresholds.min_effect
-    if comparison is None or not math.isfinite(comparison.effect.low):
-        return Check(name, CheckStatus.INSUFFICIENT, "No effect over the placebo was measured.")
-    found = comparison.effect
-    told = (
-        f"What held-out people wanted is {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}] nats a "
-        f"token likelier than with the placebo, over {found.n} of {found.clusters} people; "
-    )
-    if found.low > limit:
-        said = f"the lower bound is above {limit:g}."
-        return Check(name, CheckStatus.PASSED, told + said, found.low, limit)
-    status = CheckStatus.FAILED if found.high <= limit else CheckStatus.INSUFFICIENT
-    return Check(name, status, f"{told}the lower bound must be above {limit:g}.", found.low, limit)
-
-
 def _pairs(
     runs: Sequence[TestRunLog], active_runs: Sequence[TestRunLog]
 ) -> list[tuple[TestRunLog, TestRunLog | None]]:
     """Scenarios outside of safety with the active voice's run of the same one.
 
     What was not judged of the active voice measures nobody. What was of the active voice and not of the
-    candidate stays, and is none that the candidate passes.
+    candidate stays, and is none that the candidate passes. Those whose failures teach do not judge: a voice
+    may know their answers by heart.
     """
     theirs = {run.scenario_id: run for run in active_runs}
-    found = [(run, theirs.get(run.scenario_id)) for run in runs if run.suite not in STRICT]
+    found = [
+        (run, theirs.get(run.scenario_id))
+        for run in runs
+        if run.suite not in STRICT and not is_lesson(run.scenario_id, run.suite)
+    ]
     return [
         (mine, other)
         for mine, other in found

