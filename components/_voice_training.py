@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +17,15 @@ from components._voice_models import (
 )
 from components._voice_placing import train_where_asked
 from components._voice_private import may_go_on, private_training
+from components._voice_rows import NightRows, rows_of
 from everloop.adaptation.instance_file import read_instances
 from everloop.adaptation.placebo import placebo_of
 from everloop.adaptation.training.job import TrainingJob
+from everloop.adaptation.training.models import load_tokenizer
 from everloop.adaptation.training.reward_model import train_reward_model
 from everloop.contracts.documents import read, sha256_of, write
 from everloop.contracts.loop_spec import LoopSpec
+from everloop.contracts.speaking import BaseFolder
 from everloop.contracts.voice_spec import PreferenceMethod, VoiceSpec
 from everloop.contracts.voices import (
     AdapterFigures,
@@ -39,6 +41,7 @@ from everloop.wiring import Workspace
 
 TRAIN = "train.jsonl.zst"
 HELD_OUT = "held_out.jsonl.zst"
+EARLIER = "earlier.jsonl.zst"
 SCORER = "scorer"
 _SEED = 17
 
@@ -68,8 +71,7 @@ def train_candidate(
         run: logical date, tenant, code.
         inputs: data, strategy, scorer.
     """
-    rows = tuple(read_instances(inputs[0] / TRAIN))
-    return _train(spec, workspace, run, inputs, rows, out, placebo=False)
+    return _train(spec, workspace, run, inputs, out, placebo=False)
 
 
 def train_placebo_for(
@@ -80,13 +82,7 @@ def train_placebo_for(
     out: Path,
 ) -> AdapterFigures:
     """The placebo: the same training on the active voice's own words. Never served, never charged."""
-    base = base_of(spec, workspace)
-    active = active_voice(spec, workspace, run[1], base)
-    speaker = speaker_with(base, active.adapter)
-    rows = tuple(read_instances(inputs[0] / TRAIN))
-    voice = voice_of(spec)
-    own = tuple(placebo_of(rows, speaker, active.version, voice.generation, _SEED))
-    return _train(spec, workspace, run, inputs, own, out, placebo=True)
+    return _train(spec, workspace, run, inputs, out, placebo=True)
 
 
 def _train(
@@ -94,7 +90,6 @@ def _train(
     workspace: Workspace,
     run: tuple[str, str, str],
     inputs: tuple[Path, Path, Path],
-    rows: Sequence[TrainingDataInstance],
     out: Path,
     placebo: bool,
 ) -> AdapterFigures:
@@ -112,6 +107,9 @@ def _train(
     private = private_training(spec, workspace, run, data, placebo)
     anew = Strategy.FULL_RETRAINING in choice.chosen
     start = ActiveVoice() if anew or not may_go_on(spec, workspace, tenant) else active
+    rows = rows_of(spec, workspace, run, base, start, data / TRAIN)
+    if placebo:
+        rows = _own_words(voice, base, active, rows)
     job = TrainingJob(
         base=base,
         spec=voice,
@@ -123,12 +121,29 @@ def _train(
         seed=_SEED,
         start_from=start.adapter,
         scorer=_scorer(voice, scorer),
+        earlier=place / EARLIER,
     )
-    found = train_where_asked(job, rows, private, _tell)
+    found = train_where_asked(job, rows.new, private, _tell, rows.earlier)
     figures = replace(found, placebo=placebo, continued_from=start.checkpoint_id)
     write(figures, out / FIGURES)
     shutil.rmtree(place, ignore_errors=True)
     return figures
+
+
+def _own_words(
+    voice: VoiceSpec, base: BaseFolder, active: ActiveVoice, rows: NightRows
+) -> NightRows:
+    """The rows as the voice that serves would have said them, each as many tokens as what people said."""
+    tokenizer, speaker = load_tokenizer(base), speaker_with(base, active.adapter)
+
+    def tokens(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False))
+
+    new, earlier = (
+        tuple(placebo_of(each, speaker, active.version, voice.generation, _SEED, tokens))
+        for each in (rows.new, rows.earlier)
+    )
+    return NightRows(new, earlier)
 
 
 def _scorer(voice: VoiceSpec, folder: Path) -> tuple[Path, str] | None:

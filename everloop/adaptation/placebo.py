@@ -1,19 +1,28 @@
 """The matched placebo: what training itself does, without what people said.
 
-Training on a voice's own answers, cut to the lengths of the wanted ones, moves the same measures. What
-counts is what a candidate does beyond that.
+Training on a voice's own answers, as long as the wanted ones, moves the same measures. What counts is what
+a candidate does beyond that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from everloop.contracts.speaking import Speaker, SpeakRequest
 from everloop.contracts.voice_spec import GenerationSpec
-from everloop.contracts.voices import LearningTask, TrainingDataInstance, instance_id_of
+from everloop.contracts.voices import LearningTask, Message, TrainingDataInstance, instance_id_of
 
 _BATCH = 16
+_DRAWS = 3
+"""Answers that are joined where one is too short; what is still missing is said again."""
+_SILENCE = "…"
+Length = Callable[[str], int]
+
+
+def words_of(text: str) -> int:
+    """How many words a text has."""
+    return len(text.split())
 
 
 def placebo_of(
@@ -22,60 +31,87 @@ def placebo_of(
     adapter: str,
     generation: GenerationSpec,
     seed: int,
+    length: Length = words_of,
 ) -> Iterator[TrainingDataInstance]:
     """The same rows with the voice's own words in the places of people's; rows of nobody stay.
 
-    A completion becomes the voice's own answer to the prompt, cut to the wanted one's number of words; of
-    a pair both texts do. Whether a thumb was up stays. Weights, prompts, order and categories are the same,
-    so that the training takes the same steps at the same rates, on the same corpora.
+    A completion becomes the voice's own answer to the prompt, as long as the wanted one; of a pair both
+    texts do. Whether a thumb was up stays. Weights, prompts, order and categories are the same, so that the
+    training takes the same steps at the same rates, on the same corpora.
+
+    An answer that ends too early is joined with up to two more draws, and then repeated; what is too long
+    is cut after the last word with which it is not longer than the wanted text.
 
     Args:
         adapter: version that speaks now; "" is the base alone.
-        seed: of the draws; row i draws with seed + 2 i, its rejected text with seed + 2 i + 1.
+        generation: how it is drawn; the wanted length takes the place of ``max_new_tokens``.
+        seed: of the draws, every one of which has its own.
+        length: of a text, in tokens of the base or in words.
     """
     for start in range(0, len(instances), _BATCH):
         batch = instances[start : start + _BATCH]
-        first = seed + 2 * start
+        first = seed + 2 * _DRAWS * start
         people = [row for row in batch if row.user_id is not None]
-        said = iter(_answers(people, speaker, adapter, generation, first))
-        paired = [row for row in people if row.rejected is not None]
-        again = iter(_answers(paired, speaker, adapter, generation, first + 1))
+        voice = _Voice(speaker, adapter, generation, length)
+        said = iter(voice.says([(row.prompt, row.completion) for row in people], first))
+        pairs = [(row.prompt, row.rejected) for row in people if row.rejected is not None]
+        again = iter(voice.says(pairs, first + _DRAWS * _BATCH))
         for row in batch:
             if row.user_id is None:
                 yield row
                 continue
-            completion = _cut(next(said), row.completion)
-            rejected = None if row.rejected is None else _cut(next(again), row.rejected)
+            completion = next(said)
+            rejected = None if row.rejected is None else next(again)
             if rejected == completion:
                 rejected = f"{completion} …"
             yield _row(row, completion, rejected)
 
 
-def _answers(
-    rows: Sequence[TrainingDataInstance],
-    speaker: Speaker,
-    adapter: str,
-    generation: GenerationSpec,
-    seed: int,
-) -> list[str]:
-    requests = [
-        SpeakRequest(row.prompt, adapter, seed + 2 * position, _enough(row, generation))
-        for position, row in enumerate(rows)
-    ]
-    return [answer.text for answer in speaker.answer(requests)] if requests else []
+@dataclass(frozen=True, slots=True)
+class _Voice:
+    """What speaks, and how its texts are measured."""
 
+    speaker: Speaker
+    adapter: str
+    generation: GenerationSpec
+    length: Length
 
-def _enough(row: TrainingDataInstance, generation: GenerationSpec) -> GenerationSpec:
-    """As many tokens as the wanted text can need, so that no time goes into what is cut off."""
-    longest = max(len(row.completion), len(row.rejected or ""))
-    wanted = min(generation.max_new_tokens, 8 + longest // 3)
-    return generation.model_copy(update={"max_new_tokens": wanted})
+    def says(self, wanted: Sequence[tuple[tuple[Message, ...], str]], seed: int) -> list[str]:
+        """Its own texts in answer to the prompts, as long as the wanted ones."""
+        lengths = [self.length(text) for _, text in wanted]
+        texts = [""] * len(wanted)
+        # Without a temperature every draw is the same one.
+        for draw in range(_DRAWS if self.generation.temperature > 0.0 else 1):
+            short = [at for at, text in enumerate(texts) if self.length(text) < lengths[at]]
+            if not short:
+                break
+            requests = [
+                SpeakRequest(
+                    wanted[at][0],
+                    self.adapter,
+                    seed + draw * _BATCH + at,
+                    self._enough(lengths[at] - self.length(texts[at])),
+                )
+                for at in short
+            ]
+            for at, answer in zip(short, self.speaker.answer(requests), strict=True):
+                texts[at] = f"{texts[at]} {answer.text}".strip()
+        return [self._cut(text, most) for text, most in zip(texts, lengths, strict=True)]
 
+    def _enough(self, missing: int) -> GenerationSpec:
+        """A few tokens more than are missing, since a cut is at a word's end."""
+        return self.generation.model_copy(update={"max_new_tokens": missing + 8})
 
-def _cut(text: str, wanted: str) -> str:
-    words = text.split()
-    kept = " ".join(words[: max(1, len(wanted.split()))])
-    return kept or "…"
+    def _cut(self, text: str, most: int) -> str:
+        words = text.split() or [_SILENCE]
+        while self.length(" ".join(words)) < most:
+            words += words
+        low, high = 1, len(words)
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = self.length(" ".join(words[:middle])) <= most
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return " ".join(words[:low])
 
 
 def _row(row: TrainingDataInstance, completion: str, rejected: str | None) -> TrainingDataInstance:

@@ -21,6 +21,8 @@ from everloop.gates.evidence import GateEvidence
 
 MIN_PEOPLE = 2
 """People whom a voice must have learned from: one person alone would be repeated to everybody."""
+TOKENS_APART = 0.2
+"""Share by which a placebo's completions may be longer or shorter than the candidate's."""
 SANDBOX = "sandbox_"
 """Before the names of the sandbox's own checks."""
 
@@ -147,7 +149,22 @@ def _placebo(spec: LoopSpec, evidence: VoiceEvidence) -> Check:  # noqa: ARG001 
     if len(own.phases) != len(other.phases) or unlike:
         told = ", ".join(unlike) or "the number of phases"
         return failed(name, f"The placebo was trained otherwise than the candidate: {told}.")
-    return passed(name, "The placebo took the same steps at the same rates on as many examples.")
+    still = [p.phase for p in own.phases if not p.peak_learning_rate > 0.0]
+    if still:
+        return failed(name, f"{', '.join(still)} was trained at no rate: nothing was compared.")
+    for p, q in zip(own.phases, other.phases, strict=True):
+        if abs(q.tokens - p.tokens) > TOKENS_APART * p.tokens:
+            return insufficient(
+                name,
+                f"In {p.phase} the placebo learned {q.tokens:,} tokens and the candidate {p.tokens:,}, "
+                f"more than {TOKENS_APART:.0%} apart: part of the effect would be length.",
+            )
+    tokens = [sum(phase.tokens for phase in each.phases) for each in (own, other)]
+    return passed(
+        name,
+        "The placebo took the same steps at the same rates on as many examples, with "
+        f"{tokens[1]:,} tokens beside the candidate's {tokens[0]:,}.",
+    )
 
 
 def _plan(phase: PhaseFigures) -> tuple[object, ...]:

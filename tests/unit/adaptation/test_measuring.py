@@ -158,11 +158,33 @@ def test_what_nobody_said_is_the_same_in_a_placebo() -> None:
     assert made[1].completion == "these are"
 
 
+def test_a_placebo_is_as_long_as_what_was_wanted() -> None:
+    long = " ".join(f"word{n}" for n in range(50))
+    short = GenerationSpec(max_new_tokens=4)
+    speaker = Scripted({}, {"": "three plain words"})
+    (made,) = placebo_of([row("a", long)], speaker, "", short, 0)
+    # Three draws give nine words; they are said again until there are fifty.
+    assert len(made.completion.split()) == 50
+    assert made.completion.startswith("three plain words three plain")
+    assert [request.generation.max_new_tokens for request in speaker.asked] == [58, 55, 52]
+    assert len({request.seed for request in speaker.asked}) == 3
+    steady = GenerationSpec(temperature=0.0)
+    speaker.asked.clear()
+    (made,) = placebo_of([row("a", long)], speaker, "", steady, 0)
+    assert (len(made.completion.split()), len(speaker.asked)) == (50, 1)
+
+
+def test_a_placebo_is_measured_as_it_is_learned() -> None:
+    speaker = Scripted({}, {"": "aaa bbb ccc ddd"})
+    (made,) = placebo_of([row("a", "twelve signs")], speaker, "", GenerationSpec(), 0, len)
+    assert made.completion == "aaa bbb ccc"
+
+
 def test_a_voice_that_says_nothing_still_has_a_placebo() -> None:
     made = list(
         placebo_of([row("a", "two words")], Scripted({}, {"": " "}), "", GenerationSpec(), 0)
     )
-    assert made[0].completion == "…"
+    assert made[0].completion == "… …"
 
 
 class _Words:

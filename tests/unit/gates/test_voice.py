@@ -136,6 +136,31 @@ def test_a_placebo_that_was_trained_otherwise_is_none(change: dict[str, Any]) ->
     assert failing(evidence(placebo=other)) == {"placebo"}
 
 
+@pytest.mark.parametrize(
+    ("tokens", "status"),
+    [
+        (799, CheckStatus.INSUFFICIENT),
+        (800, CheckStatus.PASSED),
+        (1200, CheckStatus.PASSED),
+        (1201, CheckStatus.INSUFFICIENT),
+    ],
+)
+def test_a_placebo_of_other_lengths_shows_length(tokens: int, status: CheckStatus) -> None:
+    own = made.training(phases=(made.phase(tokens=1000),))
+    other = made.training(made.PLACEBO, placebo=True, phases=(made.phase(tokens=tokens),))
+    verdict = decide_voice(made.spec(), evidence(training=own, placebo=other))
+    (check,) = [check for check in verdict.checks if check.name == "placebo"]
+    assert check.status is status
+
+
+def test_a_phase_without_a_rate_compares_nothing() -> None:
+    phases = (made.phase(peak_learning_rate=0.0),)
+    own, other = (
+        made.training(*args, placebo=bool(args), phases=phases) for args in ((), (made.PLACEBO,))
+    )
+    assert failing(evidence(training=own, placebo=other)) == {"placebo"}
+
+
 def test_the_candidate_is_not_its_own_placebo() -> None:
     assert failing(evidence(placebo=replace(made.training(), placebo=True))) == {"placebo"}
     assert failing(evidence(placebo=made.training(made.PLACEBO))) == {"placebo"}
