@@ -30,13 +30,14 @@ class SpokenVoice:
     Args:
         speaker: with the opening's adapters loaded.
         opening: what it was opened from; its graph is copied, and never written.
+        device: type of the device that the speaker is on, ``cpu`` or ``cuda``.
     """
 
-    def __init__(self, speaker: Speaker, opening: VoiceOpening) -> None:
+    def __init__(self, speaker: Speaker, opening: VoiceOpening, device: str) -> None:
         self._speaker = speaker
         self._spec = VoiceSpec.model_validate_json(opening.voice)
         self._graph = graph_of(opening.graph.encode()) if opening.graph else first_graph(self._spec)
-        self.configuration = service_configuration(opening)
+        self.configuration = _configuration(opening, device)
 
     @property
     def speaker(self) -> Speaker:
@@ -61,12 +62,21 @@ def open_voice(opening: VoiceOpening) -> SpokenVoice:
     engine = Engine(opening.base)
     for adapter in opening.adapters:
         engine.load(adapter)
-    return SpokenVoice(engine, opening)
+    return SpokenVoice(engine, opening, engine.device.type)
 
 
 def service_configuration(opening: VoiceOpening) -> VoiceConfiguration:
-    """What the service would speak with, opened so: read off the files, without a model."""
-    return configuration_of(opening, SPEAKING, PROMPTING)
+    """What the service would speak with, opened so: read off the files, without a model.
+
+    The device is the one that an engine takes on this machine.
+    """
+    import torch  # noqa: PLC0415
+
+    return _configuration(opening, "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _configuration(opening: VoiceOpening, device: str) -> VoiceConfiguration:
+    return configuration_of(opening, SPEAKING, PROMPTING, device)
 
 
 def _with_traits(graph: PersonaGraph, traits: Mapping[str, float]) -> PersonaGraph:

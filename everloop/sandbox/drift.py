@@ -11,21 +11,25 @@ from pathlib import Path
 from everloop.contracts.canonical import canonical_json
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.sandboxes import ConfigurationDrift, VoiceConfiguration, VoiceOpening
-from everloop.contracts.voice_spec import VoiceSpec
+from everloop.contracts.voice_spec import GenerationSpec, VoiceSpec
 
 ABSENT = "(absent)"
+GENERATION = "generation"
+_DTYPES = {"cuda": "bfloat16", "cpu": "float32"}
+"""What an engine computes in where nothing else is asked for."""
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")
 """Packages whose versions decide what a voice says."""
 
 
 def configuration_of(
-    opening: VoiceOpening, speaking: Sequence[str], prompting: Sequence[str]
+    opening: VoiceOpening, speaking: Sequence[str], prompting: Sequence[str], device: str = "cpu"
 ) -> VoiceConfiguration:
     """What a voice that is opened so speaks with.
 
     Args:
         speaking: names of the packages of ours that hold the model and draw answers.
         prompting: those that build the prompt.
+        device: type of the device that the model is on; it decides the precision, too.
 
     Raises:
         ShouldFixArgument: a package cannot be found.
@@ -35,7 +39,9 @@ def configuration_of(
         "base": opening.base.sha256,
         "context tokens": str(opening.base.context_tokens),
         "persona": hashlib.sha256(opening.graph.encode()).hexdigest(),
-        "generation": canonical_json(spec.generation.model_dump(mode="json")),
+        "device": device,
+        "dtype": _DTYPES.get(device, "float32"),
+        GENERATION: drawn(spec.generation),
         "voice": canonical_json(_spoken(spec)),
         "code": code_sha256(speaking),
         "prompt": code_sha256(prompting),
@@ -43,6 +49,18 @@ def configuration_of(
         **{f"package {name}": _version(name) for name in PACKAGES},
     }
     return VoiceConfiguration(settings)
+
+
+def drawn(generation: GenerationSpec) -> str:
+    """How answers are drawn, as the setting ``GENERATION`` says it."""
+    return canonical_json(generation.model_dump(mode="json"))
+
+
+def spoken_with(
+    configuration: VoiceConfiguration, generation: GenerationSpec
+) -> VoiceConfiguration:
+    """The configuration with the generation that answers were really drawn by."""
+    return VoiceConfiguration({**configuration.settings, GENERATION: drawn(generation)})
 
 
 def drift_of(sandbox: VoiceConfiguration, service: VoiceConfiguration) -> ConfigurationDrift:

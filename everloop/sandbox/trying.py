@@ -25,7 +25,7 @@ from everloop.contracts.voice_spec import GenerationSpec, VoiceSpec
 from everloop.contracts.voices import VoiceComparison
 from everloop.sandbox.apart.isolated import IsolatedVoice, ShouldCloseSandbox
 from everloop.sandbox.deciding import refused, report_of
-from everloop.sandbox.drift import drift_of
+from everloop.sandbox.drift import drift_of, spoken_with
 from everloop.sandbox.journal import RunJournal
 from everloop.sandbox.panel import Screens, local_panel
 from everloop.sandbox.running import run_scenarios
@@ -93,7 +93,8 @@ def try_candidate(
     isolation = Isolation(False, False, False, ())
     try:
         with _apart(candidate, surroundings, spec) as voice:
-            isolation, configuration = voice.isolation, voice.configuration
+            isolation = voice.isolation
+            configuration = spoken_with(voice.configuration, _generation(spec))
             runs = _run(voice, candidate, scenarios, surroundings, seed, spec, placebo)
             if together:
                 active_runs = _run(voice, active, scenarios, surroundings, seed, spec, None)
@@ -166,7 +167,7 @@ def _run(
 
 
 def _generation(spec: VoiceSpec) -> GenerationSpec:
-    """The service's, ended earlier where the sandbox's section says so."""
+    """The service's, ended earlier where the sandbox's section says so; the drift check names it then."""
     most = spec.sandbox.max_new_tokens
     if most is None:
         return spec.generation

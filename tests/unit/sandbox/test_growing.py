@@ -119,6 +119,11 @@ def test_a_drift_names_each_setting_and_ignores_adapters_to_compare_with(tmp_pat
     without = VoiceConfiguration({k: v for k, v in sandbox.settings.items() if k != "generation"})
     assert drift_of(without, service).differing["generation"][0] == "(absent)"
     assert {"package torch", "package transformers", "code", "prompt"} <= service.settings.keys()
+    gpu = configuration_of(opening(tmp_path, mine), *code, device="cuda")
+    assert drift_of(service, gpu).differing == {
+        "device": ("cpu", "cuda"),
+        "dtype": ("float32", "bfloat16"),
+    }
     assert code_sha256(["everloop.sandbox.emotions"]) != code_sha256(
         ["everloop.sandbox.deliveries"]
     )

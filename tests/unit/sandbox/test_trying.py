@@ -13,6 +13,7 @@ from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.contracts.voices import Message
 from everloop.loops.loader import load
 from everloop.loops.sections import voice_of, voice_text
+from everloop.sandbox.drift import GENERATION, drawn
 from everloop.sandbox.loading import shipped
 from everloop.sandbox.trying import Contestant, Surroundings, try_candidate
 from tests.unit.sandbox.screens import SCREENS
@@ -27,7 +28,8 @@ def quick(tmp_path: Path, factory: str = "quick") -> tuple[VoiceOpening, Surroun
     base = BaseFolder("none", folder, "0" * 64, "MIT", 512)
     adapters = (AdapterFolder("new", folder, "1" * 64),)
     opening = VoiceOpening(voice_text(COMPANION), base, adapters, "{}")
-    service = VoiceConfiguration({"base": "0" * 64, "graph": "{}"})
+    generation = drawn(voice_of(COMPANION).generation)
+    service = VoiceConfiguration({"base": "0" * 64, "graph": "{}", GENERATION: generation})
     return opening, Surroundings(f"tests.sandboxed_voices:{factory}", service, SCREENS)
 
 
@@ -53,6 +55,24 @@ def test_both_voices_run_in_one_process_and_the_journal_is_kept(tmp_path: Path) 
     again = try_candidate(mine, active, scenarios, surroundings, 1)
     assert len(told) == 2 * len(scenarios), "what stands in the journal is not run again"
     assert again.runs == report.runs
+
+
+def test_answers_that_end_earlier_than_the_services_are_a_drift(tmp_path: Path) -> None:
+    opening, surroundings = quick(tmp_path)
+    spec = voice_of(COMPANION)
+    shorter = spec.sandbox.model_copy(update={"max_new_tokens": 3})
+    voice = spec.model_copy(update={"sandbox": shorter}).model_dump_json()
+    opening = replace(opening, voice=voice)
+    mine = Contestant("c", opening, "new")
+    report = try_candidate(mine, mine, shipped(["golden"])[:1], surroundings, 1)
+    assert set(report.drift.differing) == {GENERATION}
+    assert '"max_new_tokens":3' in report.drift.differing[GENERATION][0].replace(" ", "")
+    checks = {check.name: check.status for check in report.checks}
+    assert checks["configuration_drift"] is CheckStatus.FAILED
+    unused = replace(opening, voice=voice.replace('"max_new_tokens":3', '"max_new_tokens":4096'))
+    mine = Contestant("c", unused, "new")
+    same = try_candidate(mine, mine, shipped(["golden"])[:1], surroundings, 1)
+    assert not same.drift.differing, "the service's own answers end before it"
 
 
 def test_a_voice_that_cannot_be_opened_is_no_go_with_the_reason(tmp_path: Path) -> None:
