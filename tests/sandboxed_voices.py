@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import resource
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -146,6 +149,59 @@ def _cut(path: str) -> str:
     return "cut"
 
 
+def _shared() -> str:
+    with mmap.mmap(-1, 1 << 20) as held:
+        return str(len(held))
+
+
+def _zeros() -> str:
+    with Path("/dev/zero").open("rb") as file, mmap.mmap(file.fileno(), 1 << 20, prot=1) as held:
+        return str(len(held))
+
+
+def _stack() -> str:
+    """Memory that grows downwards counts as stack, for which RLIMIT_DATA does not ask."""
+    c = ctypes.CDLL(None)
+    c.mmap.restype = ctypes.c_void_p
+    size = 400 << 20
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x100
+    place = c.mmap(None, ctypes.c_size_t(size), 3, flags, -1, ctypes.c_long(0))
+    ctypes.memset(place, 1, size)
+    time.sleep(3600)
+    return ""
+
+
+def _files() -> str:
+    for name in range(6):
+        with Path(f"file-{name}").open("wb") as file:
+            file.truncate(60 << 20)
+    time.sleep(3600)
+    return ""
+
+
+def _threads() -> str:
+    threading.stack_size(64 << 10)
+    for _ in range(1000):
+        threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+    time.sleep(3600)
+    return ""
+
+
+def _open_files() -> str:
+    return str(len([os.open("/dev/null", os.O_RDONLY) for _ in range(1000)]))
+
+
+def _nameless() -> str:
+    return str(os.open(".", os.O_TMPFILE | os.O_RDWR))
+
+
+def _remove() -> str:
+    made = Path("made")
+    made.write_bytes(b"x")
+    made.unlink()
+    return "removed"
+
+
 _WAYS: Mapping[str, Callable[..., str]] = {
     "connect": _connect,
     "resolve": _resolve,
@@ -162,6 +218,15 @@ _WAYS: Mapping[str, Callable[..., str]] = {
     "limit itself": _limit_itself,
     "call": _call,
     "cut": _cut,
+    "shared": _shared,
+    "zeros": _zeros,
+    "stack": _stack,
+    "files": _files,
+    "threads": _threads,
+    "open files": _open_files,
+    "nameless": _nameless,
+    "remove": _remove,
+    "memory file": lambda: str(os.memfd_create("x")),
     "deaf": _deaf,
     "unasked": _unasked,
 }

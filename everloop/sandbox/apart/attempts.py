@@ -7,6 +7,7 @@ something about the sandbox and not about a wrong address.
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import resource
 import socket
@@ -49,6 +50,8 @@ OTHERS = (
     "limit the parent",
     "place the parent on a processor",
     "have the parent signalled by a file",
+    "share memory",
+    "make a file of memory",
 )
 
 
@@ -158,6 +161,14 @@ def own_parent(bait: Bait) -> None:
         os.close(writing)
 
 
+def shared_memory(_bait: Bait) -> None:
+    mmap.mmap(-1, mmap.PAGESIZE).close()
+
+
+def memory_file(_bait: Bait) -> None:
+    os.close(os.memfd_create("everloop"))
+
+
 ATTEMPTS: Mapping[str, Callable[[Bait], None]] = dict(
     zip(
         (*NETWORK, *WRITES, *OTHERS),
@@ -165,6 +176,7 @@ ATTEMPTS: Mapping[str, Callable[[Bait], None]] = dict(
             tcp, name_server, unix, abstract, netlink, program, process, write, make, remove, mode,
             cut, cut_lent, write_lent,
             read, environment, signal_parent, limit_parent, place_parent, own_parent,
+            shared_memory, memory_file,
         ),
         strict=True,
     )

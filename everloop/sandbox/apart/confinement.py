@@ -26,7 +26,7 @@ _SYSTEM = (
     "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/lib", "/lib64", "/etc/ld.so.cache",
     "/etc/ld.so.preload", "/etc/localtime", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
     "/proc/version", "/proc/filesystems", "/proc/sys/vm", "/sys/devices/system",
-    "/dev/urandom", "/dev/random", "/dev/zero",
+    "/dev/urandom", "/dev/random",
 )  # fmt: skip
 _WRITABLE = ("/dev/null",)
 
@@ -67,7 +67,7 @@ def confine(readable: Sequence[Path], scratch: Path, limits: Limits) -> tuple[st
     libc.process_control(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.process_control(libc.PR_SET_NO_NEW_PRIVS, 1)
     _limit(limits)
-    namespaces = _own_namespaces()
+    namespaces = _own_namespaces(limits)
     _drop_capabilities()
     code = (Path(sys.prefix), Path(sys.base_prefix) / "lib", *map(Path, _SYSTEM))
     own = Path("/proc/self").resolve()
@@ -88,14 +88,22 @@ def _limit(limits: Limits) -> None:
         (resource.RLIMIT_DATA, limits.memory_bytes),
         (resource.RLIMIT_CPU, limits.cpu_seconds),
         (resource.RLIMIT_FSIZE, limits.file_bytes),
+        (resource.RLIMIT_NOFILE, limits.open_files),
     ):
-        _, hard = resource.getrlimit(kind)
-        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (allowed, allowed))
+        _set(kind, value)
 
 
-def _own_namespaces() -> tuple[str, ...]:
-    """A network and message queues of its own; a namespace of users first, which also ends root's power."""
+def _set(kind: int, value: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (allowed, allowed))
+
+
+def _own_namespaces(limits: Limits) -> tuple[str, ...]:
+    """A network and message queues of its own; a namespace of users first, which also ends root's power.
+
+    Threads have a limit in a namespace of users alone, where the kernel counts nobody else's.
+    """
     user, group = os.getuid(), os.getgid()
     try:
         libc.unshared(_NEW_USER | _NEW_NET | _NEW_IPC)
@@ -105,6 +113,7 @@ def _own_namespaces() -> tuple[str, ...]:
         except OSError:
             return ()
         return ("namespace",)
+    _set(resource.RLIMIT_NPROC, limits.threads)
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{user} {user} 1"),

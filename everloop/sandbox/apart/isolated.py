@@ -88,6 +88,9 @@ class IsolatedVoice:
         threads: that the model may use.
         paths: places of code; None: this process' own.
 
+    Past its time, its memory, its threads or its disk it is ended, whoever waits for it or not; what is
+    asked next raises ``ShouldRetryLater`` (time) or ``ShouldFixInput`` (the others).
+
     Raises (on entering):
         ShouldCloseSandbox: it could not be closed, or an attempt was not denied. Nothing was loaded.
         ShouldMendVoice: the factory raised.

@@ -25,6 +25,7 @@ _VERSION, _PATH_BENEATH = 1, 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _FIRST = (1 << 13) - 1
 _REFER, _TRUNCATE, _IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
+_REMOVE = (1 << 4) | (1 << 5)
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 _NET = (1 << 0) | (1 << 1)
 _SCOPES = (1 << 0) | (1 << 1)
@@ -49,8 +50,9 @@ def version() -> int:
 
 
 def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> int:
-    """Deny every file but these and what lies beneath them; nothing may be executed.
+    """Deny every file but these and what lies beneath them; nothing may be executed or removed.
 
+    What is written stays where it can be counted: a file that is removed and still open has no name.
     Places that do not exist are left out. From version 4 on TCP is denied as well, from 6 on abstract
     UNIX sockets and signals to other processes.
 
@@ -75,7 +77,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path]) -> int:
         for place in readable:
             _allow(ruleset, place, _READ_FILE | _READ_DIR)
         for place in writable:
-            _allow(ruleset, place, handled & ~_EXECUTE)
+            _allow(ruleset, place, handled & ~(_EXECUTE | _REMOVE))
         called(_RESTRICT, ctypes.c_int(ruleset), ctypes.c_uint32(0))
     finally:
         os.close(ruleset)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import tempfile
 from typing import cast
 
 from everloop.contracts.errors import ShouldFixArgument
@@ -44,6 +45,8 @@ def main(reading: int, writing: int) -> int:
     except Exception as problem:
         write_frame(writing, Failed(kind=type(problem).__name__, message=str(problem)))
         return 1
+    # Python tries a folder for temporary files by removing one, which is denied here.
+    tempfile.tempdir = str(begin.scratch)
     tried = attempts.tried(begin.bait)
     write_frame(writing, Closed(mechanisms=mechanisms, tried=tried))
     voice: OpenedVoice | None = None

@@ -3,7 +3,8 @@
 Denied calls fail with EPERM, so that a library that can do without goes on. Sockets of every kind, new
 processes, programs, other processes' memory, signals, limits and scheduling, System V's shared objects,
 namespaces and mounts, the kernel's other ways of asking for those (``io_uring``), and changes of files
-that Landlock does not rule over. Threads are allowed, and so are the process' own limits.
+that Landlock does not rule over. Threads are allowed, and so are the process' own limits. Memory that no
+limit counts is denied: shared without a file, files without a name.
 
 A classic BPF program over ``struct seccomp_data`` (``linux/seccomp.h``, ``linux/filter.h``): the
 architecture is checked first, since numbers mean another call elsewhere.
@@ -25,6 +26,7 @@ _LOAD, _EQUAL, _ANY_BIT, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
+_THIRD_ARGUMENT, _FOURTH_ARGUMENT = 32, 40
 _CLONE_THREAD = 0x00010000
 _X32 = 0x40000000
 
@@ -58,6 +60,7 @@ _X86_64: Mapping[str, int] = MappingProxyType({
     "semtimedop": 220, "msgctl": 71, "msgsnd": 69, "msgrcv": 70, "mq_unlink": 241, "io_setup": 206,
     "landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446,
     "process_mrelease": 448, "quotactl_fd": 443, "open_tree_attr": 467, "file_setattr": 469,
+    "memfd_create": 319, "memfd_secret": 447, "mmap": 9, "open": 2, "openat": 257, "openat2": 437,
 })  # fmt: skip
 _AARCH64: Mapping[str, int] = MappingProxyType({
     "socket": 198, "connect": 203, "accept": 202, "sendto": 206, "sendmsg": 211, "bind": 200,
@@ -87,10 +90,12 @@ _AARCH64: Mapping[str, int] = MappingProxyType({
     "io_setup": 0, "landlock_create_ruleset": 444, "landlock_add_rule": 445,
     "landlock_restrict_self": 446, "process_mrelease": 448, "quotactl_fd": 443,
     "open_tree_attr": 467, "file_setattr": 469,
+    "memfd_create": 279, "memfd_secret": 447, "mmap": 222, "openat": 56, "openat2": 437,
 })  # fmt: skip
 _MACHINES: Mapping[str, tuple[int, int, Mapping[str, int]]] = MappingProxyType(
     {"x86_64": (0xC000003E, 317, _X86_64), "aarch64": (0xC00000B7, 277, _AARCH64)}
 )
+_MAP_SHARED, _MAP_ANONYMOUS, _O_TMPFILE = 0x01, 0x20, 0x400000
 _F_SETOWN, _F_SETOWN_EX = 8, 15
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _OWN_ALONE: Mapping[str, tuple[int, ...]] = MappingProxyType(
@@ -105,7 +110,17 @@ _WITHOUT: Mapping[str, tuple[int, tuple[int, ...]]] = MappingProxyType(
 )
 """Calls that are allowed but with these values of one argument: a file may signal nobody else, and the
 process neither outlives its parent nor hides from it."""
-_BY_ARGUMENT = frozenset({"clone", "clone3", *_OWN_ALONE, *_WITHOUT})
+_WITHOUT_BITS: Mapping[str, tuple[int, tuple[int, ...]]] = MappingProxyType(
+    {
+        "mmap": (_FOURTH_ARGUMENT, (_MAP_SHARED, _MAP_ANONYMOUS)),
+        "open": (_SECOND_ARGUMENT, (_O_TMPFILE,)),
+        "openat": (_THIRD_ARGUMENT, (_O_TMPFILE,)),
+    }
+)
+"""Calls that are allowed unless one argument has all of these bits."""
+_BEHIND_A_POINTER = ("clone3", "openat2")
+"""Calls whose flags cannot be read here; who is told that there are none takes their forerunners."""
+_BY_ARGUMENT = frozenset({"clone", *_BEHIND_A_POINTER, *_OWN_ALONE, *_WITHOUT, *_WITHOUT_BITS})
 
 
 class _Program(ctypes.Structure):
@@ -138,11 +153,11 @@ def program(machine: str, process: int) -> bytes:
     ]
     if machine == "x86_64":
         lines += [_instruction(_AT_LEAST, _X32, if_false=1), denied]
-    # The C library falls back to clone, whose flags can be read here; clone3's are behind a pointer.
-    lines += [
-        _instruction(_EQUAL, numbers["clone3"], if_false=1),
-        _instruction(_RETURN, _ERRNO | _ENOSYS),
-    ]
+    for name in _BEHIND_A_POINTER:
+        lines += [
+            _instruction(_EQUAL, numbers[name], if_false=1),
+            _instruction(_RETURN, _ERRNO | _ENOSYS),
+        ]
     lines += [
         _instruction(_EQUAL, numbers["clone"], if_false=4),
         _instruction(_LOAD, _FIRST_ARGUMENT),
@@ -155,6 +170,9 @@ def program(machine: str, process: int) -> bytes:
         lines += _by_value(numbers[name], _FIRST_ARGUMENT, (process, *values), allowed, denied)
     for name, (argument, values) in _WITHOUT.items():
         lines += _by_value(numbers[name], argument, values, denied, allowed)
+    for name, (argument, bits) in _WITHOUT_BITS.items():
+        if name in numbers:
+            lines += _by_bits(numbers[name], argument, bits, denied, allowed)
     for name, number in numbers.items():
         if name not in _BY_ARGUMENT:
             lines += [_instruction(_EQUAL, number, if_false=1), denied]
@@ -172,6 +190,20 @@ def _by_value(
         _instruction(_EQUAL, number, if_false=len(found) + 2),
         _instruction(_LOAD, argument),
         *found,
+        otherwise,
+    ]
+
+
+def _by_bits(
+    number: int, argument: int, bits: Sequence[int], every: bytes, otherwise: bytes
+) -> list[bytes]:
+    """One call, decided by whether an argument has every one of these bits."""
+    last = len(bits) - 1
+    return [
+        _instruction(_EQUAL, number, if_false=len(bits) + 3),
+        _instruction(_LOAD, argument),
+        *(_instruction(_ANY_BIT, bit, if_false=last - at + 1) for at, bit in enumerate(bits)),
+        every,
         otherwise,
     ]
 

@@ -26,7 +26,7 @@ from everloop.contracts.sandboxes import VoiceOpening
 from everloop.contracts.speaking import BaseFolder, SpeakRequest
 from everloop.contracts.voice_spec import SandboxSpec
 from everloop.contracts.voices import Message
-from everloop.sandbox.apart import attempts, isolated, seccomp
+from everloop.sandbox.apart import attempts, isolated, seccomp, watch
 from everloop.sandbox.apart.code_folder import linked
 from everloop.sandbox.apart.isolated import (
     IsolatedVoice,
@@ -243,6 +243,46 @@ def test_what_it_says_unasked_is_no_answer(base: BaseFolder) -> None:
             apart.answer((HELLO,))
 
 
+def test_memory_and_files_that_no_limit_counts_are_denied(base: BaseFolder) -> None:
+    with voice(base, "escaping") as apart:
+        for way in ("shared", "zeros", "memory file", "nameless", "remove"):
+            assert met(apart, way).startswith("PermissionError"), way
+        assert met(apart, "open files").startswith("OSError: [Errno 24]")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("way", "used"), [("stack", "MiB of memory"), ("files", "MiB of disk"), ("threads", "threads")]
+)
+def test_what_the_kernel_lets_through_is_watched(base: BaseFolder, way: str, used: str) -> None:
+    """As root the kernel counts no threads; as anyone else it does, and none more is started."""
+    with voice(base, "escaping", memory_mb=256, timeout_seconds=50.0) as apart:
+        process = apart._process
+        assert process is not None
+        if way == "threads" and os.getuid() != 0 and "namespace" in apart.isolation.mechanisms:
+            assert met(apart, way).startswith("RuntimeError: can't start new thread")
+            return
+        with pytest.raises(ShouldFixInput, match=used):
+            met(apart, way)
+        assert process.poll() == -signal.SIGKILL
+
+
+def test_what_is_written_is_counted_to_the_last_link(tmp_path: Path) -> None:
+    assert watch.written(tmp_path, 10) == (0, 0)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    base_size, entries = watch.written(tmp_path, 10)
+    assert entries == 2
+    (tmp_path / "a" / "b" / "file").write_bytes(b"x" * 4096)
+    (tmp_path / "loop").symlink_to(tmp_path)
+    size, entries = watch.written(tmp_path, 10)
+    assert entries == 4
+    assert size >= base_size + 4096
+    assert watch.written(tmp_path, 2)[1] == 3, "it stops counting"
+    memory, threads = watch.used(os.getpid())
+    assert 1 << 20 < memory < 1 << 36
+    assert threads >= 1
+
+
 def test_it_ends_with_its_parent(base: BaseFolder) -> None:
     """A parent killed with -9 leaves no sandbox behind."""
     code = (
@@ -405,14 +445,22 @@ def test_jumps_of_the_filter_stay_inside_it(machine: str) -> None:
         seccomp.program("vax", 1)
 
 
-def _runs(machine: str, number: int, argument: int = 0, process: int = 77, second: int = 0) -> int:
+def _runs(
+    machine: str,
+    number: int,
+    argument: int = 0,
+    process: int = 77,
+    second: int = 0,
+    third: int = 0,
+    fourth: int = 0,
+) -> int:
     """What the filter returns for a call: a reading of classic BPF by hand."""
     import struct
 
     architecture = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}[machine]
     lines = list(struct.iter_unpack("=HBBI", seccomp.program(machine, process)))
     held, at = 0, 0
-    data = {0: number, 4: architecture, 16: argument, 24: second}
+    data = {0: number, 4: architecture, 16: argument, 24: second, 32: third, 40: fourth}
     while True:
         code, if_true, if_false, value = lines[at]
         at += 1
@@ -451,6 +499,17 @@ def test_the_filter_by_hand() -> None:
         assert _runs(machine, prctl, 15) == allow, "PR_SET_NAME"
         assert _runs(machine, prctl, 1) == eperm, "PR_SET_PDEATHSIG"
         assert _runs(machine, prctl, 4) == eperm, "PR_SET_DUMPABLE"
+    for machine, memory, opening, file in (("x86_64", 9, 257, 319), ("aarch64", 222, 56, 279)):
+        assert _runs(machine, memory, fourth=0x22) == allow, "private memory"
+        assert _runs(machine, memory, fourth=0x01) == allow, "a shared file"
+        assert _runs(machine, memory, fourth=0x21) == eperm, "shared memory"
+        assert _runs(machine, opening, third=0x241) == allow, "a file is made"
+        assert _runs(machine, opening, third=0x410002) == eperm, "O_TMPFILE"
+        assert _runs(machine, 437) == enosys, "openat2"
+        assert _runs(machine, file) == eperm, "memfd_create"
+        assert _runs(machine, 447) == eperm, "memfd_secret"
+    assert _runs("x86_64", 2, second=0x410002) == eperm, "open with O_TMPFILE"
+    assert _runs("x86_64", 2, second=0) == allow
     # From the kernel's unistd headers: scheduling and priority, pages, System V, landlock, io_setup.
     x86_64 = (142, 144, 203, 314, 141, 251, 279, 256, 31, 66, 65, 220, 71, 69, 70, 241, 444, 206)
     aarch64 = (
