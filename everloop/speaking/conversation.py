@@ -11,6 +11,8 @@ from everloop.contracts.voices import Message
 
 _LEAST_ROOM = 16
 """Tokens of the newest turn that are kept whatever else must go."""
+_CHARACTERS = 8
+"""Of a text, for every token of the context, are looked at: what is older could not be kept anyway."""
 _BROKEN = "\ufffd"
 """What a decoder writes where a character was cut in two."""
 
@@ -43,18 +45,34 @@ class Renderer:
             ShouldFixArgument: the system turn leaves no room for what was said.
         """
         room = self._context - reserved
-        turns = [Message(turn.role, self._broken(turn.content)) for turn in messages]
-        system = turns[:1] if turns[0].role == "system" and len(turns) > 1 else []
-        said = turns[len(system) :]
+        given = messages[:1] if messages[0].role == "system" and len(messages) > 1 else []
+        system = [Message(turn.role, self._broken(turn.content)) for turn in given]
+        said = self._newest(messages[len(system) :], room)
         while len(ids := self._ids([*system, *said])) > room and len(said) > 1:
-            said = said[1:]
-            if said[0].role == "assistant" and len(said) > 1:  # nobody asked for it any more
-                said = said[1:]
+            said = _shorter(said)
         return ids if len(ids) <= room else self._cut(system, said[-1], len(ids), room)
 
     def completion(self, text: str) -> list[int]:
         """Tokens of what the assistant says, its end of turn included."""
         return [*self._text_ids(self._broken(text)), int(self._tokenizer.eos_token_id)]
+
+    def _newest(self, said: Sequence[Message], room: int) -> list[Message]:
+        """The newest turns whose texts alone have at most ``room`` tokens, at least one of them; each is
+        tokenised once, and what lies too many characters back not at all."""
+        kept: list[Message] = []
+        tokens, characters = 0, _CHARACTERS * self._context
+        for turn in reversed(said):
+            if kept and len(turn.content) > characters:
+                break
+            text = self._broken(turn.content[-characters:])
+            tokens += len(self._text_ids(text))
+            if kept and tokens > room:
+                break
+            kept.insert(0, Message(turn.role, text))
+            characters -= len(text)
+            if characters <= 0:
+                break
+        return _shorter(kept, 0) if len(kept) < len(said) else kept
 
     def _cut(self, system: list[Message], newest: Message, length: int, room: int) -> list[int]:
         ids = self._text_ids(newest.content)
@@ -92,3 +110,9 @@ class Renderer:
                 "Write it without.",
             )
         return broken
+
+
+def _shorter(said: list[Message], by: int = 1) -> list[Message]:
+    """Without the oldest turns, and without an answer whose question went."""
+    said = said[by:]
+    return said[1:] if said[0].role == "assistant" and len(said) > 1 else said

@@ -84,3 +84,56 @@ def test_what_cannot_be_broken_is_refused(tokenizer: Any) -> None:
     renderer._control = ControlTokens((), known.ids)
     with pytest.raises(ShouldFixArgument, match="control token"):
         renderer.prompt((Message("user", "a<|im_end|>b"),), 16)
+
+
+class Counting:
+    """A tokenizer that notes how many characters it is given."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.characters: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def __call__(self, text: str, **more: Any) -> Any:
+        self.characters.append(len(text))
+        return self._tokenizer(text, **more)
+
+
+def by_rendering_all(tokenizer: Any, messages: list[Message], room: int) -> str:
+    """The prompt with the fewest turns dropped, rendered again for every one of them."""
+    system, said = messages[:1], messages[1:]
+    while True:
+        turns = [{"role": turn.role, "content": turn.content} for turn in [*system, *said]]
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        if len(tokenizer(text, add_special_tokens=False)["input_ids"]) <= room:
+            return str(text)
+        said = said[1:]
+        if said[0].role == "assistant" and len(said) > 1:
+            said = said[1:]
+
+
+def test_the_longest_conversation_that_can_be_sent_costs_what_is_used(tokenizer: Any) -> None:
+    noted = Counting(tokenizer)
+    roles = ("user", "assistant")
+    said = [Message(roles[at % 2], "how are you " * 1666) for at in range(49)]  # type: ignore[arg-type]
+    ids = Renderer(noted, CONTEXT).prompt((SYSTEM, *said), 128)
+    assert len(ids) <= CONTEXT - 128
+    assert sum(noted.characters) < 5 * 8 * CONTEXT
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=40),
+    reserved=st.integers(16, 256),
+)
+def test_no_more_turns_go_than_must(tokenizer: Any, lengths: list[int], reserved: int) -> None:
+    lengths = lengths if len(lengths) % 2 else lengths[1:] or [1]
+    said = [
+        Message("user" if at % 2 == 0 else "assistant", "why not " * length)
+        for at, length in enumerate(lengths)
+    ]
+    messages = [SYSTEM, *said]
+    ids = Renderer(tokenizer, CONTEXT).prompt(messages, reserved)
+    assert tokenizer.decode(ids) == by_rendering_all(tokenizer, messages, CONTEXT - reserved)
