@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from everloop.cli.readable import readable
 from everloop.contracts.documents import to_json
 from everloop.contracts.errors import EverloopError
 
@@ -36,9 +37,9 @@ def console() -> Console:
 
 def complain(problem: EverloopError) -> None:
     """Print an error as ``error: what is wrong`` and ``  fix: what to do``."""
-    sys.stderr.write(f"error: {problem.message}\n")
+    sys.stderr.write(f"error: {readable(problem.message)}\n")
     if problem.remedy:
-        sys.stderr.write(f"  fix: {problem.remedy}\n")
+        sys.stderr.write(f"  fix: {readable(problem.remedy)}\n")
 
 
 def print_json(value: Any) -> None:
