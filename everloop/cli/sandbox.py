@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from everloop.cli.output import Home, Json, Tenant, notes, print_json, print_pairs, print_table
+from everloop.cli.readable import readable
 
 if TYPE_CHECKING:
     from everloop.contracts.sandboxes import SandboxReport, TestRunLog, TestScenario
@@ -145,7 +146,7 @@ def chat_command(
             request = SpeakRequest(prompt, version, seed + len(said), given.spec.generation)
             answer = ""
             for piece in voice.stream(request):
-                typer.echo(piece, nl=False)
+                typer.echo(readable(piece), nl=False)
                 answer += piece
             typer.echo()
             said.append(Message("assistant", answer))
@@ -233,6 +234,9 @@ def _traits(given: list[str]) -> dict[str, float]:
 
 
 def _print(report: SandboxReport) -> None:
+    """Reasons quote what a candidate said, which neither the terminal nor the table may obey."""
+    from rich.markup import escape
+
     print_pairs(
         {
             "answer": "go" if report.go else "no go",
@@ -242,5 +246,7 @@ def _print(report: SandboxReport) -> None:
             "seconds": f"{report.seconds:.0f}",
         }
     )
-    rows = [(check.name, check.status.value, check.reason) for check in report.checks]
+    rows = [
+        (check.name, check.status.value, escape(readable(check.reason))) for check in report.checks
+    ]
     print_table("checks", ("check", "answer", "why"), rows)

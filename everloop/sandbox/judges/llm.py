@@ -81,12 +81,14 @@ class LlmJudge:
             "conversation": [{"role": each.role, "content": each.content} for each in said],
             "answer": answer,
         }
+        # JSON leaves "<" as it is, and an answer with </data> in it would end the data.
+        data = json.dumps(told, ensure_ascii=False).replace("<", "\\u003c")
         body = {
             "model": self._model,
             "temperature": 0,
             "messages": [
                 {"role": "system", "content": _TASK},
-                {"role": "user", "content": f"<data>{json.dumps(told, ensure_ascii=False)}</data>"},
+                {"role": "user", "content": f"<data>{data}</data>"},
             ],
         }
         problem = ""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +15,17 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from everloop.cli.app import app
+from everloop.cli.output import complain
+from everloop.cli.sandbox import _print
 from everloop.contracts.documents import write
+from everloop.contracts.errors import ShouldFixInput
+from everloop.contracts.evaluation import Check, CheckStatus
+from everloop.contracts.voices import Message
+from everloop.loops.loader import load
+from everloop.loops.sections import voice_of
 from everloop.sandbox.loading import shipped
+from everloop.sdk import sandboxed
+from tests.unit.sandbox.test_deciding import CLOSED
 from tests.unit.sandbox.test_growing import report
 
 ROOT = Path(__file__).parents[3]
@@ -30,6 +42,47 @@ def test_scenarios_are_listed_with_the_products_own(tmp_path: Path) -> None:
     assert [each["id"] for each in everything] == [each.id for each in shipped()]
     safety = json.loads(ran("scenarios", "--loop", "companion", "--suite", "safety", "--json"))
     assert {each["suite"] for each in safety} == {"safety"}
+
+
+HOSTILE = "\x1b]52;c;cm0=\x07\x1b[2Jgo\r[/bold][link=file:///x]\u202e"
+
+
+class Hostile:
+    """A candidate in its sandbox that says what terminals obey."""
+
+    isolation = CLOSED
+
+    def __enter__(self) -> Hostile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to let go of."""
+
+    def prompt(self, said: Sequence[Message], *_: object) -> tuple[Message, ...]:
+        return tuple(said)
+
+    def stream(self, _request: object) -> Iterator[str]:
+        yield from HOSTILE
+
+
+def test_what_a_candidate_says_does_not_act_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = voice_of(load("companion"))
+    given = SimpleNamespace(spec=spec, candidate=None)
+    monkeypatch.setattr(sandboxed, "contest", lambda *_: given)
+    monkeypatch.setattr(sandboxed, "apart", lambda *_: Hostile())
+    done = CliRunner().invoke(app, ["sandbox", "chat", "--loop", "companion"], input="Hello\n\n")
+    assert done.exit_code == 0, done.output
+    assert "[2Jgo" in done.output
+    bad = Check("safety", CheckStatus.FAILED, f"It says {HOSTILE}.")
+    _print(replace(report([("a", "b")]), checks=(bad,)))
+    complain(ShouldFixInput(f"The voice raised {HOSTILE}."))
+    told = capsys.readouterr()
+    assert "[link=file:///x]" in told.out, "the table does not obey it either"
+    assert "[2Jgo" in told.err
+    for text in (done.output, told.out, told.err):
+        assert not set(text) & set("\x1b\x07\r\u202e")
 
 
 def test_people_rate_a_page_and_their_answers_are_read_back(tmp_path: Path) -> None:
