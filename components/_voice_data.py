@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components._voice_models import base_of, speaker_with
 from components._voice_persona import persona_of
-from everloop.adaptation.building import TRAIN_FILE, build
+from everloop.adaptation.building import TRAIN_FILE, Fits, build
 from everloop.adaptation.collected import read_collected
 from everloop.adaptation.corpora.streaming import stream
 from everloop.adaptation.failures import answers_that_judge, said_by
@@ -65,7 +65,6 @@ def build_data(
     The base is loaded only where there are so few corrections that it paraphrases them; its tokenizer tells
     what is too long.
     """
-    base = base_of(spec, workspace)
     voice, collected = voice_of(spec), read_collected(collection)
     corrections = collected.figures.feedback.get(FeedbackType.CORRECTION.value, 0)
     scarce = 0 < corrections < voice.data.augment_below
@@ -78,13 +77,25 @@ def build_data(
         ),
         screen=VoiceScreen(voice.data),
         near_duplicates=NearDuplicates(voice.data.near_duplicate_jaccard),
-        speaker=speaker_with(base) if scarce else None,
+        speaker=speaker_with(base_of(spec, workspace)) if scarce else None,
         seed=_SEED,
         out=out,
         render=_system_turn(spec, collection),
-        fits=fits_in(base, voice),
+        fits=_fits(spec, workspace),
         unlearned=chain(golden_set(), answers_that_judge(scenarios_of(voice, _SEED), tenant)),
     )
+
+
+def _fits(spec: LoopSpec, workspace: Workspace) -> Fits:
+    """``fits_in`` the loop's base, which is opened for the first example."""
+    told: list[Fits] = []
+
+    def fits(instance: TrainingDataInstance) -> bool:
+        if not told:
+            told.append(fits_in(base_of(spec, workspace), voice_of(spec)))
+        return told[0](instance)
+
+    return fits
 
 
 def failures_of(voice: VoiceSpec) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from everloop.adaptation.clustered import clustered_intercept, clustered_mean
 from everloop.adaptation.training.best_of import Scorer
 from everloop.contracts.datasets import Float
+from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Estimate
 from everloop.contracts.speaking import Speaker, SpeakRequest, TextScore
 from everloop.contracts.voice_spec import Category, GenerationSpec
@@ -80,6 +81,8 @@ def compare(
 ) -> VoiceComparison:
     """Candidate beside placebo and active voice.
 
+    A held-out row that does not fit into the base's context says nothing, and is counted (``unscored``).
+
     Args:
         held_out: feedback of people whose feedback trained nothing.
         golden: reference conversations that trained nothing; corpus rows, each a cluster of its own.
@@ -87,7 +90,12 @@ def compare(
         seed: of the answers.
         scorer: a reward model, where there is one, for the samples' answers.
     """
-    known = {name: agreement(speaker, held_out, version) for name, version in voices.named.items()}
+    asked = len(held_out)
+    try:
+        known = _agreements(speaker, held_out, voices)
+    except ShouldFixArgument:
+        held_out = _scorable(speaker, held_out, voices.active)
+        known = _agreements(speaker, held_out, voices)
     effect = known["candidate"].value - known["placebo"].value
     over = known["candidate"].value - known["active"].value
     people = [row.user_id or row.instance_id for row in held_out]
@@ -119,7 +127,29 @@ def compare(
         length_ratio=_length_ratio(shown, confidence),
         samples=tuple(shown),
         reward=None if scorer is None else _reward(drawn, shown, confidence),
+        unscored=asked - len(held_out),
     )
+
+
+def _agreements(
+    speaker: Speaker, rows: Sequence[TrainingDataInstance], voices: Voices
+) -> dict[str, Measured]:
+    return {name: agreement(speaker, rows, version) for name, version in voices.named.items()}
+
+
+def _scorable(
+    speaker: Speaker, rows: Sequence[TrainingDataInstance], adapter: str
+) -> list[TrainingDataInstance]:
+    """The rows that can be scored, found by halving."""
+    try:
+        agreement(speaker, rows, adapter)
+    except ShouldFixArgument:
+        if len(rows) == 1:
+            return []
+        half = len(rows) // 2
+        parts = rows[:half], rows[half:]
+        return [row for part in parts for row in _scorable(speaker, part, adapter)]
+    return list(rows)
 
 
 def _scores(

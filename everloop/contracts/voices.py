@@ -402,7 +402,8 @@ class VoiceComparison:
     ``perplexity``: of the golden set, for candidate, placebo and active. ``length_ratio``: mean answer
     length, candidate over active. ``reward``: mean over sampled prompts of the reward model's score of the
     answer, candidate - placebo; None without a reward model. It learned from people's comparisons as the
-    candidate did: no gate looks at it.
+    candidate did: no gate looks at it. ``unscored``: held-out rows that are left out since the base cannot
+    read them whole.
     """
 
     effect: Estimate
@@ -414,3 +415,4 @@ class VoiceComparison:
     length_ratio: Estimate
     samples: tuple[SampleAnswer, ...] = ()
     reward: Estimate | None = None
+    unscored: int = 0

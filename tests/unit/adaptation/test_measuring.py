@@ -7,6 +7,7 @@ import pytest
 
 from everloop.adaptation.measuring import Voices, agreement, compare
 from everloop.adaptation.placebo import placebo_of
+from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.speaking import Answer, SpeakRequest, TextScore
 from everloop.contracts.voice_spec import Category, GenerationSpec
 from everloop.contracts.voices import (
@@ -228,3 +229,38 @@ def test_a_reward_model_scores_the_samples_beside_the_placebos() -> None:
     assert silent is not None
     assert silent.n == 0
     assert math.isnan(silent.value)
+
+
+def test_what_cannot_be_scored_is_passed_over_and_counted() -> None:
+    """One person's endless text must not keep everybody else's from being measured."""
+
+    class Narrow(Scripted):
+        def score(
+            self,
+            prompts: Sequence[tuple[Message, ...]],
+            completions: Sequence[str],
+            adapter: str = "",
+        ) -> tuple[TextScore, ...]:
+            if any(len(text.split()) > 9 for text in completions):
+                raise ShouldFixArgument("A completion is longer than the context.", "Cut it.")
+            return super().score(prompts, completions, adapter)
+
+    likes = {"c": ("kind", 1.0)}
+    long = "word " * 10
+    rows = [row(name, f"kind words {name}") for name in "abcde"]
+    full = [*rows[:2], row("f", long), *rows[2:], row("g", "kind words", rejected=long)]
+
+    def compared(held_out: Sequence[TrainingDataInstance]) -> VoiceComparison:
+        return compare(
+            Narrow(likes, {}),
+            held_out,
+            [],
+            Voices("c", "p", "a"),
+            confidence=0.95,
+            generation=GenerationSpec(),
+        )
+
+    found = compared(full)
+    assert (found.unscored, found.effect.n, found.effect.clusters) == (2, 5, 5)
+    assert found.effect.value == compared(rows).effect.value
+    assert compared(full[2:3]).effect.n == 0
