@@ -93,11 +93,12 @@ class _Ledgered:
         )
         start = start_from if may_go_on(self.spec, self.workspace, self.tenant) else None
         mechanism = voice_mechanism(spec.privacy)
+        told = self._configuration(base, spec, seed, start)
         if self.placebo:
             noise = SealedNoise(hashlib.sha256(self.dataset_id.encode()).digest(), "placebo")
-            terms = self._terms(spec, mechanism, people, noise, "")
+            admitted = self._admitted(mechanism, people, told)
+            terms = self._terms(spec, mechanism, admitted, noise, "")
             return train_privately(base, spec, instances, terms, out, seed, start, on_progress)
-        told = self._configuration(base, spec, seed, start)
         reservation = self._reserved(mechanism, people, told)
         if reservation.stored_url is not None and reservation.stored_sha256 is not None:
             stored = self.workspace.blobs.fetch(reservation.stored_url, reservation.stored_sha256)
@@ -134,6 +135,18 @@ class _Ledgered:
             release_id=release_id,
         )
 
+    def _admitted(
+        self, mechanism: Mechanism, people: tuple[str, ...], configuration: str
+    ) -> tuple[str, ...]:
+        """Whom the candidate of this date learned from; everyone where nothing was reserved, since a
+        placebo is never charged."""
+        request = self._request(mechanism, configuration)
+        slot = (request.pipeline, request.logical_date, request.stage)
+        rows = self.workspace.ledger.history()
+        if not any((row.pipeline, row.logical_date, row.stage) == slot for row in rows):
+            return people
+        return self._reserved(mechanism, people, configuration).admitted
+
     def _reserved(
         self, mechanism: Mechanism, people: tuple[str, ...], configuration: str
     ) -> Reservation:
@@ -143,7 +156,11 @@ class _Ledgered:
                 f"{len(people)} people have texts to learn from privately, fewer than {needed}.",
                 "Collect more, lower privacy.min_people, or train without voice.privacy.epsilon.",
             )
-        request = ReleaseRequest(
+        request = self._request(mechanism, configuration)
+        return self.workspace.ledger.reserve(request, people, self.spec, needed)
+
+    def _request(self, mechanism: Mechanism, configuration: str) -> ReleaseRequest:
+        return ReleaseRequest(
             pipeline=f"{self.spec.name}/{self.tenant}",
             logical_date=date.fromisoformat(self.logical_date),
             stage=STAGE,
@@ -151,7 +168,6 @@ class _Ledgered:
             dataset_id=self.dataset_id,
             mechanism=mechanism,
         )
-        return self.workspace.ledger.reserve(request, people, self.spec, needed)
 
     def _configuration(
         self, base: BaseFolder, spec: VoiceSpec, seed: int, start: AdapterFolder | None

@@ -195,3 +195,22 @@ def test_too_few_people_or_no_epsilon_is_no_release(
     assert _statuses(workspace) == []
     plain = SPEC.model_copy(update={"voice": voice()})
     assert private_training(plain, workspace, ("2026-03-01", "default", ""), data, False) is None
+
+
+def test_a_placebo_has_the_people_of_its_candidate(
+    workspace: Workspace, data: Path, tiny_voice: BaseFolder, tmp_path: Path
+) -> None:
+    """Five have spent what they had the day before; neither training learns from them."""
+    everybody = tuple(f"{number:064x}" for number in range(12))
+    first = tuple(said(number, person=everybody[number % 5]) for number in range(10))
+    texts = tuple(said(number, person=everybody[number % 12]) for number in range(24))
+    _training(workspace, data)(tiny_voice, VOICE, first, tmp_path / "first", 1, None, silent)
+    data.write_text("2")
+    run = (tiny_voice, VOICE, texts)
+    early, candidate, placebo = (
+        _training(workspace, data, 2, is_placebo)(*run, tmp_path / name, 1, None, silent)[1]
+        for name, is_placebo in (("early", True), ("candidate", False), ("placebo", True))
+    )
+    assert early.phases[0].examples == 24
+    assert candidate.phases[0].examples == placebo.phases[0].examples == 14
+    assert len(_statuses(workspace)) == 4
