@@ -29,6 +29,12 @@ from everloop.speaking.pickles import require_no_pickle
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 ADAPTER_FILES = (CONFIG, WEIGHTS)
 """All that an adapter's folder holds."""
+_MOST_CONFIG = 64 * 1024
+_MOST_HEADER = 1024 * 1024
+"""Bytes of a configuration, and of what says where a tensor lies: neither is read beyond."""
+_HIGHEST_RANK = 65_536
+_WIDEST = 8
+"""Bytes of an entry of a tensor."""
 _PREFIX = "base_model.model."
 _REMEDY = "Train it again, or restore it from a backup; what serves stays as it is."
 _PLAIN: dict[str, Any] = {"peft_type": "LORA", "bias": "none"}
@@ -93,8 +99,9 @@ def read_adapter(folder: AdapterFolder, base: BaseFolder) -> AdapterWeights:
     if names != [CONFIG, WEIGHTS]:
         raise _refused(folder, f"it holds {', '.join(names)}, not {CONFIG} and {WEIGHTS} alone")
     rank, scale = _shape_told(folder)
-    modules = _pairs(folder)
     shapes = matrix_shapes(base)
+    _require_small(folder, rank, shapes)
+    modules = _pairs(folder)
     for name, (down, up) in modules.items():
         wanted = shapes.get(f"{name}.weight")
         if wanted is None:
@@ -175,15 +182,33 @@ def _copy(files: Mapping[str, Path], target: Path) -> None:
 
 def _shape_told(folder: AdapterFolder) -> tuple[int, float]:
     try:
-        told = json.loads((folder.path / CONFIG).read_bytes())
-        rank, alpha = int(told["r"]), float(told["lora_alpha"])
-    except (OSError, ValueError, KeyError, TypeError) as problem:
+        with (folder.path / CONFIG).open("rb") as file:
+            text = file.read(_MOST_CONFIG + 1)
+        if len(text) > _MOST_CONFIG:
+            raise ValueError(f"more than {_MOST_CONFIG} bytes")
+        told = json.loads(text)
+        rank, alpha = told["r"], float(told["lora_alpha"])
+        if type(rank) is not int or rank > _HIGHEST_RANK:
+            raise TypeError(f"r={rank!r:.40} is no rank")
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as problem:
         raise _refused(folder, f"{CONFIG} is none ({problem!r})") from problem
     others = {name: told.get(name) for name, value in _PLAIN.items() if told.get(name) != value}
     others |= {name: told[name] for name in _UNUSED if told.get(name)}
     if others or rank < 1 or not math.isfinite(alpha):
         raise _refused(folder, f"it is no plain LoRA (r={rank}, lora_alpha={alpha}, {others})")
     return rank, alpha / (math.sqrt(rank) if told.get("use_rslora") else rank)
+
+
+def _require_small(folder: AdapterFolder, rank: int, shapes: Mapping[str, tuple[int, int]]) -> None:
+    """Refuse weights that are more than one adapter of this rank for every matrix of the base, unread."""
+    if rank > max((min(shape) for shape in shapes.values()), default=0):
+        raise _refused(folder, f"its rank {rank} is above that of every matrix of the base")
+    most = _MOST_HEADER + _WIDEST * rank * sum(sum(shape) for shape in shapes.values())
+    size = (folder.path / WEIGHTS).stat().st_size
+    if size > most:
+        raise _refused(
+            folder, f"{WEIGHTS} has {size} bytes, and rank {rank} needs no more than {most}"
+        )
 
 
 def _pairs(folder: AdapterFolder) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

@@ -140,3 +140,35 @@ def test_a_version_is_one_adapter(
     engine.unload(adapter.version)
     engine.unload(adapter.version)
     assert engine.versions == frozenset()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"r": 1e400, "lora_alpha": 8}',
+        '{"r": 4.0, "lora_alpha": 8}',
+        '{"r": true, "lora_alpha": 8}',
+        '{"r": 4, "lora_alpha": 1' + "0" * 400 + "}",
+        '{"r": 1' + "0" * 400 + ', "lora_alpha": 8, "peft_type": "LORA", "bias": "none"}',
+        "[" * 50_000,
+        '{"r": 4, "lora_alpha": 8, "note": "' + "a" * 70_000 + '"}',
+        '["r"]',
+        "\\ud800",
+    ],
+)
+def test_a_configuration_that_is_none_is_refused_as_ours(
+    adapter: AdapterFolder, tiny_voice: BaseFolder, config: str
+) -> None:
+    (adapter.path / CONFIG).write_text(config)
+    with pytest.raises(ShouldRestoreArtefact, match="Adapter"):
+        open_adapter(adapter.path, tiny_voice)
+
+
+def test_weights_that_are_too_many_are_not_read(
+    adapter: AdapterFolder, tiny_voice: BaseFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (adapter.path / WEIGHTS).open("ab") as file:
+        file.truncate(64 * 1024 * 1024)
+    monkeypatch.setattr("everloop.speaking.adapters.load_file", None)
+    with pytest.raises(ShouldRestoreArtefact, match="67108864 bytes"):
+        open_adapter(adapter.path, tiny_voice)
