@@ -80,6 +80,13 @@ def run_command(
     suite: Annotated[
         list[str] | None, typer.Option(help="These suites alone (repeatable).")
     ] = None,
+    measure: Annotated[
+        Path | None,
+        typer.Option(
+            help="What the graph's step measure_voice found of this candidate on held-out people, JSON; "
+            "without it the effect of an adapter is not known, and the answer is no go."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the whole report there, as JSON.")] = None,
     seed: Seed = 23,
     threads: Threads = CORES,
@@ -91,9 +98,11 @@ def run_command(
     as_json: Json = False,
 ) -> None:
     """Run every scenario with a candidate and with what serves, and decide."""
-    from everloop.contracts.documents import write
+    from everloop.contracts.documents import read, write
+    from everloop.contracts.voices import VoiceComparison
     from everloop.sdk.sandboxed import contest, try_contest
 
+    comparison = read(VoiceComparison, measure) if measure is not None else None
     given = contest(loop, home, tenant, base, adapter, active)
     every = _scenarios(loop, seed)
     chosen = [each for each in every if not suite or each.suite in suite]
@@ -104,7 +113,7 @@ def run_command(
         done += 1
         notes.print(f"{done}/{2 * len(chosen)} {log.scenario_id} {log.status}")
 
-    report = try_contest(given, chosen, seed, threads, told)
+    report = try_contest(given, chosen, seed, threads, told, comparison)
     if out is not None:
         write(report, out)
     if as_json:

@@ -20,6 +20,7 @@ from everloop.contracts.sandboxes import (
 )
 from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.contracts.voice_spec import VoiceSpec
+from everloop.contracts.voices import VoiceComparison
 
 if TYPE_CHECKING:
     from everloop.sandbox.apart.isolated import IsolatedVoice
@@ -84,11 +85,13 @@ def try_contest(
     seed: int,
     threads: int,
     on_log: Callable[[TestRunLog], None] = lambda _log: None,
+    comparison: VoiceComparison | None = None,
 ) -> SandboxReport:
     """Run the scenarios with both voices, apart from everything, and decide.
 
-    Nothing was measured on held-out people, so that the effect of an adapter is not known: a report of a
-    candidate with an adapter says no go for that alone, and the graph's says more.
+    Args:
+        comparison: what the graph measured of the candidate on held-out people. Without it the effect of
+            an adapter is not known, and a report of a candidate with an adapter says no go for that alone.
     """
     from everloop.opened_voice import FACTORY, service_configuration
     from everloop.sandbox.trying import Contestant, Surroundings, try_candidate
@@ -111,6 +114,7 @@ def try_contest(
             on_log=on_log,
         ),
         seed,
+        comparison=comparison,
         trained=candidate is not None,
     )
 

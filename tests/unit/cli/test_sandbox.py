@@ -14,18 +14,25 @@ import typer
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+from everloop import opened_voice
 from everloop.cli.app import app
 from everloop.cli.output import complain
 from everloop.cli.sandbox import _print
 from everloop.contracts.documents import write
-from everloop.contracts.errors import ShouldFixInput
+from everloop.contracts.errors import ShouldFixInput, ShouldRestoreArtefact
 from everloop.contracts.evaluation import Check, CheckStatus
+from everloop.contracts.sandboxes import SandboxReport, VoiceConfiguration, VoiceOpening
+from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.contracts.voices import Message
 from everloop.loops.loader import load
 from everloop.loops.sections import voice_of
+from everloop.sandbox import trying
+from everloop.sandbox.deciding import report_of
 from everloop.sandbox.loading import shipped
 from everloop.sdk import sandboxed
-from tests.unit.sandbox.test_deciding import CLOSED
+from everloop.sdk.sandboxed import Contest
+from tests.unit.sandbox.screens import SCREENS
+from tests.unit.sandbox.test_deciding import CLOSED, LIMITS, NOW, SAME, comparison, passing
 from tests.unit.sandbox.test_growing import report
 
 ROOT = Path(__file__).parents[3]
@@ -126,3 +133,49 @@ def test_the_clusters_job_runs_a_command_that_there_is() -> None:
     assert found["loop"] == "companion"
     assert found["fail_on_no_go"] is True
     assert str(found["adapter"]) == "/candidate/adapter"
+    assert str(found["measure"]) == "/candidate/measure.json"
+    assert f"COPY measure.json {found['measure']}" in text
+
+
+def test_what_the_graph_measured_answers_what_a_sandbox_alone_cannot(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The same candidate in the same scenarios goes with its measure, and exits with 3 without it."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    adapter = AdapterFolder("new", folder, "1" * 64)
+    opening = VoiceOpening("{}", BaseFolder("none", folder, "0" * 64, "MIT", 512), (adapter,))
+    given = Contest(voice_of(load("companion")), opening, adapter, None, ())
+
+    def tried(*_: object, **how: Any) -> SandboxReport:
+        measured, trained = how["comparison"], how["trained"]
+        return report_of(
+            "m",
+            "a",
+            NOW,
+            1.0,
+            passing(),
+            passing(),
+            CLOSED,
+            SAME,
+            LIMITS,
+            measured,
+            trained=trained,
+        )
+
+    monkeypatch.setattr(sandboxed, "contest", lambda *_: given)
+    monkeypatch.setattr(sandboxed, "local_screens", lambda: SCREENS)
+    monkeypatch.setattr(trying, "try_candidate", tried)
+    monkeypatch.setattr(opened_voice, "service_configuration", lambda _: VoiceConfiguration({}))
+    write(comparison(), tmp_path / "measure.json")
+    run = ("run", "--loop", "companion", "--suite", "golden", "--json", "--fail-on-no-go")
+    without = json.loads(CliRunner().invoke(app, ["sandbox", *run]).stdout)
+    assert [each["name"] for each in without["checks"] if each["status"] != "passed"] == [
+        "forgetting",
+        "effect",
+    ]
+    ran(*run, code=3)
+    ran(*run, "--measure", tmp_path / "measure.json")
+    (tmp_path / "measure.json").write_text("{}")
+    done = CliRunner().invoke(app, ["sandbox", *run, "--measure", str(tmp_path / "measure.json")])
+    assert isinstance(done.exception, ShouldRestoreArtefact)
