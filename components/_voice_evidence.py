@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from components._checkpoint import CHECKPOINT
+from components._private import refusal_of
 from everloop.adaptation.collected import read_collected
 from everloop.contracts.documents import read
 from everloop.contracts.evaluation import Verdict
@@ -43,7 +44,8 @@ def run_evidence(
     ) = artefacts  # fmt: skip
     logical_date, tenant, code = run
     collected = read_collected(Path(collection.path)).figures
-    training = _document(AdapterFigures, adapter, FIGURES)
+    refusal = refusal_of(adapter.path) if adapter else None
+    training = None if refusal else _document(AdapterFigures, adapter, FIGURES)
     row = _document(ModelCheckpoint, checkpoint, CHECKPOINT)
     lineage = {
         "collection": collected.collected_id,
@@ -62,6 +64,7 @@ def run_evidence(
         choice=_document(StrategyChoice, strategy),
         data=_document(DataFigures, data, FIGURES),
         training=training,
+        refused="" if refusal is None else refusal.reason,
         placebo=_document(AdapterFigures, placebo, FIGURES),
         comparison=_document(VoiceComparison, measure),
         sandbox=_document(SandboxReport, findings),

@@ -7,6 +7,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from components._private import REFUSAL, Refusal
+from components._stage import Stage
 from components._voice_models import (
     ADAPTER,
     FIGURES,
@@ -15,6 +17,7 @@ from components._voice_models import (
     base_of,
     speaker_with,
 )
+from components._voice_pages import adapter_rows
 from components._voice_placing import train_where_asked
 from components._voice_private import may_go_on, private_training
 from components._voice_rows import NightRows, rows_of
@@ -24,6 +27,7 @@ from everloop.adaptation.training.job import TrainingJob
 from everloop.adaptation.training.models import load_tokenizer
 from everloop.adaptation.training.reward_model import train_reward_model
 from everloop.contracts.documents import read, sha256_of, write
+from everloop.contracts.errors import ShouldCollectMoreData, ShouldWaitForBudget
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.speaking import BaseFolder
 from everloop.contracts.voice_spec import PreferenceMethod, VoiceSpec
@@ -56,6 +60,31 @@ def train_scorer(spec: LoopSpec, workspace: Workspace, data: Path, out: Path) ->
     write(figures, out / FIGURES)
     shutil.rmtree(place, ignore_errors=True)
     return figures
+
+
+def candidate_or_refusal(
+    told: Stage,
+    spec: LoopSpec,
+    workspace: Workspace,
+    run: tuple[str, str, str],
+    inputs: tuple[Path, Path, Path],
+    out: Path,
+) -> bool:
+    """The candidate and its page; False, and the refusal in its place, where budget or data allow none.
+
+    Args:
+        told: the step's page and summary.
+        run, inputs: as ``train_candidate``'s.
+    """
+    try:
+        figures = train_candidate(spec, workspace, run, inputs, out)
+    except (ShouldWaitForBudget, ShouldCollectMoreData) as problem:
+        reason = str(problem)
+        write(Refusal(told.title, reason), out / REFUSAL)
+        told.says(f"refused: {reason}", metrics={"steps": 0.0})
+        return False
+    told.says(*adapter_rows(figures))
+    return True
 
 
 def train_candidate(
@@ -123,7 +152,11 @@ def _train(
         scorer=_scorer(voice, scorer),
         earlier=place / EARLIER,
     )
-    found = train_where_asked(job, rows.new, private, _tell, rows.earlier)
+    try:
+        found = train_where_asked(job, rows.new, private, _tell, rows.earlier)
+    except (ShouldWaitForBudget, ShouldCollectMoreData):
+        shutil.rmtree(place, ignore_errors=True)
+        raise
     figures = replace(found, placebo=placebo, continued_from=start.checkpoint_id)
     write(figures, out / FIGURES)
     shutil.rmtree(place, ignore_errors=True)

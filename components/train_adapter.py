@@ -20,8 +20,9 @@ def train_adapter(
     adapter: Output[VoiceAdapter],
     page: Output[HTML],
     metrics: Output[Metrics],
-) -> None:
-    """Train the adapter as the strategy says, from where the serving one is.
+) -> bool:
+    """Train the adapter as the strategy says, from where the serving one is; refuse where budget or data do
+    not allow one.
 
     A killed training continues from its last checkpoint.
 
@@ -35,26 +36,28 @@ def train_adapter(
         data: the examples.
         strategy: which ways of learning were chosen.
         scorer: the reward model, for on-policy learning.
-        adapter: what was trained, and its figures.
+        adapter: what was trained and its figures, or the refusal.
         page: rates and losses.
         metrics: how far it moved, first and last loss.
+
+    Returns:
+        Whether there is an adapter.
     """
     from pathlib import Path
 
     from components._stage import stage
-    from components._voice_pages import adapter_rows
-    from components._voice_training import train_candidate
+    from components._voice_training import candidate_or_refusal
     from everloop.loops.sections import assemble
     from everloop.wiring import open_workspace
 
     with stage("train_adapter", adapter, page, metrics) as told:
         spec = assemble(product, voice=voice)
         inputs = (Path(data.path), Path(strategy.path), Path(scorer.path))
-        figures = train_candidate(
+        return candidate_or_refusal(
+            told,
             spec,
             open_workspace(workspace),
             (logical_date, tenant, code),
             inputs,
             Path(adapter.path),
         )
-        told.says(*adapter_rows(figures))

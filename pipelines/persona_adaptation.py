@@ -5,8 +5,9 @@
     collect_feedback -> build_training_data -> choose_strategy -+-> train_reward_model -> ...
                                                                 +- no adapter -> voice_report
 
-    ... -> train_adapter -> train_placebo -> measure_voice -> run_sandbox -> voice_gate
-        -> register_voice -> start_voice_rollout -> voice_report
+    ... -> train_adapter -+-> train_placebo -> measure_voice -> run_sandbox -> voice_gate
+                          |     -> register_voice -> start_voice_rollout -> voice_report
+                          +- refused -> voice_report
 """
 
 from typing import Any
@@ -46,19 +47,19 @@ STAGES = (
 """In the order they run; ``--from-stage`` takes one of these."""
 
 
-def train_and_try(
+def try_adapter(
     dated: dict[str, Any],
     sections: dict[str, Any],
     known: dict[str, Any],
+    scorer: Any,
+    adapter: Any,
     oversight: str,
 ) -> dict[str, Any]:
-    """The sub-graph from examples to a trial; the artifacts that it adds."""
+    """The sub-graph from an adapter to its trial; the artifacts that it adds."""
     here = {name: dated[name] for name in ("workspace", "product", "voice", "code")}
     owned = here | {"tenant": dated["tenant"]}
     data, strategy = known["data"], known["strategy"]
-    scorer = train_reward_model(**here, data=data).outputs["scorer"]
     taught = {"data": data, "strategy": strategy, "scorer": scorer}
-    adapter = train_adapter(**dated, **taught).outputs["adapter"]
     placebo = train_placebo(**dated, **taught).outputs["adapter"]
     measure = measure_voice(
         **owned, data=data, adapter=adapter, placebo=placebo, scorer=scorer
@@ -97,8 +98,6 @@ def train_and_try(
         checkpoint=checkpoint,
     ).outputs["rollout"]
     return {
-        "scorer": scorer,
-        "adapter": adapter,
         "placebo": placebo,
         "measure": measure,
         "findings": findings,
@@ -161,7 +160,15 @@ def persona_adaptation(
     known = {"collection": collection, "data": data, "strategy": chosen.outputs["strategy"]}
     told = {name: value for name, value in dated.items() if name != "workspace"}
     with dsl.If(chosen.outputs["Output"] == True, "adapter"):  # noqa: E712
-        tried = train_and_try(dated, sections, known, oversight)
-        voice_report(**told, terms=terms, **known, **tried)
+        scorer = train_reward_model(**here, data=data).outputs["scorer"]
+        strategy = chosen.outputs["strategy"]
+        trained = train_adapter(**dated, data=data, strategy=strategy, scorer=scorer)
+        taught = {"scorer": scorer, "adapter": trained.outputs["adapter"]}
+        # Behind it, too, so that the placebo of a private training knows whom the release admitted.
+        with dsl.If(trained.outputs["Output"] == True, "trained"):  # noqa: E712
+            tried = try_adapter(dated, sections, known, **taught, oversight=oversight)
+            voice_report(**told, terms=terms, **known, **taught, **tried)
+        with dsl.Else("refused"):
+            voice_report(**told, terms=terms, **known, **taught)
     with dsl.Else("no-adapter"):
         voice_report(**told, terms=terms, **known)

@@ -39,7 +39,8 @@ _MINUS = "\N{MINUS SIGN}"
 class VoiceEvidence:
     """Everything that the report shows, as far as the run came; None where a stage was not reached.
 
-    ``reward_model``: what was measured of the scorer, name -> figure in words. ``lineage``: name -> id.
+    ``refused``: why nothing was trained though the strategy chose to, in words. ``reward_model``: what was
+    measured of the scorer, name -> figure in words. ``lineage``: name -> id.
     """
 
     spec: LoopSpec
@@ -56,6 +57,7 @@ class VoiceEvidence:
     rollout: RolloutRecord | None = None
     reward_model: Mapping[str, str] = field(default_factory=dict)
     lineage: Mapping[str, str] = field(default_factory=dict)
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ def render_voice(found: VoiceEvidence) -> str:
 
 def word_of(found: VoiceEvidence) -> str:
     """The run's answer in a word or two."""
+    if found.refused:
+        return "Not trained"
     if found.verdict is None:
         return "Nothing to train" if found.choice is not None else "Nothing learned"
     return "Ships" if found.verdict.decision is Decision.CONTINUE else "Refused"
@@ -101,6 +105,8 @@ def sentence_of(found: VoiceEvidence) -> str:
     """Why, in a sentence."""
     if found.verdict is not None:
         return found.verdict.reasons[0] if found.verdict.reasons else "No check was made."
+    if found.refused:
+        return f"No adapter was trained. {found.refused}"
     if found.choice is None:
         return "The run ended before there was anything to choose from."
     why = "; ".join(

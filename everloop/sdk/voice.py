@@ -89,7 +89,9 @@ class VoiceRun:
 
     @property
     def training(self) -> AdapterFigures | None:
-        return self._document(AdapterFigures, "train_adapter", "adapter", "figures.json")
+        folder = self.artefact("train_adapter", "adapter")
+        file = None if folder is None else folder / "figures.json"
+        return None if file is None or not file.exists() else read(AdapterFigures, file)
 
     @property
     def comparison(self) -> VoiceComparison | None:
@@ -172,7 +174,8 @@ def verdict_line(outcome: LocalOutcome) -> str:
     if "voice_gate" in stages:
         verdict = read(Verdict, stages["voice_gate"].artefacts["verdict"])
         return f"{verdict.decision}: {verdict.reasons[0]}"
-    return f"hold: no adapter was trained ({stages['choose_strategy'].summary})"
+    ended = stages.get("train_adapter", stages["choose_strategy"])
+    return f"hold: no adapter was trained ({ended.summary})"
 
 
 def _day(value: str | date | None) -> date:

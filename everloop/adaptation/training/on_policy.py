@@ -95,7 +95,7 @@ def _required(spec: VoiceSpec, method: PreferenceMethod, scorer: Scorer | None) 
             "Set it to rloo or grpo, or use tune_preferences.",
         )
     if scorer is None:
-        raise ShouldFixArgument(
+        raise ShouldCollectMoreData(
             f"preference.method={method.value} needs a reward model, and there is none.",
             "Collect reward_model.min_comparisons comparisons, or set the method to auto.",
         )

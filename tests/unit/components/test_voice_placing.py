@@ -5,25 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from components import _voice_placing, _voice_training
+from components._stage import Stage
+from components._voice_evidence import run_evidence
 from components._voice_models import ActiveVoice
 from components._voice_placing import train_where_asked
 from components._voice_registering import version_row
-from components._voice_training import TRAIN, train_candidate, train_placebo_for
+from components._voice_training import (
+    TRAIN,
+    candidate_or_refusal,
+    train_candidate,
+    train_placebo_for,
+)
 from everloop import settings
 from everloop.adaptation.collected import collect
 from everloop.adaptation.instance_file import read_instances, write_instances
 from everloop.adaptation.training.job import TrainingJob
 from everloop.contracts.documents import write
 from everloop.contracts.errors import (
+    ShouldCollectMoreData,
     ShouldFixArgument,
     ShouldProvideEngine,
     ShouldProvideKey,
     ShouldRetryLater,
+    ShouldWaitForBudget,
 )
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
@@ -37,6 +47,7 @@ from everloop.contracts.voices import (
     StrategyChoice,
 )
 from everloop.loops import load
+from everloop.reporting.voice import render_voice, sentence_of, word_of
 from everloop.wiring import Workspace, open_workspace
 from tests.log_records import NOON
 from tests.made_adapters import drawn_adapter
@@ -114,6 +125,48 @@ def test_a_private_training_goes_on_from_no_texts(
     found = train_candidate(spec, place, RUN, _inputs(tmp_path / "in"), tmp_path / "a")
     assert serving.adapter is not None
     assert (found.continued_from, jobs[-1].start_from) == ("", None)
+
+
+@pytest.mark.parametrize("problem", [ShouldWaitForBudget, ShouldCollectMoreData])
+def test_what_does_not_suffice_is_a_refusal_that_the_report_tells(
+    monkeypatch: pytest.MonkeyPatch,
+    place: Workspace,
+    serving: ActiveVoice,
+    tmp_path: Path,
+    problem: type[Exception],
+) -> None:
+    def refuse(*_: Any, **__: Any) -> AdapterFigures:
+        raise problem("2 of 6 people can afford it.", "Wait.")
+
+    monkeypatch.setattr(_voice_training, "train_where_asked", refuse)
+    told, inputs, out = Stage("train_adapter"), _inputs(tmp_path / "in"), tmp_path / "a"
+    assert not candidate_or_refusal(told, _spec(), place, RUN, inputs, out)
+    assert told.summary.startswith("refused: 2 of 6 people can afford it.")
+    assert not (out / "figures.json").exists()
+    # Texts of people stay in no folder that nobody comes back to.
+    assert list((place.home / "training").iterdir()) == []
+    known = collect(MemoryVoiceLog((), ()), "friend", "default", tmp_path / "collection")
+    assert known.people == 0
+    made = [SimpleNamespace(path=str(p)) for p in (tmp_path / "collection", inputs[1], out)]
+    found = run_evidence(
+        _spec(), RUN, (made[0], None, made[1], None, made[2], None, None, None, None, None, None)
+    )
+    assert found.training is None
+    assert (word_of(found), "2 of 6 people" in sentence_of(found)) == ("Not trained", True)
+    assert "Not trained" in render_voice(found)
+
+
+def test_what_is_broken_is_no_refusal(
+    monkeypatch: pytest.MonkeyPatch, place: Workspace, serving: ActiveVoice, tmp_path: Path
+) -> None:
+    def fail(*_: Any, **__: Any) -> AdapterFigures:
+        raise ShouldFixArgument("broken", "Mend it.")
+
+    monkeypatch.setattr(_voice_training, "train_where_asked", fail)
+    with pytest.raises(ShouldFixArgument):
+        candidate_or_refusal(
+            Stage("train_adapter"), _spec(), place, RUN, _inputs(tmp_path / "in"), tmp_path / "a"
+        )
 
 
 def test_a_version_says_where_it_began_and_what_it_knew(tmp_path: Path) -> None:

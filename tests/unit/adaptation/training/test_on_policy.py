@@ -94,7 +94,8 @@ def test_without_a_gpu_it_is_refused(
 def test_what_it_needs_is_named(
     tiny_voice: BaseFolder, tmp_path: Path, spec: VoiceSpec, scorer: _Short | None, reason: str
 ) -> None:
-    with pytest.raises(ShouldFixArgument, match=reason):
+    problem = ShouldFixArgument if scorer is not None else ShouldCollectMoreData
+    with pytest.raises(problem, match=reason):
         _tune(tiny_voice, tmp_path, spec, scorer, 2)
 
 
