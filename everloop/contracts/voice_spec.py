@@ -322,7 +322,8 @@ class SandboxSpec(_Value):
     timeout_seconds: Positive = 900.0
     memory_mb: Annotated[int, Field(ge=256)] = 8192
     max_new_tokens: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """Answers to scenarios end there, for the time that they take; None: where the service's do."""
+    """Answers to scenarios end there, for the time that they take; None: where the service's do. Where that
+    is earlier than the service's, the check of the configuration says so, and the answer is no go."""
     llm_judge: str = ""
     """Address of an OpenAI-compatible endpoint; empty asks none. Its key is ``EVERLOOP_JUDGE_KEY``."""
 
