@@ -346,7 +346,7 @@ def test_where_it_is_private_one_person_changes_nobody_elses_rows(tmp_path: Path
     """The same words, votes on the same answer, more rows than are drawn, and few enough corrections to be
     paraphrased: each makes people depend on each other where the voice is not private."""
     said: dict[str, Any] = {"asked": "Tell me of the sea", "answered": "It is wet and wide."}
-    same = {"asked": "Hi, I am lost, please help me"}
+    same: dict[str, Any] = {"asked": "Hi, I am lost, please help me"}
     everybody = [*TRAINS[:6], JUDGES[0]]
     rows = [
         row
