@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, Field, TypeAdapter
 
 from everloop.contracts.access import Caller, Scope
 from everloop.contracts.episodes import canonical_uuid
-from everloop.contracts.errors import EverloopError, ShouldFixArgument
+from everloop.contracts.errors import EverloopError, ShouldFixArgument, ShouldResolveConflict
 from everloop.contracts.feedback import Interaction
 from everloop.contracts.ids import event_id
 from everloop.contracts.serving import Submission
@@ -35,6 +35,7 @@ from everloop.serving.speaking.answering import (
     require_same,
     spoken,
 )
+from everloop.serving.speaking.claims import Claim
 from everloop.serving.speaking.counting import counted
 
 router = APIRouter(tags=["voice"])
@@ -131,26 +132,38 @@ async def speak(request: Request) -> Response:
     body = await read_body(request, _BODY)
     asked = _asked(service, caller, body)
     service.voices.spec(asked.loop)
-    kept = await run_in_threadpool(_kept, service, asked)
-    if kept is None:
-        begun = await run_in_threadpool(begin, service.voices, asked)
-        batcher = service.voices.batcher(asked.loop)
-        made = counted(
-            service.decisions.watch.voices, batcher, begun, spoken(service.voices, begun)
-        )
-        told = _told(service, caller, asked, made)
-    else:
-        require_same(asked, kept)
-        told = _again(asked, kept)
-    if body.stream:
-        # What cannot even begin is refused by its status, not inside a stream.
-        first = await anext(told)
-        return StreamingResponse(_events(first, told), media_type="text/event-stream")
-    async with aclosing(told):
-        async for each in told:
-            if not isinstance(each, str):
-                return Response(orjson.dumps(each), media_type="application/json")
+    claim = await service.voices.claims.take(
+        asked.tenant, asked.log_id, asked.asked_sha256, asked.timeout_s
+    )
+    try:
+        told = await _answered(service, caller, asked, claim)
+        if body.stream:
+            # What cannot even begin is refused by its status, not inside a stream.
+            first = await anext(told)
+            return StreamingResponse(_events(first, told), media_type="text/event-stream")
+        async with aclosing(told):
+            async for each in told:
+                if not isinstance(each, str):
+                    return Response(orjson.dumps(each), media_type="application/json")
+    except BaseException:
+        claim.release()
+        raise
     raise RuntimeError("an answer ended without its end")
+
+
+async def _answered(
+    service: Service, caller: Caller, asked: Asked, claim: Claim
+) -> AsyncGenerator[str | Mapping[str, Any]]:
+    """What the question is answered by: the stored answer, or one that is now made."""
+    kept = await run_in_threadpool(_kept, service, asked)
+    if kept is not None:
+        require_same(asked, kept)
+        claim.release()
+        return _again(asked, kept)
+    begun = await run_in_threadpool(begin, service.voices, asked)
+    batcher = service.voices.batcher(asked.loop)
+    made = counted(service.decisions.watch.voices, batcher, begun, spoken(service.voices, begun))
+    return _told(service, caller, asked, made, claim)
 
 
 def _asked(service: Service, caller: Caller, body: SpeakBody) -> Asked:
@@ -193,19 +206,42 @@ def _kept(service: Service, asked: Asked) -> Interaction | None:
 
 
 async def _told(
-    service: Service, caller: Caller, asked: Asked, made: AsyncGenerator[str | Said]
+    service: Service,
+    caller: Caller,
+    asked: Asked,
+    made: AsyncGenerator[str | Said],
+    claim: Claim,
 ) -> AsyncGenerator[str | Mapping[str, Any]]:
     """The pieces; the whole answer once it is stored."""
-    async with aclosing(made) as pieces:
-        async for each in pieces:
-            if isinstance(each, str):
-                yield each
-                continue
-            interaction = interaction_of(asked, each, datetime.now(UTC))
-            await service.door.store(
-                Submission(caller.tenant, caller.actor, interactions=(interaction,))
-            )
-            yield _shown(asked, interaction)
+    try:
+        async with aclosing(made) as pieces:
+            async for each in pieces:
+                if isinstance(each, str):
+                    yield each
+                    continue
+                interaction = interaction_of(asked, each, datetime.now(UTC))
+                stored = await _stored(service, caller, asked, interaction)
+                claim.release()
+                yield _shown(asked, stored)
+    finally:
+        claim.release()
+
+
+async def _stored(
+    service: Service, caller: Caller, asked: Asked, interaction: Interaction
+) -> Interaction:
+    """The answer on record: this one, or what another process stored for the question first."""
+    try:
+        await service.door.store(
+            Submission(caller.tenant, caller.actor, interactions=(interaction,))
+        )
+    except ShouldResolveConflict:
+        kept = await run_in_threadpool(_kept, service, asked)
+        if kept is None:
+            raise
+        require_same(asked, kept)
+        return kept
+    return interaction
 
 
 async def _again(asked: Asked, kept: Interaction) -> AsyncGenerator[str | Mapping[str, Any]]:

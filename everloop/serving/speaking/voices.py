@@ -28,6 +28,7 @@ from everloop.persona.prompt_artefact import FILE, read_prompt
 from everloop.registry.loading import VerifiedModel, load
 from everloop.serving.decisions.deployment import Deployed, read_deployed
 from everloop.serving.speaking.batching import FollowedSpeaker, MicroBatcher
+from everloop.serving.speaking.claims import Claims
 from everloop.serving.speaking.deployed import ArmVoice, DeployedVoice, voice_of
 from everloop.serving.speaking.screening import ToxicityScreen
 from everloop.settings import voice_cache
@@ -102,6 +103,8 @@ class Voices:
         self._workspace = workspace
         self._engine = engine or self._prepared
         self._screen = screen or _screen_of
+        self.claims = Claims()
+        """Questions that are being answered."""
         self._opening = threading.Lock()
         self._hosts: dict[str, _Host] = {}
         self._deployed: dict[tuple[str, str], Deployed] = {}

@@ -35,6 +35,7 @@ from everloop.persona.prompt_artefact import FILE
 from everloop.registry.promotion import promote
 from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.rollout.end import CANDIDATE
+from everloop.serving.api import speak
 from everloop.serving.speaking.answering import Asked, Begun, Said, begin, spoken
 from everloop.serving.speaking.screening import SAFE
 from everloop.serving.speaking.voices import Voices
@@ -374,6 +375,64 @@ def test_a_question_that_waits_is_answered_by_what_it_was_given(
     del waits, late
     with pytest.raises(ShouldNameKnownId):
         engine.lease(before)
+
+
+def at_once(world: World, *bodies: dict[str, Any]) -> list[httpx.Response]:
+    async def together() -> list[httpx.Response]:
+        headers = {"Authorization": f"Bearer {world.keys[OURS]}"}
+        asks = [
+            world._client.post(PATH, json={"user_id": "ann", **body}, headers=headers)
+            for body in bodies
+        ]
+        return list(await asyncio.gather(*asks))
+
+    return world._loop.run(together())
+
+
+def test_the_same_question_at_the_same_moment_is_answered_once(world: World) -> None:
+    speaker = speaks(world, None)
+    hello = {"log_id": str(uuid.uuid4()), "said": [{"role": "user", "text": "Hello."}]}
+    first, again, streamed = at_once(world, hello, hello, {**hello, "stream": True})
+    assert [each.status_code for each in (first, again, streamed)] == [200] * 3
+    assert first.json() == again.json() == events(streamed)[-1][1]
+    assert len(speaker.asked) == 1
+    log_id = str(uuid.uuid4())
+    others = [{"log_id": log_id, "said": [{"role": "user", "text": text}]} for text in "ab"]
+    assert sorted(each.status_code for each in at_once(world, *others)) == [200, 409]
+    assert len(speaker.asked) == 2
+    assert world.service.voices.claims._held == {}
+
+
+def test_a_question_whose_first_answer_failed_is_answered_by_the_second(world: World) -> None:
+    failures = iter([True])
+
+    def says(request: SpeakRequest) -> str:
+        if next(failures, False):
+            raise RuntimeError("a kernel failed")
+        return "Whole."
+
+    speaks(world, says)
+    hello = {"log_id": str(uuid.uuid4()), "said": [{"role": "user", "text": "Hello."}]}
+    answers = at_once(world, hello, hello)
+    assert sorted(each.status_code for each in answers) == [200, 503]
+    assert world.service.voices.claims._held == {}
+
+
+def test_what_another_process_stored_first_is_the_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaks(world, {("", "Hello."): "The first."})
+    log_id = str(uuid.uuid4())
+    first = talk(world, "Hello.", log_id=log_id)
+    speaks(world, {("", "Hello."): "The second."})
+    kept, not_yet = speak._kept, iter([True])
+
+    def unaware(service: Any, asked: Any) -> Any:
+        return None if next(not_yet, False) else kept(service, asked)
+
+    monkeypatch.setattr(speak, "_kept", unaware)
+    again = talk(world, "Hello.", log_id=log_id)
+    assert (again.status_code, again.json()) == (200, first.json())
 
 
 def test_questions_of_one_moment_are_answered_in_one_batch(world: World) -> None:
