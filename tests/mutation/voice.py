@@ -155,6 +155,82 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *mutants(
         "sandbox",
+        "everloop/sandbox/apart/seccomp.py",
+        "tests/unit/sandbox/test_isolation.py",
+        [
+            (
+                "the limits of every process may be set",
+                '"prlimit64": (0,)}',
+                '"prlimit64": (0, 1)}',
+                "test_the_filter_by_hand",
+            ),
+            (
+                "memory may be shared",
+                "(_MAP_SHARED, _MAP_ANONYMOUS)",
+                "(_MAP_SHARED, _MAP_ANONYMOUS, 1 << 31)",
+                "test_the_filter_by_hand",
+            ),
+        ],
+    ),
+    *mutants(
+        "sandbox",
+        "everloop/sandbox/apart/landlock.py",
+        "tests/unit/sandbox/test_isolation.py",
+        [
+            (
+                "a Landlock that lets files be cut is enough",
+                "if found < LEAST:",
+                "if found < 1:",
+                "test_a_landlock_that_lets_files_be_cut_is_none",
+            ),
+            (
+                "what is written may be removed",
+                "~(_EXECUTE | _REMOVE)",
+                "~_EXECUTE",
+                "test_memory_and_files_that_no_limit_counts_are_denied",
+            ),
+        ],
+    ),
+    *mutants(
+        "sandbox",
+        "everloop/sandbox/apart/watch.py",
+        "tests/unit/sandbox/test_isolation.py",
+        [
+            (
+                "memory is not watched",
+                "if memory > limits.memory_bytes:",
+                "if False:",
+                "test_what_the_kernel_lets_through_is_watched",
+            ),
+            (
+                "the folder's size is not watched",
+                "if size > limits.scratch_bytes:",
+                "if False:",
+                "test_what_the_kernel_lets_through_is_watched",
+            ),
+            (
+                "time is not watched",
+                "if time.monotonic() >= self._deadline:",
+                "if False:",
+                "test_it_is_ended_past_its_time_though_nobody_asks",
+            ),
+        ],
+    ),
+    *mutants(
+        "sandbox",
+        "everloop/sandbox/apart/messages.py",
+        "tests/unit/sandbox/test_isolation.py",
+        [
+            (
+                "what is written may wait for ever",
+                "            _wait(descriptor, select.POLLOUT, deadline)\n",
+                "            pass\n",
+                "test_a_sandbox_that_does_not_read_stops_nobody",
+            ),
+        ],
+    ),
+    *mutants(
+        "sandbox",
         "everloop/sandbox/apart/attempts.py",
         "tests/unit/sandbox/test_isolation.py",
         [

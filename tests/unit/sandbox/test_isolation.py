@@ -209,9 +209,12 @@ def test_it_changes_no_other_process(base: BaseFolder) -> None:
         stranger.wait()
 
 
-@pytest.mark.timeout(30)
-def test_a_sandbox_that_does_not_read_stops_nobody(base: BaseFolder) -> None:
+@pytest.mark.timeout(20)
+def test_a_sandbox_that_does_not_read_stops_nobody(
+    base: BaseFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It answers by itself and then sleeps: the parent's next question ends with the time, unread."""
+    monkeypatch.setattr(isolated, "_GRACE_SECONDS", 3600.0)
     with voice(base, "escaping", timeout_seconds=2.0) as apart:
         assert apart.answer((SpeakRequest((Message("user", "deaf"),)),)) == ()
         long = SpeakRequest((Message("user", "x" * 300_000),))
