@@ -90,18 +90,21 @@ def test_the_services_engine_says_the_same_inside_as_outside(tmp_path: Path) -> 
     from everloop.contracts.speaking import SpeakRequest
     from everloop.opened_voice import FACTORY, open_voice, service_configuration
     from everloop.sandbox.apart.isolated import IsolatedVoice
+    from tests.made_adapters import drawn_adapter
     from tests.tiny_voice import tiny_base
 
     base = tiny_base(tmp_path / "tiny")
-    opening = VoiceOpening(voice_text(COMPANION), base)
+    adapter = drawn_adapter(tmp_path / "adapter", base, 3)
+    opening = VoiceOpening(voice_text(COMPANION), base, (adapter,))
     here = open_voice(opening)
     said = (Message("user", "How are you today?"),)
     with IsolatedVoice(FACTORY, opening, voice_of(COMPANION).sandbox) as apart:
         prompt = apart.prompt(said, {"warmth": 1.0}, "")
         assert prompt == here.prompt(said, {"warmth": 1.0}, "")
-        request = SpeakRequest(prompt, seed=4)
-        inside, outside = apart.answer((request,))[0], here.speaker.answer((request,))[0]
-        assert (inside.text, inside.tokens) == (outside.text, outside.tokens)
+        for version in ("", adapter.version):
+            request = SpeakRequest(prompt, version, seed=4)
+            inside, outside = apart.answer((request,))[0], here.speaker.answer((request,))[0]
+            assert (inside.text, inside.tokens) == (outside.text, outside.tokens)
         (one,), (two,) = (each.score((said,), ("Well.",)) for each in (apart, here.speaker))
         assert one.log_probability == pytest.approx(two.log_probability, abs=1e-4)
         assert apart.configuration == service_configuration(opening) == here.configuration
