@@ -12,13 +12,13 @@ from datetime import datetime
 
 from everloop.contracts.canonical import canonical_json
 from everloop.contracts.episodes import Json
-from everloop.contracts.errors import EverloopError, ShouldResolveConflict
+from everloop.contracts.errors import EverloopError, ShouldResolveConflict, ShouldRetryLater
 from everloop.contracts.feedback import InputType, Interaction, OutputType
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.speaking import Answer, SpeakRequest
 from everloop.contracts.voices import Message
 from everloop.persona.prompt import prompt_of
-from everloop.serving.speaking.batching import Job, MicroBatcher, Outcome
+from everloop.serving.speaking.batching import GRACE_S, Job, MicroBatcher, Outcome
 from everloop.serving.speaking.best import best_answer, drawn
 from everloop.serving.speaking.screening import SAFE, ScreenedText
 from everloop.serving.speaking.voices import Speaks, Voices
@@ -169,7 +169,11 @@ async def _pieces(
     batcher.ask(job)
     try:
         while True:
-            outcome = await told.get()
+            try:
+                async with asyncio.timeout(max(0.0, until + GRACE_S - time.monotonic())):
+                    outcome = await told.get()
+            except TimeoutError:
+                raise ShouldRetryLater("The answer took too long.", "Ask again.") from None
             if isinstance(outcome, EverloopError):
                 raise outcome
             yield outcome

@@ -13,6 +13,8 @@ from everloop.contracts.errors import EverloopError, ShouldRetryLater, ShouldSlo
 from everloop.contracts.speaking import Answer, SpeakRequest
 
 JOIN_S = 10.0
+GRACE_S = 5.0
+"""How long after its time a question still waits to be told of its end."""
 
 
 class Spoken(Protocol):
@@ -86,6 +88,7 @@ class MicroBatcher:
         self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=waiting)
         self._batch_s = 1.0
         self._closing = False
+        self._asking = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="speaking", daemon=True)
         self._thread.start()
 
@@ -104,12 +107,17 @@ class MicroBatcher:
 
         Raises:
             ShouldSlowDown: too many wait already; ``retry_after`` is about when they are answered.
-            ShouldRetryLater: the service ends.
+            ShouldRetryLater: the service ends, or nothing answers any more.
         """
-        if self._closing:
-            raise ShouldRetryLater("The service ends.", "Ask again in a moment.")
         try:
-            self._jobs.put_nowait(job)
+            with self._asking:
+                if self._closing:
+                    raise ShouldRetryLater("The service ends.", "Ask again in a moment.")
+                if not self.alive:
+                    raise ShouldRetryLater(
+                        "Nothing answers questions any more.", "Restart the service."
+                    )
+                self._jobs.put_nowait(job)
         except queue.Full:
             batches = self._jobs.maxsize / self._most
             raise ShouldSlowDown(
@@ -120,13 +128,14 @@ class MicroBatcher:
 
     def close(self) -> None:
         """Let go of what waits; what is being answered is cut off."""
-        self._closing = True
-        while True:
-            try:
-                self._jobs.put_nowait(None)
-                break
-            except queue.Full:
-                self._drop(self._jobs.get_nowait())
+        with self._asking:  # whoever is in the queue by now is let go of; nobody comes after
+            self._closing = True
+            while True:
+                try:
+                    self._drop(self._jobs.get_nowait())
+                except queue.Empty:
+                    break
+            self._jobs.put_nowait(None)
         self._thread.join(JOIN_S)
 
     def _work(self) -> None:

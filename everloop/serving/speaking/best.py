@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from everloop.adaptation.training.best_of import Scorer
-from everloop.contracts.errors import EverloopError
+from everloop.contracts.errors import EverloopError, ShouldRetryLater
 from everloop.contracts.speaking import Answer, SpeakRequest
-from everloop.serving.speaking.batching import Job, MicroBatcher, Outcome
+from everloop.serving.speaking.batching import GRACE_S, Job, MicroBatcher, Outcome
 
 MOST = 8
 """Answers of one question at most: a batch. More would keep everybody else waiting."""
@@ -42,7 +43,10 @@ async def best_answer(
     try:
         for job in jobs:
             batcher.ask(job)
-        answers = await asyncio.gather(*ends)
+        async with asyncio.timeout(max(0.0, until + GRACE_S - time.monotonic())):
+            answers = await asyncio.gather(*ends)
+    except TimeoutError:
+        raise ShouldRetryLater("The answer took too long.", "Ask again.") from None
     finally:
         for job, end in zip(jobs, ends, strict=True):
             job.left.set()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from everloop.contracts.errors import EverloopError, ShouldRetryLater, ShouldSlowDown
 from everloop.contracts.speaking import Answer, SpeakRequest
 from everloop.contracts.voices import Message
+from everloop.serving.speaking import answering
 from everloop.serving.speaking.batching import Job, MicroBatcher, Outcome, Spoken
 from tests.fake_speaker import FakeSpeaker, FakeSpoken
 
@@ -166,3 +170,33 @@ def test_closing_lets_go_of_who_waits(speaker: Gated) -> None:
     first.end()
     with pytest.raises(ShouldRetryLater, match="ends"):
         ask(batcher, "Hello.")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_where_nothing_answers_any_more_nobody_waits() -> None:
+    class Killed(FakeSpeaker):
+        def follow(self, *_: object) -> Iterator[FakeSpoken]:
+            raise SystemExit
+
+    batcher = MicroBatcher(Killed(), most=1, linger_s=0.0)
+    ask(batcher, "Hello.")
+    batcher._thread.join(WAIT_S)
+    assert not batcher.alive
+    with pytest.raises(ShouldRetryLater, match="Nothing answers"):
+        ask(batcher, "Hello.")
+
+
+def test_who_is_never_told_stops_waiting() -> None:
+    class Silent:
+        def ask(self, job: Job) -> None:
+            self.job = job
+
+    silent = Silent()
+    begun: Any = SimpleNamespace(request=None)
+
+    async def heard() -> list[object]:
+        return [each async for each in answering._pieces(silent, begun, 0.0)]  # type: ignore[arg-type]
+
+    with pytest.raises(ShouldRetryLater, match="too long"):
+        asyncio.run(heard())
+    assert silent.job.left.is_set()
