@@ -215,7 +215,7 @@ def test_a_sandbox_that_does_not_read_stops_nobody(
 ) -> None:
     """It answers by itself and then sleeps: the parent's next question ends with the time, unread."""
     monkeypatch.setattr(isolated, "_GRACE_SECONDS", 3600.0)
-    with voice(base, "escaping", timeout_seconds=2.0) as apart:
+    with voice(base, "escaping", timeout_seconds=3.0) as apart:
         assert apart.answer((SpeakRequest((Message("user", "deaf"),)),)) == ()
         long = SpeakRequest((Message("user", "x" * 300_000),))
         with pytest.raises(ShouldRetryLater, match="longer than it may"):
@@ -228,7 +228,7 @@ def test_it_is_ended_past_its_time_though_nobody_asks(
     base: BaseFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(isolated, "_GRACE_SECONDS", 0.0)
-    with voice(base, "escaping", timeout_seconds=2.0) as apart:
+    with voice(base, "escaping", timeout_seconds=3.0) as apart:
         process = apart._process
         assert process is not None
         assert process.wait(20) == -signal.SIGKILL
