@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def estimate(value: float, low: float, high: float) -> Estimate:
 
 
 def comparison(**given: Estimate) -> VoiceComparison:
-    good = {
+    good: dict[str, Any] = {
         "effect": estimate(0.3, 0.1, 0.5),
         "over_active": estimate(0.3, 0.1, 0.5),
         "length_adjusted": estimate(0.3, 0.1, 0.5),
