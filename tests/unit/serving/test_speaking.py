@@ -370,7 +370,7 @@ def test_a_question_that_waits_is_answered_by_what_it_was_given(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(voices, "_read", lambda *_: head)
         late = begin(voices, question)
-    assert (late.request.adapter, engine.versions) == (before, {after})
+    assert (late.request.adapter, engine.versions) == (before, frozenset({after}))
     assert engine.answer([late.request])[0].adapter == before
     del waits, late
     with pytest.raises(ShouldNameKnownId):
