@@ -334,7 +334,7 @@ class AdapterFigures:
     """A finished training.
 
     Attributes:
-        moved: norm of the adapter's change, summed over supervised phases and preferences; it must not be 0.
+        moved: norm of the adapter's change, summed over supervised phases and preferences; never 0.
         continued_from: checkpoint of the adapter that it went on from; empty for one that began anew.
     """
 

@@ -10,7 +10,9 @@ import pytest
 from everloop import settings
 
 
-@pytest.mark.parametrize("package", ["everloop.adaptation.training.models", "everloop.speaking.base"])
+@pytest.mark.parametrize(
+    "package", ["everloop.adaptation.training.models", "everloop.speaking.base"]
+)
 def test_libraries_of_models_fetch_and_report_nothing(package: str) -> None:
     code = (
         f"import {package}; from huggingface_hub import constants; "
