@@ -256,7 +256,7 @@ class Deploys:
             "a test",
         )
 
-    def trial(self, active: str, checkpoints: list[str], percent: float) -> RolloutRecord:
+    def trial(self, active: str | None, checkpoints: list[str], percent: float) -> RolloutRecord:
         rows = [self._workspace.registry.checkpoint(each) for each in checkpoints]
         parts: tuple[Artefact, ...] = tuple(part_of(row, row.model_type.value) for row in rows)
         now = datetime.now(UTC)

@@ -75,7 +75,7 @@ def on_trial(
     deploys = Deploys(world, spec, base, folder)
     candidate = deploys.adapter(2, "v2")
     engine.broken = candidate if fails else ""
-    return deploys.trial([candidate], 50.0)
+    return deploys.trial(None, [candidate], 50.0)
 
 
 def ask(world: World) -> list[int]:
