@@ -28,7 +28,7 @@ QUESTIONS = 24
 class Broken(FakeSpeaker):
     """Speaks with every adapter but one."""
 
-    broken = ""
+    broken = "none"
 
     def __init__(self, base: BaseFolder) -> None:
         super().__init__(says=lambda _: "Well, thank you.")
@@ -74,7 +74,7 @@ def on_trial(
     world.service.voices = Voices(world.service.workspace, lambda _: engine, lambda _: screen)
     deploys = Deploys(world, spec, base, folder)
     candidate = deploys.adapter(2, "v2")
-    engine.broken = candidate if fails else ""
+    engine.broken = candidate if fails else "none"
     return deploys.trial(None, [candidate], 50.0)
 
 
