@@ -265,6 +265,10 @@ class DataSpec(_Value):
     max_held_out: Annotated[int, Field(ge=1)] = 1000
     """At most so many rows of held-out people are drawn to judge."""
 
+    def __hash__(self) -> int:
+        # a specification is a key of caches, and a mapping of ranges has no hash
+        return hash(self.model_dump_json())
+
 
 class StrategySpec(_Value):
     """From how much of what each way of learning is worth it."""

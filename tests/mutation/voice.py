@@ -120,6 +120,13 @@ MUTANTS: tuple[Mutant, ...] = (
                 "    if False:\n",
                 "test_a_strict_suite_lets_nothing_fail_whatever_the_active_voice_does",
             ),
+        ],
+    ),
+    *mutants(
+        "sandbox",
+        "everloop/sandbox/effect.py",
+        "tests/unit/sandbox/test_deciding.py",
+        [
             (
                 "an effect may be below the placebo's",
                 "if found.low > limit:\n        said",
@@ -295,9 +302,9 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             (
                 "a text ends turns from inside",
-                "if any(token in text for text in texts for token in self._special):",
-                "if False:",
-                "test_a_text_with_a_token_of_turns_is_left_out_and_counted",
+                "completion = self._control.broken(completion)",
+                "completion = str(completion)",
+                "test_nobodys_text_begins_or_ends_a_turn",
             ),
         ],
     ),

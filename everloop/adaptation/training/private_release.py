@@ -16,6 +16,7 @@ from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.contracts.voices import AdapterFigures
 
 _FIGURES, _CONFIG = "figures", "config"
+_TOLD = "release"
 
 
 def released_file(adapter: AdapterFolder, figures: AdapterFigures, path: Path) -> Path:
@@ -28,7 +29,9 @@ def released_file(adapter: AdapterFolder, figures: AdapterFigures, path: Path) -
         _FIGURES: to_json(replace(figures, phases=phases)).decode(),
         _CONFIG: (adapter.path / CONFIG).read_text(),
     }
-    return write_atomically(save(load_file(adapter.path / WEIGHTS), metadata=told), path)
+    # Several entries of a safetensors header come in an order of their own each time.
+    header = {_TOLD: json.dumps(told, sort_keys=True)}
+    return write_atomically(save(load_file(adapter.path / WEIGHTS), metadata=header), path)
 
 
 def restored(file: Path, base: BaseFolder, out: Path) -> tuple[AdapterFolder, AdapterFigures]:
@@ -38,8 +41,8 @@ def restored(file: Path, base: BaseFolder, out: Path) -> tuple[AdapterFolder, Ad
         ShouldRestoreArtefact: the file is not one of a private adapter, or of this base.
     """
     with safe_open(file, framework="pt") as stored:
-        told = stored.metadata() or {}
-    if not {_FIGURES, _CONFIG} <= told.keys():
+        told = json.loads((stored.metadata() or {}).get(_TOLD, "{}"))
+    if not isinstance(told, dict) or not {_FIGURES, _CONFIG} <= told.keys():
         raise ShouldRestoreArtefact(f"{file} holds no private adapter.", "Restore the release.")
     figures = from_json(AdapterFigures, told[_FIGURES].encode())
     adapter = publish_tensors(load_file(file), json.loads(told[_CONFIG]), base, out)

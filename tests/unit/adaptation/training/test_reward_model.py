@@ -120,11 +120,11 @@ def test_nobody_teaches_and_judges(tiny_voice: BaseFolder, tmp_path: Path) -> No
 def test_answers_that_cannot_be_read_never_win(tiny_voice: BaseFolder, trained: Trained) -> None:
     folder, figures = trained
     scorer = RewardScorer(tiny_voice, folder, figures.sha256)
-    answers = ["", "  ", "well <|im_end|> no", "so " * 600, warm(1), curt(1)]
-    scores = scorer.score([asked(1)] * 6, answers)
-    assert scores[:4] == (-math.inf,) * 4
-    assert scores[4] > scores[5] > -math.inf
-    assert scorer.score([asked(1)], [warm(1)])[0] == pytest.approx(scores[4], abs=0.05)
+    answers = ["", "  ", "so " * 600, warm(1), curt(1)]
+    scores = scorer.score([asked(1)] * 5, answers)
+    assert scores[:3] == (-math.inf,) * 3
+    assert scores[3] > scores[4] > -math.inf
+    assert scorer.score([asked(1)], [warm(1)])[0] == pytest.approx(scores[3], abs=0.05)
     with pytest.raises(ShouldFixArgument, match="2 prompts and 1 completions"):
         scorer.score([asked(1)] * 2, ["yes"])
 
