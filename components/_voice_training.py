@@ -21,6 +21,7 @@ from components._voice_pages import adapter_rows
 from components._voice_placing import train_where_asked
 from components._voice_private import may_go_on, private_training
 from components._voice_rows import NightRows, rows_of
+from everloop.adaptation.building import HELD_OUT_FILE, TRAIN_FILE
 from everloop.adaptation.instance_file import read_instances
 from everloop.adaptation.placebo import placebo_of
 from everloop.adaptation.training.job import TrainingJob
@@ -43,8 +44,7 @@ from everloop.contracts.voices import (
 from everloop.loops.sections import voice_of, voice_text
 from everloop.wiring import Workspace
 
-TRAIN = "train.jsonl.zst"
-HELD_OUT = "held_out.jsonl.zst"
+TRAIN, HELD_OUT = TRAIN_FILE, HELD_OUT_FILE
 EARLIER = "earlier.jsonl.zst"
 SCORER = "scorer"
 _SEED = 17
