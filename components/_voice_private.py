@@ -10,6 +10,7 @@ from everloop.adaptation.training.private import (
     PrivateTerms,
     PrivateTraining,
     train_privately,
+    with_counts,
 )
 from everloop.adaptation.training.private_release import released_file, restored
 from everloop.adaptation.training.progress import Progress
@@ -100,16 +101,13 @@ class _Ledgered:
             terms = self._terms(spec, mechanism, admitted, noise, "")
             return train_privately(base, spec, instances, terms, out, seed, start, on_progress)
         reservation = self._reserved(mechanism, people, told)
+        paid, admitted = mechanism_from(reservation.row.mechanism), reservation.admitted
         if reservation.stored_url is not None and reservation.stored_sha256 is not None:
             stored = self.workspace.blobs.fetch(reservation.stored_url, reservation.stored_sha256)
-            return restored(stored, base, out)
-        terms = self._terms(
-            spec,
-            mechanism_from(reservation.row.mechanism),
-            reservation.admitted,
-            SealedNoise(reservation.noise_seed, STAGE),
-            reservation.release_id,
-        )
+            adapter, figures = restored(stored, base, out)
+            return adapter, with_counts(figures, base, spec, instances, paid, admitted)
+        noise = SealedNoise(reservation.noise_seed, STAGE)
+        terms = self._terms(spec, paid, admitted, noise, reservation.release_id)
         adapter, figures = train_privately(
             base, spec, instances, terms, out, seed, start, on_progress
         )

@@ -46,7 +46,12 @@ from everloop.registry.registration import Candidate, register
 from everloop.rollout.start import start_rollout
 from everloop.sandbox.choosing import scenarios_of
 from everloop.speaking.adapters import ADAPTER_FILES, WEIGHTS
-from everloop.trust.voice_card import CARD_FILE, voice_card
+from everloop.trust.voice_card import (
+    CARD_FILE,
+    PUBLIC_CARD_FILE,
+    public_voice_card,
+    voice_card,
+)
 from everloop.wiring import Workspace
 
 PROMPT = "prompt.json"
@@ -158,12 +163,20 @@ def register_candidate_voice(
         out / CARD_FILE,
     )
     files |= {name: adapter / ADAPTER / name for name in ADAPTER_FILES}
+    if provenance_of(training) is Provenance.PRIVATE_RELEASE:
+        # The card and the figures above count people exactly: they stay in the run's own folder.
+        told = public_voice_card(
+            spec, voice, version=lineage["version"], lineage=lineage, training=training
+        )
+        files[PUBLIC_CARD_FILE] = write_atomically(told.encode(), out / PUBLIC_CARD_FILE)
+    else:
+        files |= {FIGURES: adapter / FIGURES, CARD_FILE: card}
     row = register(
         Candidate(
             loop=spec.name,
             tenant=tenant,
             model_type=ModelType.ADAPTER,
-            files={**files, FIGURES: adapter / FIGURES, CARD_FILE: card},
+            files=files,
             served=WEIGHTS,
             performance_metrics=_figures(compared, tried),
             lineage=lineage,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Estimate, Verdict
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import Provenance
@@ -13,6 +14,12 @@ from everloop.contracts.voice_spec import VoiceSpec
 from everloop.contracts.voices import AdapterFigures, DataFigures, VoiceComparison
 
 CARD_FILE = "model_card.md"
+PUBLIC_CARD_FILE = "model_card_public.md"
+PUBLIC_LINEAGE = frozenset(
+    {"adapter_release", "loop_spec", "code", "base", "version", "logical_date"}
+)
+"""What everyone may know of a private voice's making: public constants, and ids under the ledger's key. A
+checksum of what people said would confirm a guess of it."""
 
 
 def voice_card(
@@ -46,6 +53,53 @@ def voice_card(
         "## Lineage\n\n" + _table(("what", "id"), [(n, f"`{v}`") for n, v in lineage.items()]),
     )
     return "\n\n".join(sections) + "\n"
+
+
+def public_voice_card(
+    spec: LoopSpec,
+    voice: VoiceSpec,
+    *,
+    version: str,
+    lineage: Mapping[str, str],
+    training: AdapterFigures,
+) -> str:
+    """Write the card of one private adapter, for everyone.
+
+    It holds nothing but the specification, what the mechanism is and costs, and what follows from the
+    released weights: no count of people, examples or tokens, and nothing that was measured on people's
+    feedback.
+
+    Raises:
+        ShouldFixArgument: the adapter is no private release.
+    """
+    if training.epsilon is None or not training.release_id:
+        raise ShouldFixArgument(
+            f"Voice {version} was not trained privately.", "Its card is for operators alone."
+        )
+    public = [(name, f"`{value}`") for name, value in lineage.items() if name in PUBLIC_LINEAGE]
+    sections = (
+        _what(spec, voice, version),
+        "This card is for everyone. Counts, and figures that are computed from what people said, stay "
+        "inside the trust boundary and are shown to operators only.",
+        _mechanism(voice, training),
+        _privacy(Provenance.PRIVATE_RELEASE, training),
+        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in _known_limits(voice)),
+        "## Lineage\n\n" + _table(("what", "id"), public),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _mechanism(voice: VoiceSpec, training: AdapterFigures) -> str:
+    rows = [
+        (p.method, f"{p.steps:,}", f"{p.peak_learning_rate:g}", f"{p.max_grad_norm:g}")
+        for p in training.phases
+    ]
+    return (
+        f"## Training\n\n{training.parameters:,} numbers in {', '.join(voice.lora.target_modules)}; "
+        f"they moved by {training.moved:.4g}, noise included. At most "
+        f"{voice.privacy.examples_per_person:,} texts of a person were used.\n\n"
+        + _table(("method", "noisy steps", "peak rate", "clip of a person"), rows)
+    )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -163,16 +217,20 @@ def _verdict(verdict: Verdict) -> str:
 
 
 def _limits(voice: VoiceSpec, data: DataFigures, provenance: Provenance) -> str:
-    known = [
-        f"It speaks {', '.join(voice.data.languages)}; other languages were kept out of its data.",
-        "It can say what is not so. Nothing here measures whether its answers are true.",
-        "Scenarios show what was tried, not what could happen.",
-    ]
+    known = _known_limits(voice)
     if data.people < 100:
         known.append(f"It learned from {data.people:,} people, too few to speak for everybody.")
     if provenance is not Provenance.PRIVATE_RELEASE:
         known.append("It may repeat what somebody wrote.")
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in known)
+
+
+def _known_limits(voice: VoiceSpec) -> list[str]:
+    return [
+        f"It speaks {', '.join(voice.data.languages)}; other languages were kept out of its data.",
+        "It can say what is not so. Nothing here measures whether its answers are true.",
+        "Scenarios show what was tried, not what could happen.",
+    ]
 
 
 def _interval(estimate: Estimate) -> str:

@@ -106,6 +106,7 @@ def test_budget_is_taken_before_the_first_gradient_and_a_release_is_made_once(
     )
     assert seen == []
     assert (again.sha256, told.release_id) == (adapter.sha256, figures.release_id)
+    assert (told.phases[0].examples, told.phases[0].tokens) == (12, figures.phases[0].tokens)
     assert len(_statuses(workspace)) == 2
 
 

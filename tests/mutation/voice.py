@@ -284,14 +284,14 @@ MUTANTS: tuple[Mutant, ...] = (
         [
             (
                 "the end of turn is not learned",
-                "return before, after[: after.index(end) + 1] if",
-                "return before, after[: after.index(end)] if",
+                "            return None\n        return before, after\n",
+                "            return None\n        return before, after[:-1]\n",
                 "test_labels_are_the_answer_and_its_end_of_turn",
             ),
             (
                 "a template without an end of turn is taken",
-                "if not completion or completion[-1] != tokenizer.eos_token_id:",
-                "if not completion:",
+                "        if not end:\n",
+                "        if False:\n",
                 "test_a_template_that_breaks_answers_is_refused_by_its_tokenizers_name",
             ),
             (
@@ -446,6 +446,32 @@ MUTANTS: tuple[Mutant, ...] = (
                 "    if found != folder.sha256:\n",
                 "    if False:\n",
                 "test_a_changed_adapter_is_refused",
+            ),
+        ],
+    ),
+    *mutants(
+        "voice",
+        "everloop/adaptation/training/private_release.py",
+        "tests/unit/adaptation/training/test_private.py",
+        [
+            (
+                "a release's file counts its examples",
+                "examples=0, tokens=0, seconds=0.0",
+                "seconds=0.0",
+                "test_a_releases_file_does_not_count_anybody",
+            ),
+        ],
+    ),
+    *mutants(
+        "voice",
+        "components/_voice_registering.py",
+        "tests/unit/components/test_voice_registering.py",
+        [
+            (
+                "a release is published with exact figures",
+                "if provenance_of(training) is Provenance.PRIVATE_RELEASE:",
+                "if False:",
+                "test_a_private_releases_files_do_not_count_its_people",
             ),
         ],
     ),

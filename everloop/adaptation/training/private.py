@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -151,7 +151,7 @@ def train_privately(
         ShouldFixArgument: no gradient reached the adapter, or it did not move.
     """
     began = time.monotonic()
-    renderer = Renderer(load_tokenizer(base), spec.phases.max_length)
+    renderer = Renderer(load_tokenizer(base), min(spec.phases.max_length, base.context_tokens))
     people = people_of(instances, terms.people, spec.privacy.examples_per_person, renderer)
     model = with_adapter(base, spec.lora, seed, start_from)
     teach_scoring(model.get_base_model())
@@ -163,11 +163,11 @@ def train_privately(
     if not (math.isfinite(moved) and moved > 0.0):
         raise ShouldFixArgument(f"Private training moved the adapter by {moved}.")
     published = publish(model, base, out)
-    tokens = sum(len(each.completion) for one in people for each in one.examples)
+    examples, tokens = _counts(people, terms.mechanism, len(steps))
     phase = PhaseFigures(
         phase=PHASE,
         method="dp_sft",
-        examples=sum(len(one.examples) for one in people),
+        examples=examples,
         replayed=0,
         steps=len(steps),
         warmup_steps=_warmup(spec, len(steps)),
@@ -176,7 +176,7 @@ def train_privately(
         effective_batch=max(1, round(terms.mechanism.sampling_rate * terms.people_expected)),
         first_loss=math.nan,
         last_loss=math.nan,
-        tokens=round(tokens * terms.mechanism.sampling_rate * len(steps)),
+        tokens=tokens,
         seconds=time.monotonic() - began,
         adapter_in="" if start_from is None else start_from.sha256,
         adapter_out=published.sha256,
@@ -195,6 +195,33 @@ def train_privately(
         placebo=not terms.release_id,
     )
     return published, figures
+
+
+def with_counts(
+    figures: AdapterFigures,
+    base: BaseFolder,
+    spec: VoiceSpec,
+    instances: Sequence[TrainingDataInstance],
+    mechanism: Mechanism,
+    admitted: Sequence[str],
+) -> AdapterFigures:
+    """A stored release's figures with the exact counts that its file does not hold, counted again.
+
+    Raises:
+        ShouldCollectMoreData: nobody of ``admitted`` has an example any more.
+    """
+    renderer = Renderer(load_tokenizer(base), min(spec.phases.max_length, base.context_tokens))
+    people = people_of(instances, admitted, spec.privacy.examples_per_person, renderer)
+    examples, tokens = _counts(people, mechanism, len(figures.steps))
+    phases = tuple(replace(each, examples=examples, tokens=tokens) for each in figures.phases)
+    return replace(figures, phases=phases)
+
+
+def _counts(people: Sequence[PersonExamples], mechanism: Mechanism, steps: int) -> tuple[int, int]:
+    """Examples, and the completion tokens that are expected to give a gradient."""
+    tokens = sum(len(each.completion) for one in people for each in one.examples)
+    examples = sum(len(one.examples) for one in people)
+    return examples, round(tokens * mechanism.sampling_rate * steps)
 
 
 def people_of(

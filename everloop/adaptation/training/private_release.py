@@ -1,4 +1,4 @@
-"""A private adapter as the one file that the ledger keeps: its weights, with its figures beside them."""
+"""A private adapter as the one file that the ledger keeps: its weights, with what may be known of them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _TOLD = "release"
 def released_file(adapter: AdapterFolder, figures: AdapterFigures, path: Path) -> Path:
     """Write weights, configuration and figures to one safetensors file; equal releases, equal bytes.
 
-    Seconds are left at 0, since they would differ between two runs of the same release.
+    Examples and tokens are left at 0: exact counts are no release. So are seconds, which would differ
+    between two runs of the same one.
     """
-    phases = tuple(replace(phase, seconds=0.0) for phase in figures.phases)
+    phases = tuple(replace(phase, examples=0, tokens=0, seconds=0.0) for phase in figures.phases)
     told = {
         _FIGURES: to_json(replace(figures, phases=phases)).decode(),
         _CONFIG: (adapter.path / CONFIG).read_text(),
@@ -35,7 +36,7 @@ def released_file(adapter: AdapterFolder, figures: AdapterFigures, path: Path) -
 
 
 def restored(file: Path, base: BaseFolder, out: Path) -> tuple[AdapterFolder, AdapterFigures]:
-    """Publish a stored release again, to the same bytes.
+    """Publish a stored release again, to the same bytes; its figures count nothing (``with_counts``).
 
     Raises:
         ShouldRestoreArtefact: the file is not one of a private adapter, or of this base.

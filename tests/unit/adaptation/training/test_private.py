@@ -24,6 +24,7 @@ from everloop.adaptation.training.private import (
     people_of,
     person_gradient,
     train_privately,
+    with_counts,
 )
 from everloop.adaptation.training.private_release import released_file, restored
 from everloop.adaptation.training.rendering import Renderer
@@ -285,6 +286,35 @@ def test_a_stored_release_is_published_again_to_the_same_bytes(
     assert hashlib.sha256(same.read_bytes()).hexdigest() == digest
     with pytest.raises(ShouldRestoreArtefact, match="holds no private adapter"):
         restored(adapter.path / "adapter_model.safetensors", tiny_voice, tmp_path / "third")
+
+
+def test_a_releases_file_does_not_count_anybody(
+    tiny_voice: BaseFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two datasets one person apart, whose weights are equal: nothing but counts could tell them apart.
+    renderer = Renderer(load_tokenizer(tiny_voice), SPEC.phases.max_length)
+    added = people_of(TEXTS, PEOPLE[-1:], 3, renderer)[0].examples
+
+    def gradient(model: object, at: Sequence[torch.Tensor], examples: object) -> Gradient | None:
+        if examples == added:
+            return None
+        return person_gradient(model, at, examples)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(private, "person_gradient", gradient)
+    files, counted, stored = [], [], []
+    for name, people in (("all", PEOPLE), ("without", PEOPLE[:-1])):
+        terms, out = _terms(people=people), tmp_path / name
+        adapter, figures = train_privately(tiny_voice, SPEC, TEXTS, terms, out, 1)
+        file = released_file(adapter, figures, tmp_path / f"{name}.release")
+        files.append(file.read_bytes())
+        counted.append((figures.phases[0].examples, figures.phases[0].tokens))
+        _, told = restored(file, tiny_voice, tmp_path / f"{name}-again")
+        again = with_counts(told, tiny_voice, SPEC, TEXTS, FULL, people)
+        stored.append((again.phases[0].examples, again.phases[0].tokens))
+    assert counted[0][0] == counted[1][0] + 3
+    assert counted[0][1] > counted[1][1]
+    assert stored == counted
+    assert files[0] == files[1]
 
 
 @pytest.mark.parametrize("people", [("b", "a"), ("a", "a")])
