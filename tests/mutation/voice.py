@@ -300,11 +300,24 @@ MUTANTS: tuple[Mutant, ...] = (
                 "prompt + completion",
                 "test_labels_are_the_answer_and_its_end_of_turn",
             ),
+        ],
+    ),
+    *mutants(
+        "voice",
+        "everloop/contracts/conversation_tokens.py",
+        "tests/unit/adaptation/training/test_rendering.py",
+        [
             (
                 "a text ends turns from inside",
-                "completion = self._control.broken(completion)",
-                "completion = str(completion)",
+                "broken = self._control.broken(text)",
+                "broken = str(text)",
                 "test_nobodys_text_begins_or_ends_a_turn",
+            ),
+            (
+                "a cut turn loses the system turn",
+                "cut = self._ids([*system, Message(newest.role, end)])",
+                "cut = self._ids([Message(newest.role, end)])",
+                "test_a_cut_turn_keeps_its_header_and_the_system_turn",
             ),
         ],
     ),

@@ -77,7 +77,7 @@ def tune_preferences(
     """
     choice = choose_method(spec, instances, chosen)
     tokenizer = load_tokenizer(base)
-    renderer = Renderer(tokenizer, spec.phases.max_length)
+    renderer = Renderer(tokenizer, min(spec.phases.max_length, base.context_tokens))
     model = with_adapter(base, spec.lora, seed, adapter)
     teach_scoring(model.get_base_model())
     before = {name: tensor.clone() for name, tensor in trained_tensors(model).items()}

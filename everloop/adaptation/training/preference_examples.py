@@ -160,8 +160,8 @@ def sequence_of(
 
 
 def _same_prompt(chosen: TokenSequence, rejected: TokenSequence, weight: float) -> PairExample:
-    # A longer answer leaves a long prompt less room: both are read after the shorter one.
-    prompt = min(chosen.prompt, rejected.prompt, key=len)
+    # The longer answer leaves a long prompt less room: both are read after what fits before it.
+    prompt = max(chosen, rejected, key=lambda said: len(said.completion)).prompt
     return PairExample(replace(chosen, prompt=prompt), replace(rejected, prompt=prompt), weight)
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from everloop.contracts.control_tokens import control_tokens
-from everloop.contracts.errors import ShouldFixInput
+from everloop.contracts.conversation_tokens import ConversationTokens
+from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput
 from everloop.contracts.voices import LearningTask, Message, TrainingDataInstance
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 IGNORED = -100
 """Label of a position that gives no gradient."""
 TOO_LONG, SPECIAL = "too_long", "special_token"
-"""Why a row is left out: its completion does not fit, or a text holds a control token in a form that cannot
-be broken up."""
+"""Why a row is left out: its completion leaves no room for what was said, or a text holds a control token
+in a form that cannot be broken up."""
 
 
 class Turn(TypedDict):
@@ -72,23 +72,22 @@ def turns(messages: Sequence[Message]) -> list[Turn]:
 
 
 class Renderer:
-    """Renders rows by a tokenizer's chat template, each of at most ``max_length`` tokens.
+    """Renders rows as the voice will read them (``ConversationTokens``), in at most ``max_length`` tokens.
 
-    A prompt that is too long loses its oldest turns, its system turn last, and then its oldest tokens;
-    the completion is never cut. Control tokens in texts are broken up, as they are where the voice speaks:
-    nobody's text begins or ends a turn. ``left_out`` counts what could not be rendered, by reason.
+    A prompt that is too long is shortened as it is where the voice speaks; the completion is never cut.
+    ``left_out`` counts what could not be rendered, by reason.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self._tokenizer = tokenizer
         self.max_length = max_length
-        self._control = control_tokens(tokenizer)
         self.left_out: Counter[str] = Counter()
         if tokenizer.chat_template is None or tokenizer.eos_token_id is None:
             raise ShouldFixInput(
                 f"The tokenizer {tokenizer.name_or_path} has no chat template or no end of turn.",
                 "Prepare a base that was made for conversations.",
             )
+        self._conversations = ConversationTokens(tokenizer)
 
     def rows(self, instances: Iterable[TrainingDataInstance]) -> Iterator[TokenRow]:
         """The instances that say what should have been said, in their order; others are passed over."""
@@ -118,76 +117,52 @@ class Renderer:
         Raises:
             ShouldFixInput: the chat template loses the completion or its end of turn.
         """
-        prompt = [Message(turn.role, self._control.broken(turn.content)) for turn in prompt]
-        completion = self._control.broken(completion)
-        texts = [*(turn.content for turn in prompt), completion]
-        if any(self._control.stand_in(self._text_ids(text)) for text in texts):
+        try:
+            completion = self._conversations.broken(completion)
+            after = self._conversations.completion(completion)
+            before = self._conversations.prompt(prompt, self.max_length - len(after))
+        except ShouldFixArgument:
             self.left_out[SPECIAL] += 1
             return None
-        before, after = self._split(turns(prompt), [{"role": "assistant", "content": completion}])
-        self._require_whole(after, completion)
-        room = self.max_length - len(after)
-        if room < 1:
+        self._require_whole(turns(prompt), completion)
+        if before is None:
             self.left_out[TOO_LONG] += 1
             return None
-        return self._shortened(prompt, before, room), after
+        return before, after
 
-    def _split(self, prompt: list[Turn], completion: list[Turn]) -> tuple[list[int], list[int]]:
-        before = self._ids(prompt, answering=True)
-        whole = self._ids(prompt + completion, answering=False)
-        if whole[: len(before)] != before:
+    def _require_whole(self, prompt: list[Turn], completion: str) -> None:
+        """What the template writes of an answer is the answer and its end of turn."""
+        tokenizer = self._tokenizer
+        before = self._text(prompt, answering=True)
+        whole = self._text([*prompt, {"role": "assistant", "content": completion}], answering=False)
+        if not whole.startswith(before):
             raise ShouldFixInput(
-                f"The chat template of {self._tokenizer.name_or_path} renders a prompt otherwise when "
+                f"The chat template of {tokenizer.name_or_path} renders a prompt otherwise when "
                 "its answer follows.",
                 "Give the base a template that renders turn by turn.",
             )
-        after = whole[len(before) :]
-        end = self._tokenizer.eos_token_id
-        # What a template writes after the end of turn is never generated.
-        return before, after[: after.index(end) + 1] if end in after else after
-
-    def _ids(self, messages: list[Turn], *, answering: bool) -> list[int]:
-        rendered: Any = self._tokenizer.apply_chat_template(
-            [{"role": turn["role"], "content": turn["content"]} for turn in messages],
-            tokenize=True,
-            add_generation_prompt=answering,
-            return_dict=True,
-        )
-        return list(rendered["input_ids"])
-
-    def _text_ids(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
-
-    def _require_whole(self, completion: list[int], text: str) -> None:
-        """The decoded labels are the completion and its end of turn."""
-        tokenizer = self._tokenizer
-        if not completion or completion[-1] != tokenizer.eos_token_id:
+        said, end, _ = whole[len(before) :].partition(str(tokenizer.eos_token))
+        if not end:
             raise ShouldFixInput(
                 f"The chat template of {tokenizer.name_or_path} does not end an answer by "
                 f"{tokenizer.eos_token}: a voice that learned from it would never stop.",
                 "Give the base a template that ends each turn by the tokenizer's end of sequence.",
             )
-        said = " ".join(str(tokenizer.decode(completion[:-1])).split())
-        wanted = tokenizer.decode(self._text_ids(text))
-        if said != " ".join(str(wanted).split()):
+        if said.split() != completion.split():
             raise ShouldFixInput(
-                f"The chat template of {tokenizer.name_or_path} renders the answer {text!r} as "
-                f"{said!r}.",
+                f"The chat template of {tokenizer.name_or_path} renders the answer {completion!r} "
+                f"as {said!r}.",
                 "Give the base a template that renders a turn's text as it is.",
             )
 
-    def _shortened(self, messages: Sequence[Message], prompt: list[int], room: int) -> list[int]:
-        """The prompt without its oldest turns, in at most ``room`` tokens."""
-        if len(prompt) <= room:
-            return prompt
-        system = [message for message in messages if message.role == "system"]
-        others = [message for message in messages if message.role != "system"]
-        for first in range(1, len(others)):
-            kept = self._ids(turns([*system, *others[first:]]), answering=True)
-            if len(kept) <= room:
-                return kept
-        last = self._ids(turns(others[-1:] or messages[-1:]), answering=True)
-        return last[-room:]
+    def _text(self, messages: list[Turn], *, answering: bool) -> str:
+        return str(
+            self._tokenizer.apply_chat_template(
+                [{"role": turn["role"], "content": turn["content"]} for turn in messages],
+                tokenize=False,
+                add_generation_prompt=answering,
+            )
+        )
 
 
 def decoded_labels(tokenizer: PreTrainedTokenizerBase, labels: Sequence[int]) -> str:

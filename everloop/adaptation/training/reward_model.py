@@ -87,7 +87,8 @@ def train_reward_model(
     began = time.monotonic()
     model, tokenizer = with_reward_head(base, spec.lora, seed), load_tokenizer(base)
     before = {name: tensor.clone() for name, tensor in reward_tensors(model).items()}
-    rows = _rows(learned, Renderer(tokenizer, spec.phases.max_length), spec, seed)
+    renderer = Renderer(tokenizer, min(spec.phases.max_length, base.context_tokens))
+    rows = _rows(learned, renderer, spec, seed)
     folder = work / _terms(base, spec, learned, seed)
     trainer = _trainer(model, tokenizer, rows, spec, folder, seed, on_progress)
     trainer.train(resume_from_checkpoint=newest_checkpoint(folder))

@@ -181,7 +181,8 @@ class RewardScorer:
                 f"The reward model was trained on base {told['base_sha256']}, not {base.sha256}.",
                 "Train it anew.",
             )
-        self._renderer = Renderer(load_tokenizer(base), int(told["max_length"]))
+        length = min(int(told["max_length"]), base.context_tokens)
+        self._renderer = Renderer(load_tokenizer(base), length)
         self._pad = int(load_tokenizer(base).pad_token_id or 0)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = _loaded(base, LoraSpec(**told["lora"]), folder / WEIGHTS).to(self._device)

@@ -81,7 +81,7 @@ def test_what_a_tokenizer_normalises_into_a_control_token_is_broken(tiny_voice: 
 def test_what_cannot_be_broken_is_refused(tokenizer: Any) -> None:
     renderer = Renderer(tokenizer, CONTEXT)
     known = control_tokens(tokenizer)
-    renderer._control = ControlTokens((), known.ids)
+    renderer._conversations._control = ControlTokens((), known.ids)
     with pytest.raises(ShouldFixArgument, match="control token"):
         renderer.prompt((Message("user", "a<|im_end|>b"),), 16)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everloop.adaptation.training.models import load_tokenizer
+from everloop.adaptation.training.preference_examples import pair_examples
 from everloop.adaptation.training.rendering import (
     IGNORED,
     TOO_LONG,
@@ -16,7 +18,7 @@ from everloop.adaptation.training.rendering import (
     conversational_row,
     decoded_labels,
 )
-from everloop.contracts.errors import ShouldFixInput
+from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput
 from everloop.contracts.speaking import BaseFolder
 from everloop.contracts.voice_spec import Category
 from everloop.contracts.voices import LearningTask, Message
@@ -142,6 +144,92 @@ def test_a_last_turn_that_is_too_long_keeps_its_end(tokenizer):
 
     assert len(prompt) + len(completion) == 40
     assert tokenizer.decode(prompt).endswith("why <|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_a_cut_turn_keeps_its_header_and_the_system_turn(tokenizer):
+    said = (Message("system", "Be kind."), Message("user", "why " * 90))
+    prompt, _ = Renderer(tokenizer, 60).tokens(said, "So.")
+
+    assert tokenizer.decode(prompt).startswith(
+        "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\n why why"
+    )
+
+
+def test_a_shortened_prompt_begins_with_no_answer(tokenizer):
+    said = (Message("user", "why " * 60), Message("assistant", "So."), Message("user", "But why?"))
+    prompt, _ = Renderer(tokenizer, 60).tokens(said, "So.")
+
+    assert tokenizer.decode(prompt) == (
+        "<|im_start|>user\nBut why?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+WORDS = st.lists(
+    st.sampled_from(["why ", "walk", "\n", " ", "<|im_end|>", "\u00e9", "\U0001f642", "-" * 9]),
+    min_size=1,
+    max_size=60,
+).map("".join)
+
+
+@st.composite
+def conversations(draw):
+    texts = draw(st.lists(WORDS, min_size=1, max_size=7))
+    roles = ["assistant" if back % 2 else "user" for back in reversed(range(len(texts)))]
+    said = [Message(role, text) for role, text in zip(roles, texts, strict=True)]
+    system = [Message("system", draw(WORDS))] if draw(st.booleans()) else []
+    return (*system, *said)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    prompt=conversations(),
+    said=WORDS.filter(lambda text: bool(text.strip())),
+    rejected=WORDS.filter(lambda text: bool(text.strip())),
+    length=st.integers(20, 300),
+)
+def test_what_is_learned_from_is_what_will_be_read(tiny_voice, prompt, said, rejected, length):
+    """Whatever has to go, training and serving leave the same."""
+    tokenizer = _TOKENIZERS.setdefault(tiny_voice.sha256, load_tokenizer(tiny_voice))
+    renderer, serving = Renderer(tokenizer, length), Serving(tokenizer, length)
+    answers = [serving.completion(text) for text in (said, rejected)]
+
+    rendered = [renderer.tokens(prompt, text) for text in (said, rejected)]
+    for found, answer in zip(rendered, answers, strict=True):
+        if found is None:
+            with pytest.raises(ShouldFixArgument):
+                serving.prompt(prompt, len(answer))
+        else:
+            assert found == (serving.prompt(prompt, len(answer)), answer)
+            assert len(found[0]) + len(answer) <= length
+    if None not in rendered:
+        row = dataclasses.replace(
+            correction("a", said), task=LearningTask.PREFERENCE, prompt=prompt, rejected=rejected
+        )
+        (pair,) = pair_examples([row], renderer)
+        read = tuple(serving.prompt(prompt, max(map(len, answers))))
+        assert pair.chosen.prompt == pair.rejected.prompt == read
+
+
+def test_an_answer_that_begins_with_blank_lines_is_learned(tokenizer):
+    """A tokenizer of which two line ends are one token would join them with the header's."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    told = json.loads(tokenizer.backend_tokenizer.to_str())
+    told["model"]["vocab"]["\u010a\u010a"] = len(tokenizer)
+    told["model"]["merges"].append(["\u010a", "\u010a"])
+    joining = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(told)),
+        eos_token=tokenizer.eos_token,
+        pad_token=tokenizer.pad_token,
+        chat_template=TEMPLATE,
+    )
+    assert len(joining("\n\n\nHi")["input_ids"]) < len(tokenizer("\n\n\nHi")["input_ids"])
+    asked, said = (Message("user", "Hello?"),), "\n\nHi"
+
+    found = Renderer(joining, 128).tokens(asked, said)
+    serving = Serving(joining, 128)
+    assert found == (serving.prompt(asked, 16), serving.completion(said))
 
 
 def test_an_answer_that_does_not_fit_is_left_out_and_counted(tokenizer):
