@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
+from itertools import pairwise
 
 from everloop.contracts.errors import ShouldNameKnownId, ShouldResolveConflict
 from everloop.contracts.personas import PersonaRevision
@@ -16,6 +18,8 @@ class MemoryPersonas:
     def __init__(self) -> None:
         self._rows: dict[Key, list[PersonaRevision]] = {}
         self._lock = threading.Lock()
+        self.said: dict[str, set[str]] = {}
+        """Person -> feedback."""
 
     def newest(
         self, persona: str, user_id: str | None = None, tenant: str = "default"
@@ -56,3 +60,16 @@ class MemoryPersonas:
     ) -> PersonaRevision | None:
         rows = self._rows.get((persona, user_id, tenant), [])
         return next((row for row in rows if row.cause == cause), None)
+
+    def moved(
+        self, persona: str, user_id: str, since: datetime, tenant: str = "default"
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """As ``TeachingLog``, of people whose feedback is in ``said``."""
+        rows = self._rows.get((persona, None, tenant), [])
+        return tuple(
+            (before.content, after.content)
+            for before, after in pairwise(rows)
+            if after.cause in self.said[user_id]
+            and after.recorded_at > since
+            and after.content != before.content
+        )

@@ -152,3 +152,9 @@ class TeachingLog(Protocol):
         """Feedback on a persona that was stored as accepted, or released, after one mark and by the other,
         in stored order, what was released last; only people whose newest consent to training is not a
         refusal. One that caused a revision of the persona is not among it."""
+
+    def moved(
+        self, persona: str, user_id: str, since: datetime, tenant: str = "default"
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """Contents before and after each revision of a persona that a person's feedback caused after a
+        moment, oldest first; without those that changed nothing."""

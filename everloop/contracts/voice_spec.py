@@ -298,11 +298,13 @@ class TraitSpec(_Value):
 
 class AdjustmentSpec(_Value):
     """How feedback moves traits: by the mean of the last ``window`` adjustments times ``rate``, at most
-    ``cap`` a cycle of ``cycle_hours``."""
+    ``cap`` a cycle of ``cycle_hours``, of which one person's feedback alone moves at most
+    ``person_share``."""
 
     window: Annotated[int, Field(ge=1)] = 10
     rate: Annotated[float, Field(gt=0, le=1)] = 0.5
     cap: Annotated[float, Field(gt=0, le=2)] = 0.2
+    person_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     cycle_hours: Positive = 24.0
 
 

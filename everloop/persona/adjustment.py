@@ -1,4 +1,5 @@
-"""How what people say of a trait moves it: at once, damped by a rolling average, capped per cycle."""
+"""How what people say of a trait moves it: at once, damped by a rolling average, capped per cycle and
+person."""
 
 from __future__ import annotations
 
@@ -9,6 +10,10 @@ from datetime import UTC, datetime, timedelta
 from everloop.contracts.errors import ShouldFixArgument, ShouldNameKnownId
 from everloop.contracts.personas import PersonaGraph, TraitValue
 from everloop.contracts.voice_spec import AdjustmentSpec, VoiceSpec
+from everloop.persona.shares import Share
+
+_NOTHING = 1e-9
+"""Less is what rounding leaves of a share that is used up."""
 
 
 def adjusted(
@@ -18,6 +23,7 @@ def adjusted(
     adjustment: float,
     weight: float,
     now: datetime,
+    share: Share | None = None,
 ) -> PersonaGraph:
     """The graph after one adjustment of one trait.
 
@@ -26,11 +32,17 @@ def adjusted(
     and the trait within [-1, 1]. A cycle begins with the first adjustment that comes ``cycle_hours`` or
     later after the last one's beginning; a clock that steps back begins none.
 
+    Where a person asked, the steps that the trait takes with their feedback are together no longer than s =
+    person_share x cap during any ``cycle_hours``, and what they add to the average no more than s / rate,
+    so that it does not go on with other people's feedback either. Of an ask that is more, what fits
+    counts; where nothing does, the trait stays as it is.
+
     Args:
         trait: a trait of the voice.
         adjustment: in [-1, 1].
         weight: how far it is to be believed, in (0, 1].
         now: with a time zone.
+        share: what who asked has used of theirs; None: an operator, who has the whole cap.
 
     Raises:
         ShouldNameKnownId: the voice has no such trait.
@@ -52,15 +64,24 @@ def adjusted(
     if before is None:
         before = TraitValue(trait, float(declared.default))
         graph = replace(graph, traits=(*graph.traits, before))
-    after = _moved(before, spec.adjustment, adjustment * weight, now.astimezone(UTC))
+    after = _moved(before, spec.adjustment, adjustment * weight, now.astimezone(UTC), share)
     return replace(graph, traits=tuple(after if t.name == trait else t for t in graph.traits))
 
 
-def _moved(trait: TraitValue, terms: AdjustmentSpec, asked: float, now: datetime) -> TraitValue:
+def _moved(
+    trait: TraitValue, terms: AdjustmentSpec, asked: float, now: datetime, share: Share | None
+) -> TraitValue:
+    most = terms.person_share * terms.cap
+    if share is not None:
+        asked = _within(asked, max(0.0, most / terms.rate - share.asked))
+        if abs(asked) < _NOTHING:
+            return trait
     recent = (*trait.recent, asked)[-terms.window :]
     begins = _begins(trait, terms, now)
     moved = 0.0 if begins else trait.moved
     step = terms.rate * math.fsum(recent) / len(recent)
+    if share is not None:
+        step = _within(step, max(0.0, most - share.moved))
     wanted = trait.value + _within(moved + step, terms.cap) - moved
     value = _within(wanted, 1.0)
     return TraitValue(

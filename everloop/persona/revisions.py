@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 from everloop.contracts.feedback import FeedbackInstance, FeedbackStatus
 from everloop.contracts.personas import PersonaGraph, PersonaRevision, PersonaStore
-from everloop.contracts.voice_spec import VoiceSpec
+from everloop.contracts.voice_spec import TraitSpec, VoiceSpec
 from everloop.persona.adjustment import adjusted
 from everloop.persona.graph import content_of, first_graph, graph_of
+from everloop.persona.shares import Earlier, share_of
 
 BEGINNING = "specification"
 """Cause of the first revision."""
@@ -84,34 +85,51 @@ def revised(
 
 
 def applied(
-    store: PersonaStore, spec: VoiceSpec, feedback: FeedbackInstance, now: datetime
+    store: PersonaStore,
+    spec: VoiceSpec,
+    feedback: FeedbackInstance,
+    now: datetime,
+    earlier: Earlier,
 ) -> PersonaRevision | None:
     """Let a feedback move the persona's traits; None where it moves none.
 
-    Each interpretation that names a trait of the voice adjusts it, weighted by the feedback's
-    weight x confidence x quality. Quarantined and rejected feedback moves nothing; the same feedback
-    again moves nothing, also after its effect was undone.
+    Each trait of the voice that interpretations name is adjusted once, by their sum within [-1, 1],
+    weighted by the feedback's weight x confidence x quality, as far as the person's share reaches;
+    where it is used up, the revision changes nothing. Quarantined and rejected
+    feedback moves nothing; the same feedback again moves nothing, also after its effect was undone.
+
+    Args:
+        earlier: what the same person's feedback did; read again where somebody else changed the graph.
     """
     weight = feedback.weight * feedback.confidence * feedback.quality
-    named = [
-        (each.trait, each.adjustment)
-        for each in feedback.interpretations
-        if each.trait is not None and spec.trait(each.trait) is not None
-    ]
+    asked = _asked(spec, feedback)
     teaches = feedback.persona == spec.persona and feedback.status in TEACHES
-    if not teaches or not named or weight <= 0.0:
+    if not teaches or not asked or weight <= 0.0:
         return None
 
+    cycle = timedelta(hours=spec.adjustment.cycle_hours)
+
     def moved(graph: PersonaGraph) -> PersonaGraph:
-        for trait, adjustment in named:
-            graph = adjusted(graph, spec, trait, adjustment, weight, now)
+        for trait, adjustment in asked:
+            share = share_of(trait, cycle, now, earlier)
+            graph = adjusted(graph, spec, trait.name, adjustment, weight, now, share)
         return graph
 
-    asked = ", ".join(f"{trait} {adjustment:+.2g}" for trait, adjustment in named)
+    told = ", ".join(f"{trait.name} {adjustment:+.2g}" for trait, adjustment in asked)
     return revised(
-        *(store, spec, moved, feedback.feedback_id, f"Feedback asks for {asked}.", now),
+        *(store, spec, moved, feedback.feedback_id, f"Feedback asks for {told}.", now),
         tenant=feedback.tenant,
     )
+
+
+def _asked(spec: VoiceSpec, feedback: FeedbackInstance) -> list[tuple[TraitSpec, float]]:
+    """Traits of the voice that a feedback names, with what it asks of each."""
+    found: dict[str, float] = {}
+    for each in feedback.interpretations:
+        if each.trait is not None:
+            wanted = found.get(each.trait, 0.0) + each.adjustment
+            found[each.trait] = max(-1.0, min(1.0, wanted))
+    return [(trait, found[trait.name]) for trait in spec.traits if trait.name in found]
 
 
 def undo(

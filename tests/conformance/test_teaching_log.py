@@ -96,6 +96,32 @@ class TeachingLogSuite(ABC):
         consents.record_consent(Consent(BEN, "train", False, NOON))
         assert self.read(log) == [uuid_of(1, "feedback")]
 
+    def test_what_a_persons_feedback_changed(
+        self, made: tuple[Engine, TeachingLog, PersonaStore]
+    ) -> None:
+        engine, log, personas = made
+        put(engine, interaction(1), complaint(1), complaint(2, user_id=BEN), complaint(3))
+        put(engine, complaint(4), complaint(5))
+        contents = [b'{"n":1}', b'{"n":2}', b'{"n":3}', b'{"n":4}', b'{"n":4}', b'{"n":5}']
+        causes = ["specification", *(uuid_of(n, "feedback") for n in range(1, 6))]
+        for number, (content, cause) in enumerate(zip(contents, causes, strict=True), start=1):
+            at = NOON + timedelta(hours=number)
+            personas.append(replace(revision(number, cause=cause), content=content, recorded_at=at))
+        personas.append(replace(revision(1, cause=uuid_of(5, "feedback")), user_id=BEN))
+        person, since = complaint(1).user_id, NOON
+        assert log.moved("friend", person, since) == (
+            (contents[0], contents[1]),
+            (contents[2], contents[3]),  # the next one changed nothing
+            (contents[4], contents[5]),
+        )
+        assert log.moved("friend", BEN, since) == ((contents[1], contents[2]),)
+        assert log.moved("friend", person, NOON + timedelta(hours=3)) == (
+            (contents[2], contents[3]),
+            (contents[4], contents[5]),
+        )
+        assert log.moved("other", person, since) == ()
+        assert log.moved("friend", person, since, "elsewhere") == ()
+
     def test_pages_are_joined_without_a_gap(
         self, made: tuple[Engine, TeachingLog, PersonaStore], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -380,6 +380,25 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *mutants(
         "voice",
+        "everloop/persona/adjustment.py",
+        "tests/unit/persona/test_revisions.py",
+        [
+            (
+                "one person moves a trait by the whole cap",
+                "step = _within(step, max(0.0, most - share.moved))",
+                "step = _within(step, terms.cap)",
+                "test_many_small_asks_after_a_large_one_do_not_ride_on_it",
+            ),
+            (
+                "one person fills the average that others move by",
+                "asked = _within(asked, max(0.0, most / terms.rate - share.asked))",
+                "pass",
+                "test_one_person_moves_half_the_cap_and_two_move_all_of_it",
+            ),
+        ],
+    ),
+    *mutants(
+        "voice",
         "everloop/adaptation/held_out.py",
         "tests/unit/adaptation/test_held_out.py",
         [
@@ -459,6 +478,19 @@ MUTANTS: tuple[Mutant, ...] = (
                 "    if found != folder.sha256:\n",
                 "    if False:\n",
                 "test_a_changed_adapter_is_refused",
+            ),
+        ],
+    ),
+    *mutants(
+        "voice",
+        "everloop/speaking/adapter_config.py",
+        "tests/unit/speaking/test_adapter_config.py",
+        [
+            (
+                "what an adapter asks for and nobody does is passed over",
+                "_OFF if name in _UNUSED else ()",
+                "_OFF if name in _UNUSED else (value,)",
+                "test_what_would_not_be_done_is_refused_by_its_name",
             ),
         ],
     ),

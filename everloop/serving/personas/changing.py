@@ -29,7 +29,7 @@ def adjust(
     now: datetime,
     tenant: str = "default",
 ) -> PersonaRevision:
-    """Adjust a trait as feedback of full weight would: damped and capped alike.
+    """Adjust a trait as feedback of full weight would: damped alike, with the whole cap.
 
     Raises:
         ShouldNameKnownId, ShouldFixArgument: as ``adjusted``, or no reason is given.

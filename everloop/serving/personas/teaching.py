@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -92,9 +94,16 @@ class PersonaTeacher:
                 for said in self._feedback.teaching(persona, after, until, tenant):
                     if self._stop.is_set():
                         return moved
-                    moved += applied(self._store, spec, said, self._clock.now()) is not None
+                    earlier = partial(self._earlier, persona, said.user_id, tenant)
+                    now = self._clock.now()
+                    moved += applied(self._store, spec, said, now, earlier) is not None
             self._seen[tenant] = until
         return moved
+
+    def _earlier(
+        self, persona: str, person: str, tenant: str, since: datetime
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        return self._feedback.moved(persona, person, since, tenant)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -6,6 +6,7 @@ Numbers are given in the order of commits, so that nothing appears below one tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, Select, Text, and_, cast, or_, select
@@ -78,6 +79,39 @@ class SqlTeachingLog:
         )
         number = feedback_reviews.c.revision
         yield from self._pages(decided, number, after.reviews, until.reviews, tenant)
+
+    def moved(
+        self, persona: str, user_id: str, since: datetime, tenant: str = "default"
+    ) -> tuple[tuple[bytes, bytes], ...]:
+        """See ``TeachingLog``."""
+        said = select(feedback.c.feedback_id).where(
+            feedback.c.tenant == tenant, feedback.c.user_id == user_id
+        )
+        after, before = persona_revisions.alias("after"), persona_revisions.alias("before")
+        query = (
+            select(before.c.content, after.c.content)
+            .join(
+                before,
+                and_(
+                    before.c.tenant == after.c.tenant,
+                    before.c.persona == after.c.persona,
+                    before.c.user_id == after.c.user_id,
+                    before.c.number == after.c.number - 1,
+                ),
+            )
+            .where(
+                after.c.tenant == tenant,
+                after.c.persona == persona,
+                after.c.user_id == owner_of(None),
+                after.c.cause.in_(said),
+                after.c.recorded_at > since,
+                after.c.sha256 != before.c.sha256,
+            )
+            .order_by(after.c.number)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return tuple((old.encode(), new.encode()) for old, new in rows)
 
     def _pages(
         self, query: Select[Any], number: Any, after: int, until: int, tenant: str

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldNameKnownId, ShouldResolveConflict
 from everloop.contracts.feedback import (
@@ -25,16 +27,21 @@ from tests.memory_personas import MemoryPersonas
 from tests.unit.persona.test_adjustment import value, voice
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
 SPEC = voice()
 
 
 def feedback(
-    adjustment: float = -0.2, trait: str = "formality", status: str = "accepted"
+    adjustment: float = -0.2,
+    trait: str = "formality",
+    status: str = "accepted",
+    person: str = "a",
+    weight: float = 0.8,
 ) -> FeedbackInstance:
     return FeedbackInstance(
         feedback_id=str(uuid.uuid4()),
         log_id=str(uuid.uuid4()),
-        user_id="a" * 64,
+        user_id=person * 64,
         session_id="b" * 64,
         timestamp=NOW,
         feedback_type=FeedbackType.CATEGORICAL_CHOICE,
@@ -42,7 +49,7 @@ def feedback(
         raw_value="too_formal",
         value="too_formal",
         interpretations=(AIInterpretation("too_formal", trait, adjustment, -0.5),),
-        weight=0.8,
+        weight=weight,
         confidence=0.5,
         quality=1.0,
         quality_reasons=(),
@@ -54,6 +61,15 @@ def feedback(
     )
 
 
+def let(store: MemoryPersonas, said: FeedbackInstance, now: datetime) -> PersonaRevision | None:
+    """Let a feedback move a persona, as one of all that its person said."""
+    store.said.setdefault(said.user_id, set()).add(said.feedback_id)
+    return applied(
+        *(store, SPEC, said, now),
+        lambda since: store.moved("companion", said.user_id, since),
+    )
+
+
 def newest(store: MemoryPersonas) -> PersonaRevision:
     found = store.newest("companion")
     assert found is not None
@@ -62,37 +78,37 @@ def newest(store: MemoryPersonas) -> PersonaRevision:
 
 def test_feedback_moves_a_trait_at_once_and_once() -> None:
     store, said = MemoryPersonas(), feedback()
-    first = applied(store, SPEC, said, NOW)
+    first = let(store, said, NOW)
     assert first is not None
     assert first.number == 2
     assert first.cause == said.feedback_id
     # rate .5 x adjustment -.2 x weight .8 x confidence .5
     assert value(graph_of(first.content)) == pytest.approx(-0.04)
-    assert applied(store, SPEC, said, NOW + timedelta(days=9)) == first
+    assert let(store, said, NOW + timedelta(days=9)) == first
     assert newest(store) == first
 
 
 @pytest.mark.parametrize("status", ["quarantined", "rejected"])
 def test_what_does_not_teach_moves_nothing_until_it_is_released(status: str) -> None:
     store, said = MemoryPersonas(), feedback(status=status)
-    assert applied(store, SPEC, said, NOW) is None
+    assert let(store, said, NOW) is None
     assert store.newest("companion") is None
     released = replace(said, status=FeedbackStatus.RELEASED)
-    assert applied(store, SPEC, released, NOW) is not None
+    assert let(store, released, NOW) is not None
 
 
 def test_feedback_on_another_persona_or_an_unknown_trait_moves_nothing() -> None:
     store = MemoryPersonas()
-    assert applied(store, SPEC, replace(feedback(), persona="other"), NOW) is None
-    assert applied(store, SPEC, feedback(trait="humor"), NOW) is None
-    assert applied(store, SPEC, replace(feedback(), quality=0.0), NOW) is None
+    assert let(store, replace(feedback(), persona="other"), NOW) is None
+    assert let(store, feedback(trait="humor"), NOW) is None
+    assert let(store, replace(feedback(), quality=0.0), NOW) is None
     assert store.newest("companion") is None
 
 
 def test_undo_gives_back_every_byte_and_so_does_its_undo() -> None:
     store = MemoryPersonas()
     before = begun(store, SPEC, NOW)
-    after = applied(store, SPEC, feedback(), NOW)
+    after = let(store, feedback(), NOW)
     assert after is not None
     assert after.content != before.content
     back = undo(store, "companion", "ann", "too early", NOW)
@@ -109,9 +125,9 @@ def test_undo_gives_back_every_byte_and_so_does_its_undo() -> None:
 
 def test_feedback_that_was_undone_does_not_come_back() -> None:
     store, said = MemoryPersonas(), feedback()
-    applied(store, SPEC, said, NOW)
+    let(store, said, NOW)
     back = undo(store, "companion", "ann", "no", NOW)
-    applied(store, SPEC, said, NOW)
+    let(store, said, NOW)
     assert newest(store) == back
 
 
@@ -140,23 +156,31 @@ class _Late(MemoryPersonas):
     def append(self, revision: PersonaRevision) -> PersonaRevision:
         if self.rival is not None and revision.number > 1:
             rival, self.rival = self.rival, None
-            applied(self, SPEC, rival, NOW)
+            let(self, rival, NOW)
         return super().append(revision)
 
 
 def test_a_lost_race_is_run_again_on_what_won() -> None:
     store = _Late()
-    store.rival = feedback(-0.4)
-    found = applied(store, SPEC, feedback(-0.2), NOW)
+    store.rival = feedback(-0.4, person="c")
+    found = let(store, feedback(-0.2), NOW)
     assert found is not None
     assert found.number == 3
     # .5 x -.16 and then .5 x mean(-.16, -.08)
     assert value(graph_of(found.content)) == pytest.approx(-0.08 - 0.06)
 
 
+def test_a_share_that_was_used_in_a_race_is_used() -> None:
+    store = _Late()
+    store.rival = feedback(-1.0)
+    found = let(store, feedback(-1.0), NOW)
+    assert found is not None
+    assert value(graph_of(found.content)) == pytest.approx(-0.1)
+
+
 def test_an_undo_that_lost_a_race_is_refused() -> None:
     store = _Late()
-    applied(store, SPEC, feedback(), NOW)
+    let(store, feedback(), NOW)
     store.rival = feedback()
     with pytest.raises(ShouldResolveConflict):
         undo(store, "companion", "ann", "why", NOW)
@@ -166,7 +190,7 @@ def test_many_at_once_lose_nothing() -> None:
     store = MemoryPersonas()
     said = [feedback(0.1) for _ in range(12)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda each: applied(store, SPEC, each, NOW), [*said, *said]))
+        list(pool.map(lambda each: let(store, each, NOW), [*said, *said]))
     causes = [row.cause for row in store.revisions("companion")]
     assert sorted(causes) == sorted([*(each.feedback_id for each in said), "specification"])
 
@@ -186,7 +210,90 @@ def test_a_persons_own_graph_is_apart() -> None:
 
 def test_what_was_not_looked_at_is_not_undone() -> None:
     store = MemoryPersonas()
-    applied(store, SPEC, feedback(), NOW)
+    let(store, feedback(), NOW)
     with pytest.raises(ShouldResolveConflict, match="at revision 2 by now, not 1"):
         undo(store, "companion", "ann", "why", NOW, seen=1)
     assert undo(store, "companion", "ann", "why", NOW, seen=2).undoes == 2
+
+
+def test_one_person_moves_half_the_cap_and_two_move_all_of_it() -> None:
+    store, traits = MemoryPersonas(), []
+    for person, count in (("a", 20), ("c", 20), ("d", 5)):
+        for _ in range(count):
+            let(store, feedback(-1.0, person=person, weight=1.0), NOW)
+        traits.append(graph_of(newest(store).content).trait("formality"))
+    assert [each.value for each in traits if each] == pytest.approx([-0.1, -0.2, -0.2])
+    # .1 / rate .5 of each, and nothing of what came after
+    assert [each.recent for each in traits if each] == [(-0.2,), (-0.2, -0.2), (-0.2, -0.2, -0.2)]
+    tomorrow = NOW + DAY
+    let(store, feedback(-1.0, weight=1.0), tomorrow)
+    assert value(graph_of(newest(store).content)) == pytest.approx(-0.3)
+
+
+def test_many_small_asks_after_a_large_one_do_not_ride_on_it() -> None:
+    store = MemoryPersonas()
+    let(store, feedback(-0.36, weight=1.0), NOW)  # .5 of it is believed: .5 x -.18
+    for _ in range(5):
+        let(store, feedback(-0.02, weight=0.1), NOW)  # .5 x mean(-.18, -.001) and so on
+    assert value(graph_of(newest(store).content)) == pytest.approx(-0.1)
+
+
+def test_a_used_up_share_is_told_and_changes_no_byte() -> None:
+    store = MemoryPersonas()
+    first = let(store, feedback(-1.0, weight=1.0), NOW)
+    again = let(store, feedback(1.0, weight=1.0), NOW + timedelta(hours=1))
+    assert first is not None
+    assert again is not None
+    assert (again.number, again.content) == (3, first.content)
+
+
+def test_what_was_undone_stays_of_the_share() -> None:
+    store = MemoryPersonas()
+    let(store, feedback(-0.1, person="c"), NOW)
+    before = newest(store)
+    let(store, feedback(-1.0, weight=1.0), NOW)
+    assert undo(store, "companion", "ann", "no", NOW).content == before.content
+    for asked in (-1.0, 1.0):
+        let(store, feedback(asked, weight=1.0), NOW)
+        assert newest(store).content == before.content
+
+
+def test_what_names_a_trait_twice_counts_once() -> None:
+    said = feedback(-0.1)
+    twice = replace(said, interpretations=said.interpretations * 2)
+    found = let(MemoryPersonas(), twice, NOW)
+    assert found is not None
+    trait = graph_of(found.content).trait("formality")
+    assert trait is not None
+    assert trait.recent == pytest.approx((-0.08,))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    said=st.lists(
+        st.tuples(
+            st.sampled_from("acd"),
+            st.floats(-1, 1),
+            st.floats(0.01, 0.5),
+            st.sampled_from([0, 1, 300, 1500]),
+            st.booleans(),
+        ),
+        max_size=30,
+    )
+)
+def test_nobody_moves_a_trait_by_more_than_their_share_a_day(
+    said: list[tuple[str, float, float, int, bool]],
+) -> None:
+    store, now = MemoryPersonas(), NOW
+    begun(store, SPEC, NOW)
+    steps: list[tuple[str, datetime, float]] = []
+    for person, asked, weight, minutes, undone in said:
+        now += timedelta(minutes=minutes)
+        before = newest(store).content
+        let(store, feedback(asked, person=person, weight=weight), now)
+        step = value(graph_of(newest(store).content)) - value(graph_of(before))
+        steps.append((person, now, abs(step)))
+        late = [each[2] for each in steps if each[0] == person and each[1] > now - DAY]
+        assert sum(late) <= 0.5 * SPEC.adjustment.cap + 1e-9
+        if undone:
+            assert undo(store, "companion", "ann", "no", now).content == before
