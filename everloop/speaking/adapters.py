@@ -1,20 +1,16 @@
 """Adapters as they are published: plain LoRA in two files, verified, and fitting their base.
 
 ``y = W x + (alpha / r) B A x`` (Hu et al. 2021, arXiv:2106.09685) for every module that it names; with
-``use_rslora`` the factor is ``alpha / sqrt(r)``. Whatever else PEFT knows is refused: it would be loaded in
-part and nobody would see it.
+``use_rslora`` the factor is ``alpha / sqrt(r)``. Whatever else PEFT knows is refused (``adapter_config``).
 """
 
 from __future__ import annotations
 
-import json
-import math
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,6 +20,7 @@ from everloop.contracts import documents
 from everloop.contracts.errors import ShouldFreeDisk, ShouldRestoreArtefact
 from everloop.contracts.model_folders import folder_sha256
 from everloop.contracts.speaking import AdapterFolder, BaseFolder
+from everloop.speaking.adapter_config import rank_and_scale
 from everloop.speaking.pickles import require_no_pickle
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -32,30 +29,10 @@ ADAPTER_FILES = (CONFIG, WEIGHTS)
 _MOST_CONFIG = 64 * 1024
 _MOST_HEADER = 1024 * 1024
 """Bytes of a configuration, and of what says where a tensor lies: neither is read beyond."""
-_HIGHEST_RANK = 65_536
 _WIDEST = 8
 """Bytes of an entry of a tensor."""
 _PREFIX = "base_model.model."
 _REMEDY = "Train it again, or restore it from a backup; what serves stays as it is."
-_PLAIN: dict[str, Any] = {"peft_type": "LORA", "bias": "none"}
-_UNUSED = (
-    "use_dora",
-    "lora_bias",
-    "fan_in_fan_out",
-    "modules_to_save",
-    "rank_pattern",
-    "alpha_pattern",
-    "trainable_token_indices",
-    "layer_replication",
-    "target_parameters",
-    "use_qalora",
-    "alora_invocation_tokens",
-    "use_bdlora",
-    "velora_config",
-    "kasa_config",
-    "monteclora_config",
-    "arrow_config",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,18 +162,10 @@ def _shape_told(folder: AdapterFolder) -> tuple[int, float]:
         with (folder.path / CONFIG).open("rb") as file:
             text = file.read(_MOST_CONFIG + 1)
         if len(text) > _MOST_CONFIG:
-            raise ValueError(f"more than {_MOST_CONFIG} bytes")
-        told = json.loads(text)
-        rank, alpha = told["r"], float(told["lora_alpha"])
-        if type(rank) is not int or rank > _HIGHEST_RANK:
-            raise TypeError(f"r={rank!r:.40} is no rank")
+            raise ValueError(f"it has more than {_MOST_CONFIG} bytes")
+        return rank_and_scale(text)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as problem:
-        raise _refused(folder, f"{CONFIG} is none ({problem!r})") from problem
-    others = {name: told.get(name) for name, value in _PLAIN.items() if told.get(name) != value}
-    others |= {name: told[name] for name in _UNUSED if told.get(name)}
-    if others or rank < 1 or not math.isfinite(alpha):
-        raise _refused(folder, f"it is no plain LoRA (r={rank}, lora_alpha={alpha}, {others})")
-    return rank, alpha / (math.sqrt(rank) if told.get("use_rslora") else rank)
+        raise _refused(folder, f"{CONFIG}: {problem!r}") from problem
 
 
 def _require_small(folder: AdapterFolder, rank: int, shapes: Mapping[str, tuple[int, int]]) -> None:
