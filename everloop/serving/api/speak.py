@@ -123,8 +123,8 @@ async def speak(request: Request) -> Response:
     """Continue a conversation. Scope: decide.
 
     The answer is logged before it is complete for its reader; give feedback on its ``log_id``. Where a
-    voice is on trial, each person hears one of the two, always the same. 429 where too many wait, 503 where
-    the loop has no voice or its base is not prepared.
+    voice is on trial, each person hears one of the two, always the same. 429 where too many wait, be it for
+    the voice to open; 503 where the loop has no voice or its base is not prepared.
     """
     service = service_of(request)
     caller = await service.access.admit(request, Scope.DECIDE)
@@ -160,9 +160,10 @@ async def _answered(
         require_same(asked, kept)
         claim.release()
         return _again(asked, kept)
-    begun = await run_in_threadpool(begin, service.voices, asked)
-    batcher = service.voices.batcher(asked.loop)
-    made = counted(service.decisions.watch.voices, batcher, begun, spoken(service.voices, begun))
+    voices = service.voices
+    begun = await voices.openings.run(lambda: begin(voices, asked), asked.timeout_s)
+    batcher = voices.batcher(asked.loop)
+    made = counted(service.decisions.watch.voices, batcher, begun, spoken(voices, begun))
     return _told(service, caller, asked, made, claim)
 
 

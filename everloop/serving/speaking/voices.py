@@ -30,6 +30,7 @@ from everloop.serving.decisions.deployment import Deployed, read_deployed
 from everloop.serving.speaking.batching import FollowedSpeaker, MicroBatcher
 from everloop.serving.speaking.claims import Claims
 from everloop.serving.speaking.deployed import ArmVoice, DeployedVoice, voice_of
+from everloop.serving.speaking.openings import Openings
 from everloop.serving.speaking.screening import ToxicityScreen
 from everloop.settings import voice_cache
 from everloop.speaking.base import prepared_base
@@ -105,6 +106,8 @@ class Voices:
         self._screen = screen or _screen_of
         self.claims = Claims()
         """Questions that are being answered."""
+        self.openings = Openings()
+        """Where questions are begun."""
         self._opening = threading.Lock()
         self._hosts: dict[str, _Host] = {}
         self._deployed: dict[tuple[str, str], Deployed] = {}
@@ -118,6 +121,7 @@ class Voices:
 
     def close(self) -> None:
         """End every voice; what is being answered is cut off."""
+        self.openings.close()
         for host in self._hosts.values():
             host.batcher.close()
         self._hosts.clear()

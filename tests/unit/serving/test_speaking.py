@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,6 +38,7 @@ from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.rollout.end import CANDIDATE
 from everloop.serving.api import speak
 from everloop.serving.speaking.answering import Asked, Begun, Said, begin, spoken
+from everloop.serving.speaking.openings import MOST
 from everloop.serving.speaking.screening import SAFE
 from everloop.serving.speaking.voices import Voices
 from everloop.speaking.adapters import WEIGHTS, adapter_files
@@ -459,6 +461,40 @@ def test_questions_of_one_moment_are_answered_in_one_batch(world: World) -> None
     assert [answer.status_code for answer in answers] == [200] * 6
     assert max(batches) > 1
     assert sum(batches) == 6
+
+
+def test_a_voice_that_opens_slowly_keeps_no_other_route_waiting(world: World) -> None:
+    opens, said = threading.Event(), {"said": [{"role": "user", "text": "Hello."}]}
+
+    def opened(_: Any) -> FakeSpeaker:
+        opens.wait(30)
+        return FakeSpeaker()
+
+    world.service.voices.close()
+    world.service.voices = Voices(world.service.workspace, opened, lambda _: WordScreen())
+
+    async def together() -> tuple[httpx.Response, list[httpx.Response]]:
+        sent: Any = {"headers": {"Authorization": f"Bearer {world.keys[OURS]}"}}
+        asks = [
+            asyncio.create_task(world._client.post(PATH, json={"user_id": f"p{n}", **said}, **sent))
+            for n in range(45)
+        ]
+        try:
+            async with asyncio.timeout(10):
+                while sum(ask.done() for ask in asks) < 45 - MOST:
+                    await asyncio.sleep(0.01)
+                other = await world._client.get("/api/ml/personas/guide", **sent)
+        finally:
+            opens.set()
+        return other, list(await asyncio.gather(*asks))
+
+    other, answers = world._loop.run(together())
+    assert other.status_code == 200
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) == 45 - MOST
+    assert {answer.headers["retry-after"] for answer in refused} == {"5"}
+    assert [answer.status_code for answer in answers].count(200) == MOST
+    assert talk(world, "Hello.").status_code == 200
 
 
 def test_scopes(world: World) -> None:
