@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 from everloop.adaptation.collected import Collected, read_collected
-from everloop.adaptation.held_out import is_held_out, salt_of
 from everloop.adaptation.instances import learned_of
 from everloop.adaptation.reliability import Reliability
 from everloop.adaptation.screens.screen import VoiceScreen
@@ -66,11 +65,11 @@ def _newest(voice: VoiceSpec, collected: Collected) -> Mapping[str, deque[tuple[
     for spoken in collected.feedback():
         reliability.add(spoken)
         standings.add(spoken)
-    salt = salt_of(collected.figures.tenant, collected.figures.persona)
+    judges = collected.judges(voice.data.held_out_share)
     found: dict[str, deque[tuple[Exemplar, str]]] = defaultdict(lambda: deque(maxlen=KEPT))
     for spoken in collected.feedback():
         person = spoken.feedback.user_id
-        if is_held_out(person, salt, voice.data.held_out_share):
+        if judges(person):
             continue
         exemplar = _exemplar(spoken, reliability, standings)
         if exemplar is not None:

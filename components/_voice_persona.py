@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from everloop.adaptation.collected import CollectedFigures, collect
+from everloop.adaptation.collected import (
+    JUDGING_FILE,
+    CollectedFigures,
+    collect,
+    read_collected,
+)
+from everloop.adaptation.held_out import Judging, is_held_out, salt_of
 from everloop.contracts.documents import read, write
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.personas import PersonaRevision
@@ -17,12 +23,19 @@ _FILE = "persona-revision.json"
 
 
 def collect_voice(spec: LoopSpec, workspace: Workspace, tenant: str, out: Path) -> CollectedFigures:
-    """What people said of the persona, and the persona's graph as it is now.
+    """What people said of the persona, who of them judges, and the persona's graph as it is now.
 
     People go on moving traits while a run lasts. What is learned under, tried and registered is this one.
     """
     voice = voice_of(spec)
     figures = collect(workspace.voice_log, voice.persona, tenant, out)
+    collected, salt = read_collected(out), salt_of(tenant, voice.persona)
+    first = {
+        person: is_held_out(person, salt, voice.data.held_out_share)
+        for person in collected.people()
+    }
+    judging = workspace.voices.judging(voice.persona, first, tenant)
+    write(Judging(tuple(sorted(judging))), out / JUDGING_FILE)
     write(begun(workspace.personas, voice, datetime.now(UTC), tenant=tenant), out / _FILE)
     return figures
 

@@ -1,7 +1,8 @@
 """What a persona may learn from, as it was at one moment: an immutable folder.
 
 ``feedback.jsonl.zst`` holds feedback with the interaction that it speaks of, ``packages.jsonl.zst``
-people's own texts, both in stored order; ``manifest.json`` is written last.
+people's own texts, both in stored order; ``manifest.json`` is written last. Who judges is kept beside them
+in ``judging.json``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from everloop.adaptation.held_out import Judging, is_held_out, salt_of
 from everloop.adaptation.line_file import reading_lines, writing_lines
 from everloop.contracts import documents
 from everloop.contracts.canonical import canonical_bytes
@@ -32,6 +34,7 @@ from everloop.contracts.voices import UserDataPackage
 FEEDBACK_FILE = "feedback.jsonl.zst"
 PACKAGES_FILE = "packages.jsonl.zst"
 MANIFEST_FILE = "manifest.json"
+JUDGING_FILE = "judging.json"
 
 T = TypeVar("T", SpokenFeedback, UserDataPackage)
 
@@ -72,6 +75,27 @@ class Collected:
     def packages(self) -> Iterator[UserDataPackage]:
         """Packages in stored order, one at a time."""
         return _read(self.folder / PACKAGES_FILE, TypeAdapter(UserDataPackage))
+
+    def people(self) -> frozenset[str]:
+        """Everyone who is in it, with those whose conversations others spoke of."""
+        found = {package.user_id for package in self.packages()}
+        for spoken in self.feedback():
+            found |= {spoken.feedback.user_id, spoken.interaction.user_id}
+        return frozenset(found)
+
+    def judges(self, share: float) -> Callable[[str], bool]:
+        """Who of its people judges and never teaches: as is kept beside it, or, where nothing is, as
+        people are parted who are seen for the first time.
+
+        Raises:
+            ShouldRestoreArtefact: what is kept cannot be read.
+            ShouldFixArgument: the share is not within (0, 1).
+        """
+        path = self.folder / JUDGING_FILE
+        if path.exists():
+            return frozenset(documents.read(Judging, path).people).__contains__
+        salt = salt_of(self.figures.tenant, self.figures.persona)
+        return lambda user_id: is_held_out(user_id, salt, share)
 
 
 class _Tally:

@@ -1,8 +1,10 @@
 """Who judges and never trains: a share of people, told by a hash of their pseudonym.
 
 A person is held out where the first 8 bytes of SHA-256(salt, pseudonym), as a fraction of 2^64, are below
-the share. That follows nobody else, no seed and no date, so that nobody who once trained ever judges. The
-price is that few people may all be on one side: then there is nothing to judge by, or nothing to learn.
+the share, when the voice first sees them. That follows nobody else, no seed and no date. It is recorded
+(``VoiceStore.judging``), since another key gives everyone another pseudonym and a share can be changed:
+nobody who once trained ever judges. The price is that few people may all be on one side: then there is
+nothing to judge by, or nothing to learn.
 """
 
 from __future__ import annotations
@@ -29,6 +31,13 @@ def is_held_out(user_id: str, salt: str, share: float) -> bool:
         raise ShouldFixArgument(f"held_out_share={share!r} leaves (0, 1).", "Give .2.")
     digest = hashlib.sha256(f"{salt}\0{user_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2.0**64 < share
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Who of a collection's people judges, as it is recorded of each: sorted pseudonyms."""
+
+    people: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

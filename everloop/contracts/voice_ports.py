@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -96,6 +96,18 @@ class VoiceStore(Protocol):
         references: bool = True,
     ) -> tuple[ModelVersion, ...]:
         """Newest first; ``references``: with the ids of what each learned from, which may be many."""
+
+    def judging(
+        self, persona: str, judges: Mapping[str, bool], tenant: str = "default"
+    ) -> frozenset[str]:
+        """Who of some people judges a persona, and so never teaches it.
+
+        Each stays where they were when they were first asked about, under whatever pseudonym, until an
+        erasure.
+
+        Args:
+            judges: pseudonym -> whether they judge, of people who are asked about for the first time.
+        """
 
     def learned_until(self, persona: str, tenant: str = "default") -> datetime | None:
         """When the data of the newest version that serves or may serve ended.

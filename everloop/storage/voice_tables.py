@@ -142,6 +142,19 @@ model_versions = Table(
     Index(None, "tenant", "user_id"),
 )
 
+voice_sides = Table(
+    "voice_sides",
+    metadata,
+    Column("tenant", TENANT, nullable=False),
+    Column("persona", Text, nullable=False),
+    Column("user_id", PSEUDONYM, nullable=False),
+    Column("judges", Boolean, nullable=False),
+    Column("recorded_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("tenant", "persona", "user_id"),
+    Index(None, "tenant", "user_id"),
+)
+"""On which side a person was when a persona first learned: to judge, or to teach. It is never changed."""
+
 persona_revisions = Table(
     "persona_revisions",
     metadata,

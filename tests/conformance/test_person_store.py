@@ -134,13 +134,14 @@ def fill(store: Opened, person: str, first: int, tenant: str = "default") -> Non
 
 
 def put_voice(engine: Engine, person: str, number: int, tenant: str) -> None:
-    """A package, an instance that a model learned from, and a twin with its graph."""
+    """A package, an instance that a model learned from, a twin with its graph, and a side."""
     mine: dict[str, Any] = {"user_id": person, "tenant": tenant}
     voices = SqlVoiceStore(engine, SetClock())
     voices.add_package(package(number, texts=(PLANTED + person,), **mine), ACTOR)
     learned = instance(number, completion=PLANTED + person, **mine)
     voices.add_instances([learned], f"model of {tenant}")
     voices.add_version(version(number, model_id=f"twin {number}", **mine))
+    voices.judging("friend", {person: False}, tenant)
     content = graph((PLANTED + person, uuid_of(number, "feedback"), person))
     told = revision(1, content, persona=f"persona {number}", **mine)
     SqlPersonaStore(engine).append(told)
@@ -194,6 +195,7 @@ EVERYTHING = {
     "model_version_instances": 1,
     "model_versions": 1,
     "persona_revisions": 1,
+    "voice_sides": 1,
 }
 VOICES = ("model of default", "twin 1")
 """What learned from the person whose first number is 1, and what speaks as them."""
@@ -331,7 +333,7 @@ class PersonStoreSuite(ABC):
         fill(store, ANN, 1)
         record = store.erase(reason="asked by letter")
         (entry,) = store.audited()
-        assert (entry.actor, entry.resource, entry.rows) == (ACTOR, record.erasure_id, 19)
+        assert (entry.actor, entry.resource, entry.rows) == (ACTOR, record.erasure_id, 20)
         assert entry.detail == {"deleted": dict(record.deleted), "reason": "asked by letter"}
         assert ANN not in repr(entry)
 

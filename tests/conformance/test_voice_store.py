@@ -105,6 +105,27 @@ class VoiceStoreSuite(ABC):
         at.consent(True, 5)
         assert store.add_package(package(1), "key:ann") is True
 
+    def test_who_judges_once_judges_for_good_and_who_does_not_never(
+        self, at: Place, store: VoiceStore
+    ) -> None:
+        assert store.judging("friend", {ANN: True, BEN: False}) == {ANN}
+        assert at.reopen().judging("friend", {BEN: True, ANN: False}) == {ANN}
+        # Who is new is where they are told to be, and nobody else is told of.
+        assert store.judging("friend", {"c" * 64: True}) == {"c" * 64}
+        assert store.judging("friend", {}) == frozenset()
+        assert store.judging("stranger", {ANN: False, BEN: True}) == {BEN}
+        assert store.judging("friend", {ANN: False, BEN: True}, "other") == {BEN}
+
+    def test_of_whom_was_erased_no_side_is_kept(self, at: Place, store: VoiceStore) -> None:
+        at.consent(True, -1)
+        store.judging("friend", {ANN: True})
+        at.erase(ANN)
+        assert store.judging("friend", {ANN: False}) == frozenset()
+        assert store.judging("friend", {ANN: True}) == {ANN}
+        at.consent(True, 5)
+        assert store.judging("friend", {ANN: False}) == frozenset()
+        assert store.judging("friend", {ANN: True}) == frozenset()
+
     def test_a_text_that_is_no_unicode_is_refused(self, store: VoiceStore) -> None:
         with pytest.raises(ShouldFixInput, match="JSON"):
             store.add_package(package(1, texts=("\ud800",)), "key:ann")

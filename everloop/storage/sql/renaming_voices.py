@@ -1,4 +1,4 @@
-"""Whose packages, instances, versions and persona graphs these are, under other pseudonyms.
+"""Whose packages, instances, versions, sides and persona graphs these are, under other pseudonyms.
 
 A graph's content names people: it is written anew, and its checksum with it.
 """
@@ -18,10 +18,11 @@ from everloop.storage.voice_tables import (
     persona_revisions,
     training_data_instances,
     user_data_packages,
+    voice_sides,
 )
 
 GRAPHS = "persona_graphs"
-_OWNED = (training_data_instances, model_versions, persona_revisions)
+_OWNED = (training_data_instances, model_versions, persona_revisions, voice_sides)
 _CHUNK = 1_000
 
 

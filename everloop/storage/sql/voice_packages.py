@@ -120,8 +120,7 @@ def _respect(connection: Connection, packages: Sequence[UserDataPackage]) -> Non
     tenant = packages[0].tenant
     people = {package.user_id for package in packages}
     refused = refusing(connection, tenant, people, TRAIN)
-    erased = _erased(connection, tenant, people)
-    gone = erased.keys() - granted_since(connection, tenant, erased, TRAIN)
+    gone = gone_people(connection, tenant, people)
     for package in packages:
         if package.user_id in refused:
             raise ShouldRespectConsent(
@@ -133,6 +132,12 @@ def _respect(connection: Connection, packages: Sequence[UserDataPackage]) -> Non
                 f"Package {package.package_id}: its person was erased.",
                 "Leave it out. Who comes back has to allow training anew.",
             )
+
+
+def gone_people(connection: Connection, tenant: str, people: Collection[str]) -> set[str]:
+    """Who of some people was erased and has not allowed training since."""
+    erased = _erased(connection, tenant, people)
+    return erased.keys() - granted_since(connection, tenant, erased, TRAIN)
 
 
 def _erased(connection: Connection, tenant: str, people: Collection[str]) -> dict[str, datetime]:

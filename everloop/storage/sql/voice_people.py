@@ -18,12 +18,13 @@ from everloop.storage.voice_tables import (
     training_data_instances,
     training_instance_sources,
     user_data_packages,
+    voice_sides,
 )
 
 _IDS = 500
 BY_INSTANCE = (model_version_instances, training_instance_sources, training_data_instances)
 """Children before their parent."""
-BY_PERSON = (user_data_packages, persona_revisions, model_versions)
+BY_PERSON = (user_data_packages, persona_revisions, model_versions, voice_sides)
 
 
 def instances_of_person(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Engine, and_, select
@@ -25,6 +25,7 @@ from everloop.storage.sql.voice_instances import (
     store_instances,
 )
 from everloop.storage.sql.voice_packages import store_packages
+from everloop.storage.sql.voice_sides import judging
 from everloop.storage.sql.voice_versions import (
     change_status,
     read_versions,
@@ -175,6 +176,13 @@ class SqlVoiceStore:
         with reading(self._engine) as connection:
             rows = connection.execute(query).mappings().all()
             return read_versions(connection, tenant, rows, references)
+
+    def judging(
+        self, persona: str, judges: Mapping[str, bool], tenant: str = "default"
+    ) -> frozenset[str]:
+        """See ``VoiceStore``."""
+        with writing(self._engine) as connection:
+            return judging(connection, tenant, persona, judges, self._clock.now())
 
     def learned_until(self, persona: str, tenant: str = "default") -> datetime | None:
         """See ``VoiceStore``."""

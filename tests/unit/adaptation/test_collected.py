@@ -10,12 +10,15 @@ import pytest
 
 from everloop.adaptation.collected import (
     FEEDBACK_FILE,
+    JUDGING_FILE,
     MANIFEST_FILE,
     PACKAGES_FILE,
     CollectedFigures,
     collect,
     read_collected,
 )
+from everloop.adaptation.held_out import Judging, is_held_out, salt_of
+from everloop.contracts import documents
 from everloop.contracts.errors import ShouldResolveConflict, ShouldRestoreArtefact
 from everloop.contracts.feedback import FeedbackStatus, FeedbackType
 from everloop.contracts.voice_ports import SpokenFeedback, VoiceWatermark
@@ -151,3 +154,27 @@ def test_the_newest_arrival_is_told_and_changes_no_id(tmp_path: Path) -> None:
     assert found(3, "a").newest == NOON + timedelta(hours=3)
     assert found(3, "b").collected_id == found(3, "c").collected_id
     assert read_collected(tmp_path / "a").figures.newest == NOON + timedelta(hours=3)
+
+
+def test_its_people_are_who_spoke_and_whom_they_spoke_of(tmp_path: Path) -> None:
+    another = spoken(4, T.THUMB, True, by=3, about={"user_id": person(4)})
+    given = [package(1, user_id=person(5))]
+    collect(MemoryVoiceLog([*rows(), another], given), "friend", "default", tmp_path / "out")
+    everybody = {person(number) for number in (1, 2, 3, 4, 5)}
+    assert read_collected(tmp_path / "out").people() == everybody
+
+
+def test_who_judges_is_what_is_kept_beside_it(tmp_path: Path) -> None:
+    collect(MemoryVoiceLog(rows()), "friend", "default", tmp_path / "out")
+    people = [person(number) for number in range(60)]
+    drawn = [each for each in people if is_held_out(each, salt_of("default", "friend"), 0.3)]
+    first = read_collected(tmp_path / "out").judges(0.3)
+    assert 0 < len(drawn) < 60
+    assert [each for each in people if first(each)] == drawn
+    kept = tuple(each for each in people if each not in drawn)
+    documents.write(Judging(kept), tmp_path / "out" / JUDGING_FILE)
+    known = read_collected(tmp_path / "out").judges(0.3)
+    assert tuple(each for each in people if known(each)) == kept
+    (tmp_path / "out" / JUDGING_FILE).write_text("{")
+    with pytest.raises(ShouldRestoreArtefact):
+        read_collected(tmp_path / "out").judges(0.3)

@@ -10,8 +10,9 @@ import pytest
 
 from components._voice_exemplars import show_exemplars
 from everloop import settings
-from everloop.adaptation.collected import collect
-from everloop.adaptation.held_out import is_held_out, salt_of
+from everloop.adaptation.collected import JUDGING_FILE, collect
+from everloop.adaptation.held_out import Judging, is_held_out, salt_of
+from everloop.contracts.documents import write
 from everloop.contracts.episodes import Consent
 from everloop.contracts.feedback import FeedbackType
 from everloop.contracts.voice_ports import SpokenFeedback
@@ -105,3 +106,11 @@ def test_a_second_time_nothing_changes(collected: tuple[Workspace, Path]) -> Non
     before = place.personas.newest("companion", person(ANN))
     assert show_exemplars(SPEC, place, "default", folder) == 0
     assert place.personas.newest("companion", person(ANN)) == before
+
+
+def test_who_judges_by_now_is_who_judged_before(collected: tuple[Workspace, Path]) -> None:
+    place, folder = collected
+    write(Judging((person(ANN),)), folder / JUDGING_FILE)
+    assert show_exemplars(SPEC, place, "default", folder) == 2
+    assert shown(place, ANN) == []
+    assert shown(place, JUDGE)

@@ -337,6 +337,7 @@ class TestRenaming:
         shared = graph(by(CLEO, 9), memory=[{"text": BEN, "source_id": "run", "user_id": BEN}])
         personas.append(revision(1, shared))
         personas.append(revision(1, graph(user_id=ANN), user_id=ANN))
+        assert voices.judging("friend", {ANN: True, BEN: False}) == {ANN}
         with writing(engine) as connection:
             renaming = Renaming(connection, self.NAMES, renamed_arguments)
             assert renaming.uncovered() == {}
@@ -350,6 +351,7 @@ class TestRenaming:
             "training_data_instances": 1,
             "model_versions": 1,
             "persona_revisions": 1,
+            "voice_sides": 2,
             "persona_graphs": 2,
         }
         ann = self.NAMES[ANN]
@@ -357,6 +359,7 @@ class TestRenaming:
         assert voices.instances_of(uuid_of(1, "feedback"))[0].user_id == ann
         assert [one.user_id for one in voices.versions("friend", ann)] == [ann]
         assert len(voices.versions("friend")) == 1
+        assert voices.judging("friend", {ann: False, self.NAMES[BEN]: True}) == {ann}
         told = personas.revision("friend", 1)
         assert not told.erased
         assert orjson.loads(told.content)["exemplars"][0]["user_id"] == self.NAMES[CLEO]
