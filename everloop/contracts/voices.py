@@ -162,7 +162,8 @@ MAX_TEXT = 20_000
 
 
 class VersionStatus(StrEnum):
-    """``experimental`` until it serves; ``archived`` once another does, or it was refused."""
+    """``experimental`` until it serves; ``archived`` once another does, it was refused, or its run ended
+    before a trial."""
 
     ACTIVE = "active"
     EXPERIMENTAL = "experimental"

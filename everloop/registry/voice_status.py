@@ -14,25 +14,26 @@ def follow_head(
 ) -> int:
     """Give every version of a persona of the product the status that it has; how many changed.
 
-    ``active``: its adapter serves. ``archived``: it served and does not, or its trial is over or was
-    refused. What is left is ``experimental``. Safe to repeat, and to do from several places.
+    ``active``: its adapter serves. ``experimental``: it is on trial, or waits for a trial or a person.
+    ``archived``: it served and does not, its trial is over or was refused, or it has none: the run that
+    registered it ended before. Where that run goes on to the trial, it is ``experimental`` again. Safe to
+    repeat, and to do from several places.
 
     Args:
         head: of a loop that the persona speaks for.
-        rollouts: of the same loop.
+        rollouts: all of the same loop, read after the head.
     """
     serves = head.serves.get(ADAPTER)
     serving = None if serves is None else serves.checkpoint_id
     mine = [record for record in rollouts if record.subject == ADAPTER]
-    open_ = {record.candidate for record in mine if record.state not in OVER}
-    tried = {record.candidate for record in mine} - open_
+    on_trial = {record.candidate for record in mine if record.state not in OVER}
     changed = 0
     for version in voices.versions(persona, None, head.tenant, references=False):
-        wanted = version.status
+        wanted = VersionStatus.ARCHIVED
         if version.model_id == serving:
             wanted = VersionStatus.ACTIVE
-        elif version.status is VersionStatus.ACTIVE or version.model_id in tried:
-            wanted = VersionStatus.ARCHIVED
+        elif version.model_id in on_trial:
+            wanted = VersionStatus.EXPERIMENTAL
         if wanted is not version.status:
             voices.set_status(version.model_id, wanted, head.tenant)
             changed += 1

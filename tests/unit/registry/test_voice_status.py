@@ -40,9 +40,10 @@ def tried(model: str, state: RolloutState) -> RolloutRecord:
 
 
 def test_versions_follow_what_serves_and_what_was_tried(voices: SqlVoiceStore) -> None:
-    assert follow_head(voices, "friend", head(None), ()) == 0
-    assert follow_head(voices, "friend", head(ONE), ()) == 1
+    trials = (tried(TWO, "started"), tried(THREE, "waiting"))
+    assert follow_head(voices, "friend", head(ONE), trials) == 1
     assert statuses(voices) == {ONE: "active", TWO: "experimental", THREE: "experimental"}
+    assert follow_head(voices, "friend", head(ONE), trials) == 0
     trials = (tried(TWO, "started"), tried(THREE, "rolled_back"))
     follow_head(voices, "friend", head(ONE), trials)
     assert statuses(voices) == {ONE: "active", TWO: "experimental", THREE: "archived"}
@@ -60,3 +61,15 @@ def test_one_that_is_tried_again_may_still_serve(voices: SqlVoiceStore) -> None:
     trials = (tried(TWO, "refused"), tried(TWO, "waiting"))
     follow_head(voices, "friend", head(None), trials)
     assert statuses(voices)[TWO] == "experimental"
+    follow_head(voices, "friend", head(None), trials[:1])
+    assert statuses(voices)[TWO] == "archived"
+    follow_head(voices, "friend", head(None), trials)
+    assert statuses(voices)[TWO] == "experimental"
+
+
+def test_one_whose_run_ended_before_its_trial_waits_for_none(voices: SqlVoiceStore) -> None:
+    trials = (tried(TWO, "awaiting_approval"),)
+    assert follow_head(voices, "friend", head(ONE), trials) == 2
+    assert statuses(voices) == {ONE: "active", TWO: "experimental", THREE: "archived"}
+    follow_head(voices, "friend", head(ONE), (*trials, tried(THREE, "started")))
+    assert statuses(voices)[THREE] == "experimental"
