@@ -293,7 +293,8 @@ class Engine:
         requests: Sequence[SpeakRequest],
         abandoned: Callable[[int], bool],
     ) -> Iterator[Spoken]:
-        by_length = sorted(asked, key=lambda one: (len(one.prompt), one.position))
+        # Those that may go on for equally long end together; then those whose prompts need no padding.
+        by_length = sorted(asked, key=lambda one: (one.limit, len(one.prompt), one.position))
         for start in range(0, len(by_length), self._batch_size):
             chunk = by_length[start : start + self._batch_size]
             chunk.sort(key=lambda one: (requests[one.position].adapter, id(one.adapter)))

@@ -15,8 +15,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from everloop.speaking.frozen_linear import FrozenLinear
+
 Modules = Mapping[str, tuple[Tensor, Tensor]]
 """Module -> (A of shape (r, in), scaled B of shape (out, r))."""
+_HEAD = "lm_head"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class RoutedLinear(nn.Module):
 
     def __init__(self, base: nn.Linear, name: str, routing: Routing) -> None:
         super().__init__()
-        self.base, self._name, self._routing = base, name, routing
+        self.base, self._name, self._routing = FrozenLinear(base), name, routing
 
     def forward(self, x: Tensor) -> Tensor:
         """``W x``, and ``scale B A x`` where an adapter has this module."""
@@ -68,14 +71,13 @@ class RoutedLinear(nn.Module):
 def route(model: nn.Module, routing: Routing) -> frozenset[str]:
     """Put a ``RoutedLinear`` in the place of every linear layer but the head; their names."""
     found = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and name != "lm_head"
+        (name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)
     ]
     for name, module in found:
         parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, RoutedLinear(module, name, routing))
-    return frozenset(name for name, _ in found)
+        fresh = FrozenLinear(module) if name == _HEAD else RoutedLinear(module, name, routing)
+        setattr(model.get_submodule(parent), child, fresh)
+    return frozenset(name for name, _ in found if name != _HEAD)
 
 
 def groups(adapters: Sequence[Any]) -> list[tuple[int, int, Any]]:

@@ -1,0 +1,29 @@
+"""Products with weights that are only read.
+
+For float32 on a CPU torch takes MKL, which leaves half of what a CPU of another maker than Intel could do
+unused; oneDNN, which torch has with it, doesn't. Both sum in float32 and differ in last bits.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_ONEDNN = bool(torch._C._has_mkldnn) and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # noqa: SLF001
+
+
+class FrozenLinear(nn.Module):
+    """``W x + b`` of a layer that no gradient flows through; shares the layer's weights."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, in) -> (…, out)."""
+        weight, bias = self.layer.weight, self.layer.bias
+        if _ONEDNN and x.device.type == "cpu" and x.dtype is weight.dtype is torch.float32:
+            # inductor's own operator: the weight stays as it is, without a copy in another order
+            found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # noqa: SLF001
+            return found
+        return nn.functional.linear(x, weight, bias)
