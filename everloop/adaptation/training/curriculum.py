@@ -31,7 +31,7 @@ from everloop.adaptation.training.publish import (
 )
 from everloop.adaptation.training.rendering import Renderer
 from everloop.adaptation.training.row_file import RowTable, write_rows
-from everloop.contracts.documents import read, to_json, write, write_atomically
+from everloop.contracts.documents import read, sha256_of, to_json, write, write_atomically
 from everloop.contracts.errors import ShouldCollectMoreData, ShouldFixArgument
 from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.contracts.voice_spec import PhaseSpec, VoiceSpec
@@ -276,6 +276,6 @@ def _folder(
     told.update(to_json(replace(base, path=Path())))
     told.update(to_json(spec.phases) + to_json(spec.lora))
     told.update(f"{seed} {start_from.sha256 if start_from else ''} {torch.__version__}".encode())
-    told.update((work / "rows.arrow").read_bytes())
+    told.update(sha256_of(work / "rows.arrow").encode())
     told.update(to_json(list(rows.categories), list) + rows.earlier.tobytes())
     return work / told.hexdigest()[:16]

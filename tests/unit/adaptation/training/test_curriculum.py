@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import tracemalloc
 
+import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from safetensors.torch import load_file
 
 from everloop.adaptation.training import curriculum as module
 from everloop.adaptation.training.curriculum import train_curriculum
 from everloop.adaptation.training.models import with_adapter
 from everloop.adaptation.training.publish import adapter_folder, require_published
+from everloop.adaptation.training.row_file import RowTable
 from everloop.contracts.errors import (
     ShouldCollectMoreData,
     ShouldFixArgument,
@@ -242,3 +247,31 @@ def test_a_base_that_changed_is_refused(tiny_voice, tmp_path):
         train_curriculum(
             changed, voice([TWO_STEPS]), corrections(4), tmp_path / "a", tmp_path / "w", 1
         )
+
+
+def test_a_training_is_known_by_its_rows_which_are_never_whole_in_memory(tmp_path, tiny_voice):
+    rows = RowTable(
+        Dataset.from_dict({}), np.array([1]), np.array([1]), (Category.TOOL,), np.array([False])
+    )
+    file = tmp_path / "rows.arrow"
+
+    def folder():
+        return module._folder(tmp_path, tiny_voice, voice(), rows, 1, None)
+
+    def written(last: bytes):
+        with file.open("wb") as stream:
+            stream.truncate(64 * 1024 * 1024)
+            stream.seek(-1, os.SEEK_END)
+            stream.write(last)
+
+    written(b"a")
+    first = folder()
+    tracemalloc.start()
+    try:
+        assert folder() == first
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 1024 * 1024
+    written(b"b")
+    assert folder() != first
