@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_what_is_begun_is_given_back_and_what_fails_is_told() -> None:
     async def asked() -> None:
         openings = Openings(threads=1, most=1)
         for number in range(3):
-            assert await openings.run(lambda number=number: number, 5.0) == number
+            assert await openings.run(partial(int, number), 5.0) == number
             with pytest.raises(ShouldFixArgument):
                 await openings.run(fails, 5.0)
         openings.close()
