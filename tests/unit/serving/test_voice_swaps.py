@@ -1,4 +1,4 @@
-"""While voices are tried, promoted and rolled back, everybody is answered, by what serves at that moment."""
+"""While voices are tried, promoted and rolled back, everybody is answered, by what serves just then."""
 
 from __future__ import annotations
 
@@ -84,15 +84,15 @@ class Operator:
         both = self.serves(version) | {(Arm.CANDIDATE.value, "v2")}
         parts = [candidate, self.prompt]
         self.does(lambda: made.append(self.deploys.trial(active, parts, 50.0).rollout_id), both)
-        told: tuple[Any, ...] = (self.world.service.loops["coach"], self.world.service.workspace)
-        moment = datetime.now(UTC)
+        place, spec = self.world.service.workspace, self.world.service.loops["coach"]
+        now, who = datetime.now(UTC), "ann"
         if promoted:
             self.does(
-                lambda: by_hand.promote(*told, made[0], "ann", "well", moment, THEIRS),
+                lambda: by_hand.promote(spec, place, made[0], who, "well", now, THEIRS),
                 self.serves("v2"),
             )
         self.does(
-            lambda: by_hand.rollback(*told, made[0], "ann", "worse", moment, THEIRS),
+            lambda: by_hand.rollback(spec, place, made[0], who, "worse", now, THEIRS),
             self.serves(version),
         )
 
