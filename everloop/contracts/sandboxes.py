@@ -213,9 +213,14 @@ class Isolation:
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationDrift:
-    """Whether the sandbox spoke as the service would: setting -> (sandbox, service), where they differ."""
+    """Whether the sandbox spoke as the service would: setting -> (sandbox, service), where they differ.
+
+    ``running``: which service said lately what it speaks with, and when, and was compared with, too; empty
+    where none did.
+    """
 
     differing: Mapping[str, tuple[str, str]]
+    running: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +300,21 @@ class VoiceConfiguration:
     """
 
     settings: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningVoice:
+    """What a running service says that it speaks with.
+
+    ``instance``: which process, in words. ``configuration``: without the adapters and the persona, which
+    change while it runs.
+    """
+
+    loop: str
+    instance: str
+    published_at: datetime
+    configuration: VoiceConfiguration
+    tenant: str = "default"
 
 
 class OpenedVoice(Protocol):

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from everloop.contracts.feedback import FeedbackInstance, Interaction
+from everloop.contracts.sandboxes import RunningVoice, VoiceConfiguration
 from everloop.contracts.voices import (
     ModelVersion,
     TrainingDataInstance,
@@ -108,6 +109,14 @@ class VoiceStore(Protocol):
         Args:
             judges: pseudonym -> whether they judge, of people who are asked about for the first time.
         """
+
+    def publish(
+        self, loop: str, instance: str, configuration: VoiceConfiguration, tenant: str = "default"
+    ) -> None:
+        """Say what a running service speaks with, in place of what the same instance said before."""
+
+    def running(self, loop: str, since: datetime, tenant: str = "default") -> RunningVoice | None:
+        """What a service said last, at ``since`` or later; None where none did."""
 
     def learned_until(self, persona: str, tenant: str = "default") -> datetime | None:
         """When the data of the newest version that serves or may serve ended.

@@ -150,17 +150,23 @@ def _drift(drift: ConfigurationDrift) -> Check:
         return Check(
             "configuration_drift",
             CheckStatus.FAILED,
-            f"{len(drift.differing)} settings differ from the service's: {told}.",
+            f"{len(drift.differing)} settings differ from the service's: {told}. {_running(drift)}",
             float(len(drift.differing)),
             0.0,
         )
     return Check(
         "configuration_drift",
         CheckStatus.PASSED,
-        "The sandbox spoke with what the service would speak with.",
+        f"The sandbox spoke with what the service would speak with. {_running(drift)}",
         0.0,
         0.0,
     )
+
+
+def _running(drift: ConfigurationDrift) -> str:
+    if drift.running:
+        return f"It was compared with what {drift.running} spoke with, too."
+    return "No running service said lately what it speaks with."
 
 
 def _strict(suite: Suite, runs: Sequence[TestRunLog]) -> Check:

@@ -10,11 +10,16 @@ from pathlib import Path
 
 from everloop.contracts.canonical import canonical_json
 from everloop.contracts.errors import ShouldFixArgument
-from everloop.contracts.sandboxes import ConfigurationDrift, VoiceConfiguration, VoiceOpening
+from everloop.contracts.sandboxes import (
+    ConfigurationDrift,
+    RunningVoice,
+    VoiceConfiguration,
+    VoiceOpening,
+)
 from everloop.contracts.voice_spec import GenerationSpec, VoiceSpec
 
 ABSENT = "(absent)"
-GENERATION = "generation"
+GENERATION, PERSONA, ADAPTER = "generation", "persona", "adapter "
 _DTYPES = {"cuda": "bfloat16", "cpu": "float32"}
 """What an engine computes in where nothing else is asked for."""
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")
@@ -38,14 +43,14 @@ def configuration_of(
     settings = {
         "base": opening.base.sha256,
         "context tokens": str(opening.base.context_tokens),
-        "persona": hashlib.sha256(opening.graph.encode()).hexdigest(),
+        PERSONA: hashlib.sha256(opening.graph.encode()).hexdigest(),
         "device": device,
         "dtype": _DTYPES.get(device, "float32"),
         GENERATION: drawn(spec.generation),
         "voice": canonical_json(_spoken(spec)),
         "code": code_sha256(speaking),
         "prompt": code_sha256(prompting),
-        **{f"adapter {each.version}": each.sha256 for each in opening.adapters},
+        **{f"{ADAPTER}{each.version}": each.sha256 for each in opening.adapters},
         **{f"package {name}": _version(name) for name in PACKAGES},
     }
     return VoiceConfiguration(settings)
@@ -63,18 +68,46 @@ def spoken_with(
     return VoiceConfiguration({**configuration.settings, GENERATION: drawn(generation)})
 
 
-def drift_of(sandbox: VoiceConfiguration, service: VoiceConfiguration) -> ConfigurationDrift:
+def lasting(configuration: VoiceConfiguration) -> VoiceConfiguration:
+    """What stays as it is for as long as a service runs: all but the adapters and the persona."""
+    kept = {
+        name: value
+        for name, value in configuration.settings.items()
+        if name != PERSONA and not name.startswith(ADAPTER)
+    }
+    return VoiceConfiguration(kept)
+
+
+def drift_of(
+    sandbox: VoiceConfiguration, service: VoiceConfiguration, running: RunningVoice | None = None
+) -> ConfigurationDrift:
     """Every setting in which they differ; one that the other lacks does.
 
     Adapters that the sandbox alone has are those that the candidate is compared with, and no difference.
+
+    Args:
+        service: what the service would speak with, opened here and now.
+        running: what one speaks with that runs: its code or its specification may be older.
     """
-    own = {name for name in sandbox.settings if not name.startswith("adapter ")}
+    differing = dict(_differing(sandbox, service))
+    if running is None:
+        return ConfigurationDrift(differing)
+    said = _differing(lasting(sandbox), lasting(running.configuration))
+    differing |= {f"{name} of the running service": pair for name, pair in said.items()}
+    when = running.published_at.isoformat(timespec="seconds")
+    return ConfigurationDrift(differing, f"{running.instance} at {when}")
+
+
+def _differing(
+    sandbox: VoiceConfiguration, service: VoiceConfiguration
+) -> dict[str, tuple[str, str]]:
+    own = {name for name in sandbox.settings if not name.startswith(ADAPTER)}
     names = sorted({*own, *service.settings})
     found = {
         name: (sandbox.settings.get(name, ABSENT), service.settings.get(name, ABSENT))
         for name in names
     }
-    return ConfigurationDrift({name: pair for name, pair in found.items() if pair[0] != pair[1]})
+    return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
 
 
 def code_sha256(packages: Sequence[str]) -> str:

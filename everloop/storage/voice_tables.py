@@ -155,6 +155,18 @@ voice_sides = Table(
 )
 """On which side a person was when a persona first learned: to judge, or to teach. It is never changed."""
 
+voice_configurations = Table(
+    "voice_configurations",
+    metadata,
+    Column("tenant", TENANT, nullable=False),
+    Column("loop", NAME, nullable=False),
+    Column("instance", Text, nullable=False),
+    Column("published_at", UtcTime, nullable=False),
+    Column("settings", CanonicalJson, nullable=False),
+    PrimaryKeyConstraint("tenant", "loop", "instance"),
+)
+"""What each running service speaks with, as it said last."""
+
 persona_revisions = Table(
     "persona_revisions",
     metadata,

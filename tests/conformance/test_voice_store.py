@@ -20,6 +20,7 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
     ShouldRespectConsent,
 )
+from everloop.contracts.sandboxes import RunningVoice, VoiceConfiguration
 from everloop.contracts.voice_ports import VoiceStore
 from everloop.contracts.voices import LearningTask, Message, SourceType, VersionStatus
 from everloop.storage.sql.audit import SqlAuditLog
@@ -44,6 +45,7 @@ class Place:
     consent: Callable[[bool, int], None]
     erase: Callable[[str], None]
     audited: Callable[[], list[tuple[str, str, int]]]
+    clock: SetClock
 
 
 class VoiceStoreSuite(ABC):
@@ -258,6 +260,29 @@ class VoiceStoreSuite(ABC):
         with pytest.raises(ShouldFixArgument, match="no adapter"):
             store.add_instances([corpus_row()], "")
 
+    def test_what_a_running_service_speaks_with_is_what_it_said_last(
+        self, at: Place, store: VoiceStore
+    ) -> None:
+        began, one, other = at.clock.now(), *(VoiceConfiguration({"code": c}) for c in "ab")
+        assert store.running("walk", began) is None
+        store.publish("walk", "pod-1", one)
+        at.clock.moment += timedelta(hours=1)
+        store.publish("walk", "pod-2", other)
+        store.publish("talk", "pod-1", one)
+        store.publish("walk", "pod-1", one, "other")
+        said = at.reopen().running("walk", began)
+        assert said == RunningVoice("walk", "pod-2", at.clock.now(), other)
+        at.clock.moment += timedelta(hours=1)
+        store.publish("walk", "pod-1", other)
+        again = store.running("walk", began)
+        assert again is not None
+        assert (again.instance, again.published_at) == ("pod-1", at.clock.now())
+        assert store.running("walk", at.clock.now() + timedelta(seconds=1)) is None
+        # Who has been silent for long is not remembered.
+        at.clock.moment += timedelta(days=31)
+        store.publish("walk", "pod-3", one)
+        assert store.running("talk", began) is None
+
     def test_of_many_at_once_each_gets_a_number_of_its_own(self, at: Place) -> None:
         def add(number: int) -> None:
             mine = at.reopen()
@@ -301,6 +326,7 @@ class SqlVoiceStoreSuite(VoiceStoreSuite, SqlSuite):
             consent,
             erase,
             audited,
+            clock,
         )
 
 

@@ -21,6 +21,7 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelType
 from everloop.contracts.personas import PersonaGraph
 from everloop.contracts.rollouts import ADAPTER, PROMPT, may_serve
+from everloop.contracts.sandboxes import VoiceConfiguration
 from everloop.contracts.speaking import AdapterFolder, BaseFolder, OutputScreen
 from everloop.contracts.voice_spec import VoiceSpec
 from everloop.persona.graph import first_graph, graph_of, joined
@@ -31,6 +32,7 @@ from everloop.serving.speaking.batching import FollowedSpeaker, MicroBatcher
 from everloop.serving.speaking.claims import Claims
 from everloop.serving.speaking.deployed import ArmVoice, DeployedVoice, voice_of
 from everloop.serving.speaking.openings import Openings
+from everloop.serving.speaking.publishing import Publishing, running_configuration
 from everloop.serving.speaking.screening import ToxicityScreen
 from everloop.settings import voice_cache
 from everloop.speaking.base import prepared_base
@@ -77,11 +79,13 @@ class ServedSpeaker(FollowedSpeaker, Protocol):
 @dataclass(slots=True)
 class _Host:
     """One base in memory with what makes its answers; ``versions``: loaded checkpoint -> its version;
-    ``scorers``: -> its reward model, where it has one that is used."""
+    ``scorers``: -> its reward model, where it has one that is used; ``configuration``: what is said of it,
+    if anything."""
 
     engine: ServedSpeaker
     batcher: MicroBatcher
     screen: OutputScreen
+    configuration: VoiceConfiguration | None
     versions: dict[str, str]
     scorers: dict[str, Scorer] = field(default_factory=dict)
 
@@ -93,6 +97,8 @@ class Voices:
         workspace: where checkpoints, heads and persona graphs are.
         engine: opens the base of a voice; the workspace's prepared one by default.
         screen: makes the last screen of a voice.
+        configuration: what a loop's voice speaks with on its base, to be said in the workspace; by default
+            that of our own engine, and nothing of any other.
     """
 
     def __init__(
@@ -100,10 +106,13 @@ class Voices:
         workspace: Workspace,
         engine: Callable[[VoiceSpec], ServedSpeaker] | None = None,
         screen: Callable[[VoiceSpec], OutputScreen] | None = None,
+        configuration: Callable[[LoopSpec, BaseFolder], VoiceConfiguration] | None = None,
     ) -> None:
         self._workspace = workspace
         self._engine = engine or self._prepared
         self._screen = screen or _screen_of
+        self._configuration = configuration or (None if engine else running_configuration)
+        self._publishing = Publishing(workspace.voices)
         self.claims = Claims()
         """Questions that are being answered."""
         self.openings = Openings()
@@ -157,6 +166,8 @@ class Voices:
             ShouldRetryLater: there is no voice, or its base is not prepared.
         """
         host = self._host(loop)
+        if host.configuration is not None:
+            self._publishing.say(loop.name, tenant, host.configuration)
         deployed = self._read(loop, tenant)
         self._keep(loop, tenant, deployed, host)
         arm = deployed.arm(user_id)
@@ -304,7 +315,9 @@ class Voices:
         spec = self.spec(loop)
         try:
             engine = self._engine(spec)
-            return _Host(engine, MicroBatcher(engine), self._screen(spec), {})
+            told = self._configuration
+            known = None if told is None else told(loop, engine.base)
+            return _Host(engine, MicroBatcher(engine), self._screen(spec), known, {})
         except (ShouldFixLoopSpec, ShouldFixArgument) as problem:
             raise ShouldRetryLater(
                 f"The voice of loop {loop.name!r} cannot be opened: {problem.message}",

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect
 
 from everloop.contracts.errors import ShouldInitWorkspace
 
-SCHEMA_HEAD = "0010_voice_sides"
+SCHEMA_HEAD = "0011_voice_configurations"
 """Newest revision of ``everloop/storage/migrations``."""
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"

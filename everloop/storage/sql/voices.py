@@ -9,6 +9,7 @@ from sqlalchemy import Engine, and_, select
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.ports import Clock
+from everloop.contracts.sandboxes import RunningVoice, VoiceConfiguration
 from everloop.contracts.voices import (
     ModelVersion,
     TrainingDataInstance,
@@ -18,6 +19,7 @@ from everloop.contracts.voices import (
 from everloop.storage.local.clock import SystemClock
 from everloop.storage.sql.engine import reading, writing
 from everloop.storage.sql.persona_revisions import NOBODY, owner_of
+from everloop.storage.sql.voice_configurations import newest, publish
 from everloop.storage.sql.voice_instances import (
     link,
     note_forgotten,
@@ -183,6 +185,19 @@ class SqlVoiceStore:
         """See ``VoiceStore``."""
         with writing(self._engine) as connection:
             return judging(connection, tenant, persona, judges, self._clock.now())
+
+    def publish(
+        self, loop: str, instance: str, configuration: VoiceConfiguration, tenant: str = "default"
+    ) -> None:
+        """See ``VoiceStore``."""
+        said = RunningVoice(loop, instance, self._clock.now(), configuration, tenant)
+        with writing(self._engine) as connection:
+            publish(connection, said)
+
+    def running(self, loop: str, since: datetime, tenant: str = "default") -> RunningVoice | None:
+        """See ``VoiceStore``."""
+        with reading(self._engine) as connection:
+            return newest(connection, tenant, loop, since)
 
     def learned_until(self, persona: str, tenant: str = "default") -> datetime | None:
         """See ``VoiceStore``."""

@@ -264,6 +264,17 @@ def test_a_drift_of_configuration_is_no_go_and_names_the_setting() -> None:
     assert "generation: {} in the sandbox" in bad.reason
 
 
+def test_it_is_told_which_running_service_it_was_compared_with() -> None:
+    def reason(drift: ConfigurationDrift) -> str:
+        checks = checks_of(passing(), passing(), CLOSED, drift, LIMITS, comparison())
+        (found,) = [check for check in checks if check.name == "configuration_drift"]
+        assert found.passed
+        return found.reason
+
+    assert "No running service said lately" in reason(ConfigurationDrift({}))
+    assert "what pod-1 at noon spoke with" in reason(ConfigurationDrift({}, "pod-1 at noon"))
+
+
 def test_a_named_person_may_let_a_matter_of_degree_go_and_nothing_else() -> None:
     said = Oversight(
         "7e57d004-2b97-4e7a-b45f-5387367791cd", OversightKind.APPROVAL, "companion", "d", True,

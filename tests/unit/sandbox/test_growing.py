@@ -14,6 +14,7 @@ from everloop.contracts.errors import ShouldCollectMoreData, ShouldFixArgument, 
 from everloop.contracts.sandboxes import (
     ConfigurationDrift,
     CriterionKind,
+    RunningVoice,
     RunStatus,
     SandboxReport,
     Suite,
@@ -26,7 +27,7 @@ from everloop.contracts.voices import Message
 from everloop.loops.loader import load as load_loop
 from everloop.loops.sections import voice_text
 from everloop.sandbox.criteria import problems_of
-from everloop.sandbox.drift import code_sha256, configuration_of, drift_of
+from everloop.sandbox.drift import code_sha256, configuration_of, drift_of, lasting
 from everloop.sandbox.growing import LoggedFailure, scenarios_from
 from everloop.sandbox.loading import shipped
 from everloop.sandbox.rating_page import render_ratings
@@ -103,6 +104,21 @@ def test_variants_are_the_same_for_the_same_seed_and_keep_what_is_expected() -> 
 def opening(tmp_path: Path, *adapters: AdapterFolder) -> VoiceOpening:
     base = BaseFolder("b", tmp_path, "a" * 64, "MIT", 512)
     return VoiceOpening(voice_text(load_loop("companion")), base, adapters, "{}")
+
+
+def test_a_service_that_runs_older_code_is_a_drift(tmp_path: Path) -> None:
+    code = (["everloop.sandbox.judges"], ["everloop.sandbox.emotions"])
+    service = configuration_of(opening(tmp_path, AdapterFolder("1", tmp_path, "1" * 64)), *code)
+    running = RunningVoice("companion", "pod-1", NOW, lasting(service))
+    assert {"persona", "adapter 1"}.isdisjoint(running.configuration.settings)
+    same = drift_of(service, service, running)
+    assert same == ConfigurationDrift({}, f"pod-1 at {NOW.isoformat(timespec='seconds')}")
+    old = VoiceConfiguration(dict(running.configuration.settings) | {"code": "old"})
+    found = drift_of(service, service, replace(running, configuration=old))
+    assert found.differing == {
+        "code of the running service": (service.settings["code"], "old"),
+    }
+    assert drift_of(service, service).running == ""
 
 
 def test_a_drift_names_each_setting_and_ignores_adapters_to_compare_with(tmp_path: Path) -> None:
