@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from everloop.adaptation.fitting import fits_in
 from everloop.adaptation.training.models import load_tokenizer
 from everloop.adaptation.training.rendering import Renderer
 from everloop.contracts.speaking import BaseFolder
 from everloop.contracts.voice_spec import BaseSpec, CurriculumSpec, PhaseSpec, VoiceSpec
 from everloop.contracts.voices import LearningTask, Message
+from everloop.speaking.conversation import Renderer as Serving
 from everloop.speaking.engine import Engine
 from tests.voice_records import corpus_row
 
@@ -48,3 +52,31 @@ def test_what_fits_into_the_context_alone_can_be_scored(tiny_voice: BaseFolder) 
     assert [fits(row) for row in rows] == [True, True, False]
     kept = rows[:2]
     assert len(engine.score([r.prompt for r in kept], [r.completion for r in kept], "")) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    system=st.integers(0, 80),
+    asked=st.integers(1, 400),
+    said=st.integers(1, 90),
+    length=st.integers(24, 600),
+)
+def test_what_fits_is_learned_from_and_scored_after_the_same_prompt(
+    tiny_voice: BaseFolder, system: int, asked: int, said: int, length: int
+) -> None:
+    tokenizer = load_tokenizer(tiny_voice)
+    turn = (Message("system", "kind " * system),) if system else ()
+    row = corpus_row(
+        1, prompt=(*turn, Message("user", "slowly " * asked)), completion="walk " * said
+    )
+    room = min(length, tiny_voice.context_tokens)
+    rendered = Renderer(tokenizer, room).row(row)
+    assert fits_in(tiny_voice, spec(length))(row) is (rendered is not None)
+    if rendered is not None:
+        serving = Serving(tokenizer, room)
+        completion = serving.completion(row.completion)
+        assert rendered.completion == completion
+        read = serving.prompt(row.prompt, len(completion))
+        assert rendered.input_ids == [*read, *completion]
+        # Where there is more room, as where answers are scored, it fits too.
+        assert Serving(tokenizer, tiny_voice.context_tokens).prompt(row.prompt, len(completion))
