@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from everloop.cli.output import Home, Json, Tenant, notes, print_json
+from everloop.cli.readable import readable
 
 if TYPE_CHECKING:  # what speaks loads torch
     from everloop.adaptation.training.reward_weights import RewardScorer
@@ -113,10 +114,10 @@ def speak(
     request = SpeakRequest(prompt, version, drawn, voice.generation)
     if scorer is not None:
         best = best_of_n(engine, scorer, request, best_of or voice.reward_model.best_of)
-        typer.echo(best.text)
+        typer.echo(readable(best.text))
         return
     for piece in engine.stream(request):
-        sys.stdout.write(piece)
+        sys.stdout.write(readable(piece))
         sys.stdout.flush()
     typer.echo("")
 

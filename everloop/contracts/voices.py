@@ -404,7 +404,7 @@ class VoiceComparison:
     length, candidate over active. ``reward``: mean over sampled prompts of the reward model's score of the
     answer, candidate - placebo; None without a reward model. It learned from people's comparisons as the
     candidate did: no gate looks at it. ``unscored``: held-out rows that are left out since the base cannot
-    read them whole.
+    read them whole. ``adapter_sha256``: of the candidate's adapter; empty where it is not known.
     """
 
     effect: Estimate
@@ -417,3 +417,4 @@ class VoiceComparison:
     samples: tuple[SampleAnswer, ...] = ()
     reward: Estimate | None = None
     unscored: int = 0
+    adapter_sha256: str = ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from everloop.contracts.errors import ShouldInitWorkspace
+from everloop.contracts.errors import ShouldFixArgument, ShouldInitWorkspace
 from everloop.contracts.sandboxes import (
     Judge,
     SandboxReport,
@@ -92,6 +92,9 @@ def try_contest(
     Args:
         comparison: what the graph measured of the candidate on held-out people. Without it the effect of
             an adapter is not known, and a report of a candidate with an adapter says no go for that alone.
+
+    Raises:
+        ShouldFixArgument: the comparison is of another adapter.
     """
     from everloop.opened_voice import FACTORY, service_configuration
     from everloop.sandbox.trying import Contestant, Surroundings, try_candidate
@@ -99,6 +102,7 @@ def try_contest(
     candidate, active = given.candidate, given.active
     served = replace(given.opening, adapters=() if candidate is None else (candidate,))
     own = candidate or AdapterFolder("", Path(), given.opening.base.sha256)
+    _require_own(comparison, own)
     other = active or AdapterFolder("", Path(), given.opening.base.sha256)
     return try_candidate(
         Contestant(own.sha256, given.opening, own.version),
@@ -116,6 +120,16 @@ def try_contest(
         seed,
         comparison=comparison,
         trained=candidate is not None,
+    )
+
+
+def _require_own(comparison: VoiceComparison | None, candidate: AdapterFolder) -> None:
+    if comparison is None or comparison.adapter_sha256 in ("", candidate.sha256):
+        return
+    raise ShouldFixArgument(
+        f"What was measured is of adapter {comparison.adapter_sha256}, not of {candidate.sha256}, "
+        "which is tried.",
+        "Give what the step measure_voice found of this adapter.",
     )
 
 

@@ -19,7 +19,7 @@ from everloop.cli.app import app
 from everloop.cli.output import complain
 from everloop.cli.sandbox import _print
 from everloop.contracts.documents import write
-from everloop.contracts.errors import ShouldFixInput, ShouldRestoreArtefact
+from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput, ShouldRestoreArtefact
 from everloop.contracts.evaluation import Check, CheckStatus
 from everloop.contracts.sandboxes import SandboxReport, VoiceConfiguration, VoiceOpening
 from everloop.contracts.speaking import AdapterFolder, BaseFolder
@@ -176,6 +176,12 @@ def test_what_the_graph_measured_answers_what_a_sandbox_alone_cannot(
     ]
     ran(*run, code=3)
     ran(*run, "--measure", tmp_path / "measure.json")
+    write(replace(comparison(), adapter_sha256="1" * 64), tmp_path / "measure.json")
+    ran(*run, "--measure", tmp_path / "measure.json")
+    write(replace(comparison(), adapter_sha256="2" * 64), tmp_path / "measure.json")
+    done = CliRunner().invoke(app, ["sandbox", *run, "--measure", str(tmp_path / "measure.json")])
+    assert isinstance(done.exception, ShouldFixArgument)
+    assert f"of adapter {'2' * 64}, not of {'1' * 64}" in done.exception.message
     (tmp_path / "measure.json").write_text("{}")
     done = CliRunner().invoke(app, ["sandbox", *run, "--measure", str(tmp_path / "measure.json")])
     assert isinstance(done.exception, ShouldRestoreArtefact)

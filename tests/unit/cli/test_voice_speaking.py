@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from everloop.adaptation.training import best_of
 from everloop.adaptation.training.reward_weights import (
     SCORER_LINEAGE,
     RewardScorer,
     save_reward_model,
     with_reward_head,
 )
+from everloop.cli import voice_speaking
 from everloop.cli.app import app
 from everloop.contracts.errors import (
     ShouldFixArgument,
@@ -24,7 +26,7 @@ from everloop.contracts.errors import (
 )
 from everloop.contracts.model_folders import folder_sha256
 from everloop.contracts.models import ModelType, Provenance
-from everloop.contracts.speaking import BaseFolder
+from everloop.contracts.speaking import Answer, BaseFolder
 from everloop.contracts.voice_spec import LoraSpec
 from everloop.contracts.voices import Message
 from everloop.loops import load
@@ -36,6 +38,7 @@ from everloop.registry.registration import REQUIRED_LINEAGE, Candidate, register
 from everloop.settings import initialise, voice_cache
 from everloop.speaking.adapters import WEIGHTS, adapter_files
 from everloop.speaking.base import prepared_base
+from everloop.speaking.engine import Engine
 from everloop.wiring import open_workspace
 from tests.made_adapters import drawn_adapter
 from tests.two_tenants import LOOP
@@ -115,6 +118,18 @@ def test_a_base_is_prepared_and_speaks(loop: Path, tiny_voice: BaseFolder) -> No
     assert exported.exit_code == 0, exported.exception
     assert json.loads(exported.stdout)["adapter"] == "v1"
     assert out.read_bytes()[:4] == b"GGUF"
+
+
+def test_what_a_voice_says_acts_on_no_terminal(loop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(loop, "prepare").exit_code == 0
+    said = "Copied.\x1b]52;c;cm0gLXJm\x07\u202e\nDone."
+    monkeypatch.setattr(Engine, "stream", lambda *_: iter(said))
+    told = run(loop, "speak", "Hello.").stdout
+    assert told == "Copied.\ufffd]52;c;cm0gLXJm\ufffd\ufffd\nDone.\n"
+    best = Answer(said, "", 4, 4, True, 0.1)
+    monkeypatch.setattr(best_of, "best_of_n", lambda *_: best)
+    monkeypatch.setattr(voice_speaking, "_scorer", lambda *_: best)
+    assert run(loop, "speak", "Hello.", "--best-of", "2").stdout == told
 
 
 def test_the_best_of_several_answers_is_the_reward_models(
