@@ -14,6 +14,7 @@ from everloop.contracts.voices import (
     VoiceComparison,
 )
 from everloop.reporting.voice import (
+    UNSCORED,
     VoiceEvidence,
     loss_curves,
     rate_curve,
@@ -148,6 +149,8 @@ def measure_rows(found: VoiceComparison) -> Told:
     rows = [(name.replace("_", " "), interval(estimate)) for name, estimate in named]
     rows += [(f"effect: {e.name}", interval(e)) for e in found.by_category]
     rows += [(f"perplexity: {name}", number(value)) for name, value in found.perplexity.items()]
+    if found.unscored:
+        rows.append((UNSCORED, f"{found.unscored:,}"))
     metrics = {name: estimate.value for name, estimate in named}
     metrics |= {f"{name}_low": estimate.low for name, estimate in named}
     metrics |= {f"{name}_high": estimate.high for name, estimate in named}

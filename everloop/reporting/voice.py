@@ -31,6 +31,8 @@ from everloop.reporting.svg import Caption
 from everloop.reporting.wording import evidence, interval, number, plural
 
 SAMPLES_SHOWN = 12
+UNSCORED = "held-out examples left out: too long for the base"
+"""What a count of them is called; it is told where there are any."""
 _TONES = ("main", "third", "baseline")
 _MINUS = "\N{MINUS SIGN}"
 
@@ -88,6 +90,7 @@ def render_voice(found: VoiceEvidence) -> str:
         "rates": "" if found.training is None else rate_curve(found.training),
         "suites": () if found.sandbox is None else suite_rows(found.sandbox),
         "samples": _samples(found.comparison),
+        "unscored": UNSCORED,
     }
     return filled("voice.html.j2", values)
 

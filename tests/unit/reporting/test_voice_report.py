@@ -8,7 +8,7 @@ from everloop.contracts.evaluation import Check, CheckStatus, Decision, Verdict
 from everloop.contracts.models import Provenance
 from everloop.contracts.sandboxes import ConfigurationDrift
 from everloop.contracts.voices import SignalVolume, Strategy, StrategyChoice
-from everloop.reporting.voice import VoiceEvidence, render_voice, suite_rows
+from everloop.reporting.voice import UNSCORED, VoiceEvidence, render_voice, suite_rows
 from everloop.trust.voice_card import voice_card
 from tests import made_voices as made
 
@@ -82,6 +82,13 @@ def test_answers_stand_side_by_side_with_their_rewards() -> None:
     assert "no check looks at it" in page
     assert "95 % intervals" in page
     assert "from every category in turn" in page
+
+
+def test_what_could_not_be_judged_is_told_where_there_is_any() -> None:
+    left_out = made.comparison(unscored=1234)
+    page = render_voice(evidence(comparison=left_out))
+    assert f"<dt>{UNSCORED}</dt><dd>1,234</dd>" in page
+    assert UNSCORED not in render_voice(evidence())
 
 
 def test_a_run_that_trained_nothing_says_why() -> None:
