@@ -166,7 +166,7 @@ def _drift(drift: ConfigurationDrift) -> Check:
 def _running(drift: ConfigurationDrift) -> str:
     if drift.running:
         return f"It was compared with what {drift.running} spoke with, too."
-    return "No running service said lately what it speaks with."
+    return "No running service is known that it could be compared with."
 
 
 def _strict(suite: Suite, runs: Sequence[TestRunLog]) -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Sequence
+from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from everloop.contracts.sandboxes import (
 from everloop.contracts.voice_spec import GenerationSpec, VoiceSpec
 
 ABSENT = "(absent)"
+RECENT = timedelta(days=1)
+"""How old a running service's word on what it speaks with may be."""
 GENERATION, PERSONA, ADAPTER = "generation", "persona", "adapter "
 _DTYPES = {"cuda": "bfloat16", "cpu": "float32"}
 """What an engine computes in where nothing else is asked for."""

@@ -271,7 +271,7 @@ def test_it_is_told_which_running_service_it_was_compared_with() -> None:
         assert found.passed
         return found.reason
 
-    assert "No running service said lately" in reason(ConfigurationDrift({}))
+    assert "No running service is known" in reason(ConfigurationDrift({}))
     assert "what pod-1 at noon spoke with" in reason(ConfigurationDrift({}, "pod-1 at noon"))
 
 
