@@ -46,8 +46,11 @@ def place(tmp_path: Path) -> Workspace:
         said = spoken(
             number, FeedbackType.CORRECTION, f"Take the {uuid_of(number)[:8]} road.", by=number
         )
-        mine = {"persona": "companion"}
-        put(opened.engine, replace(said.interaction, **mine), replace(said.feedback, **mine))
+        put(
+            opened.engine,
+            replace(said.interaction, persona="companion"),
+            replace(said.feedback, persona="companion"),
+        )
     return opened
 
 
