@@ -27,6 +27,7 @@ from everloop.adaptation.placebo import placebo_of
 from everloop.adaptation.training.job import TrainingJob
 from everloop.adaptation.training.models import load_tokenizer
 from everloop.adaptation.training.reward_model import train_reward_model
+from everloop.adaptation.training.train import tasks_of
 from everloop.contracts.documents import read, sha256_of, write
 from everloop.contracts.errors import ShouldCollectMoreData, ShouldWaitForBudget
 from everloop.contracts.loop_spec import LoopSpec
@@ -138,7 +139,8 @@ def _train(
     start = ActiveVoice() if anew or not may_go_on(spec, workspace, tenant) else active
     rows = rows_of(spec, workspace, run, base, start, data / TRAIN)
     if placebo:
-        rows = _own_words(voice, base, active, rows)
+        tasks = tasks_of(choice, private is not None)
+        rows = _own_words(voice, base, active, rows, tasks)
     job = TrainingJob(
         base=base,
         spec=voice,
@@ -164,16 +166,28 @@ def _train(
 
 
 def _own_words(
-    voice: VoiceSpec, base: BaseFolder, active: ActiveVoice, rows: NightRows
+    voice: VoiceSpec,
+    base: BaseFolder,
+    active: ActiveVoice,
+    rows: NightRows,
+    tasks: frozenset[LearningTask],
 ) -> NightRows:
     """The rows as the voice that serves would have said them, each as many tokens as what people said."""
     tokenizer, speaker = load_tokenizer(base), speaker_with(base, active.adapter)
+    made = 0
 
     def tokens(text: str) -> int:
         return len(tokenizer.encode(text, add_special_tokens=False))
 
+    def tell(answers: int) -> None:
+        nonlocal made
+        made += answers
+        print(f"@progress {made} answers in its own words", flush=True)
+
     new, earlier = (
-        tuple(placebo_of(each, speaker, active.version, voice.generation, _SEED, tokens))
+        tuple(
+            placebo_of(each, speaker, active.version, voice.generation, _SEED, tokens, tasks, tell)
+        )
         for each in (rows.new, rows.earlier)
     )
     return NightRows(new, earlier)

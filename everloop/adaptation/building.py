@@ -1,12 +1,14 @@
 """What people said, what they gave and public corpora become two files: to learn from and to judge by.
 
-The collection is read three times, a row at a time: for who is to be believed, for who is held out, for
-who trains. Held-out texts are known first, so that whatever nearly repeats one of them is not learned
+The collection is read a few times, a row at a time: for who is to be believed, for who is held out, for
+who trains; once more each where more is there than will be drawn, and what may be drawn is looked at
+closely alone. Held-out texts are known first, so that whatever nearly repeats one of them is not learned
 from. Corpora are read once and come last, so that a person's own words are never left out for a corpus'.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from everloop.adaptation.admission import Admission
 from everloop.adaptation.augmentation import is_correction, paraphrased
 from everloop.adaptation.collected import Collected
 from everloop.adaptation.data_tally import DataTally
+from everloop.adaptation.drawing import NOT_DRAWN, Kind, Shortlist, ahead
 from everloop.adaptation.few_texts import FewTexts
 from everloop.adaptation.filters import NearDuplicateFilter, Screen
 from everloop.adaptation.held_out import is_held_out, salt_of
@@ -97,6 +100,7 @@ def build(
         Reserved(jaccard, unlearned),
         render,
         fits,
+        seed,
     )
     with (
         writing_instances(out / HELD_OUT_FILE) as held_out,
@@ -123,8 +127,9 @@ class _Builder:
         reserved: Reserved,
         render: Render,
         fits: Fits,
+        seed: int,
     ) -> None:
-        self._spec, self._collected = spec.data, collected
+        self._spec, self._collected, self._seed = spec.data, collected, seed
         self._private = spec.privacy.epsilon is not None
         self._admission, self._reserved = admission, reserved
         self._render, self._fits = render, fits
@@ -138,34 +143,39 @@ class _Builder:
         self.tally = DataTally()
 
     def write_held_out(self, file: InstanceWriter) -> None:
-        """Everything fit of the people who judge; what they said twice judges twice."""
-        for group in self._groups(held_out=True):
+        """What is fit of the people who judge; what they said twice judges twice. Nothing like anything
+        that they said is learned from, whether it judges or not."""
+        found = Counter[str]()
+        for group in self._groups(held_out=True, tell=_nobody):
+            self._admission.keep(group)
+            if not self._private:
+                self._reserved.keep(group)
+        for group in self._shortlisted(True, self._spec.max_held_out, lambda _: "", found):
             if self._passes(group, self._admission.unfit(group)):
-                self._admission.keep(group)
-                if not self._private:
-                    self._reserved.keep(group)
+                found[""] += len(group)
                 for instance in group:
                     file.write(_clean(instance))
                     self.tally.judges(instance)
 
     def write_people(self, file: InstanceWriter) -> list[TrainingDataInstance]:
-        """Everything fit and new of the others; the first corrections, as many as may be paraphrased."""
+        """What is fit and new of the others; the first corrections, as many as may be paraphrased."""
         corrections: list[TrainingDataInstance] = []
-        for group in self._groups(held_out=False):
+        most, found = None if self._private else self._spec.max_examples, Counter[str]()
+        for group in self._shortlisted(False, most, _task, found):
             if self._admits(group):
+                found.update(map(_task, group))
                 self._teach(group, file)
                 if not self._private and len(corrections) < self._spec.augment_below:
                     corrections += filter(is_correction, group)
         return corrections
 
     def write_corpora(self, corpora: Iterable[TrainingDataInstance], file: InstanceWriter) -> None:
-        """Everything fit and new."""
-        for instance in corpora:
-            if instance.user_id is not None:
-                raise ShouldFixArgument(
-                    f"Instance {instance.instance_id} among the corpora is of a person.",
-                    "Collect people's texts, so that they can be held out and leave.",
-                )
+        """What is fit and new."""
+        most = self._spec.max_examples
+        rows: Iterable[TrainingDataInstance] = map(_of_nobody, corpora)
+        if most is not None:
+            rows = ahead(rows, most, self._seed, self._left)
+        for instance in rows:
             for group in self._fitting((instance,)):
                 if self._admits(group):
                     self._teach(group, file)
@@ -183,18 +193,52 @@ class _Builder:
             if self._passes((instance,), reason):
                 self._teach((instance,), file)
 
-    def _groups(self, held_out: bool) -> Iterator[Group]:
-        """The examples of each source of the people on one side; what makes none is counted. A
-        feedback's examples share their fate, a package's texts do not."""
+    def _shortlisted(
+        self, held_out: bool, most: int | None, kind: Kind, found: Counter[str]
+    ) -> Iterator[Group]:
+        """What fits of one side's groups; where at most so many are drawn of each kind, of those alone that
+        may be, until as many were ``found`` fit."""
+        if most is None:
+            for group in self._groups(held_out, self.tally.removed):
+                yield from self._fitting(group)
+            return
+        listed, unseen = Shortlist(most, self._seed, kind), 0
+        for number, group in enumerate(self._groups(held_out, self.tally.removed)):
+            listed.add(number, group)
+            unseen += len(group)
+        while numbers := listed.further(found):
+            for number, group in enumerate(self._groups(held_out, _nobody)):
+                if number in numbers:
+                    unseen -= len(group)
+                    yield from self._fitting(group)
+        self._left(unseen)
+
+    def _left(self, rows: int) -> None:
+        if rows:
+            self.tally.removed(NOT_DRAWN, rows)
+
+    def _groups(self, held_out: bool, tell: Callable[[str], None]) -> Iterator[Group]:
+        """The examples of each source of the people on one side. A feedback's examples share their fate, a
+        package's texts do not.
+
+        Args:
+            tell: why a source makes none.
+        """
         for spoken in self._collected.feedback():
             if self._is_held_out(spoken.feedback.user_id) is held_out:
                 learned = self._learned(spoken)
-                yield from self._counted(learned, (learned.instances,))
+                if learned.reason:
+                    tell(learned.reason)
+                else:
+                    yield learned.instances
         for package in self._collected.packages():
             if self._is_held_out(package.user_id) is held_out:
                 weight = self._reliability[held_out].weight(package.user_id)
                 learned = learned_of_package(package, weight)
-                yield from self._counted(learned, ((each,) for each in learned.instances))
+                if learned.reason:
+                    tell(learned.reason)
+                for each in learned.instances:
+                    yield (each,)
 
     def _learned(self, spoken: SpokenFeedback) -> Learned:
         """Who judges another's conversation teaches with the other's words: both must be on one side."""
@@ -208,13 +252,6 @@ class _Builder:
 
     def _is_held_out(self, user_id: str) -> bool:
         return is_held_out(user_id, self._salt, self._spec.held_out_share)
-
-    def _counted(self, learned: Learned, groups: Iterable[Group]) -> Iterator[Group]:
-        if learned.reason:
-            self.tally.removed(learned.reason)
-        else:
-            for group in groups:
-                yield from self._fitting(group)
 
     def _fitting(self, group: Group) -> Iterator[Group]:
         """What fits of a group, where something does."""
@@ -241,6 +278,23 @@ class _Builder:
         for instance in group:
             file.write(_clean(instance))
             self.tally.teaches(instance)
+
+
+def _nobody(_: str) -> None:
+    """It was told before."""
+
+
+def _task(instance: TrainingDataInstance) -> str:
+    return instance.task.value
+
+
+def _of_nobody(instance: TrainingDataInstance) -> TrainingDataInstance:
+    if instance.user_id is not None:
+        raise ShouldFixArgument(
+            f"Instance {instance.instance_id} among the corpora is of a person.",
+            "Collect people's texts, so that they can be held out and leave.",
+        )
+    return instance
 
 
 def _clean(instance: TrainingDataInstance) -> TrainingDataInstance:

@@ -6,12 +6,12 @@ anything is trained, so that candidate and placebo see the same rows and the ref
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from everloop.adaptation.data_tally import DataTally
+from everloop.adaptation.drawing import NOT_DRAWN, DrawingOrder
 from everloop.adaptation.instance_file import read_instances, write_instances
 from everloop.contracts.voice_spec import DataSpec
 from everloop.contracts.voices import (
@@ -21,10 +21,8 @@ from everloop.contracts.voices import (
     TrainingDataInstance,
 )
 
-NOT_DRAWN = "not_drawn"
 CORPUS_SHARE = 0.2
 """Of the drawn examples of a task at most, where people gave enough."""
-_FIRST = (SourceType.FEEDBACK, SourceType.SANDBOX)
 
 
 def limit(
@@ -63,41 +61,15 @@ def limit(
     return tally.figures(spec)
 
 
-class _Order:
-    """Rows in the order in which they are drawn: feedback first, then one of each owner before anybody's
-    second, by chance. Holds some 200 bytes a row, and no text."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._owned: dict[tuple[bool, str], list[tuple[bytes, int]]] = defaultdict(list)
-        self.rows = 0
-
-    def add(self, number: int, row: TrainingDataInstance) -> None:
-        """A row by its number in the file."""
-        chance = hashlib.sha256(f"{self._seed}\0{row.instance_id}".encode()).digest()[:8]
-        owner = row.user_id or row.source_ids[0]
-        self._owned[row.source_type not in _FIRST, owner].append((chance, number))
-        self.rows += 1
-
-    def first(self, count: int) -> frozenset[int]:
-        """Numbers of the first rows."""
-        places = sorted(
-            (later, turn, chance, number)
-            for (later, _), mine in self._owned.items()
-            for turn, (chance, number) in enumerate(sorted(mine))
-        )
-        return frozenset(number for *_, number in places[:count])
-
-
-def _ordered(rows: Iterable[TrainingDataInstance], seed: int) -> _Order:
-    order = _Order(seed)
+def _ordered(rows: Iterable[TrainingDataInstance], seed: int) -> DrawingOrder:
+    order = DrawingOrder(seed)
     for number, row in enumerate(rows):
         order.add(number, row)
     return order
 
 
 def _drawn_to_teach(rows: Iterable[TrainingDataInstance], most: int, seed: int) -> frozenset[int]:
-    orders: dict[tuple[LearningTask, bool], _Order] = defaultdict(lambda: _Order(seed))
+    orders: dict[tuple[LearningTask, bool], DrawingOrder] = defaultdict(lambda: DrawingOrder(seed))
     for number, row in enumerate(rows):
         orders[row.task, row.source_type is SourceType.CORPUS].add(number, row)
     chosen: set[int] = set()
@@ -109,7 +81,7 @@ def _drawn_to_teach(rows: Iterable[TrainingDataInstance], most: int, seed: int) 
 
 
 def _drawn_of_nobody(rows: Iterable[TrainingDataInstance], most: int, seed: int) -> frozenset[int]:
-    orders: dict[LearningTask, _Order] = defaultdict(lambda: _Order(seed))
+    orders: dict[LearningTask, DrawingOrder] = defaultdict(lambda: DrawingOrder(seed))
     chosen: set[int] = set()
     for number, row in enumerate(rows):
         if row.user_id is None:

@@ -6,14 +6,15 @@ a candidate does beyond that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from everloop.contracts.speaking import Speaker, SpeakRequest
 from everloop.contracts.voice_spec import GenerationSpec
 from everloop.contracts.voices import LearningTask, Message, TrainingDataInstance, instance_id_of
 
-_BATCH = 16
+_WINDOW, _TOGETHER = 256, 32
+"""Rows among which answers of like length are looked for, and answers that are asked for at once."""
 _DRAWS = 3
 """Answers that are joined where one is too short; what is still missing is said again."""
 _SILENCE = "…"
@@ -32,6 +33,8 @@ def placebo_of(
     generation: GenerationSpec,
     seed: int,
     length: Length = words_of,
+    tasks: Collection[LearningTask] = frozenset(LearningTask),
+    on_answers: Callable[[int], None] = lambda _: None,
 ) -> Iterator[TrainingDataInstance]:
     """The same rows with the voice's own words in the places of people's; rows of nobody stay.
 
@@ -47,24 +50,24 @@ def placebo_of(
         generation: how it is drawn; the wanted length takes the place of ``max_new_tokens``.
         seed: of the draws, every one of which has its own.
         length: of a text, in tokens of the base or in words.
+        tasks: what the training learns from; rows of other tasks, which it passes over, stay.
+        on_answers: told how many answers have come since it was told last.
     """
-    for start in range(0, len(instances), _BATCH):
-        batch = instances[start : start + _BATCH]
-        first = seed + 2 * _DRAWS * start
-        people = [row for row in batch if row.user_id is not None]
-        voice = _Voice(speaker, adapter, generation, length)
-        said = iter(voice.says([(row.prompt, row.completion) for row in people], first))
-        pairs = [(row.prompt, row.rejected) for row in people if row.rejected is not None]
-        again = iter(voice.says(pairs, first + _DRAWS * _BATCH))
-        for row in batch:
-            if row.user_id is None:
-                yield row
-                continue
-            completion = next(said)
-            rejected = None if row.rejected is None else next(again)
-            if rejected == completion:
-                rejected = f"{completion} …"
-            yield _row(row, completion, rejected)
+    voice = _Voice(speaker, adapter, generation, length, on_answers)
+    for start in range(0, len(instances), _WINDOW):
+        rows = instances[start : start + _WINDOW]
+        own = [row.user_id is not None and row.task in tasks for row in rows]
+        wanted = {
+            (at, chosen): (row.prompt, text)
+            for at, row in enumerate(rows)
+            if own[at]
+            for chosen, text in ((True, row.completion), (False, row.rejected))
+            if text is not None
+        }
+        answers = voice.says(list(wanted.values()), seed + 2 * _DRAWS * start)
+        said = dict(zip(wanted, answers, strict=True))
+        for at, row in enumerate(rows):
+            yield _row(row, said[at, True], said.get((at, False))) if own[at] else row
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class _Voice:
     adapter: str
     generation: GenerationSpec
     length: Length
+    on_answers: Callable[[int], None]
 
     def says(self, wanted: Sequence[tuple[tuple[Message, ...], str]], seed: int) -> list[str]:
         """Its own texts in answer to the prompts, as long as the wanted ones."""
@@ -85,17 +89,22 @@ class _Voice:
             short = [at for at, text in enumerate(texts) if self.length(text) < lengths[at]]
             if not short:
                 break
-            requests = [
-                SpeakRequest(
-                    wanted[at][0],
-                    self.adapter,
-                    seed + draw * _BATCH + at,
-                    self._enough(lengths[at] - self.length(texts[at])),
-                )
-                for at in short
-            ]
-            for at, answer in zip(short, self.speaker.answer(requests), strict=True):
-                texts[at] = f"{texts[at]} {answer.text}".strip()
+            # Those of one batch go on for as long as the longest does.
+            short.sort(key=lambda at: lengths[at] - self.length(texts[at]))
+            for start in range(0, len(short), _TOGETHER):
+                part = short[start : start + _TOGETHER]
+                requests = [
+                    SpeakRequest(
+                        wanted[at][0],
+                        self.adapter,
+                        seed + _DRAWS * at + draw,
+                        self._enough(lengths[at] - self.length(texts[at])),
+                    )
+                    for at in part
+                ]
+                for at, answer in zip(part, self.speaker.answer(requests), strict=True):
+                    texts[at] = f"{texts[at]} {answer.text}".strip()
+                self.on_answers(len(part))
         return [self._cut(text, most) for text, most in zip(texts, lengths, strict=True)]
 
     def _enough(self, missing: int) -> GenerationSpec:
@@ -115,6 +124,8 @@ class _Voice:
 
 
 def _row(row: TrainingDataInstance, completion: str, rejected: str | None) -> TrainingDataInstance:
+    if rejected == completion:
+        rejected = f"{completion} …"
     task: LearningTask = row.task
     return replace(
         row,

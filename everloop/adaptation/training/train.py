@@ -29,6 +29,7 @@ from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.contracts.voice_spec import PreferenceMethod, VoiceSpec
 from everloop.contracts.voices import (
     AdapterFigures,
+    LearningTask,
     PhaseFigures,
     StepLog,
     Strategy,
@@ -43,6 +44,18 @@ _CHOSEN = {
 }
 _SUPERVISED = frozenset({Strategy.SFT, Strategy.FULL_RETRAINING})
 _PREFERRED = frozenset(_CHOSEN)
+_LEARNS_FROM = {
+    **dict.fromkeys(_SUPERVISED, LearningTask.SFT),
+    Strategy.PREFERENCE_PAIRS: LearningTask.PREFERENCE,
+    Strategy.PREFERENCE_THUMBS: LearningTask.THUMB,
+}
+
+
+def tasks_of(choice: StrategyChoice, private: bool) -> frozenset[LearningTask]:
+    """What a training learns from; a private one learns from completions alone."""
+    if private:
+        return frozenset({LearningTask.SFT})
+    return frozenset(_LEARNS_FROM[way] for way in choice.chosen if way in _LEARNS_FROM)
 
 
 def train_adapter(

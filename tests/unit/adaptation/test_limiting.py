@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from everloop.adaptation.data_tally import DataTally
+from everloop.adaptation.drawing import NOT_DRAWN
 from everloop.adaptation.instance_file import read_instances, write_instances
-from everloop.adaptation.limiting import NOT_DRAWN, limit
+from everloop.adaptation.limiting import limit
 from everloop.contracts.voice_spec import DataSpec
 from everloop.contracts.voices import (
     DataFigures,

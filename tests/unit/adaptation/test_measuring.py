@@ -159,6 +159,40 @@ def test_what_nobody_said_is_the_same_in_a_placebo() -> None:
     assert made[1].completion == "these are"
 
 
+def test_a_training_that_passes_rows_over_needs_no_answers_for_them() -> None:
+    rows = [row("a", "two words"), row("b", "liked so much", liked=True)]
+    speaker, told = Scripted({}, {"": "these are mine"}), list[int]()
+    made = list(
+        placebo_of(
+            rows,
+            speaker,
+            "",
+            GenerationSpec(),
+            0,
+            tasks={LearningTask.SFT},
+            on_answers=told.append,
+        )
+    )
+    assert [each.completion for each in made] == ["these are", "liked so much"]
+    assert (made[1], told, len(speaker.asked)) == (rows[1], [1], 1)
+
+
+def test_answers_of_like_length_are_asked_for_together() -> None:
+    words = " ".join("word" for _ in range(100))
+    rows = [row("a", words[: 5 * length - 1]) for length in (70, 3, 60, 4) * 10]
+    lengths: list[list[int]] = []
+
+    class Noting(Scripted):
+        def answer(self, requests: Sequence[SpeakRequest]) -> tuple[Answer, ...]:
+            lengths.append([each.generation.max_new_tokens for each in requests])
+            return super().answer(requests)
+
+    made = list(placebo_of(rows, Noting({}, {"": words}), "", GenerationSpec(), 0))
+    assert [len(each.completion.split()) for each in made] == [70, 3, 60, 4] * 10
+    assert [sorted(set(each)) for each in lengths] == [[11, 12, 68, 78], [78]]
+    assert lengths[0] == sorted(lengths[0])
+
+
 def test_a_placebo_is_as_long_as_what_was_wanted() -> None:
     long = " ".join(f"word{n}" for n in range(50))
     short = GenerationSpec(max_new_tokens=4)
