@@ -9,10 +9,7 @@ the controller acts by compare-and-set, so that they act once.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Self
 
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.ports import Clock
@@ -20,6 +17,7 @@ from everloop.rollout.breaker import set_breaker, too_critical
 from everloop.rollout.control import act
 from everloop.sdk.voice_head import follow_voice
 from everloop.serving.decisions.engine import DecisionEngine
+from everloop.serving.looking import Looking
 from everloop.wiring import Workspace
 
 ACTOR = "system:guard"
@@ -27,8 +25,8 @@ EVERY_S = 3.0
 _log = logging.getLogger(__name__)
 
 
-class TrialGuard:
-    """Looks until it is closed; a look that fails is repeated at the next one.
+class TrialGuard(Looking):
+    """Looks at trials; see ``Looking``.
 
     Args:
         workspace: whose trials.
@@ -50,28 +48,8 @@ class TrialGuard:
         self._loops = loops
         self._decisions = decisions
         self._clock = clock
-        self._every_s = every_s
         self._heads: dict[tuple[str, str], int] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="everloop-guard", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    @property
-    def alive(self) -> bool:
-        """Whether trials are looked at."""
-        return self._thread.is_alive()
+        super().__init__("guard", every_s)
 
     def look(self) -> None:
         """Store this process's counts, then act on every live trial, every voice and every breaker."""
@@ -125,10 +103,3 @@ class TrialGuard:
             look(tenant, loop)
         except Exception:  # busy or away, or a trial that can't be judged: others go on
             _log.warning("A trial of %s can't be looked at; trying again.", loop, exc_info=True)
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._every_s):
-            try:
-                self.look()
-            except Exception:
-                _log.exception("Trials can't be looked at; trying again.")

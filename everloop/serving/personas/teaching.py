@@ -7,23 +7,18 @@ The first worker alone has one, for all.
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.personas import PersonaStore, TeachingLog, TeachingMark
 from everloop.contracts.ports import Clock
 from everloop.contracts.voice_spec import VoiceSpec
 from everloop.persona.revisions import applied
+from everloop.serving.looking import Looking
 
 EVERY_S = 0.5
-_JOIN_S = 5.0
-_log = logging.getLogger(__name__)
 
 
 def voices_of(loops: Mapping[str, LoopSpec]) -> Mapping[str, VoiceSpec]:
@@ -35,8 +30,8 @@ def voices_of(loops: Mapping[str, LoopSpec]) -> Mapping[str, VoiceSpec]:
     return found
 
 
-class PersonaTeacher:
-    """Moves personas until it is closed; a look that fails is repeated at the next one.
+class PersonaTeacher(Looking):
+    """Moves personas; see ``Looking``.
 
     Args:
         log: where feedback is read.
@@ -57,31 +52,8 @@ class PersonaTeacher:
         every_s: float = EVERY_S,
     ) -> None:
         self._feedback, self._store, self._voices, self._clock = log, store, voices, clock
-        self._works = works and bool(voices)
-        self._every_s = every_s
+        super().__init__("personas", every_s, works and bool(voices))
         self._seen: dict[str, TeachingMark] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="everloop-personas", daemon=True)
-
-    def __enter__(self) -> Self:
-        if self._works:
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        if self._works:
-            self._thread.join(_JOIN_S)
-
-    @property
-    def alive(self) -> bool:
-        """Whether feedback moves personas, or has none to move here."""
-        return not self._works or self._thread.is_alive()
 
     def look(self) -> int:
         """Apply what became known since the last look; how many feedbacks moved a persona."""
@@ -92,7 +64,7 @@ class PersonaTeacher:
                 continue
             for persona, spec in self._voices.items():
                 for said in self._feedback.teaching(persona, after, until, tenant):
-                    if self._stop.is_set():
+                    if self.closing:
                         return moved
                     earlier = partial(self._earlier, persona, said.user_id, tenant)
                     now = self._clock.now()
@@ -104,11 +76,3 @@ class PersonaTeacher:
         self, persona: str, person: str, tenant: str, since: datetime
     ) -> tuple[tuple[bytes, bytes], ...]:
         return self._feedback.moved(persona, person, since, tenant)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.look()
-            except Exception:  # busy or away: what was not applied is read again
-                _log.warning("Feedback can't move a persona now; trying again.", exc_info=True)
-            self._stop.wait(self._every_s)
