@@ -366,14 +366,14 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             (
                 "what was held out is learned from a near copy",
-                "                self._admission.keep(group)\n",
+                "            self._admission.keep(group)\n",
                 "",
                 "test_what_nearly_repeats_a_held_out_text_leaves_the_training_set",
             ),
             (
                 "a person comes with the corpora",
-                "            if instance.user_id is not None:\n                raise",
-                "            if False:\n                raise",
+                "    if instance.user_id is not None:\n        raise",
+                "    if False:\n        raise",
                 "test_a_person_among_the_corpora_is_refused_and_nothing_is_written",
             ),
         ],
@@ -423,8 +423,8 @@ MUTANTS: tuple[Mutant, ...] = (
         [
             (
                 "a placebo replaces what nobody said",
-                "                yield row\n                continue\n",
-                "                continue\n",
+                "row.user_id is not None and row.task in tasks",
+                "row.task in tasks",
                 "test_what_nobody_said_is_the_same_in_a_placebo",
             ),
         ],
