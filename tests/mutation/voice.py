@@ -520,4 +520,30 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ],
     ),
+    *mutants(
+        "voice",
+        "everloop/storage/sql/voice_sides.py",
+        "tests/conformance/test_voice_store.py",
+        [
+            (
+                "who taught may judge later",
+                "if known.get(person, first)",
+                "if first",
+                "test_who_judges_once_judges_for_good_and_who_does_not_never",
+            ),
+        ],
+    ),
+    *mutants(
+        "sandbox",
+        "everloop/sandbox/drift.py",
+        "tests/unit/sandbox/test_growing.py",
+        [
+            (
+                "a running service may speak with other code",
+                "    differing |= {f",
+                "    _ = {f",
+                "test_a_service_that_runs_older_code_is_a_drift",
+            ),
+        ],
+    ),
 )
