@@ -523,7 +523,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *mutants(
         "voice",
         "everloop/storage/sql/voice_sides.py",
-        "tests/conformance/test_voice_store.py",
+        "tests/conformance/test_voice_store.py::TestSqlVoiceStore",
         [
             (
                 "who taught may judge later",
