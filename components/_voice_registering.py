@@ -11,8 +11,8 @@ from components._voice_data import failures_of
 from components._voice_models import ADAPTER, FIGURES, version_of
 from components._voice_persona import persona_of
 from components._voice_scoring import scorer_files
-from components._voice_training import TRAIN
 from components._voice_trying import SEED, VARIED
+from everloop.adaptation.building import TRAIN_FILE
 from everloop.adaptation.collected import CollectedFigures, read_collected
 from everloop.adaptation.failures import instances_of_failures
 from everloop.adaptation.instance_file import read_instances
@@ -94,7 +94,7 @@ def voice_evidence(
         budget=_budget(spec, workspace) if training.release_id else None,
         approval=None if said is None or said.passed else said,
         inputs={
-            "data": sha256_of(data / TRAIN),
+            "data": sha256_of(data / TRAIN_FILE),
             "adapter": training.adapter_sha256,
             "placebo": sha256_of(placebo / FIGURES),
             "findings": sha256_of(findings),
@@ -133,7 +133,7 @@ def register_candidate_voice(
     tried_with = persona_of(collection)
     lineage = {
         "dataset": known.collected_id,
-        "data": sha256_of(data / TRAIN),
+        "data": sha256_of(data / TRAIN_FILE),
         "loop_spec": spec.checksum,
         "code": code,
         "base": training.base_sha256,
@@ -190,7 +190,7 @@ def register_candidate_voice(
     # A corpus is named by source and licence; what people said is found row by row.
     learned = tuple(
         example
-        for example in read_instances(data / TRAIN)
+        for example in read_instances(data / TRAIN_FILE)
         if example.source_type is not SourceType.CORPUS
     )
     write(row, out / CHECKPOINT)

@@ -45,7 +45,6 @@ from everloop.contracts.voices import (
 from everloop.loops.sections import voice_of, voice_text
 from everloop.wiring import Workspace
 
-TRAIN, HELD_OUT = TRAIN_FILE, HELD_OUT_FILE
 EARLIER = "earlier.jsonl.zst"
 SCORER = "scorer"
 _SEED = 17
@@ -54,8 +53,8 @@ _SEED = 17
 def train_scorer(spec: LoopSpec, workspace: Workspace, data: Path, out: Path) -> RewardModelFigures:
     """A reward model from the training people's pairs, judged by those who judge the voice."""
     voice, base = voice_of(spec), base_of(spec, workspace)
-    pairs, judged = (_pairs(data / name) for name in (TRAIN, HELD_OUT))
-    place = _place(workspace, "scorer", voice_text(spec), base.sha256, sha256_of(data / TRAIN))
+    pairs, judged = (_pairs(data / name) for name in (TRAIN_FILE, HELD_OUT_FILE))
+    place = _place(workspace, "scorer", voice_text(spec), base.sha256, sha256_of(data / TRAIN_FILE))
     out.mkdir(parents=True, exist_ok=True)
     figures = train_reward_model(base, voice, pairs, judged, out / SCORER, place, _SEED, _tell)
     write(figures, out / FIGURES)
@@ -129,7 +128,7 @@ def _train(
     choice = read(StrategyChoice, strategy)
     active = active_voice(spec, workspace, tenant, base)
     named = (
-        *(voice_text(spec), base.sha256, sha256_of(data / TRAIN), sha256_of(strategy)),
+        *(voice_text(spec), base.sha256, sha256_of(data / TRAIN_FILE), sha256_of(strategy)),
         *(active.version, logical_date, code, "placebo" if placebo else "candidate"),
     )
     place = _place(workspace, "adapter", *named)
@@ -137,7 +136,7 @@ def _train(
     private = private_training(spec, workspace, run, data, placebo)
     anew = Strategy.FULL_RETRAINING in choice.chosen
     start = ActiveVoice() if anew or not may_go_on(spec, workspace, tenant) else active
-    rows = rows_of(spec, workspace, run, base, start, data / TRAIN)
+    rows = rows_of(spec, workspace, run, base, start, data / TRAIN_FILE)
     if placebo:
         tasks = tasks_of(choice, private is not None)
         rows = _own_words(voice, base, active, rows, tasks)
@@ -145,7 +144,7 @@ def _train(
         base=base,
         spec=voice,
         choice=choice,
-        instances=place / TRAIN,
+        instances=place / TRAIN_FILE,
         out=(out / ADAPTER).absolute(),
         work=place,
         figures=place / FIGURES,

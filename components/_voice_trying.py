@@ -19,7 +19,7 @@ from components._voice_models import (
 )
 from components._voice_persona import persona_of
 from components._voice_scoring import trained_scorer
-from components._voice_training import HELD_OUT
+from everloop.adaptation.building import HELD_OUT_FILE
 from everloop.adaptation.collected import Collected, read_collected
 from everloop.adaptation.conversations import answered, asked
 from everloop.adaptation.held_out import is_held_out, salt_of
@@ -70,7 +70,7 @@ def measure_candidate(
     speaker = speaker_with(base, active.adapter, candidate, other)
     return compare(
         speaker,
-        tuple(read_instances(data / HELD_OUT)),
+        tuple(read_instances(data / HELD_OUT_FILE)),
         golden_set(),
         Voices(_CANDIDATE, _PLACEBO, active.version),
         confidence=voice.thresholds.confidence,

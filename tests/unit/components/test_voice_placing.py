@@ -17,12 +17,12 @@ from components._voice_models import ActiveVoice
 from components._voice_placing import train_where_asked
 from components._voice_registering import version_row
 from components._voice_training import (
-    TRAIN,
     candidate_or_refusal,
     train_candidate,
     train_placebo_for,
 )
 from everloop import settings
+from everloop.adaptation.building import TRAIN_FILE
 from everloop.adaptation.collected import collect
 from everloop.adaptation.instance_file import read_instances, write_instances
 from everloop.adaptation.training.job import TrainingJob
@@ -78,7 +78,7 @@ def _inputs(folder: Path, *chosen: Strategy) -> tuple[Path, Path, Path]:
     data, strategy, scorer = folder / "data", folder / "strategy.json", folder / "scorer"
     for made in (data, scorer):
         made.mkdir(parents=True)
-    write_instances([said(number) for number in range(4)], data / TRAIN)
+    write_instances([said(number) for number in range(4)], data / TRAIN_FILE)
     write(StrategyChoice(chosen or (Strategy.SFT,), {}, {}, VOLUME), strategy)
     write(RewardModelFigures("too few", "", None, 0, 0, 0, 0), scorer / "figures.json")
     return data, strategy, scorer
@@ -212,8 +212,14 @@ def _job(base: BaseFolder, folder: Path, placement: PlacementSpec) -> TrainingJo
     work = folder / "work"
     work.mkdir(parents=True)
     return TrainingJob(
-        *(base, spec, StrategyChoice((Strategy.PREFERENCE_PAIRS,), {}, {}, VOLUME)),
-        *(work / TRAIN, folder / "out", work, work / "figures.json", 3),
+        base=base,
+        spec=spec,
+        choice=StrategyChoice((Strategy.PREFERENCE_PAIRS,), {}, {}, VOLUME),
+        instances=work / TRAIN_FILE,
+        out=folder / "out",
+        work=work,
+        figures=work / "figures.json",
+        seed=3,
     )
 
 

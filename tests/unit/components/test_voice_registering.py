@@ -11,8 +11,8 @@ import pytest
 from components._voice_models import ADAPTER, FIGURES
 from components._voice_persona import collect_voice
 from components._voice_registering import register_candidate_voice
-from components._voice_training import TRAIN
 from everloop import settings
+from everloop.adaptation.building import TRAIN_FILE
 from everloop.adaptation.instance_file import write_instances
 from everloop.contracts.documents import write
 from everloop.contracts.errors import ShouldFixArgument
@@ -58,7 +58,7 @@ def _inputs(folder: Path, base: BaseFolder, people: int, **trained: Any) -> tupl
     for name in ("data", "scorer", "adapter"):
         paths[name].mkdir(parents=True)
     rows = [said(number, f"{number:064x}") for number in range(people)]
-    write_instances(rows, paths["data"] / TRAIN)
+    write_instances(rows, paths["data"] / TRAIN_FILE)
     write(made.data(rows_in=people + 3, rows_out=people, people=people), paths["data"] / FIGURES)
     volume = SignalVolume(0, 0, float(people), 0.0, 0.0, 0.0, 0.0, 0, people)
     write(StrategyChoice((Strategy.SFT,), {}, {}, volume), paths["strategy"])

@@ -13,8 +13,9 @@ import pytest
 from components import _voice_training
 from components._voice_models import ActiveVoice
 from components._voice_rows import NightRows, rows_of
-from components._voice_training import TRAIN, train_candidate, train_placebo_for
+from components._voice_training import train_candidate, train_placebo_for
 from everloop import settings
+from everloop.adaptation.building import TRAIN_FILE
 from everloop.adaptation.instance_file import write_instances
 from everloop.contracts.documents import write
 from everloop.contracts.evaluation import Check
@@ -66,8 +67,8 @@ def _rows(
     spec: LoopSpec | None = None,
     run: tuple[str, str, str] = RUN,
 ) -> NightRows:
-    write_instances(rows, folder / TRAIN)
-    return rows_of(spec or _spec(), known, run, base, start, folder / TRAIN)
+    write_instances(rows, folder / TRAIN_FILE)
+    return rows_of(spec or _spec(), known, run, base, start, folder / TRAIN_FILE)
 
 
 SERVES = ActiveVoice("serves")
@@ -134,7 +135,7 @@ def test_candidate_and_placebo_match_whatever_people_wrote(
     data, strategy, scorer = tmp_path / "data", tmp_path / "strategy.json", tmp_path / "scorer"
     data.mkdir()
     scorer.mkdir()
-    write_instances(rows, data / TRAIN)
+    write_instances(rows, data / TRAIN_FILE)
     volume = SignalVolume(0, 0, 16.0, 0.0, 0.0, 0.0, 0.0, 0, 6)
     write(StrategyChoice((Strategy.SFT,), {}, {}, volume), strategy)
     write(RewardModelFigures("too few", "", None, 0, 0, 0, 0), scorer / "figures.json")
