@@ -95,7 +95,7 @@ def undo(
     loop: Loop,
     reason: Reason,
     to: Annotated[
-        int | None, typer.Option(min=1, help="Revision; by default the one before the newest.")
+        int | None, typer.Option(min=1, help="Revision; by default the last one that differs.")
     ] = None,
     seen: Annotated[
         int | None,

@@ -17,6 +17,8 @@ BEGINNING = "specification"
 """Cause of the first revision."""
 TEACHES = frozenset({FeedbackStatus.ACCEPTED, FeedbackStatus.RELEASED})
 _TRIES = 20
+_LOOKED_THROUGH = 1000
+"""Revisions, for one that is another than the newest."""
 Change = Callable[[PersonaGraph], PersonaGraph]
 
 
@@ -147,8 +149,8 @@ def undo(
     one moves nothing again.
 
     Args:
-        to: number of that revision; None: the one before the newest, so that undoing twice leaves what
-            there was before.
+        to: number of that revision; None: the newest whose content is another, so that undoing twice leaves
+            what there was before.
         seen: number of the newest revision that who undoes has looked at; None: whatever it is.
 
     Raises:
@@ -160,16 +162,14 @@ def undo(
     if not actor.strip() or not reason.strip():
         raise ShouldFixArgument(f"actor={actor!r}, reason={reason!r}.", "Say who undoes and why.")
     newest = store.newest(persona, user_id, tenant)
-    if newest is None or (to is None and newest.number == 1):
-        raise ShouldFixArgument(
-            f"Persona {persona!r} has no change to undo.", "See everloop persona history."
-        )
+    if newest is None:
+        raise _unchanged(persona)
     if seen is not None and seen != newest.number:
         raise ShouldResolveConflict(
             f"Persona {persona!r} is at revision {newest.number} by now, not {seen}.",
             "Look again at what is to be undone: everloop persona history.",
         )
-    number = newest.number - 1 if to is None else to
+    number = _before(store, newest) if to is None else to
     if number == newest.number:
         raise ShouldFixArgument(
             f"Revision {number} of persona {persona!r} is what serves.", "Name an earlier one."
@@ -182,6 +182,22 @@ def undo(
             *(newest.number + 1, persona, target.content, cause, reason, now, user_id, tenant),
             undoes=newest.number,
         )
+    )
+
+
+def _before(store: PersonaStore, newest: PersonaRevision) -> int:
+    """Number of the newest revision whose content is another than the newest one's."""
+    earlier = store.revisions(newest.persona, newest.user_id, newest.tenant, _LOOKED_THROUGH)
+    for revision in earlier:
+        if revision.content != newest.content:
+            return revision.number
+    raise _unchanged(newest.persona)
+
+
+def _unchanged(persona: str) -> ShouldFixArgument:
+    return ShouldFixArgument(
+        f"Persona {persona!r} has no change to undo.",
+        "See everloop persona history, and name a revision.",
     )
 
 

@@ -26,7 +26,7 @@ class Personas(ABC):
     def undo_persona(
         self, name: str, reason: str, to: int | None = None, seen: int | None = None
     ) -> Persona:
-        """Return to an earlier revision, byte for byte; without ``to`` the one before the newest. ``seen``:
+        """Return to an earlier revision, byte for byte; without ``to`` the last one that differs. ``seen``:
         the newest that you looked at; another one by now is a conflict."""
         return self._ask(personas.undo_persona(name, reason, to, seen))
 

@@ -35,7 +35,7 @@ class UndoBody(Body):
     """Which revision to return to, and why; the reason is kept, so it must name nobody.
 
     Attributes:
-        to: its number; absent: the one before the newest.
+        to: its number; absent: the last one that differs.
         seen: the newest revision that you have looked at; another one by now is a conflict.
     """
 
