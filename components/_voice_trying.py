@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -22,7 +23,6 @@ from components._voice_scoring import trained_scorer
 from everloop.adaptation.building import HELD_OUT_FILE
 from everloop.adaptation.collected import Collected, read_collected
 from everloop.adaptation.conversations import answered, asked
-from everloop.adaptation.held_out import is_held_out, salt_of
 from everloop.adaptation.instance_file import read_instances
 from everloop.adaptation.measuring import Voices, compare
 from everloop.adaptation.own import golden_set
@@ -38,6 +38,7 @@ from everloop.contracts.voices import AdapterFigures, VoiceComparison
 from everloop.loops.sections import voice_of, voice_text
 from everloop.opened_voice import FACTORY, service_configuration
 from everloop.sandbox.choosing import scenarios_of
+from everloop.sandbox.drift import RECENT
 from everloop.sandbox.growing import LoggedFailure, scenarios_from
 from everloop.sandbox.judges.llm import LlmJudge
 from everloop.sandbox.panel import Screens
@@ -68,7 +69,7 @@ def measure_candidate(
     candidate = trained_adapter(adapter, base, _CANDIDATE)
     other = trained_adapter(placebo, base, _PLACEBO)
     speaker = speaker_with(base, active.adapter, candidate, other)
-    return compare(
+    found = compare(
         speaker,
         tuple(read_instances(data / HELD_OUT_FILE)),
         golden_set(),
@@ -78,6 +79,7 @@ def measure_candidate(
         seed=SEED,
         scorer=trained_scorer(base, scorer),
     )
+    return replace(found, adapter_sha256=candidate.sha256)
 
 
 def try_apart(
@@ -113,6 +115,7 @@ def try_apart(
         Surroundings(
             factory=FACTORY,
             service=service_configuration(served),
+            running=workspace.voices.running(spec.name, datetime.now(UTC) - RECENT, tenant),
             screens=screens,
             outside=_judge(voice),
             guarded=_guarded(workspace),
@@ -143,13 +146,13 @@ def _guarded(workspace: Workspace) -> tuple[Path, ...]:
 
 def _disliked(voice: VoiceSpec, collected: Collected) -> Iterator[LoggedFailure]:
     """What people who judge nobody disliked: what fails here is learned from."""
-    salt = salt_of(collected.figures.tenant, collected.figures.persona)
+    judges = collected.judges(voice.data.held_out_share)
     for spoken in collected.feedback():
         said = spoken.feedback
         told = [each.value for each in said.interpretations if each.value is not None]
         if spoken.disputed or not told or min(told) > _DISLIKED:
             continue
-        if is_held_out(said.user_id, salt, voice.data.held_out_share):
+        if judges(said.user_id):
             continue
         if answer := answered(spoken.interaction):
             corrected = said.feedback_type is FeedbackType.CORRECTION

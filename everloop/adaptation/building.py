@@ -19,7 +19,6 @@ from everloop.adaptation.data_tally import DataTally
 from everloop.adaptation.drawing import NOT_DRAWN, Kind, Shortlist, ahead
 from everloop.adaptation.few_texts import FewTexts
 from everloop.adaptation.filters import NearDuplicateFilter, Screen
-from everloop.adaptation.held_out import is_held_out, salt_of
 from everloop.adaptation.instance_file import InstanceWriter, writing_instances
 from everloop.adaptation.instances import Learned, Render, learned_of, no_system
 from everloop.adaptation.limiting import limit
@@ -133,7 +132,7 @@ class _Builder:
         self._private = spec.privacy.epsilon is not None
         self._admission, self._reserved = admission, reserved
         self._render, self._fits = render, fits
-        self._salt = salt_of(collected.figures.tenant, collected.figures.persona)
+        self._is_held_out = collected.judges(self._spec.held_out_share)
         # Who judges must not decide how much is learned from the others, nor the other way round.
         self._reliability = {side: Reliability(crowd=not self._private) for side in (True, False)}
         self._standings = Standings()
@@ -249,9 +248,6 @@ class _Builder:
             return Learned(reason="of_another")
         reliability = self._reliability[self._is_held_out(spoken.feedback.user_id)]
         return learned_of(spoken, reliability, self._standings, self._render)
-
-    def _is_held_out(self, user_id: str) -> bool:
-        return is_held_out(user_id, self._salt, self._spec.held_out_share)
 
     def _fitting(self, group: Group) -> Iterator[Group]:
         """What fits of a group, where something does."""

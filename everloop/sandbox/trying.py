@@ -14,6 +14,7 @@ from everloop.contracts.errors import EverloopError
 from everloop.contracts.sandboxes import (
     Isolation,
     Judge,
+    RunningVoice,
     RunStatus,
     SandboxReport,
     TestRunLog,
@@ -47,6 +48,7 @@ class Surroundings:
     Attributes:
         factory: ``module:function`` that service and sandbox open a voice with.
         service: what the service would speak with, of the candidate.
+        running: what a service that runs said lately that it speaks with; None where none did.
         screens: local classifiers.
         outside: a judge outside, where one is configured.
         guarded: the workspace's own files, which the sandbox must be unable to open.
@@ -63,6 +65,7 @@ class Surroundings:
     journal: Path | None = None
     threads: int = 1
     on_log: Callable[[TestRunLog], None] = lambda _log: None
+    running: RunningVoice | None = None
 
 
 def try_candidate(
@@ -114,7 +117,7 @@ def try_candidate(
         runs,
         active_runs,
         isolation,
-        drift_of(configuration, surroundings.service),
+        drift_of(configuration, surroundings.service, surroundings.running),
         spec.thresholds,
         comparison,
         trained=trained,

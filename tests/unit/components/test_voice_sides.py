@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 
 from components._voice_persona import collect_voice
 from everloop import settings
+from everloop.adaptation.building import HELD_OUT_FILE, TRAIN_FILE, build
 from everloop.adaptation.collected import Collected, read_collected
+from everloop.adaptation.instance_file import read_instances
+from everloop.adaptation.near_duplicates import NearDuplicates
 from everloop.contracts.feedback import FeedbackType
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.voice_spec import VoicePrivacySpec
@@ -82,3 +86,43 @@ def test_sides_are_kept_under_other_pseudonyms_and_another_share(
     after = collected(place, spec(0.6), tmp_path / "renamed")
     assert after.people() == set(RENAMED.values())
     assert judging(after, 0.6) == {RENAMED[each] for each in first}
+
+
+class Screen:
+    def reason(self, _: Sequence[str]) -> str:
+        return ""
+
+
+def taught_and_judging(loop: LoopSpec, known: Collected, out: Path) -> tuple[set[str], set[str]]:
+    """Who teaches and who judges in what is built."""
+    voice = voice_of(loop)
+    near = NearDuplicates(voice.data.near_duplicate_jaccard)
+    build(
+        *(voice, known),
+        corpora=(),
+        screen=Screen(),
+        near_duplicates=near,
+        speaker=None,
+        seed=1,
+        out=out,
+    )
+    train, held_out = (
+        {row.user_id for row in read_instances(out / name) if row.user_id is not None}
+        for name in (TRAIN_FILE, HELD_OUT_FILE)
+    )
+    return train, held_out
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_nobody_whose_text_was_learned_judges_after_a_change_of_key_or_share(
+    place: Workspace, tmp_path: Path, private: bool
+) -> None:
+    loop, wider = spec(private=private), spec(0.6, private)
+    known = collected(place, loop, tmp_path / "first")
+    taught, judged = taught_and_judging(loop, known, tmp_path / "a")
+    assert len(judged) > 3
+    rename(place)
+    known = collected(place, wider, tmp_path / "second")
+    train, judging = taught_and_judging(wider, known, tmp_path / "b")
+    assert train == {RENAMED[each] for each in taught}
+    assert judging == {RENAMED[each] for each in judged}

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from everloop.contracts.evaluation import CheckStatus
-from everloop.contracts.sandboxes import RunStatus, VoiceConfiguration, VoiceOpening
+from everloop.contracts.sandboxes import (
+    RunningVoice,
+    RunStatus,
+    VoiceConfiguration,
+    VoiceOpening,
+)
 from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.contracts.voices import Message
 from everloop.loops.loader import load
 from everloop.loops.sections import voice_of, voice_text
-from everloop.sandbox.drift import GENERATION, drawn
+from everloop.sandbox.drift import GENERATION, drawn, lasting
 from everloop.sandbox.loading import shipped
 from everloop.sandbox.trying import Contestant, Surroundings, try_candidate
 from tests.unit.sandbox.screens import SCREENS
@@ -73,6 +79,22 @@ def test_answers_that_end_earlier_than_the_services_are_a_drift(tmp_path: Path) 
     mine = Contestant("c", unused, "new")
     same = try_candidate(mine, mine, shipped(["golden"])[:1], surroundings, 1)
     assert not same.drift.differing, "the service's own answers end before it"
+
+
+def test_a_service_that_runs_with_something_else_is_a_drift(tmp_path: Path) -> None:
+    opening, surroundings = quick(tmp_path)
+    mine, scenarios = Contestant("c", opening, "new"), shipped(["golden"])[:1]
+    at = datetime(2026, 3, 28, tzinfo=UTC)
+    same = RunningVoice("companion", "pod-1", at, lasting(surroundings.service))
+    report = try_candidate(mine, mine, scenarios, replace(surroundings, running=same), 1)
+    assert not report.drift.differing
+    assert report.drift.running == "pod-1 at 2026-03-28T00:00:00+00:00"
+    old = VoiceConfiguration(dict(same.configuration.settings) | {"base": "9" * 64})
+    running = replace(same, configuration=old)
+    report = try_candidate(mine, mine, scenarios, replace(surroundings, running=running), 1)
+    assert set(report.drift.differing) == {"base of the running service"}
+    checks = {check.name: check.status for check in report.checks}
+    assert checks["configuration_drift"] is CheckStatus.FAILED
 
 
 def test_a_voice_that_cannot_be_opened_is_no_go_with_the_reason(tmp_path: Path) -> None:
