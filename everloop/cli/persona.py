@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from everloop.cli.operator import operator
 from everloop.cli.output import Home, Json, Tenant, print_json, print_pairs, print_table
+from everloop.cli.readable import readable
 
 if TYPE_CHECKING:
     from everloop.contracts.voice_spec import VoiceSpec
@@ -19,8 +21,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help=(
         "The persona that speaks: its traits, what it remembers, and every change.\n\n"
-        "Feedback moves traits at once, damped by a rolling average and capped per cycle. Every change "
-        "is a revision that can be undone to the byte.\n\n"
+        "Feedback moves traits at once, damped by a rolling average and capped per cycle and person. "
+        "Every change is a revision that can be undone to the byte.\n\n"
         "everloop persona show --loop companion;  everloop persona history --loop companion;  "
         "everloop persona undo --loop companion --reason 'too sudden'"
     ),
@@ -53,10 +55,10 @@ def show(loop: Loop, tenant: Tenant = "default", home: Home = None, as_json: Jso
     )
     rows = [(t.name, f"{t.value:+.3f}", f"{t.moved:+.3f}", t.low, t.high) for t in found.traits]
     print_table("traits", ("trait", "value", "this cycle", "at -1", "at 1"), rows)
-    items = [(item.source_id, item.text) for item in (*found.memory, *found.exemplars)]
+    items = [(item.source_id, _cell(item.text)) for item in (*found.memory, *found.exemplars)]
     if items:
         print_table("remembered", ("source", "text"), items)
-    typer.echo(f"\nprompt:\n{found.prompt}")
+    typer.echo(f"\nprompt:\n{readable(found.prompt)}")
 
 
 @app.command()
@@ -80,8 +82,8 @@ def history(
         (
             each.number,
             f"{each.recorded_at:%Y-%m-%d %H:%M}",
-            each.cause,
-            each.reason,
+            _cell(each.cause),
+            _cell(each.reason),
             "-" if each.undoes is None else each.undoes,
             each.sha256[:12],
         )
@@ -202,3 +204,8 @@ def _say(revision: int, what: str, as_json: bool) -> None:
         print_json({"revision": revision, "done": what})
     else:
         typer.echo(f"revision {revision}: {what}")
+
+
+def _cell(text: str) -> str:
+    """What somebody wrote, which neither the terminal nor the table may obey."""
+    return escape(readable(text))

@@ -76,6 +76,14 @@ def test_facts_are_remembered_and_forgotten(home: Path) -> None:
     assert b"Rex" in own.content
 
 
+def test_what_is_remembered_acts_on_no_terminal(home: Path) -> None:
+    run(home, "remember", "Nine.\x1b]52;c;cm0=\x07[/bold]")
+    run(home, "adjust", "--reason", "so\x1b[2J[/bold]", "formality", "--", "-0.3")
+    told = run(home, "show") + run(home, "history")
+    assert "\x1b" not in told
+    assert "Nine.\ufffd]52;c;cm0=\ufffd[/bold]" in told
+
+
 def test_what_cannot_be_done_is_told(home: Path) -> None:
     with pytest.raises(ShouldFixArgument, match="no change to undo"):
         run(home, "undo", "--reason", "why")
