@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bench.voice.problem import QUICK, Size, texts, voice
 from everloop.adaptation.near_duplicates import measure_removal
@@ -67,9 +68,14 @@ def _speaking(base: BaseFolder, size: Size) -> list[dict[str, Any]]:
         }
         _answers(engine, [one.version], size)
         times: dict[str, list[float]] = {name: [] for name in batches}
+        tokens: dict[str, list[float]] = {"everloop": [], "generate": []}
+        plain = _Plain(base)
+        plain.answers(size)
         for _ in range(3):
             for name, versions in batches.items():
-                times[name].append(_answers(engine, versions, size))
+                times[name].append(_answers(engine, versions, size)[0])
+            tokens["everloop"].append(_a_token(*_answers(engine, [""], size)))
+            tokens["generate"].append(_a_token(*plain.answers(size)))
     medians = {name: statistics.median(found) for name, found in times.items()}
     return [
         {"system": "adapter_swap", "size": SWAPS, "median_ms": statistics.median(swaps) * 1e3},
@@ -80,7 +86,19 @@ def _speaking(base: BaseFolder, size: Size) -> list[dict[str, Any]]:
             **{f"{name}_cpu_s": found for name, found in medians.items()},
             "two_over_one": medians["two_adapters"] / medians["one_adapter"],
         },
+        {
+            "system": "answers",
+            "size": size.answers,
+            **{f"{name}_cpu_s_a_token": statistics.median(all_) for name, all_ in tokens.items()},
+            "everloop_over_generate": statistics.median(
+                own / other for own, other in zip(*tokens.values(), strict=True)
+            ),
+        },
     ]
+
+
+def _a_token(seconds: float, tokens: int) -> float:
+    return seconds / tokens
 
 
 def _adapter(base: BaseFolder, out: Path, seed: int) -> AdapterFolder:
@@ -102,8 +120,8 @@ def _swap(engine: Engine, adapter: AdapterFolder) -> float:
     return taken
 
 
-def _answers(engine: Engine, versions: list[str], size: Size) -> float:
-    """CPU seconds of one batch, its rows shared among adapters."""
+def _answers(engine: Engine, versions: list[str], size: Size) -> tuple[float, int]:
+    """CPU seconds and tokens of one batch, its rows shared among adapters."""
     generation = GenerationSpec(max_new_tokens=size.new_tokens)
     requests = [
         SpeakRequest(
@@ -115,8 +133,37 @@ def _answers(engine: Engine, versions: list[str], size: Size) -> float:
         for row in range(size.answers)
     ]
     began = time.process_time()
-    engine.answer(requests)
-    return time.process_time() - began
+    answers = engine.answer(requests)
+    return time.process_time() - began, sum(answer.tokens for answer in answers)
+
+
+class _Plain:
+    """transformers' own ``generate`` on the same base, prompts, lengths and sampling, in float32."""
+
+    def __init__(self, base: BaseFolder) -> None:
+        self._tokenizer = AutoTokenizer.from_pretrained(base.path, padding_side="left")
+        self._model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32).eval()
+
+    def answers(self, size: Size) -> tuple[float, int]:
+        """CPU seconds and tokens of one batch."""
+        spec = GenerationSpec(max_new_tokens=size.new_tokens)
+        asked = [[{"role": "user", "content": ASKED[n % len(ASKED)]}] for n in range(size.answers)]
+        batch = self._tokenizer.apply_chat_template(
+            asked, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
+        )
+        began = time.process_time()
+        with torch.inference_mode():
+            said = self._model.generate(
+                **batch,
+                do_sample=True,
+                temperature=spec.temperature,
+                top_p=spec.top_p,
+                repetition_penalty=spec.repetition_penalty,
+                max_new_tokens=spec.max_new_tokens,
+            )[:, batch["input_ids"].shape[1] :]
+        taken = time.process_time() - began
+        ended = (said == self._tokenizer.eos_token_id).cumsum(dim=1)
+        return taken, int((ended.cumsum(dim=1) <= 1).sum())
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ class Size:
     ``steps``: optimiser steps; ``max_length``: tokens of an example; ``texts``: to find duplicates in.
     """
 
-    steps: int = 3
-    max_length: int = 256
+    steps: int = 2
+    max_length: int = 128
     texts: int = 50_000
     answers: int = 8
     """Of one batch of an A/B test."""
