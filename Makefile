@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: run-voice restore-drill help image test-containers bigquery-emulator test-gcp setup run test test-all mutants lint format coverage golden postgres audit-privacy soak lock clean

@@ -280,6 +280,7 @@ class IsolatedVoice:
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0",
             "OMP_NUM_THREADS": str(self._threads),
+            "OMP_WAIT_POLICY": "passive",
             "TOKENIZERS_PARALLELISM": "false",
             "CUDA_VISIBLE_DEVICES": "",
         }
