@@ -31,10 +31,10 @@ run: $(READY) ## the daily loop on real logs (Open Bandit) and on the example, w
 	@$(BIN)/everloop runs list
 
 VOICE_SETTINGS ?= \
-  --set 'voice.curriculum={"phases":[{"name":"feedback","learning_rate":2e-4,"max_steps":4}],"max_length":128}' \
+  --set 'voice.curriculum={"phases":[{"name":"feedback","learning_rate":2e-4,"max_steps":6}],"max_length":128}' \
   --set voice.preference.max_steps=2 --set voice.reward_model.epochs=0.3 \
-  --set voice.data.max_examples=96 --set voice.data.max_held_out=100 \
-  --set voice.generation.max_new_tokens=32 --set voice.sandbox.max_new_tokens=32
+  --set voice.data.max_examples=64 --set voice.data.max_held_out=100 \
+  --set voice.generation.max_new_tokens=64 --set voice.sandbox.max_new_tokens=64
 SUITE  := -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
 # The model uses every core; the settings keep the whole within a quarter of an hour on two.

@@ -11,6 +11,7 @@ from pathlib import Path
 from components._voice_models import base_of, speaker_with
 from components._voice_persona import persona_of
 from everloop.adaptation.building import TRAIN_FILE, Fits, build
+from everloop.adaptation.category_classifier import installed_classifier
 from everloop.adaptation.collected import read_collected
 from everloop.adaptation.corpora.streaming import stream
 from everloop.adaptation.failures import answers_that_judge, said_by
@@ -83,6 +84,7 @@ def build_data(
         render=_system_turn(spec, collection),
         fits=_fits(spec, workspace),
         unlearned=chain(golden_set(), answers_that_judge(scenarios_of(voice, _SEED), tenant)),
+        classifier=installed_classifier() if voice.data.classify_at_most else None,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from everloop.adaptation.admission import Admission
 from everloop.adaptation.augmentation import is_correction, paraphrased
+from everloop.adaptation.categorising import Classifier
 from everloop.adaptation.collected import Collected
 from everloop.adaptation.data_tally import DataTally
 from everloop.adaptation.drawing import NOT_DRAWN, Kind, Shortlist, ahead
@@ -63,6 +64,7 @@ def build(
     render: Render = no_system,
     fits: Fits = any_length,
     unlearned: Iterable[TrainingDataInstance] = (),
+    classifier: Classifier | None = None,
 ) -> DataFigures:
     """Write ``train.jsonl.zst``, ``held_out.jsonl.zst`` and ``figures.json`` into ``out``.
 
@@ -85,6 +87,8 @@ def build(
             same rows and all that judges can be scored.
         unlearned: what judges by its own words, the golden set among it: nothing nearly like it teaches
             (``golden``).
+        classifier: names the category of what is drawn where nobody did; without it, and where the voice
+            trains privately, that is conversational.
 
     Raises:
         ShouldFixArgument: ``corpora`` holds an example of a person, who could not be held out.
@@ -110,7 +114,9 @@ def build(
         builder.write_corpora(corpora, train)
         builder.write_paraphrases(paraphrased(corrections, spec.data, speaker, seed), train)
     counted = builder.tally.figures(spec.data)
-    figures = limit(out / TRAIN_FILE, out / HELD_OUT_FILE, counted, spec.data, seed, private)
+    named = None if private else classifier
+    files = out / TRAIN_FILE, out / HELD_OUT_FILE
+    figures = limit(*files, counted, spec.data, seed, private, named)
     documents.write(figures, out / FIGURES_FILE)
     return figures
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from everloop.adaptation.categorising import Classifier
 from everloop.adaptation.corpora.own_files import OWN_FILE
 from everloop.adaptation.corpora.streaming import stream
 from everloop.adaptation.installed import package_folder
@@ -104,6 +106,21 @@ class CategoryClassifier:
         """Vectors of what was asked and of what was answered."""
         asked = self._embedder.vectors([_asked(row.prompt) for row in instances])
         return asked, self._embedder.vectors([row.completion for row in instances])
+
+
+def installed_classifier() -> Classifier | None:
+    """The classifier of the installed sentence model, opened with the first example; None where there is
+    none: it is a convenience for reports and phases, and no night waits for it."""
+    if find_spec(_PACKAGE) is None:
+        return None
+    opened: list[CategoryClassifier] = []
+
+    def categories(instances: Sequence[TrainingDataInstance]) -> tuple[Category, ...]:
+        if not opened:
+            opened.append(CategoryClassifier(MiniLmEmbedder()))
+        return opened[0].categories(instances)
+
+    return categories
 
 
 def is_call(text: str) -> bool:

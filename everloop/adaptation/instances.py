@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from everloop.adaptation.categorising import UNNAMED
 from everloop.adaptation.conversations import answered, asked
 from everloop.adaptation.reliability import Reliability
 from everloop.adaptation.standing import Standings
@@ -157,6 +158,10 @@ def _instance(
         user_id=said.user_id,
         weight=weight,
         category=_CATEGORIES.get(said.task_type, Category.CONVERSATIONAL),
-        metadata={"feedback_type": said.feedback_type.value, "model_version": said.model_version},
+        metadata={
+            "feedback_type": said.feedback_type.value,
+            "model_version": said.model_version,
+            **({} if said.task_type in _CATEGORIES else UNNAMED),
+        },
         tenant=said.tenant,
     )

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from everloop.adaptation.categorising import Classifier, categorised
 from everloop.adaptation.data_tally import DataTally
 from everloop.adaptation.drawing import NOT_DRAWN, DrawingOrder
 from everloop.adaptation.instance_file import read_instances, write_instances
@@ -32,6 +33,7 @@ def limit(
     spec: DataSpec,
     seed: int,
     private: bool = False,
+    classifier: Classifier | None = None,
 ) -> DataFigures:
     """Rewrite both files with what is drawn, and say what was left.
 
@@ -43,6 +45,7 @@ def limit(
         private: all that people gave teaches, and of each task ``max_examples`` of what belongs to nobody:
             one person more or less then changes nobody else's rows. How many of a person's examples one
             step takes is the private training's to say.
+        classifier: names the categories of what was drawn where nobody did, if it is little enough.
     """
     tally = DataTally()
     for reason, rows in figures.removed.items():
@@ -54,6 +57,9 @@ def limit(
     judges = _ordered(read_instances(held_out), seed)
     if judges.rows > spec.max_held_out:
         _rewrite(held_out, judges.first(spec.max_held_out), tally)
+    if classifier is not None and _rows(train) + _rows(held_out) <= spec.classify_at_most:
+        for path in (train, held_out):
+            _replace(path, categorised(read_instances(path), classifier))
     for instance in read_instances(train):
         tally.teaches(instance)
     for instance in read_instances(held_out):
@@ -101,8 +107,16 @@ def _rewrite(path: Path, kept: frozenset[int], tally: DataTally) -> None:
             else:
                 left[NOT_DRAWN] += 1
 
-    fresh = path.with_name(f"drawn-{path.name}")
-    write_instances(drawn(), fresh)
-    fresh.replace(path)
+    _replace(path, drawn())
     if left:
         tally.removed(NOT_DRAWN, left[NOT_DRAWN])
+
+
+def _replace(path: Path, rows: Iterable[TrainingDataInstance]) -> None:
+    fresh = path.with_name(f"drawn-{path.name}")
+    write_instances(rows, fresh)
+    fresh.replace(path)
+
+
+def _rows(path: Path) -> int:
+    return sum(1 for _ in read_instances(path))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from everloop.adaptation.categorising import UNNAMED
 from everloop.adaptation.instances import Learned
 from everloop.contracts.voice_spec import Category
 from everloop.contracts.voices import (
@@ -136,6 +137,6 @@ def _add(
         user_id=package.user_id,
         weight=weight,
         category=Category.CONVERSATIONAL,
-        metadata={"origin": package.origin},
+        metadata={"origin": package.origin, **UNNAMED},
         tenant=package.tenant,
     )

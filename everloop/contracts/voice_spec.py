@@ -264,6 +264,9 @@ class DataSpec(_Value):
     """At most so many of each task are drawn to learn from; None: all of them."""
     max_held_out: Annotated[int, Field(ge=1)] = 1000
     """At most so many rows of held-out people are drawn to judge."""
+    classify_at_most: Annotated[int, Field(ge=0)] = 20_000
+    """Examples whose category nobody named are classified by their words where there are no more in all;
+    else, or without the classifier's model, they count as conversational."""
 
     def __hash__(self) -> int:
         # a specification is a key of caches, and a mapping of ranges has no hash

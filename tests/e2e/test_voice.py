@@ -60,6 +60,7 @@ def options(base: Path) -> tuple[str, ...]:
         "voice.generation.max_new_tokens": 8,
         "voice.data.corpora": [],
         "voice.data.augment_below": 0,
+        "voice.data.classify_at_most": 0,
         "voice.sandbox.suites": ["safety", "golden"],
         "voice.reward_model.min_comparisons": 5,
     }

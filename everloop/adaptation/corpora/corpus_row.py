@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from everloop.adaptation.categorising import UNNAMED
 from everloop.contracts.errors import ShouldFixInput
 from everloop.contracts.voice_spec import Category, CorpusSpec
 from everloop.contracts.voices import (
@@ -51,6 +52,7 @@ def as_instance(row: CorpusRow, spec: CorpusSpec, tenant: str) -> TrainingDataIn
     """The training instance of a row; category and source are metadata and in no text."""
     prompt, completion = row.turns[:-1], row.turns[-1].content
     sources = (f"{spec.name}/{row.row_id}",)
+    category = row.category or spec.category
     return TrainingDataInstance(
         instance_id=instance_id_of(
             tenant, LearningTask.SFT, prompt, completion, None, None, sources
@@ -60,11 +62,12 @@ def as_instance(row: CorpusRow, spec: CorpusSpec, tenant: str) -> TrainingDataIn
         task=LearningTask.SFT,
         prompt=prompt,
         completion=completion,
-        category=row.category or spec.category or Category.CONVERSATIONAL,
+        category=category or Category.CONVERSATIONAL,
         metadata={
             "corpus": spec.name,
             "source": row.source or spec.source,
             "license": spec.license,
+            **({} if category else UNNAMED),
         },
         tenant=tenant,
     )

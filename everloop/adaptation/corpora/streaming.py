@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from everloop.adaptation.corpora.bfcl import bfcl_rows
@@ -16,12 +14,10 @@ from everloop.adaptation.corpora.corpus_row import CorpusRow, as_instance
 from everloop.adaptation.corpora.json_lines import json_line_rows
 from everloop.adaptation.corpora.own_files import OWN_FILE
 from everloop.contracts.errors import ShouldFixLoopSpec
-from everloop.contracts.voice_spec import Category, CorpusSpec
+from everloop.contracts.voice_spec import CorpusSpec
 from everloop.contracts.voices import TrainingDataInstance
 
 Rows = Callable[[], Iterator[CorpusRow]]
-Classifier = Callable[[Sequence[TrainingDataInstance]], Sequence[Category]]
-_BATCH = 64
 _WHEELS: dict[str, Rows] = {
     "chitchat_dataset": chitchat_rows,
     "bfcl_eval": bfcl_rows,
@@ -29,17 +25,11 @@ _WHEELS: dict[str, Rows] = {
 }
 
 
-def stream(
-    spec: CorpusSpec, seed: int, tenant: str = "default", classifier: Classifier | None = None
-) -> Iterator[TrainingDataInstance]:
+def stream(spec: CorpusSpec, seed: int, tenant: str = "default") -> Iterator[TrainingDataInstance]:
     """The instances of a corpus in its order, one at a time; memory does not grow with its length.
 
     With ``max_rows`` the rows are a uniform sample drawn with ``seed`` (selection sampling, Knuth's
     Algorithm S): the corpus is read twice, first to be counted.
-
-    Args:
-        classifier: names the category of rows for which neither row nor ``spec`` names one; without it they
-            are conversational.
 
     Raises:
         ShouldFixLoopSpec: it names no licence, or a source that is not known.
@@ -48,22 +38,7 @@ def stream(
     """
     rows = _rows_of(spec)
     drawn = rows() if spec.max_rows is None else _sample(rows, spec.max_rows, seed)
-    if classifier is None or spec.category is not None:
-        return (as_instance(row, spec, tenant) for row in drawn)
-    return _classified(drawn, spec, tenant, classifier)
-
-
-def _classified(
-    rows: Iterator[CorpusRow], spec: CorpusSpec, tenant: str, classifier: Classifier
-) -> Iterator[TrainingDataInstance]:
-    while batch := tuple(islice(rows, _BATCH)):
-        made = [as_instance(row, spec, tenant) for row in batch]
-        unnamed = [at for at, row in enumerate(batch) if row.category is None]
-        named = classifier([made[at] for at in unnamed])
-        for at, category in zip(unnamed, named, strict=True):
-            metadata = {**made[at].metadata, "category_by": "classifier"}
-            made[at] = replace(made[at], category=category, metadata=metadata)
-        yield from made
+    return (as_instance(row, spec, tenant) for row in drawn)
 
 
 def _rows_of(spec: CorpusSpec) -> Rows:

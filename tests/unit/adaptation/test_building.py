@@ -436,3 +436,40 @@ def test_who_judges_does_not_weigh_who_teaches(tmp_path: Path) -> None:
     other = corrected(9, TRAINS[0])
     _, train, _ = built(tmp_path, [alone, other, *crowd])
     assert {row.weight for row in train} == {other.feedback.weight * other.feedback.confidence}
+
+
+@pytest.mark.parametrize(
+    ("most", "private", "named"), [(24, False, True), (7, False, False), (24, True, False)]
+)
+def test_what_is_drawn_is_classified_where_it_is_little_enough(
+    tmp_path: Path, most: int, private: bool, named: bool
+) -> None:
+    people = enumerate([*TRAINS[:6], *JUDGES[:2]])
+    given = [
+        package(n, user_id=person(by), texts=(), replies=(("how are you?", text(n)),))
+        for n, by in people
+    ]
+    collect(MemoryVoiceLog((), given, ()), "friend", "default", tmp_path / "collected")
+    told = spec(classify_at_most=most)
+    privacy = VoicePrivacySpec(epsilon=2.0) if private else VoicePrivacySpec()
+    build(
+        told.model_copy(update={"privacy": privacy}),
+        read_collected(tmp_path / "collected"),
+        corpora=[corpus_row(1)],
+        screen=Screen(),
+        near_duplicates=NearDuplicates(0.8),
+        speaker=None,
+        seed=7,
+        out=tmp_path / "data",
+        classifier=lambda rows: [Category.CREATIVE for _ in rows],
+    )
+    rows = [*read_instances(tmp_path / "data" / TRAIN_FILE)]
+    judging = [*read_instances(tmp_path / "data" / HELD_OUT_FILE)]
+    assert rows
+    assert judging
+    wanted = Category.CREATIVE if named else Category.CONVERSATIONAL
+    assert {row.category for row in (*rows, *judging) if row.user_id} == {wanted}
+    assert {row.category for row in rows if row.user_id is None} == {corpus_row(1).category}
+    counted = documents.read(DataFigures, tmp_path / "data" / FIGURES_FILE)
+    of_people = sum(row.user_id is not None for row in rows)
+    assert {c.category: c.rows for c in counted.categories}[wanted] == of_people

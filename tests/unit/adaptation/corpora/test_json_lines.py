@@ -7,18 +7,18 @@ import gzip
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from everloop.adaptation.categorising import is_unnamed
 from everloop.adaptation.corpora import stream
 from everloop.adaptation.corpora.json_lines import _row, json_line_rows
 from everloop.contracts.errors import ShouldFixInput, ShouldFixLoopSpec, ShouldRestoreArtefact
 from everloop.contracts.voice_spec import Category, CorpusSpec
-from everloop.contracts.voices import Message, SourceType, TrainingDataInstance
+from everloop.contracts.voices import Message, SourceType
 
 CHAT = {
     "messages": [
@@ -80,20 +80,12 @@ def turns_of(*roles: str) -> bytes:
     return json.dumps({"messages": [{"role": role, "content": "a"} for role in roles]}).encode()
 
 
-def test_a_classifier_names_what_nobody_named(tmp_path: Path) -> None:
-    asked: list[int] = []
-
-    def classifier(rows: Sequence[TrainingDataInstance]) -> tuple[Category, ...]:
-        asked.append(len(rows))
-        return tuple(Category.CREATIVE for _ in rows)
-
-    unnamed = {**INSTRUCTION, "_category": ""}
-    path = written(tmp_path / "a.jsonl", INSTRUCTION, *[unnamed] * 70)
-    named = [row.category for row in stream(spec_of(path), 1, classifier=classifier)]
-    assert named == [Category.ANALYTICAL, *[Category.CREATIVE] * 70]
-    assert asked == [63, 7]
-    told = list(stream(spec_of(path, category="tool"), 1, classifier=classifier))
-    assert {row.category for row in told[1:]} == {Category.TOOL}
+def test_what_nobody_named_is_known(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", INSTRUCTION, {**INSTRUCTION, "_category": ""})
+    named, unnamed = stream(spec_of(path), 1)
+    assert (is_unnamed(named), is_unnamed(unnamed)) == (False, True)
+    assert unnamed.category is Category.CONVERSATIONAL
+    assert not any(map(is_unnamed, stream(spec_of(path, category="tool"), 1)))
 
 
 @pytest.mark.parametrize(
