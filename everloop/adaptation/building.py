@@ -234,7 +234,7 @@ class _Builder:
                 learned = self._learned(spoken)
                 if learned.reason:
                     tell(learned.reason)
-                else:
+                elif learned.instances:
                     yield learned.instances
         for package in self._collected.packages():
             if self._is_held_out(package.user_id) is held_out:
