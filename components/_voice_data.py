@@ -38,7 +38,7 @@ from everloop.contracts.voices import (
     VersionStatus,
 )
 from everloop.loops.sections import voice_of
-from everloop.persona.graph import graph_of
+from everloop.persona.graph import first_graph, graph_of
 from everloop.persona.prompt import prompt_of
 from everloop.registry.voice_status import follow_head
 from everloop.sandbox.choosing import scenarios_of
@@ -163,9 +163,14 @@ def _system_turn(
     spec: LoopSpec, collection: Path
 ) -> Callable[[SpokenFeedback], tuple[Message, ...]]:
     """The turn that the service would begin with, without exemplars and memory: they would give answers
-    away."""
+    away.
+
+    A private training sees the specification's traits: people's complaints moved those that serve, and one
+    person more would change what everybody else is clipped on.
+    """
     voice = voice_of(spec)
-    known = graph_of(persona_of(collection).content)
+    private = voice.privacy.epsilon is not None
+    known = first_graph(voice) if private else graph_of(persona_of(collection).content)
     graph: PersonaGraph = replace(known, exemplars=(), memory=())
     turns = prompt_of(voice, graph, (Message("user", "Hello"),), None)
     system = tuple(turn for turn in turns if turn.role == "system")
