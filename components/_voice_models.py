@@ -13,7 +13,7 @@ from everloop.contracts.voices import AdapterFigures
 from everloop.loops.sections import voice_of
 from everloop.registry.loading import active_alias, load
 from everloop.settings import voice_cache
-from everloop.speaking.adapters import open_adapter, unpack_adapter
+from everloop.speaking.adapters import open_adapter, require_base, unpack_adapter
 from everloop.speaking.base import prepare_base
 from everloop.speaking.engine import Engine
 from everloop.wiring import Workspace
@@ -52,11 +52,13 @@ def active_voice(
 
     Raises:
         ShouldRestoreArtefact: a file is missing or damaged.
+        ShouldFixArgument: it was trained on another base.
     """
     checkpoint, _ = workspace.registry.alias(spec.name, active_alias(ModelType.ADAPTER), tenant)
     if checkpoint is None:
         return ActiveVoice()
     found = load(checkpoint, workspace.registry, workspace.blobs)
+    require_base(found.checkpoint, base)
     version = found.checkpoint.lineage["version"]
     cache = voice_cache(workspace.home) / "adapters"
     return ActiveVoice(checkpoint, unpack_adapter(found.files, base, version, cache))

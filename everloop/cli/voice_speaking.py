@@ -202,10 +202,11 @@ def _unpacked(
     found: VerifiedModel | None, workspace: Workspace, base: BaseFolder
 ) -> AdapterFolder | None:
     from everloop.settings import voice_cache
-    from everloop.speaking.adapters import unpack_adapter
+    from everloop.speaking.adapters import require_base, unpack_adapter
 
     if found is None:
         return None
+    require_base(found.checkpoint, base)
     version = found.checkpoint.lineage.get("version") or found.checkpoint.checkpoint_id
     return unpack_adapter(found.files, base, version, voice_cache(workspace.home) / "adapters")
 

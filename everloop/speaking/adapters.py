@@ -17,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from everloop.contracts import documents
-from everloop.contracts.errors import ShouldFreeDisk, ShouldRestoreArtefact
+from everloop.contracts.errors import ShouldFixArgument, ShouldFreeDisk, ShouldRestoreArtefact
 from everloop.contracts.model_folders import folder_sha256
+from everloop.contracts.models import ModelCheckpoint
 from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.speaking.adapter_config import rank_and_scale
 from everloop.speaking.pickles import require_no_pickle
@@ -26,6 +27,8 @@ from everloop.speaking.pickles import require_no_pickle
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 ADAPTER_FILES = (CONFIG, WEIGHTS)
 """All that an adapter's folder holds."""
+BASE_LINEAGE = "base"
+"""Lineage of a registered adapter: SHA-256 of the base that it was trained and tried on."""
 _MOST_CONFIG = 64 * 1024
 _MOST_HEADER = 1024 * 1024
 """Bytes of a configuration, and of what says where a tensor lies: neither is read beyond."""
@@ -96,6 +99,25 @@ def read_adapter(folder: AdapterFolder, base: BaseFolder) -> AdapterWeights:
 def adapter_files(folder: AdapterFolder) -> dict[str, Path]:
     """What a registry stores by content: file name -> path. The served one is ``WEIGHTS``."""
     return {name: folder.path / name for name in ADAPTER_FILES}
+
+
+def require_base(checkpoint: ModelCheckpoint, base: BaseFolder) -> None:
+    """Let a registered adapter speak on its own base alone: another one with the same shapes takes its
+    weights, and says what nobody tried.
+
+    Raises:
+        ShouldFixArgument: it was trained on another base, or nobody wrote down on which.
+    """
+    trained_on = checkpoint.lineage.get(BASE_LINEAGE)
+    if trained_on == base.sha256:
+        return
+    version = checkpoint.lineage.get("version") or checkpoint.checkpoint_id
+    where = "an unknown base" if trained_on is None else f"base {trained_on}"
+    raise ShouldFixArgument(
+        f"Adapter {version} was trained on {where}, not on {base.name} with SHA-256 {base.sha256}.",
+        "Restore voice.base as it was, roll the adapter back, or teach the other base in a loop of its "
+        "own.",
+    )
 
 
 def unpack_adapter(

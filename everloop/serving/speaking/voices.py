@@ -239,10 +239,14 @@ class Voices:
         ``_opening``."""
         if checkpoint in host.versions:
             return host.versions[checkpoint]
-        from everloop.speaking.adapters import unpack_adapter  # noqa: PLC0415  # loads torch
+        from everloop.speaking.adapters import (  # noqa: PLC0415  # loads torch
+            require_base,
+            unpack_adapter,
+        )
 
         found = self._verified(loop, tenant, checkpoint, ModelType.ADAPTER, ADAPTER)
         base, cache = host.engine.base, voice_cache(self._workspace.home) / "adapters"
+        require_base(found.checkpoint, base)
         host.engine.load(unpack_adapter(found.files, base, checkpoint, cache))
         version = found.checkpoint.lineage.get("version") or checkpoint
         if self.spec(loop).reward_model.best_of > 1:

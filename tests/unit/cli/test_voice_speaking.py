@@ -68,10 +68,17 @@ def run(loop: Path, *words: str) -> Result:
 
 
 def adapter_of(
-    loop: Path, base: BaseFolder, seed: int, version: str, scorer: Path | None = None
+    loop: Path,
+    base: BaseFolder,
+    seed: int,
+    version: str,
+    scorer: Path | None = None,
+    trained_on: str = "",
 ) -> str:
     workspace = open_workspace(loop.parent / "home")
     made = drawn_adapter(loop.parent / version, base, seed)
+    spoken = prepared_base(voice_of(load(str(loop))).base, voice_cache(workspace.home) / "bases")
+    assert spoken is not None
     kept = {} if scorer is None else {path.name: path for path in scorer.iterdir()}
     judged = {} if scorer is None else {SCORER_LINEAGE: folder_sha256(scorer)}
     candidate = Candidate(
@@ -80,7 +87,9 @@ def adapter_of(
         files=dict(adapter_files(made)) | kept,
         served=WEIGHTS,
         performance_metrics={},
-        lineage=dict.fromkeys(REQUIRED_LINEAGE, "made") | {"version": version} | judged,
+        lineage=dict.fromkeys(REQUIRED_LINEAGE, "made")
+        | {"version": version, "base": trained_on or spoken.sha256}
+        | judged,
         provenance=Provenance.CONSENTED_TEXT,
         verdict="continue",
         training_date=datetime.now(UTC),
@@ -118,6 +127,20 @@ def test_a_base_is_prepared_and_speaks(loop: Path, tiny_voice: BaseFolder) -> No
     assert exported.exit_code == 0, exported.exception
     assert json.loads(exported.stdout)["adapter"] == "v1"
     assert out.read_bytes()[:4] == b"GGUF"
+
+
+def test_an_adapter_of_another_base_neither_speaks_nor_is_exported(
+    loop: Path, tiny_voice: BaseFolder
+) -> None:
+    assert run(loop, "prepare").exit_code == 0
+    adapter_of(loop, tiny_voice, 1, "v1", trained_on="0" * 64)
+    spoken = run(loop, "speak", "Hello.", "--adapter", "v1")
+    assert isinstance(spoken.exception, ShouldFixArgument)
+    assert "v1 was trained on base 000" in spoken.exception.message
+    out = loop.parent / "voice.gguf"
+    exported = run(loop, "export", "--gguf", str(out), "--adapter", "v1")
+    assert isinstance(exported.exception, ShouldFixArgument)
+    assert not out.exists()
 
 
 def test_what_a_voice_says_acts_on_no_terminal(loop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

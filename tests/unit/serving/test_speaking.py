@@ -240,7 +240,8 @@ class Deploys:
             files=files,
             served=served,
             performance_metrics={},
-            lineage=dict.fromkeys(REQUIRED_LINEAGE, "made") | {"version": version},
+            lineage=dict.fromkeys(REQUIRED_LINEAGE, "made")
+            | {"version": version, "base": self._base.sha256},
             provenance=Provenance.CONSENTED_TEXT,
             verdict="continue",
             training_date=datetime.now(UTC),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from everloop.contracts.errors import (
     ShouldResolveConflict,
     ShouldRestoreArtefact,
 )
+from everloop.contracts.models import ModelCheckpoint, ModelType, Provenance
 from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.speaking.adapters import (
     CONFIG,
@@ -21,6 +23,7 @@ from everloop.speaking.adapters import (
     adapter_files,
     open_adapter,
     read_adapter,
+    require_base,
     unpack_adapter,
 )
 from everloop.speaking.engine import Engine
@@ -116,6 +119,28 @@ def test_what_was_packed_comes_back(
     assert len(list((tmp_path / "cache").iterdir())) == 1
     with pytest.raises(ShouldRestoreArtefact, match=CONFIG):
         unpack_adapter({WEIGHTS: blobs[WEIGHTS]}, tiny_voice, "checkpoint-1", tmp_path / "cache")
+
+
+def test_an_adapter_speaks_on_the_base_alone_that_it_was_trained_on(tiny_voice: BaseFolder) -> None:
+    def of(**lineage: str) -> ModelCheckpoint:
+        return ModelCheckpoint(
+            checkpoint_id="checkpoint-1",
+            model_type=ModelType.ADAPTER,
+            loop="coach",
+            weights_url="blob:",
+            weights_sha256="0" * 64,
+            performance_metrics={},
+            training_date=datetime(2026, 1, 1, tzinfo=UTC),
+            provenance=Provenance.CONSENTED_TEXT,
+            lineage=lineage,
+            verdict="continue",
+        )
+
+    require_base(of(base=tiny_voice.sha256), tiny_voice)
+    with pytest.raises(ShouldFixArgument, match=f"v7 was trained on base abc, .*{tiny_voice.name}"):
+        require_base(of(version="v7", base="abc"), tiny_voice)
+    with pytest.raises(ShouldFixArgument, match="checkpoint-1 was trained on an unknown base"):
+        require_base(of(), tiny_voice)
 
 
 def test_a_version_is_one_adapter(
