@@ -1,9 +1,24 @@
-"""What a candidate does on held-out feedback that its placebo does not, and what it forgot."""
+"""What a candidate does on held-out feedback that its placebo does not, and what it forgot.
+
+With l_v(r) the log-probability a token that voice v gives to the text of row r that was wanted (an own text
+or correction, the chosen one of a pair, an answer that was liked), over the n rows that have one:
+
+    effect = sum_r (l_candidate(r) - l_placebo(r)) / n,
+
+with an interval over people. What was rejected or disliked is no part of it: such texts are mostly the
+voice's own words, and whatever damages a voice makes them less likely. How much they lose stands beside it:
+
+    margin   = mean over pairs of (l_c - l_p)(chosen) - (l_c - l_p)(rejected),
+    disliked = mean over disliked answers of -(l_c - l_p).
+
+Neither decides: a margin rises, too, where the chosen text gets less likely and the rejected one even more
+so, as DPO is known to do (Razin et al., "Unintentional unalignment", ICLR 2025).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,32 +54,32 @@ class Voices:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Held-out rows as one voice sees them.
+    """Held-out rows as one voice sees them, each array (n,).
 
-    ``value`` (n,): how much it agrees with people, nats a token: the log-probability of what was wanted or
-    liked, its negative of what was disliked, chosen - rejected of a pair. ``length`` (n,): tokens of the
-    wanted text; ``difference`` (n,): tokens chosen - rejected, 0 where nothing was rejected.
+    ``said``: log-probability of the completion, nats a token; ``rejected``: of the text that it was
+    preferred to, NaN where there is none; ``length``: tokens of the completion.
     """
 
-    value: Float
+    said: Float
+    rejected: Float
     length: Float
-    difference: Float
 
 
-def agreement(speaker: Speaker, rows: Sequence[TrainingDataInstance], adapter: str) -> Measured:
-    """How much a voice agrees with what held-out people said."""
+def likelihoods(speaker: Speaker, rows: Sequence[TrainingDataInstance], adapter: str) -> Measured:
+    """How likely a voice finds what held-out people wrote, chose, liked and did not."""
     prompts = [row.prompt for row in rows]
-    wanted = _scores(speaker, prompts, [row.completion for row in rows], adapter)
-    pairs = [(row.prompt, row.rejected) for row in rows if row.rejected is not None]
-    losing = iter(_scores(speaker, [p for p, _ in pairs], [r for _, r in pairs], adapter))
-    value, difference = [], []
-    for row, score in zip(rows, wanted, strict=True):
-        sign = -1.0 if row.liked is False else 1.0
-        other = next(losing) if row.rejected is not None else None
-        value.append(sign * score.per_token - (0.0 if other is None else other.per_token))
-        difference.append(0.0 if other is None else float(score.tokens - other.tokens))
-    lengths = [float(score.tokens) for score in wanted]
-    return Measured(np.asarray(value), np.asarray(lengths), np.asarray(difference))
+    said = _scores(speaker, prompts, [row.completion for row in rows], adapter)
+    rejected = np.full(len(rows), math.nan)
+    pairs = [
+        (i, row.prompt, row.rejected) for i, row in enumerate(rows) if row.rejected is not None
+    ]
+    losing = _scores(speaker, [p for _, p, _ in pairs], [r for _, _, r in pairs], adapter)
+    rejected[[i for i, _, _ in pairs]] = [score.per_token for score in losing]
+    return Measured(
+        np.asarray([score.per_token for score in said]),
+        rejected,
+        np.asarray([float(score.tokens) for score in said]),
+    )
 
 
 def compare(
@@ -81,7 +96,8 @@ def compare(
 ) -> VoiceComparison:
     """Candidate beside placebo and active voice.
 
-    A held-out row that does not fit into the base's context says nothing, and is counted (``unscored``).
+    Every figure's rows and people are those that it was computed from. A held-out row that does not fit
+    into the base's context says nothing, and is counted (``unscored``).
 
     Args:
         held_out: feedback of people whose feedback trained nothing.
@@ -92,13 +108,23 @@ def compare(
     """
     asked = len(held_out)
     try:
-        known = _agreements(speaker, held_out, voices)
+        known = _seen(speaker, held_out, voices)
     except ShouldFixArgument:
         held_out = _scorable(speaker, held_out, voices.active)
-        known = _agreements(speaker, held_out, voices)
-    effect = known["candidate"].value - known["placebo"].value
-    over = known["candidate"].value - known["active"].value
-    people = [row.user_id or row.instance_id for row in held_out]
+        known = _seen(speaker, held_out, voices)
+    effect = known["candidate"].said - known["placebo"].said
+    over = known["candidate"].said - known["active"].said
+    rejected = known["candidate"].rejected - known["placebo"].rejected
+
+    def mean(name: str, values: Float, chosen: Sequence[int]) -> Estimate:
+        people = [_person(held_out[i]) for i in chosen]
+        return clustered_mean(name, values[list(chosen)], people, confidence)
+
+    wanted = [i for i, row in enumerate(held_out) if row.liked is not False]
+    disliked = [i for i, row in enumerate(held_out) if row.liked is False]
+    pairs = [i for i in wanted if held_out[i].rejected is not None]
+    by_task = _parted(wanted, [held_out[i].task for i in wanted], LearningTask)
+    by_category = _parted(wanted, [held_out[i].category for i in wanted], Category)
     drawn = _spread(held_out or golden, samples)
     shown = _answered(speaker, drawn, voices, generation, seed)
     if scorer is not None:
@@ -110,31 +136,36 @@ def compare(
         for a, b in zip(losses["candidate"], losses["active"], strict=True)
     ]
     return VoiceComparison(
-        effect=clustered_mean("candidate - placebo", effect, people, confidence),
-        over_active=clustered_mean("candidate - active", over, people, confidence),
+        effect=mean("candidate - placebo", effect, wanted),
+        over_active=mean("candidate - active", over, wanted),
         length_adjusted=clustered_intercept(
             "candidate - placebo at equal length",
-            effect,
-            _covariates(held_out, known["candidate"], own_length),
-            people,
+            effect[wanted],
+            known["candidate"].length[wanted][:, None] - own_length,
+            [_person(held_out[i]) for i in wanted],
             confidence,
         ),
         golden=clustered_mean(
             "golden loss, candidate - active", forgot, [g.instance_id for g in golden], confidence
         ),
-        by_category=_by_category(held_out, effect, people, confidence),
+        by_category=tuple(mean(name, effect, own) for name, own in by_category.items()),
         perplexity={name: _perplexity(scores) for name, scores in losses.items()},
         length_ratio=_length_ratio(shown, confidence),
         samples=tuple(shown),
         reward=None if scorer is None else _reward(drawn, shown, confidence),
         unscored=asked - len(held_out),
+        by_task=tuple(mean(name, effect, own) for name, own in by_task.items()),
+        margin=mean("margin of pairs, candidate - placebo", effect - rejected, pairs)
+        if pairs
+        else None,
+        disliked=mean("disliked, placebo - candidate", -effect, disliked) if disliked else None,
     )
 
 
-def _agreements(
+def _seen(
     speaker: Speaker, rows: Sequence[TrainingDataInstance], voices: Voices
 ) -> dict[str, Measured]:
-    return {name: agreement(speaker, rows, version) for name, version in voices.named.items()}
+    return {name: likelihoods(speaker, rows, version) for name, version in voices.named.items()}
 
 
 def _scorable(
@@ -142,7 +173,7 @@ def _scorable(
 ) -> list[TrainingDataInstance]:
     """The rows that can be scored, found by halving."""
     try:
-        agreement(speaker, rows, adapter)
+        likelihoods(speaker, rows, adapter)
     except ShouldFixArgument:
         if len(rows) == 1:
             return []
@@ -172,29 +203,19 @@ def _perplexity(scores: Sequence[TextScore]) -> float:
     return math.exp(min(700.0, -sum(score.log_probability for score in scores) / tokens))
 
 
-def _covariates(
-    rows: Sequence[TrainingDataInstance], measured: Measured, own_length: float
-) -> Float:
-    """(n, 2): how much longer than the active voice's answers a wanted text is, in tokens, and how much
-    longer than the rejected one. At 0 both, length explains nothing."""
-    paired = np.asarray([row.task is LearningTask.PREFERENCE for row in rows], dtype=bool)
-    longer = np.where(paired, 0.0, measured.length - own_length)
-    return np.column_stack([longer, np.where(paired, measured.difference, 0.0)])
+def _person(row: TrainingDataInstance) -> str:
+    return row.user_id or row.instance_id
 
 
-def _by_category(
-    rows: Sequence[TrainingDataInstance],
-    effect: Float,
-    people: Sequence[str],
-    confidence: float,
-) -> tuple[Estimate, ...]:
-    found = []
-    for category in Category:
-        chosen = [i for i, row in enumerate(rows) if row.category is category]
-        if chosen:
-            values, whose = [float(effect[i]) for i in chosen], [people[i] for i in chosen]
-            found.append(clustered_mean(category.value, values, whose, confidence))
-    return tuple(found)
+def _parted(
+    rows: Sequence[int], parts: Sequence[str], names: Iterable[str]
+) -> Mapping[str, Sequence[int]]:
+    """Part -> its rows, in the order of ``names``; parts without a row are left out."""
+    own = {
+        str(name): [row for row, part in zip(rows, parts, strict=True) if part == name]
+        for name in names
+    }
+    return {name: of_it for name, of_it in own.items() if of_it}
 
 
 def _spread(rows: Sequence[TrainingDataInstance], most: int) -> list[TrainingDataInstance]:
@@ -259,7 +280,7 @@ def _reward(
 ) -> Estimate:
     """Reward, candidate - placebo, over prompts whose both answers have one; clustered by person."""
     told = [
-        (sample.rewards["candidate"] - sample.rewards["placebo"], row.user_id or row.instance_id)
+        (sample.rewards["candidate"] - sample.rewards["placebo"], _person(row))
         for row, sample in zip(drawn, shown, strict=True)
         if {"candidate", "placebo"} <= sample.rewards.keys()
     ]

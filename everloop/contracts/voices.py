@@ -397,14 +397,19 @@ class SampleAnswer:
 class VoiceComparison:
     """Candidate beside placebo and active voice on held-out feedback, nats a token.
 
-    ``effect``: candidate - placebo, clustered by person. ``by_category``: its category -> the same.
-    ``over_active``: candidate - active. ``length_adjusted``: the effect with the completion's length
-    as a covariate. ``golden``: the golden set's loss, candidate - active; above 0 is forgetting.
-    ``perplexity``: of the golden set, for candidate, placebo and active. ``length_ratio``: mean answer
-    length, candidate over active. ``reward``: mean over sampled prompts of the reward model's score of the
-    answer, candidate - placebo; None without a reward model. It learned from people's comparisons as the
-    candidate did: no gate looks at it. ``unscored``: held-out rows that are left out since the base cannot
-    read them whole. ``adapter_sha256``: of the candidate's adapter; empty where it is not known.
+    ``effect``: how much likelier what people wanted (own texts, what they chose and liked) is with the
+    candidate than with the placebo, clustered by person; the formula is in
+    ``everloop/adaptation/measuring.py``. ``by_category``, ``by_task``: the same of the rows of each, named
+    by it. ``over_active``: the same over the active voice. ``length_adjusted``: the effect with the
+    completion's length as a covariate. ``margin``: of pairs, chosen - rejected, candidate - placebo; None
+    without a pair. ``disliked``: how much less likely disliked answers are than with the placebo; None
+    without one. What damages a voice lowers what it would have said itself: neither decides anything.
+    ``golden``: the golden set's loss, candidate - active; above 0 is forgetting. ``perplexity``: of the
+    golden set, for candidate, placebo and active. ``length_ratio``: mean answer length, candidate over
+    active. ``reward``: mean over sampled prompts of the reward model's score of the answer, candidate -
+    placebo; None without a reward model. It learned from people's comparisons as the candidate did: no
+    gate looks at it. ``unscored``: held-out rows that are left out since the base cannot read them whole.
+    ``adapter_sha256``: of the candidate's adapter; empty where it is not known.
     """
 
     effect: Estimate
@@ -418,3 +423,6 @@ class VoiceComparison:
     reward: Estimate | None = None
     unscored: int = 0
     adapter_sha256: str = ""
+    by_task: tuple[Estimate, ...] = ()
+    margin: Estimate | None = None
+    disliked: Estimate | None = None

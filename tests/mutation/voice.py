@@ -436,9 +436,15 @@ MUTANTS: tuple[Mutant, ...] = (
         [
             (
                 "the effect is over the active voice",
-                'effect = known["candidate"].value - known["placebo"].value',
-                'effect = known["candidate"].value - known["active"].value',
+                'effect = known["candidate"].said - known["placebo"].said',
+                'effect = known["candidate"].said - known["active"].said',
                 "test_the_effect_is_what_the_placebo_does_not_do",
+            ),
+            (
+                "what was disliked decides",
+                "wanted = [i for i, row in enumerate(held_out) if row.liked is not False]",
+                "wanted = [i for i, row in enumerate(held_out)]",
+                "test_what_damages_a_voice_is_no_effect_where_its_own_words_were_disliked",
             ),
         ],
     ),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from everloop.adaptation.measuring import Voices, agreement, compare
+from everloop.adaptation.measuring import Voices, compare, likelihoods
 from everloop.adaptation.placebo import placebo_of
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.speaking import Answer, SpeakRequest, TextScore
@@ -79,7 +79,7 @@ def row(
     )
 
 
-def test_agreement_by_hand() -> None:
+def test_likelihoods_by_hand() -> None:
     speaker = Scripted({"c": ("kind", 1.0)}, {})
     rows = [
         row("a", "kind words"),
@@ -87,10 +87,87 @@ def test_agreement_by_hand() -> None:
         row("c", "kind words", liked=False),
         row("d", "other words", liked=True),
     ]
-    found = agreement(speaker, rows, "c")
-    assert found.value.tolist() == [-1.0, 1.0, 1.0, -2.0]
+    found = likelihoods(speaker, rows, "c")
+    assert found.said.tolist() == [-1.0, -1.0, -1.0, -2.0]
+    assert [None if math.isnan(each) else each for each in found.rejected] == [
+        None, -2.0, None, None,
+    ]  # fmt: skip
     assert found.length.tolist() == [3.0, 4.0, 3.0, 3.0]
-    assert found.difference.tolist() == [0.0, 1.0, 0.0, 0.0]
+
+
+def compared_by_hand(
+    likes: dict[str, tuple[str, float]], rows: Sequence[TrainingDataInstance]
+) -> VoiceComparison:
+    return compare(
+        Scripted(likes, {}),
+        rows,
+        (),
+        Voices("c", "p", ""),
+        confidence=0.95,
+        generation=GenerationSpec(),
+        samples=2,
+    )
+
+
+def test_what_damages_a_voice_is_no_effect_where_its_own_words_were_disliked() -> None:
+    """The candidate finds everything 1.5 nats less likely, its placebo its own words .5 likelier."""
+    damaged = {"c": ("words", -1.5), "p": ("own", 0.5)}
+    down = [row(str(i), f"my own words {i}", liked=False) for i in range(12)]
+    found = compared_by_hand(damaged, down)
+    assert (found.effect.n, found.effect.clusters) == (0, 0)
+    assert math.isnan(found.effect.low)
+    assert found.disliked is not None
+    assert found.disliked.value == pytest.approx(2.0)
+    assert found.disliked.n == 12
+    up = [row(f"{i}", f"my own words {i}", liked=True) for i in range(12, 24)]
+    both = compared_by_hand(damaged, [*down, *up])
+    assert both.effect.value == pytest.approx(-2.0)
+    assert (both.effect.n, both.effect.clusters) == (12, 12)
+    assert both.over_active.value == pytest.approx(-1.5)
+    assert both.over_active.n == 12
+    assert both.length_adjusted.n == 12
+    assert [each.n for each in both.by_category] == [12]
+
+
+def test_a_margin_that_rises_while_the_chosen_text_gets_unlikelier_is_no_effect() -> None:
+    rows = [row(str(i), f"kind words {i}", rejected=f"my own words {i}") for i in range(12)]
+    rows += [row(f"{i}", f"kind words {i}") for i in range(20, 24)]
+
+    class Displaced(Scripted):
+        def score(
+            self,
+            prompts: Sequence[tuple[Message, ...]],
+            completions: Sequence[str],
+            adapter: str = "",
+        ) -> tuple[TextScore, ...]:
+            each = [-0.3 if "kind" in text else -1.0 for text in completions]
+            scored = super().score(prompts, completions, adapter)
+            if adapter != "c":
+                return scored
+            return tuple(
+                TextScore(one.log_probability + lost * one.tokens, one.tokens)
+                for one, lost in zip(scored, each, strict=True)
+            )
+
+    found = compare(
+        Displaced({}, {}),
+        rows,
+        (),
+        Voices("c", "p", ""),
+        confidence=0.95,
+        generation=GenerationSpec(),
+        samples=2,
+    )
+    assert found.margin is not None
+    assert found.margin.value == pytest.approx(0.7)
+    assert found.margin.n == 12
+    assert found.effect.value == pytest.approx(-0.3)
+    assert [(each.name, each.n, each.clusters) for each in found.by_task] == [
+        ("sft", 4, 4),
+        ("preference", 12, 12),
+    ]
+    assert found.by_task[1].value == pytest.approx(-0.3)
+    assert found.disliked is None
 
 
 def test_the_effect_is_what_the_placebo_does_not_do() -> None:
