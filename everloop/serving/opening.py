@@ -22,7 +22,7 @@ from everloop.serving.guard import TrialGuard
 from everloop.serving.limits import RateLimits
 from everloop.serving.metrics import RequestFigures, ServiceCollector
 from everloop.serving.metrics_exchange import MetricsExchange, publishing
-from everloop.serving.personas.teaching import PersonaTeacher, voices_of
+from everloop.serving.personas.teaching import PersonaCollector, PersonaTeacher, voices_of
 from everloop.serving.postman import Postman
 from everloop.serving.retention import Retention
 from everloop.serving.run_metrics import RunCollector
@@ -101,6 +101,7 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
         registry.register(ServiceCollector(queue, decisions, workspace.feedback if first else None))
         if first:
             registry.register(RunCollector(workspace.runs))
+            registry.register(PersonaCollector(teacher))
         published = closing.enter_context(publishing(service.exchange))
         service.threads.update(
             consents=lambda: consents.alive,
@@ -112,7 +113,12 @@ def opened(config: ServiceConfig) -> Iterator[Service]:
             synthetic=lambda: synthetic.alive,
             metrics=published,
         )
+        service.complaints["personas"] = lambda: _stuck(teacher)
         yield service
+
+
+def _stuck(teacher: PersonaTeacher) -> str:
+    return f"{teacher.stuck} personas do not hear all of their feedback" if teacher.stuck else ""
 
 
 def _loops(config: ServiceConfig) -> tuple[Mapping[str, LoopSpec], Mapping[str, str]]:

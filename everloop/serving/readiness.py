@@ -40,7 +40,7 @@ def parts(service: Service) -> list[Part]:
     return [
         _ingest(service),
         _database(service),
-        *(_thread(name, alive()) for name, alive in service.threads.items()),
+        *(_thread(service, name) for name in service.threads),
         *_models(service),
     ]
 
@@ -66,8 +66,12 @@ def _database(service: Service) -> Part:
     return Part(name="database", ok=True)
 
 
-def _thread(name: str, alive: bool) -> Part:
-    return Part(name=f"thread:{name}", ok=alive, detail="" if alive else "has ended")
+def _thread(service: Service, name: str) -> Part:
+    """One that works and has something to complain about doesn't make the service unready."""
+    if not service.threads[name]():
+        return Part(name=f"thread:{name}", ok=False, detail="has ended")
+    complaint = service.complaints.get(name, str)()
+    return Part(name=f"thread:{name}", ok=True, detail=complaint)
 
 
 def _models(service: Service) -> Iterator[Part]:

@@ -50,6 +50,8 @@ class Service:
     crowd: Crowd = field(default_factory=Crowd)
     threads: dict[str, Callable[[], bool]] = field(default_factory=dict)
     """What works beside the requests -> whether it still does."""
+    complaints: dict[str, Callable[[], str]] = field(default_factory=dict)
+    """Of those -> what does not go well although it works; empty where all does."""
 
     def loop(self, name: str | None) -> LoopSpec:
         """The loop of that name; the only one when none is named."""
