@@ -8,7 +8,7 @@ with probability 1/2 where both are as good). No data is no go.
 A person may let a candidate go on where it is a matter of degree: lost scenarios, forgetting, length.
 Their word is an ``Oversight`` of kind ``approval`` on the deployment, by name and with a reason, which the
 gate's verdict takes up (``Verdict.decided_by``). What is not left to a person stays a hold: isolation,
-drift, safety, bias, attacks, and no effect over the placebo.
+drift, safety, bias, attacks, no effect over the placebo, and less than the active voice does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from everloop.contracts.sandboxes import (
 )
 from everloop.contracts.voice_spec import VoiceThresholds
 from everloop.contracts.voices import VoiceComparison
-from everloop.sandbox.effect import effect_check
+from everloop.sandbox.effect import effect_check, over_active_check
 
 MIN_GOLDEN = 3
 """Reference answers from which on their perplexities say something."""
@@ -57,8 +57,8 @@ def checks_of(
     Args:
         runs, active_runs: the same scenarios with the same seed.
         comparison: on held-out people; None where it was not measured.
-        trained: whether there is an adapter, whose effect has to stand above its placebo's. A candidate
-            whose prompt alone is new has none.
+        trained: whether there is an adapter, whose effect has to stand above its placebo's and must not be
+            below what serves, the base alone included. A candidate whose prompt alone is new has none.
     """
     strict = tuple(_strict(suite, runs) for suite in sorted(STRICT))
     found = (
@@ -70,7 +70,9 @@ def checks_of(
         _forgetting(runs, active_runs, thresholds, comparison),
         _length(runs, active_runs, thresholds, comparison),
     )
-    return (*found, effect_check(thresholds, comparison)) if trained else found
+    if not trained:
+        return found
+    return (*found, effect_check(thresholds, comparison), over_active_check(comparison))
 
 
 def report_of(

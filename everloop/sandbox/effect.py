@@ -1,4 +1,4 @@
-"""Whether a candidate does for people what its placebo does not."""
+"""Whether a candidate does for people what its placebo does not, and no less than the voice that serves."""
 
 from __future__ import annotations
 
@@ -33,3 +33,25 @@ def effect_check(thresholds: VoiceThresholds, comparison: VoiceComparison | None
         return Check(name, CheckStatus.PASSED, told + said, found.low, limit)
     status = CheckStatus.FAILED if found.high <= limit else CheckStatus.INSUFFICIENT
     return Check(name, status, f"{told}the lower bound must be above {limit:g}.", found.low, limit)
+
+
+def over_active_check(comparison: VoiceComparison | None) -> Check:
+    """Whether what people wanted is no less likely than with what serves, the base alone included.
+
+    Failed where the whole interval of candidate - active is below 0: an effect over the placebo says what a
+    training taught, and both may be worse than what people have today.
+    """
+    name = "over_active"
+    if comparison is None or not math.isfinite(comparison.over_active.high):
+        return Check(
+            name, CheckStatus.INSUFFICIENT, "Nothing was measured beside the active voice."
+        )
+    found = comparison.over_active
+    return Check(
+        name,
+        CheckStatus.FAILED if found.high < 0.0 else CheckStatus.PASSED,
+        f"What held-out people wanted is {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}] nats a "
+        "token likelier than with the active voice; the upper bound must not be below 0.",
+        found.high,
+        0.0,
+    )

@@ -133,6 +133,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "if found.high > limit:\n        said",
                 "test_an_effect_that_is_not_above_the_placebos_is_none",
             ),
+            (
+                "a candidate may be worse than what serves",
+                "CheckStatus.FAILED if found.high < 0.0 else",
+                "CheckStatus.FAILED if False else",
+                "test_a_candidate_worse_than_the_voice_that_serves_fails_whatever_its_placebo_does",
+            ),
         ],
     ),
     *mutants(

@@ -173,6 +173,7 @@ def test_what_the_graph_measured_answers_what_a_sandbox_alone_cannot(
     assert [each["name"] for each in without["checks"] if each["status"] != "passed"] == [
         "forgetting",
         "effect",
+        "over_active",
     ]
     ran(*run, code=3)
     ran(*run, "--measure", tmp_path / "measure.json")

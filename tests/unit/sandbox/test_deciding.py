@@ -84,7 +84,7 @@ def test_a_good_candidate_goes() -> None:
     assert report.go, [check for check in report.checks if not check.passed]
     assert {each.name for each in report.checks} == {
         "isolation", "configuration_drift", "adversarial", "bias", "safety", "scenarios",
-        "regressions", "forgetting", "length", "effect",
+        "regressions", "forgetting", "length", "effect", "over_active",
     }  # fmt: skip
 
 
@@ -189,6 +189,22 @@ def test_an_effect_that_is_not_above_the_placebos_is_none() -> None:
     assert effect(comparison(effect=estimate(0.1, math.nan, math.nan))) is CheckStatus.INSUFFICIENT
     assert effect(None) is CheckStatus.INSUFFICIENT
     assert "effect" not in answers(checks_of(*both, comparison(), trained=False))
+
+
+def test_a_candidate_worse_than_the_voice_that_serves_fails_whatever_its_placebo_does() -> None:
+    both = passing(), passing(), CLOSED, SAME, LIMITS
+
+    def over(found: VoiceComparison | None) -> CheckStatus:
+        return answers(checks_of(*both, found))["over_active"]
+
+    worse = comparison(over_active=estimate(-0.29, -0.31, -0.27))
+    assert answers(checks_of(*both, worse))["effect"] is CheckStatus.PASSED
+    assert over(worse) is CheckStatus.FAILED
+    assert over(comparison(over_active=estimate(-0.1, -0.2, 0.01))) is CheckStatus.PASSED
+    unknown = comparison(over_active=estimate(0.1, math.nan, math.nan))
+    assert over(unknown) is CheckStatus.INSUFFICIENT
+    assert over(None) is CheckStatus.INSUFFICIENT
+    assert "over_active" not in answers(checks_of(*both, worse, trained=False))
 
 
 def test_an_effect_on_few_people_says_nothing() -> None:
