@@ -1,4 +1,4 @@
-"""The voices of a service: each loop's base in memory once, its adapters hot-swapped as its head moves."""
+"""The voices of a service: each base in memory once, a loop's adapters hot-swapped as its head moves."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from everloop.serving.decisions.deployment import Deployed, read_deployed
 from everloop.serving.speaking.batching import FollowedSpeaker, MicroBatcher
 from everloop.serving.speaking.claims import Claims
 from everloop.serving.speaking.deployed import ArmVoice, DeployedVoice, voice_of
+from everloop.serving.speaking.once import Once
 from everloop.serving.speaking.openings import Openings
 from everloop.serving.speaking.publishing import Publishing, running_configuration
 from everloop.serving.speaking.screening import ToxicityScreen
@@ -78,16 +79,26 @@ class ServedSpeaker(FollowedSpeaker, Protocol):
 
 @dataclass(slots=True)
 class _Host:
-    """One base in memory with what makes its answers; ``versions``: loaded checkpoint -> its version;
-    ``scorers``: -> its reward model, where it has one that is used; ``configuration``: what is said of it,
-    if anything."""
+    """What answers for one loop; loops on one base share engine and batcher. ``configuration``: what is
+    said of it, if anything.
+
+    ``lock`` is held while adapters come, go and are leased, and guards the rest. ``versions``: loaded
+    checkpoint -> its version; ``scorers``: -> its reward model, where it has one that is used; ``wanted``:
+    tenant -> the head's revision and the checkpoints that it names.
+    """
 
     engine: ServedSpeaker
     batcher: MicroBatcher
     screen: OutputScreen
     configuration: VoiceConfiguration | None
-    versions: dict[str, str]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    versions: dict[str, str] = field(default_factory=dict)
     scorers: dict[str, Scorer] = field(default_factory=dict)
+    wanted: dict[str, tuple[int, frozenset[str]]] = field(default_factory=dict)
+
+    def all_wanted(self) -> frozenset[str]:
+        """Checkpoints that some tenant's head names."""
+        return frozenset().union(*(checkpoints for _, checkpoints in self.wanted.values()))
 
 
 class Voices:
@@ -117,10 +128,12 @@ class Voices:
         """Questions that are being answered."""
         self.openings = Openings()
         """Where questions are begun."""
-        self._opening = threading.Lock()
-        self._hosts: dict[str, _Host] = {}
+        self._lock = threading.Lock()
+        """Of the dictionaries below alone: nothing is opened, read or loaded under it."""
+        self._hosts: dict[str, Once[_Host]] = {}
+        self._engines: dict[str, Once[ServedSpeaker]] = {}
+        self._batchers: dict[int, MicroBatcher] = {}
         self._deployed: dict[tuple[str, str], Deployed] = {}
-        self._wanted: dict[tuple[str, str], tuple[int, frozenset[str]]] = {}
 
     def __enter__(self) -> Voices:
         return self
@@ -131,9 +144,12 @@ class Voices:
     def close(self) -> None:
         """End every voice; what is being answered is cut off."""
         self.openings.close()
-        for host in self._hosts.values():
-            host.batcher.close()
-        self._hosts.clear()
+        with self._lock:
+            batchers = list(self._batchers.values())
+            for kept in (self._hosts, self._engines, self._batchers):
+                kept.clear()
+        for batcher in batchers:
+            batcher.close()
 
     def spec(self, loop: LoopSpec) -> VoiceSpec:
         """The loop's voice.
@@ -169,7 +185,7 @@ class Voices:
         if host.configuration is not None:
             self._publishing.say(loop.name, tenant, host.configuration)
         deployed = self._read(loop, tenant)
-        self._keep(loop, tenant, deployed, host)
+        self._keep(tenant, deployed, host)
         arm = deployed.arm(user_id)
         trial = "" if deployed.trial is None else deployed.trial.rollout_id
         try:
@@ -194,12 +210,12 @@ class Voices:
         graph = self._graph(loop, tenant, user_id, voice.prompt)
         if voice.adapter is None:
             return replace(known, graph=graph)
-        with self._opening:
+        with host.lock:
             # Leased before anybody else's newer head can have it unloaded.
             version = self._load(loop, tenant, voice.adapter, host)
             lease = host.engine.lease(voice.adapter)
             scorer = host.scorers.get(voice.adapter)
-            if voice.adapter not in self._all_wanted():
+            if voice.adapter not in host.all_wanted():
                 _unload(host, voice.adapter)  # of a head that has moved: for this question alone
         return replace(
             known,
@@ -219,24 +235,22 @@ class Voices:
         self._deployed[tenant, loop.name] = found
         return voice_of(found)
 
-    def _keep(self, loop: LoopSpec, tenant: str, deployed: DeployedVoice, host: _Host) -> None:
-        """Unload what no loop of this base wants any more; who was given it keeps it until answered."""
-        key, now = (tenant, loop.name), (deployed.revision, deployed.checkpoints)
-        if self._wanted.get(key) == now:
+    @staticmethod
+    def _keep(tenant: str, deployed: DeployedVoice, host: _Host) -> None:
+        """Unload what no tenant of this loop wants any more; who was given it keeps it until answered."""
+        now = (deployed.revision, deployed.checkpoints)
+        if host.wanted.get(tenant) == now:
             return
-        with self._opening:
-            if key in self._wanted and self._wanted[key][0] > deployed.revision:
+        with host.lock:
+            if tenant in host.wanted and host.wanted[tenant][0] > deployed.revision:
                 return  # another thread has read a newer head meanwhile
-            self._wanted[key] = now
-            for checkpoint in host.versions.keys() - self._all_wanted():
+            host.wanted[tenant] = now
+            for checkpoint in host.versions.keys() - host.all_wanted():
                 _unload(host, checkpoint)
-
-    def _all_wanted(self) -> frozenset[str]:
-        return frozenset().union(*(checkpoints for _, checkpoints in self._wanted.values()))
 
     def _load(self, loop: LoopSpec, tenant: str, checkpoint: str, host: _Host) -> str:
         """The version that an adapter's answers carry; loaded under its checkpoint's id. Its caller holds
-        ``_opening``."""
+        the host's lock."""
         if checkpoint in host.versions:
             return host.versions[checkpoint]
         from everloop.speaking.adapters import (  # noqa: PLC0415  # loads torch
@@ -307,13 +321,9 @@ class Voices:
         return found
 
     def _host(self, loop: LoopSpec) -> _Host:
-        known = self._hosts.get(loop.name)
-        if known is not None:
-            return known
-        with self._opening:
-            if loop.name not in self._hosts:
-                self._hosts[loop.name] = self._opened(loop)
-            return self._hosts[loop.name]
+        with self._lock:
+            opening = self._hosts.setdefault(loop.name, Once())
+        return opening.opened(lambda: self._opened(loop))
 
     def _opened(self, loop: LoopSpec) -> _Host:
         spec = self.spec(loop)
@@ -321,7 +331,11 @@ class Voices:
             engine = self._engine(spec)
             told = self._configuration
             known = None if told is None else told(loop, engine.base)
-            return _Host(engine, MicroBatcher(engine), self._screen(spec), known, {})
+            screen = self._screen(spec)
+            with self._lock:
+                batcher = self._batchers.get(id(engine)) or MicroBatcher(engine)
+                self._batchers[id(engine)] = batcher
+            return _Host(engine, batcher, screen, known)
         except (ShouldFixLoopSpec, ShouldFixArgument) as problem:
             raise ShouldRetryLater(
                 f"The voice of loop {loop.name!r} cannot be opened: {problem.message}",
@@ -345,7 +359,9 @@ class Voices:
             )
         from everloop.speaking.engine import Engine  # noqa: PLC0415  # loads torch
 
-        return Engine(base)
+        with self._lock:
+            opening = self._engines.setdefault(base.sha256, Once())
+        return opening.opened(lambda: Engine(base))
 
 
 def _unload(host: _Host, checkpoint: str) -> None:
