@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,8 +139,9 @@ def _train(
     anew = Strategy.FULL_RETRAINING in choice.chosen
     start = ActiveVoice() if anew or not may_go_on(spec, workspace, tenant) else active
     rows = rows_of(spec, workspace, run, base, start, data / TRAIN_FILE)
+    tasks = tasks_of(choice, private is not None)
+    learned = rows.new
     if placebo:
-        tasks = tasks_of(choice, private is not None)
         rows = _own_words(voice, base, active, rows, tasks)
     job = TrainingJob(
         base=base,
@@ -159,9 +162,20 @@ def _train(
         shutil.rmtree(place, ignore_errors=True)
         raise
     figures = replace(found, placebo=placebo, continued_from=start.checkpoint_id)
+    if private is None:
+        figures = with_rows(figures, [row for row in learned if row.task in tasks])
     write(figures, out / FIGURES)
     shutil.rmtree(place, ignore_errors=True)
     return figures
+
+
+def with_rows(figures: AdapterFigures, learned: Iterable[TrainingDataInstance]) -> AdapterFigures:
+    """The figures with the rows that were learned from, and whose they are."""
+    rows, people = Counter[str](), set[str]()
+    for row in learned:
+        rows[row.task.value] += 1
+        people |= {row.user_id} if row.user_id is not None else set()
+    return replace(figures, rows_by_task=dict(sorted(rows.items())), people=len(people))
 
 
 def _own_words(

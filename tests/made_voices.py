@@ -75,6 +75,8 @@ def training(sha256: str = ADAPTER, placebo: bool = False, **given: object) -> A
         moved=1.25,
         parameters=4_884_480,
         placebo=placebo,
+        rows_by_task={"sft": 50},
+        people=20,
     )
     return replace(made, **given)  # type: ignore[arg-type]
 

@@ -293,6 +293,10 @@ class DataFigures:
     dominating: str = ""
     held_out: int = 0
     held_out_people: int = 0
+    held_out_by_task: Mapping[str, int] = field(default_factory=dict)
+    undrawn: Mapping[str, float] = field(default_factory=dict)
+    """Kind of signal -> effective examples that were fit and new and were not drawn: the next night's.
+    Those that nobody looked at are not among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +341,9 @@ class AdapterFigures:
     Attributes:
         moved: norm of the adapter's change, summed over supervised phases and preferences; never 0.
         continued_from: checkpoint of the adapter that it went on from; empty for one that began anew.
+        rows_by_task: task -> rows that it learned from, people's and corpora's: of the tasks that its ways
+            of learning read, without what was learned before and is replayed.
+        people: who gave them; 0 where it is not known.
     """
 
     base_sha256: str
@@ -350,6 +357,13 @@ class AdapterFigures:
     release_id: str = ""
     placebo: bool = False
     continued_from: str = ""
+    rows_by_task: Mapping[str, int] = field(default_factory=dict)
+    people: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that it learned from."""
+        return sum(self.rows_by_task.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class VoiceEvidence:
     Attributes:
         provenance: what the adapter was made from.
         adapter_sha256: of what would be served.
-        data: what became of the rows that it learned from.
+        data: what became of the rows that were there to learn from.
         training, placebo: the two trainings, which must match.
         sandbox: the report on this very adapter.
         budget: the privacy budget after the adapter's release, where it was trained privately.
@@ -92,15 +92,15 @@ def _provenance(spec: LoopSpec, evidence: VoiceEvidence) -> Check:
 
 
 def _data(spec: LoopSpec, evidence: VoiceEvidence) -> Check:
-    name, found = "data", evidence.data
-    if found is None or not found.rows_out:
+    name, found, learned = "data", evidence.data, evidence.training
+    if found is None or learned is None or not learned.rows:
         return insufficient(name, "There is nothing to have learned from.")
-    if found.people < MIN_PEOPLE:
+    taught = count(learned.people, "person", "people")
+    if learned.people < MIN_PEOPLE:
         return failed(
             name,
-            f"The texts of {count(found.people, 'person', 'people')} would be repeated to everybody; "
-            f"{MIN_PEOPLE} are the least.",
-            float(found.people),
+            f"The texts of {taught} would be repeated to everybody; {MIN_PEOPLE} are the least.",
+            float(learned.people),
             float(MIN_PEOPLE),
         )
     large = spec.voice is not None and spec.voice.preset is Preset.LARGE_CORPUS
@@ -111,9 +111,9 @@ def _data(spec: LoopSpec, evidence: VoiceEvidence) -> Check:
         )
     return passed(
         name,
-        f"{found.rows_out:,} of {found.rows_in:,} rows of {count(found.people, 'person', 'people')} "
-        f"were learned from; {found.dominating or 'no category'} dominates.",
-        float(found.rows_out),
+        f"{learned.rows:,} of {found.rows_in:,} rows were learned from, of {taught}; "
+        f"{found.dominating or 'no category'} dominates.",
+        float(learned.rows),
     )
 
 

@@ -60,9 +60,15 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             (
                 "one person's texts are repeated to everybody",
-                "if found.people < MIN_PEOPLE:",
+                "if learned.people < MIN_PEOPLE:",
                 "if False:",
                 "test_texts_of_one_person_are_not_repeated_to_everybody",
+            ),
+            (
+                "who taught nothing that was trained is a second person",
+                "taught = count(learned.people,",
+                "learned = replace(learned, people=found.people)\n    taught = count(learned.people,",
+                "test_who_taught_nothing_that_was_trained_is_no_second_person",
             ),
             (
                 "a private adapter needs no release",

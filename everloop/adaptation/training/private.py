@@ -193,6 +193,8 @@ def train_privately(
         delta=terms.delta,
         release_id=terms.release_id,
         placebo=not terms.release_id,
+        rows_by_task={LearningTask.SFT.value: examples},
+        people=_taught(people),
     )
     return published, figures
 
@@ -214,7 +216,12 @@ def with_counts(
     people = people_of(instances, admitted, spec.privacy.examples_per_person, renderer)
     examples, tokens = _counts(people, mechanism, len(figures.steps))
     phases = tuple(replace(each, examples=examples, tokens=tokens) for each in figures.phases)
-    return replace(figures, phases=phases)
+    return replace(
+        figures,
+        phases=phases,
+        rows_by_task={LearningTask.SFT.value: examples},
+        people=_taught(people),
+    )
 
 
 def _counts(people: Sequence[PersonExamples], mechanism: Mechanism, steps: int) -> tuple[int, int]:
@@ -222,6 +229,10 @@ def _counts(people: Sequence[PersonExamples], mechanism: Mechanism, steps: int) 
     tokens = sum(len(each.completion) for one in people for each in one.examples)
     examples = sum(len(one.examples) for one in people)
     return examples, round(tokens * mechanism.sampling_rate * steps)
+
+
+def _taught(people: Sequence[PersonExamples]) -> int:
+    return sum(bool(one.examples) for one in people)
 
 
 def people_of(

@@ -22,12 +22,12 @@ _TOLD = "release"
 def released_file(adapter: AdapterFolder, figures: AdapterFigures, path: Path) -> Path:
     """Write weights, configuration and figures to one safetensors file; equal releases, equal bytes.
 
-    Examples and tokens are left at 0: exact counts are no release. So are seconds, which would differ
-    between two runs of the same one.
+    Examples, rows, people and tokens are left at 0: exact counts are no release. So are seconds, which
+    would differ between two runs of the same one.
     """
     phases = tuple(replace(phase, examples=0, tokens=0, seconds=0.0) for phase in figures.phases)
     told = {
-        _FIGURES: to_json(replace(figures, phases=phases)).decode(),
+        _FIGURES: to_json(replace(figures, phases=phases, rows_by_task={}, people=0)).decode(),
         _CONFIG: (adapter.path / CONFIG).read_text(),
     }
     # Several entries of a safetensors header come in an order of their own each time.

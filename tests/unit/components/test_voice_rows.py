@@ -143,7 +143,33 @@ def test_candidate_and_placebo_match_whatever_people_wrote(
     trained = train_candidate(_spec(), place, RUN, inputs, tmp_path / "a")
     placebo = train_placebo_for(_spec(), place, RUN, inputs, tmp_path / "b")
     assert [phase.examples for phase in trained.phases] == [7]
+    assert trained.rows_by_task == placebo.rows_by_task == {"sft": 7}
+    assert trained.people == len({row.user_id for row in rows[:7]})
     assert _placebo_check(trained, placebo).passed
+
+
+def test_rows_and_people_are_counted_of_what_the_training_read(
+    tiny_voice: BaseFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One person's corrections and another's single thumb, which nothing reads: one person taught."""
+    settings.initialise(tmp_path / "home")
+    made = AdapterFigures(tiny_voice.sha256, "a" * 64, (), (), 0.5, 8)
+    monkeypatch.setattr(_voice_training, "base_of", lambda *_: tiny_voice)
+    monkeypatch.setattr(_voice_training, "active_voice", lambda *_: ActiveVoice())
+    monkeypatch.setattr(_voice_training, "train_where_asked", lambda *_: made)
+    data, strategy, scorer = tmp_path / "data", tmp_path / "strategy.json", tmp_path / "scorer"
+    data.mkdir()
+    scorer.mkdir()
+    rows = [said(n, person="a") for n in range(4)]
+    other = replace(thumb(9, True), user_id="b")
+    nobody = replace(said(60), source_type=SourceType.CORPUS, user_id=None)
+    write_instances([*rows, nobody, other], data / TRAIN_FILE)
+    volume = SignalVolume(0, 0, 16.0, 0.0, 0.0, 0.0, 0.0, 0, 6)
+    write(StrategyChoice((Strategy.SFT,), {}, {}, volume), strategy)
+    write(RewardModelFigures("too few", "", None, 0, 0, 0, 0), scorer / "figures.json")
+    place, inputs = open_workspace(tmp_path / "home"), (data, strategy, scorer)
+    found = train_candidate(_spec(), place, RUN, inputs, tmp_path / "a")
+    assert (found.rows_by_task, found.people) == ({"sft": 5}, 1)
 
 
 def _placebo_check(trained: AdapterFigures, placebo: AdapterFigures) -> Check:

@@ -98,8 +98,21 @@ def test_a_private_adapter_without_a_release_holds() -> None:
 
 
 def test_texts_of_one_person_are_not_repeated_to_everybody() -> None:
-    assert failing(evidence(data=made.data(people=1))) == {"data"}
-    assert failing(evidence(data=made.data(rows_out=0))) == {"data"}
+    assert failing(evidence(training=made.training(people=1))) == {"data"}
+    assert failing(evidence(training=made.training(rows_by_task={}))) == {"data"}
+
+
+def test_who_taught_nothing_that_was_trained_is_no_second_person() -> None:
+    """Two people are in the data: one of them with a thumb that no way of learning read."""
+    found = evidence(
+        data=made.data(people=2, by_task={"sft": 40, "preference": 40, "thumb": 1}),
+        training=made.training(people=1, rows_by_task={"sft": 40, "preference": 40}),
+    )
+    assert failing(found) == {"data"}
+    (check,) = [c for c in decide_voice(made.spec(), found).checks if c.name == "data"]
+    assert check.value == 1.0
+    (told,) = [c for c in decide_voice(made.spec(), evidence()).checks if c.name == "data"]
+    assert told.reason.startswith("50 of 100 rows were learned from, of 20 people; ")
 
 
 def test_one_category_may_dominate_what_people_said_and_no_corpus() -> None:

@@ -307,12 +307,14 @@ def test_a_releases_file_does_not_count_anybody(
         adapter, figures = train_privately(tiny_voice, SPEC, TEXTS, terms, out, 1)
         file = released_file(adapter, figures, tmp_path / f"{name}.release")
         files.append(file.read_bytes())
-        counted.append((figures.phases[0].examples, figures.phases[0].tokens))
+        assert figures.rows == figures.phases[0].examples
+        counted.append((figures.rows, figures.phases[0].tokens, figures.people))
         _, told = restored(file, tiny_voice, tmp_path / f"{name}-again")
         again = with_counts(told, tiny_voice, SPEC, TEXTS, FULL, people)
-        stored.append((again.phases[0].examples, again.phases[0].tokens))
+        stored.append((again.rows, again.phases[0].tokens, again.people))
     assert counted[0][0] == counted[1][0] + 3
     assert counted[0][1] > counted[1][1]
+    assert counted[0][2] == counted[1][2] + 1
     assert stored == counted
     assert files[0] == files[1]
 
