@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Protocol, Self
 
@@ -215,8 +215,8 @@ class Isolation:
 class ConfigurationDrift:
     """Whether the sandbox spoke as the service would: setting -> (sandbox, service), where they differ.
 
-    ``running``: which service said lately what it speaks with, and when, and was compared with, too; empty
-    where none did.
+    ``running``: which services said lately what they speak with, and when, and were compared with, too;
+    empty where none did.
     """
 
     differing: Mapping[str, tuple[str, str]]
@@ -300,6 +300,10 @@ class VoiceConfiguration:
     """
 
     settings: Mapping[str, str]
+
+
+SAID_EVERY = timedelta(hours=1)
+"""How often a running service that is asked says what it speaks with."""
 
 
 @dataclass(frozen=True, slots=True)

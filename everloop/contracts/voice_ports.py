@@ -115,8 +115,13 @@ class VoiceStore(Protocol):
     ) -> None:
         """Say what a running service speaks with, in place of what the same instance said before."""
 
-    def running(self, loop: str, since: datetime, tenant: str = "default") -> RunningVoice | None:
-        """What a service said last, at ``since`` or later; None where none did."""
+    def withdraw(self, instance: str) -> None:
+        """Forget what an instance said of every loop in every tenant: it has ended."""
+
+    def running(
+        self, loop: str, since: datetime, tenant: str = "default"
+    ) -> tuple[RunningVoice, ...]:
+        """What each instance said last, at ``since`` or later, by its name."""
 
     def learned_until(self, persona: str, tenant: str = "default") -> datetime | None:
         """When the data of the newest version that serves or may serve ended.

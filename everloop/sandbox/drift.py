@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from everloop.contracts.canonical import canonical_json
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.sandboxes import (
+    SAID_EVERY,
     ConfigurationDrift,
     RunningVoice,
     VoiceConfiguration,
@@ -20,8 +20,8 @@ from everloop.contracts.sandboxes import (
 from everloop.contracts.voice_spec import GenerationSpec, VoiceSpec
 
 ABSENT = "(absent)"
-RECENT = timedelta(days=1)
-"""How old a running service's word on what it speaks with may be."""
+RECENT = 2 * SAID_EVERY
+"""How old a running service's word on what it speaks with may be: twice as old as it gets."""
 GENERATION, PERSONA, ADAPTER = "generation", "persona", "adapter "
 _DTYPES = {"cuda": "bfloat16", "cpu": "float32"}
 """What an engine computes in where nothing else is asked for."""
@@ -82,7 +82,7 @@ def lasting(configuration: VoiceConfiguration) -> VoiceConfiguration:
 
 
 def drift_of(
-    sandbox: VoiceConfiguration, service: VoiceConfiguration, running: RunningVoice | None = None
+    sandbox: VoiceConfiguration, service: VoiceConfiguration, running: Iterable[RunningVoice] = ()
 ) -> ConfigurationDrift:
     """Every setting in which they differ; one that the other lacks does.
 
@@ -90,15 +90,15 @@ def drift_of(
 
     Args:
         service: what the service would speak with, opened here and now.
-        running: what one speaks with that runs: its code or its specification may be older.
+        running: what each speaks with that runs: its code or its specification may be older.
     """
-    differing = dict(_differing(sandbox, service))
-    if running is None:
-        return ConfigurationDrift(differing)
-    said = _differing(lasting(sandbox), lasting(running.configuration))
-    differing |= {f"{name} of the running service": pair for name, pair in said.items()}
-    when = running.published_at.isoformat(timespec="seconds")
-    return ConfigurationDrift(differing, f"{running.instance} at {when}")
+    differing, compared = dict(_differing(sandbox, service)), list[str]()
+    for each in running:
+        said = _differing(lasting(sandbox), lasting(each.configuration))
+        differing |= {f"{name} of {each.instance}": pair for name, pair in said.items()}
+        when = each.published_at.isoformat(timespec="seconds")
+        compared.append(f"{each.instance} at {when}")
+    return ConfigurationDrift(differing, ", ".join(compared))
 
 
 def _differing(

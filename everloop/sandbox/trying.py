@@ -48,7 +48,7 @@ class Surroundings:
     Attributes:
         factory: ``module:function`` that service and sandbox open a voice with.
         service: what the service would speak with, of the candidate.
-        running: what a service that runs said lately that it speaks with; None where none did.
+        running: what each service that runs said lately that it speaks with.
         screens: local classifiers.
         outside: a judge outside, where one is configured.
         guarded: the workspace's own files, which the sandbox must be unable to open.
@@ -65,7 +65,7 @@ class Surroundings:
     journal: Path | None = None
     threads: int = 1
     on_log: Callable[[TestRunLog], None] = lambda _log: None
-    running: RunningVoice | None = None
+    running: tuple[RunningVoice, ...] = ()
 
 
 def try_candidate(

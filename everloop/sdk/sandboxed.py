@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldInitWorkspace
 from everloop.contracts.sandboxes import (
     Judge,
+    RunningVoice,
     SandboxReport,
     TestRunLog,
     TestScenario,
@@ -29,13 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """A candidate and what serves. ``guarded``: the workspace's own files, where there is one."""
+    """A candidate and what serves. ``guarded``: the workspace's own files, where there is one;
+    ``running``: what the services that work on it said lately that they speak with."""
 
     spec: VoiceSpec
     opening: VoiceOpening
     candidate: AdapterFolder | None
     active: AdapterFolder | None
     guarded: tuple[Path, ...]
+    running: tuple[RunningVoice, ...] = ()
 
 
 def contest(
@@ -69,14 +73,14 @@ def contest(
     tried = open_adapter(candidate, found) if candidate is not None else None
     serves = open_adapter(active, found) if active is not None else None
     adapters = {each.version: each for each in (tried, serves) if each is not None}
-    graph = _graph(spec, place, tenant)
+    graph, running = _known(product.name, spec, place, tenant)
     opening = VoiceOpening(voice_text(product), found, tuple(adapters.values()), graph)
     guarded = tuple(
         path
         for name in (settings.DATABASE_FILE, settings.SECRETS_FILE)
         if (path := place / name).exists()
     )
-    return Contest(spec, opening, tried, serves, guarded)
+    return Contest(spec, opening, tried, serves, guarded, running)
 
 
 def try_contest(
@@ -116,6 +120,7 @@ def try_contest(
             guarded=given.guarded,
             threads=threads,
             on_log=on_log,
+            running=given.running,
         ),
         seed,
         comparison=comparison,
@@ -166,12 +171,18 @@ def judge_of(spec: VoiceSpec) -> Judge | None:
     return LlmJudge(spec.sandbox.llm_judge, access.key, access.model)
 
 
-def _graph(spec: VoiceSpec, home: Path, tenant: str) -> str:
-    """The newest revision's content; "" where there is no workspace, or none yet."""
+def _known(
+    loop: str, spec: VoiceSpec, home: Path, tenant: str
+) -> tuple[str, tuple[RunningVoice, ...]]:
+    """The persona's newest content, "" where there is none yet, and what running services speak with;
+    neither where there is no workspace."""
+    from everloop.sandbox.drift import RECENT
     from everloop.wiring import open_workspace
 
     try:
-        newest = open_workspace(home).personas.newest(spec.persona, None, tenant)
+        place = open_workspace(home)
     except ShouldInitWorkspace:
-        return ""
-    return newest.content.decode() if newest is not None else ""
+        return "", ()
+    newest = place.personas.newest(spec.persona, None, tenant)
+    running = place.voices.running(loop, datetime.now(UTC) - RECENT, tenant)
+    return "" if newest is None else newest.content.decode(), running

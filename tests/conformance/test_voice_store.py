@@ -260,28 +260,35 @@ class VoiceStoreSuite(ABC):
         with pytest.raises(ShouldFixArgument, match="no adapter"):
             store.add_instances([corpus_row()], "")
 
-    def test_what_a_running_service_speaks_with_is_what_it_said_last(
+    def test_what_running_services_speak_with_is_what_each_said_last(
         self, at: Place, store: VoiceStore
     ) -> None:
         began, one, other = at.clock.now(), *(VoiceConfiguration({"code": c}) for c in "ab")
-        assert store.running("walk", began) is None
+        assert store.running("walk", began) == ()
         store.publish("walk", "pod-1", one)
         at.clock.moment += timedelta(hours=1)
         store.publish("walk", "pod-2", other)
         store.publish("talk", "pod-1", one)
         store.publish("walk", "pod-1", one, "other")
         said = at.reopen().running("walk", began)
-        assert said == RunningVoice("walk", "pod-2", at.clock.now(), other)
+        newer = RunningVoice("walk", "pod-2", at.clock.now(), other)
+        assert said == (RunningVoice("walk", "pod-1", began, one), newer)
         at.clock.moment += timedelta(hours=1)
         store.publish("walk", "pod-1", other)
-        again = store.running("walk", began)
-        assert again is not None
-        assert (again.instance, again.published_at) == ("pod-1", at.clock.now())
-        assert store.running("walk", at.clock.now() + timedelta(seconds=1)) is None
+        again = RunningVoice("walk", "pod-1", at.clock.now(), other)
+        assert store.running("walk", began) == (again, newer)
+        assert store.running("walk", at.clock.now()) == (again,)
+        assert store.running("walk", at.clock.now() + timedelta(seconds=1)) == ()
+        store.publish("walk", "pod-3", one)
+        store.withdraw("pod-1")
+        assert [each.instance for each in store.running("walk", began)] == ["pod-2", "pod-3"]
+        assert store.running("walk", began, "other") == ()
+        assert [each.instance for each in store.running("talk", began)] == []
+        store.publish("talk", "pod-2", one)
         # Who has been silent for long is not remembered.
         at.clock.moment += timedelta(days=31)
         store.publish("walk", "pod-3", one)
-        assert store.running("talk", began) is None
+        assert store.running("talk", began) == ()
 
     def test_of_many_at_once_each_gets_a_number_of_its_own(self, at: Place) -> None:
         def add(number: int) -> None:

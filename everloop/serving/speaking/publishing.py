@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 from everloop.contracts.errors import EverloopError
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.sandboxes import VoiceConfiguration, VoiceOpening
+from everloop.contracts.sandboxes import SAID_EVERY, VoiceConfiguration, VoiceOpening
 from everloop.contracts.speaking import BaseFolder
 from everloop.contracts.voice_ports import VoiceStore
 from everloop.loops.sections import voice_text
 
-EVERY = 3600.0
+EVERY = SAID_EVERY.total_seconds()
 """Seconds after which it is said again, where the voice is still asked."""
 _LOG = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def running_configuration(loop: LoopSpec, base: BaseFolder) -> VoiceConfiguratio
 
 
 class Publishing:
-    """Says so when a voice is first asked, and every hour in which it is. Thread-safe.
+    """Says so when a voice is first asked, and every hour in which it is, until it is closed. Thread-safe.
 
     Args:
         store: where it is said.
@@ -43,16 +43,30 @@ class Publishing:
         self._instance = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._lock = threading.Lock()
         self._said: dict[tuple[str, str], float] = {}
+        self._closed = False
 
     def say(self, loop: str, tenant: str, configuration: VoiceConfiguration) -> None:
         """Say it where it is due. A store that does not answer is asked again an hour later: answers do not
         wait for it."""
         key, now = (tenant, loop), self._clock()
         with self._lock:
-            if now - self._said.get(key, -EVERY) < EVERY:
+            if self._closed or now - self._said.get(key, -EVERY) < EVERY:
                 return
             self._said[key] = now
         try:
             self._store.publish(loop, self._instance, configuration, tenant)
         except EverloopError as problem:
             _LOG.warning("What the voice of %s speaks with is not said: %s", loop, problem.message)
+
+    def close(self) -> None:
+        """Take back what was said: no sandbox is to be compared with what does not run any more."""
+        with self._lock:
+            said, self._closed = bool(self._said), True
+        if not said:
+            return
+        try:
+            self._store.withdraw(self._instance)
+        except EverloopError as problem:
+            _LOG.warning(
+                "What %s spoke with is not taken back: %s", self._instance, problem.message
+            )

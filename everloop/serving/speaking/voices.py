@@ -142,7 +142,7 @@ class Voices:
         self.close()
 
     def close(self) -> None:
-        """End every voice; what is being answered is cut off."""
+        """End every voice, and say so; what is being answered is cut off."""
         self.openings.close()
         with self._lock:
             batchers = list(self._batchers.values())
@@ -150,6 +150,7 @@ class Voices:
                 kept.clear()
         for batcher in batchers:
             batcher.close()
+        self._publishing.close()
 
     def spec(self, loop: LoopSpec) -> VoiceSpec:
         """The loop's voice.

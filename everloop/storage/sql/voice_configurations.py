@@ -30,22 +30,33 @@ def publish(connection: Connection, said: RunningVoice) -> None:
     connection.execute(delete(voice_configurations).where(old))
 
 
-def newest(connection: Connection, tenant: str, loop: str, since: datetime) -> RunningVoice | None:
-    """What was said last, at ``since`` or later."""
+def withdraw(connection: Connection, instance: str) -> None:
+    """Forget what an instance said.
+
+    Args:
+        connection: of a write transaction.
+    """
+    own = voice_configurations.c.instance == instance
+    connection.execute(delete(voice_configurations).where(own))
+
+
+def running(
+    connection: Connection, tenant: str, loop: str, since: datetime
+) -> tuple[RunningVoice, ...]:
+    """What each instance said, at ``since`` or later, by its name."""
     table = voice_configurations.c
     query = (
         select(voice_configurations)
         .where(table.tenant == tenant, table.loop == loop, table.published_at >= since)
-        .order_by(table.published_at.desc(), table.instance)
-        .limit(1)
+        .order_by(table.instance)
     )
-    row = connection.execute(query).mappings().first()
-    if row is None:
-        return None
-    return RunningVoice(
-        row["loop"],
-        row["instance"],
-        row["published_at"],
-        VoiceConfiguration(row["settings"]),
-        row["tenant"],
+    return tuple(
+        RunningVoice(
+            row["loop"],
+            row["instance"],
+            row["published_at"],
+            VoiceConfiguration(row["settings"]),
+            row["tenant"],
+        )
+        for row in connection.execute(query).mappings()
     )

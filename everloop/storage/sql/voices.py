@@ -19,7 +19,7 @@ from everloop.contracts.voices import (
 from everloop.storage.local.clock import SystemClock
 from everloop.storage.sql.engine import reading, writing
 from everloop.storage.sql.persona_revisions import NOBODY, owner_of
-from everloop.storage.sql.voice_configurations import newest, publish
+from everloop.storage.sql.voice_configurations import publish, running, withdraw
 from everloop.storage.sql.voice_instances import (
     link,
     note_forgotten,
@@ -194,10 +194,17 @@ class SqlVoiceStore:
         with writing(self._engine) as connection:
             publish(connection, said)
 
-    def running(self, loop: str, since: datetime, tenant: str = "default") -> RunningVoice | None:
+    def withdraw(self, instance: str) -> None:
+        """See ``VoiceStore``."""
+        with writing(self._engine) as connection:
+            withdraw(connection, instance)
+
+    def running(
+        self, loop: str, since: datetime, tenant: str = "default"
+    ) -> tuple[RunningVoice, ...]:
         """See ``VoiceStore``."""
         with reading(self._engine) as connection:
-            return newest(connection, tenant, loop, since)
+            return running(connection, tenant, loop, since)
 
     def learned_until(self, persona: str, tenant: str = "default") -> datetime | None:
         """See ``VoiceStore``."""

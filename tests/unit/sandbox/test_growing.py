@@ -111,13 +111,13 @@ def test_a_service_that_runs_older_code_is_a_drift(tmp_path: Path) -> None:
     service = configuration_of(opening(tmp_path, AdapterFolder("1", tmp_path, "1" * 64)), *code)
     running = RunningVoice("companion", "pod-1", NOW, lasting(service))
     assert {"persona", "adapter 1"}.isdisjoint(running.configuration.settings)
-    same = drift_of(service, service, running)
+    same = drift_of(service, service, [running])
     assert same == ConfigurationDrift({}, f"pod-1 at {NOW.isoformat(timespec='seconds')}")
     old = VoiceConfiguration(dict(running.configuration.settings) | {"code": "old"})
-    found = drift_of(service, service, replace(running, configuration=old))
-    assert found.differing == {
-        "code of the running service": (service.settings["code"], "old"),
-    }
+    second = replace(running, instance="pod-2")
+    found = drift_of(service, service, [replace(running, configuration=old), second])
+    assert found.differing == {"code of pod-1": (service.settings["code"], "old")}
+    assert [part.split(" at ")[0] for part in found.running.split(", ")] == ["pod-1", "pod-2"]
     assert drift_of(service, service).running == ""
 
 

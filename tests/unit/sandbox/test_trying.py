@@ -86,13 +86,13 @@ def test_a_service_that_runs_with_something_else_is_a_drift(tmp_path: Path) -> N
     mine, scenarios = Contestant("c", opening, "new"), shipped(["golden"])[:1]
     at = datetime(2026, 3, 28, tzinfo=UTC)
     same = RunningVoice("companion", "pod-1", at, lasting(surroundings.service))
-    report = try_candidate(mine, mine, scenarios, replace(surroundings, running=same), 1)
+    report = try_candidate(mine, mine, scenarios, replace(surroundings, running=(same,)), 1)
     assert not report.drift.differing
     assert report.drift.running == "pod-1 at 2026-03-28T00:00:00+00:00"
     old = VoiceConfiguration(dict(same.configuration.settings) | {"base": "9" * 64})
-    running = replace(same, configuration=old)
-    report = try_candidate(mine, mine, scenarios, replace(surroundings, running=running), 1)
-    assert set(report.drift.differing) == {"base of the running service"}
+    running = replace(same, instance="pod-2", configuration=old)
+    report = try_candidate(mine, mine, scenarios, replace(surroundings, running=(same, running)), 1)
+    assert set(report.drift.differing) == {"base of pod-2"}
     checks = {check.name: check.status for check in report.checks}
     assert checks["configuration_drift"] is CheckStatus.FAILED
 

@@ -31,6 +31,12 @@ class Store:
     def __init__(self) -> None:
         self.said: list[tuple[str, str]] = []
         self.away = False
+        self.withdrawn: list[str] = []
+
+    def withdraw(self, instance: str) -> None:
+        self.withdrawn.append(instance)
+        if self.away:
+            raise ShouldRetryLater("It is away.", "Wait.")
 
     def publish(
         self, loop: str, instance: str, configuration: VoiceConfiguration, tenant: str = "default"
@@ -49,7 +55,9 @@ def place(tmp_path: Path) -> Workspace:
 
 
 def said(place: Workspace, tenant: str = "default") -> RunningVoice | None:
-    return place.voices.running(SPEC.name, EPOCH, tenant)
+    found = place.voices.running(SPEC.name, EPOCH, tenant)
+    assert len(found) <= 1
+    return next(iter(found), None)
 
 
 def test_a_voice_that_is_asked_says_what_it_speaks_with(place: Workspace) -> None:
@@ -64,6 +72,13 @@ def test_a_voice_that_is_asked_says_what_it_speaks_with(place: Workspace) -> Non
         assert found is not None
         assert found.configuration.settings == {"loop": SPEC.name, "base": speaker.base.sha256}
         assert said(place, "other") is None
+        voices.speaks(SPEC, "other", "a" * 64)
+        place.voices.publish(SPEC.name, "another instance", TOLD)
+        assert said(place, "other") is not None
+    assert said(place, "other") is None
+    left = said(place)
+    assert left is not None
+    assert left.instance == "another instance"
 
 
 def test_of_a_speaker_that_is_not_ours_nothing_is_said(place: Workspace) -> None:
@@ -82,6 +97,20 @@ def test_it_is_said_again_every_hour_and_no_answer_waits_for_a_store_that_is_awa
     publishing.say("walk", "default", TOLD)
     publishing.say("walk", "default", TOLD)
     assert len(store.said) == 3
+
+
+def test_what_was_said_is_taken_back_at_the_end_and_nothing_is_said_after_it() -> None:
+    store = Store()
+    publishing = Publishing(store)  # type: ignore[arg-type]
+    publishing.close()
+    assert not store.withdrawn, "nothing was said"
+    publishing = Publishing(store)  # type: ignore[arg-type]
+    publishing.say("walk", "default", TOLD)
+    store.away = True
+    publishing.close()
+    assert len(store.withdrawn) == 1
+    publishing.say("walk", "other", TOLD)
+    assert store.said == [("walk", "default")]
 
 
 def test_it_holds_all_but_what_changes_while_a_service_runs(tmp_path: Path) -> None:
