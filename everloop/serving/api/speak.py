@@ -78,7 +78,8 @@ class SpeakBody(Body):
     max_new_tokens: Annotated[Whole, Field(ge=1, le=4096)] | None = None
     """Tokens of the answer; no more than the voice's own limit."""
     stream: bool = False
-    """Server-sent events: ``piece`` {text}, at the end ``answer``, or ``problem``."""
+    """Server-sent events: ``piece`` {text}, at the end ``answer``, whose text the pieces join to, or
+    ``problem``."""
 
 
 class SpeakAnswer(BaseModel):
@@ -95,7 +96,8 @@ class SpeakAnswer(BaseModel):
     tokens_out: int
     response_ms: float
     screened: bool
-    """The voice's own answer could not be shown; this is a safe sentence."""
+    """The voice's own answer could not be shown: this is a safe sentence, in a stream after what of the
+    answer was sent before."""
 
 
 BODIES: tuple[type[BaseModel], ...] = (SpeakBody,)
@@ -187,6 +189,7 @@ def _asked(service: Service, caller: Caller, body: SpeakBody) -> Asked:
         episode_id=None if body.episode_id is None else _uuid("episode_id", body.episode_id),
         max_new_tokens=body.max_new_tokens,
         timeout_s=TIMEOUT_S,
+        streamed=body.stream,
     )
 
 

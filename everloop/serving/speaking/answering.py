@@ -34,6 +34,7 @@ class Asked:
     Attributes:
         said: the conversation; its last turn is the person's.
         user_id, session_id: pseudonyms.
+        streamed: whether pieces are read as they come, so that what was read stands in the answer.
         asked_sha256: of everything that makes the question this one; a replay has the same.
     """
 
@@ -46,6 +47,7 @@ class Asked:
     episode_id: str | None
     max_new_tokens: int | None
     timeout_s: float
+    streamed: bool = False
 
     @property
     def asked_sha256(self) -> str:
@@ -63,7 +65,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer that may be shown. ``screened``: why it is the safe sentence; empty for the voice's own."""
+    """An answer that may be shown. ``screened``: why it is the safe sentence, or ends with it where the
+    sentences before were read already; empty for the voice's own."""
 
     text: str
     speaks: Speaks
@@ -111,6 +114,8 @@ def begin(voices: Voices, asked: Asked) -> Begun:
 async def spoken(voices: Voices, begun: Begun) -> AsyncGenerator[str | Said]:
     """Pieces that may be shown, and the whole answer last; a caller that stops listening ends it.
 
+    Where the question is streamed the pieces join to the answer's text, the safe sentence included.
+
     Raises:
         ShouldSlowDown: too many wait.
         ShouldRetryLater: it took too long, or the voice failed.
@@ -133,8 +138,10 @@ async def spoken(voices: Voices, begun: Begun) -> AsyncGenerator[str | Said]:
         raise RuntimeError("an answer ended without its end")
     if shown := text.finish():
         yield shown
+    if text.refused and begun.asked.streamed:
+        yield text.instead
     yield Said(
-        text=SAFE if text.refused else text.text,
+        text=SAFE if text.refused and not begun.asked.streamed else text.text + text.instead,
         speaks=begun.speaks,
         answer=answer,
         prompt_sha256=begun.prompt_sha256,

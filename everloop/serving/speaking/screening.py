@@ -28,7 +28,8 @@ class ToxicityScreen:
 class ScreenedText:
     """Lets an answer out by whole sentences, each seen together with all before it.
 
-    What was let out joins to ``text``. Once something is refused nothing more comes; ``refused`` says why.
+    What was let out joins to ``text``. Once something is refused nothing more of it comes; ``refused`` says
+    why, and ``instead`` what follows.
     """
 
     def __init__(self, screen: OutputScreen) -> None:
@@ -48,6 +49,13 @@ class ScreenedText:
     def finish(self) -> str:
         """What is left at the answer's end."""
         return self._let_out(len(self._held))
+
+    @property
+    def instead(self) -> str:
+        """The safe sentence, as it follows what was let out; empty where nothing was refused."""
+        if not self.refused:
+            return ""
+        return SAFE if not self.text or self.text[-1].isspace() else f" {SAFE}"
 
     def _let_out(self, count: int) -> str:
         if self.refused or not count:

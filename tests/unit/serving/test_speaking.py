@@ -145,13 +145,36 @@ def test_what_may_not_be_heard_is_not(world: World) -> None:
     speaks(world, {("", "Say it."): f"Fine so far. Now the {FORBIDDEN} thing. And more."})
     answer = talk(world, "Say it.").json()
     assert (answer["text"], answer["screened"]) == (SAFE, True)
+    kept = world.service.workspace.feedback.interactions([answer["log_id"]], OURS)
+    assert kept[answer["log_id"]].output_data == SAFE
+    assert kept[answer["log_id"]].context["screened"] == "word"
+
+
+@pytest.mark.parametrize(
+    ("says", "read"),
+    [
+        (f"Fine so far. Now the {FORBIDDEN} thing. And more.", f"Fine so far. {SAFE}"),
+        (f"Fine so far. Now the {FORBIDDEN}", f"Fine so far. {SAFE}"),
+        (f"The {FORBIDDEN} thing. And more.", SAFE),
+        ("and " * 101 + f"the {FORBIDDEN} thing.", "and " * 100 + f"and {SAFE}"),
+    ],
+)
+def test_what_was_read_of_a_refused_stream_is_what_is_written_down(
+    world: World, says: str, read: str
+) -> None:
+    speaks(world, {("", "Say it."): says})
     response = talk(world, "Say it.", stream=True)
     assert FORBIDDEN not in response.text
-    name, last = events(response)[-1]
-    assert (name, last["text"], last["screened"]) == ("answer", SAFE, True)
+    *pieces, (name, last) = events(response)
+    assert (name, last["text"], last["screened"]) == ("answer", read, True)
+    assert {name for name, _ in pieces} == {"piece"}
+    assert "".join(data["text"] for _, data in pieces) == read
+    assert pieces[-1][1]["text"].strip() == SAFE
     kept = world.service.workspace.feedback.interactions([last["log_id"]], OURS)[last["log_id"]]
-    assert kept.output_data == SAFE
+    assert kept.output_data == read
     assert kept.context["screened"] == "word"
+    again = events(talk(world, "Say it.", stream=True, log_id=last["log_id"]))
+    assert again == [("piece", {"text": read}), ("answer", last)]
 
 
 def test_whoever_withdrew_is_not_spoken_to(world: World) -> None:

@@ -73,7 +73,8 @@ class SpokenAnswer:
         model_version: adapter and prompt.
         arm: ``active``, or the one on trial that this person hears.
         response_ms: milliseconds that it took the service.
-        screened: the voice's own answer could not be shown; this is a safe sentence.
+        screened: the voice's own answer could not be shown: this is a safe sentence, in a stream after what
+            of the answer was sent before.
     """
 
     log_id: str
