@@ -39,7 +39,7 @@ class Size:
     """
 
     steps: int = 2
-    max_length: int = 128
+    max_length: int = 96
     texts: int = 50_000
     answers: int = 8
     """Of one batch of an A/B test."""
