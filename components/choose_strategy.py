@@ -42,6 +42,7 @@ def choose_strategy(
     from components._voice_data import choose_for, trains_an_adapter
     from components._voice_exemplars import show_exemplars
     from components._voice_pages import strategy_rows
+    from components._voice_worth import with_steps, worth_training
     from everloop.contracts.documents import write
     from everloop.contracts.voices import Strategy
     from everloop.loops.sections import assemble
@@ -49,9 +50,11 @@ def choose_strategy(
 
     with stage("choose_strategy", strategy, page, metrics) as told:
         spec, place = assemble(product, voice=voice), open_workspace(workspace)
-        choice = choose_for(spec, place, tenant, Path(collection.path), Path(data.path))
+        folder = Path(data.path)
+        choice = choose_for(spec, place, tenant, Path(collection.path), folder)
+        choice = worth_training(spec, choice, folder)
         write(choice, strategy.path)
         if Strategy.EXEMPLARS in choice.chosen:
             show_exemplars(spec, place, tenant, Path(collection.path))
-        told.says(*strategy_rows(choice))
+        told.says(*with_steps(strategy_rows(choice), spec, choice, folder))
     return trains_an_adapter(choice)

@@ -63,6 +63,7 @@ def options(base: Path) -> tuple[str, ...]:
         "voice.data.classify_at_most": 0,
         "voice.sandbox.suites": ["safety", "golden"],
         "voice.reward_model.min_comparisons": 5,
+        "voice.thresholds.min_held_out_people": 2,
     }
     return tuple(f"{name}={json.dumps(value)}" for name, value in given.items())
 
