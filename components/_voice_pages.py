@@ -14,6 +14,7 @@ from everloop.contracts.voices import (
     VoiceComparison,
 )
 from everloop.reporting.voice import (
+    TASKS,
     UNSCORED,
     VoiceEvidence,
     loss_curves,
@@ -22,7 +23,7 @@ from everloop.reporting.voice import (
     suite_rows,
     word_of,
 )
-from everloop.reporting.wording import interval, number, plural
+from everloop.reporting.wording import evidence, interval, number, plural
 
 
 def collection_rows(found: CollectedFigures) -> Told:
@@ -118,6 +119,7 @@ def adapter_rows(found: AdapterFigures) -> Told:
             )
             for p in found.phases
         ),
+        *(() if found.placebo else _learned(found)),
         ("moved by", number(found.moved)),
         ("parameters", f"{found.parameters:,}"),
         ("adapter", found.adapter_sha256),
@@ -135,6 +137,14 @@ def adapter_rows(found: AdapterFigures) -> Told:
     return summary, rows, metrics, (loss_curves(found, None), rate_curve(found))
 
 
+def _learned(found: AdapterFigures) -> list[tuple[str, str]]:
+    """What was read of each task, and whose it is."""
+    rows = [
+        (f"learned from: {task}", plural(n, "example")) for task, n in found.rows_by_task.items()
+    ]
+    return [*rows, ("people who taught it", f"{found.people:,}")]
+
+
 def measure_rows(found: VoiceComparison) -> Told:
     """Candidate beside placebo and active voice."""
     named: list[tuple[str, Estimate]] = [
@@ -144,10 +154,11 @@ def measure_rows(found: VoiceComparison) -> Told:
         ("forgetting", found.golden),
         ("length_ratio", found.length_ratio),
     ]
-    if found.reward is not None:
-        named.append(("reward", found.reward))
+    beside = {"margin": found.margin, "disliked": found.disliked, "reward": found.reward}
+    named += [(name, estimate) for name, estimate in beside.items() if estimate is not None]
     rows = [(name.replace("_", " "), interval(estimate)) for name, estimate in named]
     rows += [(f"effect: {e.name}", interval(e)) for e in found.by_category]
+    rows += [(f"effect, {TASKS[e.name]}", f"{interval(e)}; {evidence(e)}") for e in found.by_task]
     rows += [(f"perplexity: {name}", number(value)) for name, value in found.perplexity.items()]
     if found.unscored:
         rows.append((UNSCORED, f"{found.unscored:,}"))

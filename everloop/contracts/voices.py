@@ -440,3 +440,8 @@ class VoiceComparison:
     by_task: tuple[Estimate, ...] = ()
     margin: Estimate | None = None
     disliked: Estimate | None = None
+
+    def unjudged(self, training: AdapterFigures) -> tuple[str, ...]:
+        """Tasks that a training learned from and of which no held-out row says what was wanted."""
+        judged = {estimate.name for estimate in self.by_task}
+        return tuple(task for task in training.rows_by_task if task not in judged)

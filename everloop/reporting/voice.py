@@ -31,6 +31,12 @@ from everloop.reporting.svg import Caption
 from everloop.reporting.wording import evidence, interval, number, plural
 
 SAMPLES_SHOWN = 12
+TASKS = {
+    "sft": "own texts and corrections",
+    "preference": "chosen answers of pairs",
+    "thumb": "answers that were liked",
+}
+"""Task of learning -> what held-out people wanted of it."""
 UNSCORED = "held-out examples left out: too long for the base"
 """What a count of them is called; it is told where there are any."""
 _TONES = ("main", "third", "baseline")
@@ -75,6 +81,15 @@ class SuiteRow:
     """(scenario, what was said, why it failed)."""
 
 
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """What was learned from one kind of feedback, and how held-out people judge it; None: nobody does."""
+
+    task: str
+    learned: int
+    effect: Estimate | None
+
+
 def render_voice(found: VoiceEvidence) -> str:
     """The report as one HTML document; the same evidence gives the same bytes."""
     values = {
@@ -86,6 +101,7 @@ def render_voice(found: VoiceEvidence) -> str:
         "ranges": () if found.data is None else tuple(_range(c) for c in found.data.categories),
         "effects": None if found.comparison is None else effects_forest(found.comparison),
         "categories": None if found.comparison is None else category_forest(found.comparison),
+        "by_task": task_rows(found.training, found.comparison),
         "losses": "" if found.training is None else loss_curves(found.training, found.placebo),
         "rates": "" if found.training is None else rate_curve(found.training),
         "suites": () if found.sandbox is None else suite_rows(found.sandbox),
@@ -132,6 +148,21 @@ def category_forest(found: VoiceComparison) -> Forest | None:
     """Candidate - placebo by category; None where nobody's feedback was held out."""
     rows = [(e.name, "main", e) for e in found.by_category]
     return forest(rows, reference=0.0, signed=True) if rows else None
+
+
+def task_rows(
+    training: AdapterFigures | None, compared: VoiceComparison | None
+) -> tuple[TaskRow, ...]:
+    """One row for each task that was learned from or judged; none where no task is known."""
+    if compared is None:
+        return ()
+    learned = {} if training is None else training.rows_by_task
+    judged = {estimate.name: estimate for estimate in compared.by_task}
+    return tuple(
+        TaskRow(TASKS[name], learned.get(name, 0), judged.get(name))
+        for name in TASKS
+        if name in judged or learned.get(name)
+    )
 
 
 def loss_curves(training: AdapterFigures, placebo: AdapterFigures | None) -> Markup:
@@ -229,15 +260,14 @@ def _samples(found: VoiceComparison | None) -> Sequence[SampleAnswer]:
 def _tiles(found: VoiceEvidence) -> tuple[Tile, ...]:
     absent = "\N{EM DASH}"
     data, compared, sandbox = found.data, found.comparison, found.sandbox
-    learned = (
-        Tile("Examples", absent, ("nothing was collected",))
-        if data is None
-        else Tile(
-            "Examples",
-            f"{data.rows_out:,}",
-            (f"of {data.rows_in:,}", plural(data.people, "person", "people")),
-        )
-    )
+    if data is None:
+        learned = Tile("Examples", absent, ("nothing was collected",))
+    elif found.training is None:
+        told = (f"of {plural(data.rows_in, 'row')}", "nothing was trained")
+        learned = Tile("Examples", f"{data.rows_out:,}", told)
+    else:
+        rows, people = found.training.rows, plural(found.training.people, "person", "people")
+        learned = Tile("Learned from", f"{rows:,}", (f"of {plural(data.rows_in, 'row')}", people))
     if compared is None:
         effect = Tile(f"Candidate {_MINUS} placebo", absent, ("not measured",))
         golden = Tile("Forgetting", absent, ("not measured",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.evaluation import Estimate, Verdict
@@ -43,13 +44,13 @@ def voice_card(
     """
     sections = (
         _what(spec, voice, version),
-        _data(data),
+        _data(data, training),
         _training(voice, training),
         _privacy(provenance, training),
-        _measured(comparison),
+        _measured(comparison, training),
         _tried(sandbox),
         _verdict(verdict),
-        _limits(voice, data, provenance),
+        _limits(voice, training, provenance),
         "## Lineage\n\n" + _table(("what", "id"), [(n, f"`{v}`") for n, v in lineage.items()]),
     )
     return "\n\n".join(sections) + "\n"
@@ -119,10 +120,12 @@ def _what(spec: LoopSpec, voice: VoiceSpec, version: str) -> str:
     )
 
 
-def _data(data: DataFigures) -> str:
+def _data(data: DataFigures, training: AdapterFigures) -> str:
+    tasks = ", ".join(f"{name} {rows:,}" for name, rows in training.rows_by_task.items()) or "none"
     head = (
-        f"## Data\n\n{data.rows_out:,} examples of {data.people:,} people and of corpora, "
-        f"{data.augmented:,} of them paraphrases. Of {data.rows_in:,} rows were removed: "
+        f"## Data\n\nIt learned from {training.rows:,} examples of {training.people:,} people and of "
+        f"corpora ({tasks}), of {data.rows_out:,} that were made, {data.augmented:,} of these "
+        f"paraphrases. Of {data.rows_in:,} rows were removed: "
         + (", ".join(f"{n.replace('_', ' ')} {c:,}" for n, c in data.removed.items()) or "none")
         + "."
     )
@@ -175,7 +178,8 @@ def _privacy(provenance: Provenance, training: AdapterFigures) -> str:
     )
 
 
-def _measured(found: VoiceComparison) -> str:
+def _measured(found: VoiceComparison, training: AdapterFigures) -> str:
+    beside = (found.margin, found.disliked, found.reward)
     rows = [
         (e.name, _interval(e), f"{e.confidence:.0%}", f"{e.n:,}", f"{e.clusters:,}", e.method)
         for e in (
@@ -185,7 +189,8 @@ def _measured(found: VoiceComparison) -> str:
             found.golden,
             found.length_ratio,
             *found.by_category,
-            *(() if found.reward is None else (found.reward,)),
+            *(replace(e, name=f"task {e.name}") for e in found.by_task),
+            *(e for e in beside if e is not None),
         )
     ]
     head = ("figure", "estimate", "confidence", "rows", "people", "method")
@@ -195,9 +200,15 @@ def _measured(found: VoiceComparison) -> str:
         if found.reward is None
         else " The reward is a model's opinion of sampled answers, and decided nothing."
     )
+    unjudged = "".join(
+        f" Nobody who was held out judges what it learned of task {task}."
+        for task in found.unjudged(training)
+    )
     return (
-        "## Measured\n\nOn feedback of people whose feedback trained nothing; agreement in nats a "
-        f"token.\n\n{_table(head, rows)}\n\nPerplexity of the golden set: {perplexity}." + scored
+        "## Measured\n\nHow likely what people wanted is whose feedback trained nothing, in nats a token. "
+        "The margin of pairs and what was disliked stand beside it and decided nothing."
+        f"{unjudged}\n\n{_table(head, rows)}\n\nPerplexity of the golden set: {perplexity}."
+        + scored
     )
 
 
@@ -216,10 +227,10 @@ def _verdict(verdict: Verdict) -> str:
     return f"## Verdict: {verdict.decision.value}\n\n" + _table(("check", "answer", "reason"), rows)
 
 
-def _limits(voice: VoiceSpec, data: DataFigures, provenance: Provenance) -> str:
+def _limits(voice: VoiceSpec, training: AdapterFigures, provenance: Provenance) -> str:
     known = _known_limits(voice)
-    if data.people < 100:
-        known.append(f"It learned from {data.people:,} people, too few to speak for everybody.")
+    if training.people < 100:
+        known.append(f"It learned from {training.people:,} people, too few to speak for everybody.")
     if provenance is not Provenance.PRIVATE_RELEASE:
         known.append("It may repeat what somebody wrote.")
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in known)

@@ -9,6 +9,7 @@ from everloop.contracts.models import Provenance
 from everloop.contracts.sandboxes import ConfigurationDrift
 from everloop.contracts.voices import SignalVolume, Strategy, StrategyChoice
 from everloop.reporting.voice import UNSCORED, VoiceEvidence, render_voice, suite_rows
+from everloop.reporting.wording import interval
 from everloop.trust.voice_card import voice_card
 from tests import made_voices as made
 
@@ -91,6 +92,30 @@ def test_what_could_not_be_judged_is_told_where_there_is_any() -> None:
     assert UNSCORED not in render_voice(evidence())
 
 
+def test_what_taught_it_stands_beside_who_judges_it() -> None:
+    """64 own texts and 64 pairs taught; nobody judges own texts, and 82 thumbs judge nothing of it."""
+    training = made.training(rows_by_task={"preference": 64, "sft": 64}, people=92)
+    told = (made.estimate("preference", -0.2, 0.1, 16), made.estimate("thumb", 0.3, 0.1, 82))
+    compared = made.comparison(
+        by_task=told,
+        margin=made.estimate("margin of pairs", 0.5, 0.2, 16),
+        disliked=made.estimate("disliked", 0.7, 0.2, 14),
+    )
+    page = render_voice(evidence(training=training, comparison=compared))
+    plain = re.sub(r"(\s*<[^>]+>\s*)+", "|", page)
+    for row in (
+        "own texts and corrections|64|0|0|judged by nobody",
+        f"chosen answers of pairs|64|16|8|{interval(told[0])}",
+        f"answers that were liked|0|82|41|{interval(told[1])}",
+        "rows learned from|128",
+        "people who taught it|92",
+        "pairs behind the margin|16",
+        "disliked answers behind it|14",
+    ):
+        assert row in plain, row
+    assert "Learned from" in page[: page.index('id="learned"')]
+
+
 def test_a_run_that_trained_nothing_says_why() -> None:
     bare = dict.fromkeys(("training", "placebo", "comparison", "sandbox", "verdict"), None)
     page = render_voice(evidence(**bare))
@@ -120,7 +145,10 @@ def test_a_card_names_data_privacy_figures_and_limits() -> None:
         "version": "companion-aaaa",
         "lineage": {"base": made.BASE},
         "data": made.data(),
-        "comparison": made.comparison(),
+        "comparison": made.comparison(
+            by_task=(made.estimate("thumb", 0.3, 0.1, 82),),
+            margin=made.estimate("margin of pairs", 0.5, 0.2, 16),
+        ),
         "sandbox": made.sandbox(),
         "verdict": evidence().verdict,
     }
@@ -128,13 +156,17 @@ def test_a_card_names_data_privacy_figures_and_limits() -> None:
         spec,
         spec.voice,
         provenance=Provenance.CONSENTED_TEXT,
-        training=made.training(),
+        training=made.training(people=30),
         **given,  # type: ignore[arg-type]
     )
     for told in (
         "# Voice companion-aaaa",
         "no guarantee of differential privacy",
         "| empathetic | 80 | 100.0% | 10% to 12% | no |",
+        "It learned from 50 examples of 30 people and of corpora (sft 50), of 80 that were made",
+        "Nobody who was held out judges what it learned of task sft.",
+        "| task thumb | 0.3 [0.2, 0.4] | 95% | 82 | 41 |",
+        "| margin of pairs | 0.5 [0.3, 0.7] | 95% | 16 | 8 |",
         "0.3 [0.2, 0.4]",
         "not measured",
         "2 of 3 scenarios passed",
