@@ -238,21 +238,10 @@ def _scorer(
 
 
 def _graph(spec: LoopSpec, workspace: Workspace, tenant: str, person: str | None) -> PersonaGraph:
-    """What prompts are built from now: the graph that serves, else the newest, else the specification's."""
+    """What the service builds prompts from now."""
     from everloop.contracts.models import ModelType
-    from everloop.loops.sections import voice_of
-    from everloop.persona.graph import first_graph, graph_of, joined
-    from everloop.persona.prompt_artefact import FILE, read_prompt
-    from everloop.registry.loading import active_alias, load_alias
+    from everloop.registry.loading import active_alias
+    from everloop.sdk.spoken_graph import spoken_graph
 
-    voice, personas = voice_of(spec), workspace.personas
-    serves = load_alias(
-        spec.name, workspace.registry, workspace.blobs, active_alias(ModelType.PROMPT), tenant
-    )
-    if serves is not None:
-        graph = read_prompt(serves.file(FILE), serves.checkpoint.files[FILE])
-    else:
-        newest = personas.newest(voice.persona, None, tenant)
-        graph = first_graph(voice, None, tenant) if newest is None else graph_of(newest.content)
-    own = None if person is None else personas.newest(voice.persona, person, tenant)
-    return joined(graph, None if own is None else graph_of(own.content))
+    prompt, _ = workspace.registry.alias(spec.name, active_alias(ModelType.PROMPT), tenant)
+    return spoken_graph(workspace, spec, tenant, person, prompt)

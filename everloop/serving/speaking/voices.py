@@ -14,19 +14,17 @@ from everloop.contracts.errors import (
     EverloopError,
     ShouldFixArgument,
     ShouldFixLoopSpec,
-    ShouldRestoreArtefact,
     ShouldRetryLater,
 )
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import ModelType
 from everloop.contracts.personas import PersonaGraph
-from everloop.contracts.rollouts import ADAPTER, PROMPT, may_serve
+from everloop.contracts.rollouts import ADAPTER
 from everloop.contracts.sandboxes import VoiceConfiguration
 from everloop.contracts.speaking import AdapterFolder, BaseFolder, OutputScreen
 from everloop.contracts.voice_spec import VoiceSpec
-from everloop.persona.graph import first_graph, graph_of, joined
-from everloop.persona.prompt_artefact import FILE, read_prompt
-from everloop.registry.loading import VerifiedModel, load
+from everloop.registry.loading import VerifiedModel
+from everloop.sdk.spoken_graph import serving_model, spoken_graph
 from everloop.serving.decisions.deployment import Deployed, read_deployed
 from everloop.serving.speaking.batching import FollowedSpeaker, MicroBatcher
 from everloop.serving.speaking.claims import Claims
@@ -208,7 +206,7 @@ class Voices:
         known: Speaks,
         voice: ArmVoice,
     ) -> Speaks:
-        graph = self._graph(loop, tenant, user_id, voice.prompt)
+        graph = spoken_graph(self._workspace, loop, tenant, user_id, voice.prompt)
         if voice.adapter is None:
             return replace(known, graph=graph)
         with host.lock:
@@ -259,7 +257,7 @@ class Voices:
             unpack_adapter,
         )
 
-        found = self._verified(loop, tenant, checkpoint, ModelType.ADAPTER, ADAPTER)
+        found = serving_model(self._workspace, loop, tenant, checkpoint, ModelType.ADAPTER, ADAPTER)
         base, cache = host.engine.base, voice_cache(self._workspace.home) / "adapters"
         require_base(found.checkpoint, base)
         host.engine.load(unpack_adapter(found.files, base, checkpoint, cache))
@@ -280,46 +278,6 @@ class Voices:
         if sha256 is not None:
             cache = voice_cache(self._workspace.home) / "reward_models"
             host.scorers[checkpoint] = unpack_scorer(found.files, host.engine.base, sha256, cache)
-
-    def _graph(self, loop: LoopSpec, tenant: str, user_id: str, prompt: str | None) -> PersonaGraph:
-        """What people moved since, and what is remembered, is heard at once; exemplars are the arm's."""
-        spec, personas = self.spec(loop), self._workspace.personas
-        newest = personas.newest(spec.persona, None, tenant)
-        graph = first_graph(spec, None, tenant) if newest is None else graph_of(newest.content)
-        deployed = None if prompt is None else self._deployed_graph(loop, tenant, prompt)
-        if deployed is not None:
-            graph = replace(graph, exemplars=deployed.exemplars)
-        own = personas.newest(spec.persona, user_id, tenant)
-        return joined(graph, None if own is None else graph_of(own.content))
-
-    def _deployed_graph(self, loop: LoopSpec, tenant: str, prompt: str) -> PersonaGraph | None:
-        """The graph of a checkpoint; None where an erasure took it, since it held somebody's words."""
-        try:
-            found = self._verified(loop, tenant, prompt, ModelType.PROMPT, PROMPT)
-            return read_prompt(found.file(FILE), found.checkpoint.files[FILE])
-        except ShouldRestoreArtefact:
-            if not any(mark.artefact_id == prompt for mark in self._workspace.people.marks(tenant)):
-                raise
-            return None
-
-    def _verified(
-        self, loop: LoopSpec, tenant: str, checkpoint: str, kind: ModelType, role: str
-    ) -> VerifiedModel:
-        found = load(checkpoint, self._workspace.registry, self._workspace.blobs)
-        row = found.checkpoint
-        if (row.tenant, row.loop, row.model_type) != (tenant, loop.name, kind):
-            raise ShouldFixArgument(
-                f"Checkpoint {checkpoint} is of kind {row.model_type} and loop {row.loop!r}, where "
-                f"kind {kind} of loop {loop.name!r} and tenant {tenant!r} is wanted.",
-                "Deploy one of this loop and kind.",
-            )
-        if not may_serve(row.provenance, role):
-            raise ShouldFixArgument(
-                f"Checkpoint {checkpoint} has provenance {row.provenance.value!r}: it may not leave "
-                "the trust boundary.",
-                "Deploy one that consented texts or private releases made.",
-            )
-        return found
 
     def _host(self, loop: LoopSpec) -> _Host:
         with self._lock:

@@ -17,7 +17,7 @@ from everloop.loops.sections import voice_of
 from everloop.persona.graph import content_of, first_graph
 from everloop.persona.prompt_artefact import FILE, write_prompt
 from everloop.registry.registration import VOICE_LINEAGE, Candidate, register
-from everloop.serving.speaking.voices import Voices
+from everloop.sdk.spoken_graph import spoken_graph
 from everloop.wiring import Workspace, open_workspace
 from tests.log_records import ANN, NOON
 
@@ -54,10 +54,9 @@ def deployed(place: Workspace, number: int, person: str) -> ModelCheckpoint:
 def test_a_graph_that_an_erasure_took_gives_way_to_the_live_one(place: Workspace) -> None:
     mine = deployed(place, 1, ANN)
     other = deployed(place, 2, "b" * 64)
-    voices = Voices(place)
 
     def answers(checkpoint: ModelCheckpoint) -> list[str]:
-        graph = voices._graph(SPEC, "default", "c" * 64, checkpoint.checkpoint_id)
+        graph = spoken_graph(place, SPEC, "default", "c" * 64, checkpoint.checkpoint_id)
         return [one.answered for one in graph.exemplars]
 
     assert answers(mine) == ["answer 1"]
@@ -71,4 +70,4 @@ def test_a_graph_that_is_merely_damaged_serves_nobody(place: Workspace) -> None:
     (blob,) = (place.home / "blobs").rglob(made.files[FILE])
     blob.unlink()
     with pytest.raises(ShouldRestoreArtefact):
-        Voices(place)._graph(SPEC, "default", ANN, made.checkpoint_id)
+        spoken_graph(place, SPEC, "default", ANN, made.checkpoint_id)
