@@ -184,6 +184,9 @@ def _tried(spec: LoopSpec, evidence: VoiceEvidence) -> Check:  # noqa: ARG001  t
         return insufficient(name, "The candidate was not tried in the sandbox.")
     if found.model_id != evidence.adapter_sha256:
         return failed(name, "The sandbox tried another adapter than the one that would be served.")
+    measured = "" if found.comparison is None else found.comparison.adapter_sha256
+    if measured not in ("", evidence.adapter_sha256):
+        return failed(name, f"What was measured is of another adapter, {measured}.")
     ran = [run for run in found.runs if run.model_id == found.model_id]
     return passed(
         name, f"{count(len(ran), 'scenario')} ran apart from everything.", float(len(ran))

@@ -47,6 +47,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "test_a_report_on_another_adapter_is_no_evidence",
             ),
             (
+                "another adapter's measure counts",
+                'if measured not in ("", evidence.adapter_sha256):',
+                "if False:",
+                "test_a_measure_of_another_adapter_is_no_evidence",
+            ),
+            (
                 "a sandbox without a check is a go",
                 "if found is None or not found.checks:",
                 "if found is None:",

@@ -68,6 +68,15 @@ def test_a_report_on_another_adapter_is_no_evidence() -> None:
 
 
 @pytest.mark.parametrize(
+    ("measured", "held"),
+    [("", set[str]()), (made.ADAPTER, set[str]()), (made.PLACEBO, {"sandbox"})],
+)
+def test_a_measure_of_another_adapter_is_no_evidence(measured: str, held: set[str]) -> None:
+    compared = made.comparison(adapter_sha256=measured)
+    assert failing(evidence(sandbox=made.sandbox(comparison=compared))) == held
+
+
+@pytest.mark.parametrize(
     ("provenance", "epsilon", "held"),
     [
         (Provenance.CONSENTED_TEXT, None, False),
