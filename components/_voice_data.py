@@ -10,7 +10,8 @@ from pathlib import Path
 
 from components._voice_models import base_of, speaker_with
 from components._voice_persona import persona_of
-from everloop.adaptation.building import TRAIN_FILE, Fits, build
+from components._voice_rows import taught_to
+from everloop.adaptation.building import FIGURES_FILE, TRAIN_FILE, Fits, build
 from everloop.adaptation.category_classifier import installed_classifier
 from everloop.adaptation.collected import read_collected
 from everloop.adaptation.corpora.streaming import stream
@@ -21,7 +22,9 @@ from everloop.adaptation.near_duplicates import NearDuplicates
 from everloop.adaptation.own import golden_set
 from everloop.adaptation.screens.screen import VoiceScreen
 from everloop.adaptation.strategy import choose
+from everloop.adaptation.taught import Taught
 from everloop.adaptation.volume import volume_of
+from everloop.contracts.documents import read
 from everloop.contracts.feedback import FeedbackType
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.models import Provenance
@@ -85,6 +88,7 @@ def build_data(
         fits=_fits(spec, workspace),
         unlearned=chain(golden_set(), answers_that_judge(scenarios_of(voice, _SEED), tenant)),
         classifier=installed_classifier() if voice.data.classify_at_most else None,
+        taught=_taught(spec, workspace, tenant),
     )
 
 
@@ -127,20 +131,40 @@ def choose_for(
 ) -> StrategyChoice:
     """Which ways of learning the examples are worth."""
     voice, collected = voice_of(spec), read_collected(collection)
-    head = workspace.deployments.head(spec.name, tenant)
-    tried = workspace.rollouts.rollouts(spec.name, tenant)
-    follow_head(workspace.voices, voice.persona, head, tried)
-    versions = workspace.voices.versions(voice.persona, tenant=tenant)
+    taught, versions = _taught(spec, workspace, tenant), _versions(spec, workspace, tenant)
     active = next((v for v in versions if v.status is VersionStatus.ACTIVE), None)
+    # Who judges must not decide how much is learned.
+    judges = collected.judges(voice.data.held_out_share)
     volume = volume_of(
         read_instances(data / TRAIN_FILE),
-        collected.feedback(),
-        collected.packages(),
+        (spoken for spoken in collected.feedback() if not judges(spoken.feedback.user_id)),
+        (package for package in collected.packages() if not judges(package.user_id)),
         workspace.voices.learned_until(voice.persona, tenant),
         _golden_drop(versions, active),
         0 if active is None else active.forgets,
+        taught,
+        read(DataFigures, data / FIGURES_FILE).undrawn,
     )
     return choose(voice, volume)
+
+
+def _versions(spec: LoopSpec, workspace: Workspace, tenant: str) -> tuple[ModelVersion, ...]:
+    """The persona's versions, newest first, each with the status that it has by now."""
+    persona = voice_of(spec).persona
+    head = workspace.deployments.head(spec.name, tenant)
+    follow_head(workspace.voices, persona, head, workspace.rollouts.rollouts(spec.name, tenant))
+    return workspace.voices.versions(persona, tenant=tenant, references=False)
+
+
+def _taught(spec: LoopSpec, workspace: Workspace, tenant: str) -> Taught:
+    """What need not be learned: the newest version that serves or may serve did; nothing where it begins
+    anew, since it is to forget somebody. As ``VoiceStore.learned_until`` tells the time."""
+    archived = VersionStatus.ARCHIVED
+    versions = _versions(spec, workspace, tenant)
+    newest = next((each for each in versions if each.status is not archived), None)
+    if newest is None or newest.forgets:
+        return Taught()
+    return taught_to(workspace, voice_of(spec).persona, newest.model_id, tenant)
 
 
 def trains_an_adapter(choice: StrategyChoice) -> bool:

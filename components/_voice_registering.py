@@ -16,6 +16,7 @@ from everloop.adaptation.building import TRAIN_FILE
 from everloop.adaptation.collected import CollectedFigures, read_collected
 from everloop.adaptation.failures import instances_of_failures
 from everloop.adaptation.instance_file import read_instances
+from everloop.adaptation.training.train import tasks_of
 from everloop.contracts.documents import read, sha256_of, write, write_atomically
 from everloop.contracts.evaluation import Verdict
 from everloop.contracts.loop_spec import LoopSpec
@@ -188,10 +189,11 @@ def register_candidate_voice(
         workspace.blobs,
     )
     # A corpus is named by source and licence; what people said is found row by row.
+    tasks = tasks_of(choice, voice.privacy.epsilon is not None)
     learned = tuple(
         example
         for example in read_instances(data / TRAIN_FILE)
-        if example.source_type is not SourceType.CORPUS
+        if example.source_type is not SourceType.CORPUS and example.task in tasks
     )
     write(row, out / CHECKPOINT)
     write(_register_prompt(spec, workspace, tenant, lineage, answer, tried_with, out), out / PROMPT)

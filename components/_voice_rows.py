@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from components._voice_models import ActiveVoice
 from everloop.adaptation.instance_file import read_instances
+from everloop.adaptation.taught import Taught, taught_by
 from everloop.adaptation.training.models import load_tokenizer
 from everloop.adaptation.training.order import replayed_of
 from everloop.adaptation.training.readable import readable
 from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.speaking import BaseFolder
-from everloop.contracts.voices import LearningTask, SourceType, TrainingDataInstance
+from everloop.contracts.voices import LearningTask, TrainingDataInstance
 from everloop.loops.sections import voice_of
 from everloop.wiring import Workspace
 
@@ -50,22 +51,28 @@ def rows_of(
     rows = readable(read_instances(file), voice, load_tokenizer(base), base.context_tokens)
     if not start.checkpoint_id or voice.privacy.epsilon is not None:
         return NightRows(tuple(rows))
-    known = sources_of(workspace.voices.instances(start.checkpoint_id, run[1]))
+    known = taught_to(workspace, voice.persona, start.checkpoint_id, run[1])
     new: list[TrainingDataInstance] = []
     old: list[TrainingDataInstance] = []
     for row in rows:
-        (old if _was_learned(row, known) else new).append(row)
+        (new if known.is_new(row) else old).append(row)
     return NightRows(tuple(new), _drawn(old, new, spec, run[0]))
 
 
-def sources_of(learned: Iterable[TrainingDataInstance]) -> frozenset[str]:
-    """What the rows were made of. Not their ids, which change with the turn that a prompt begins with."""
-    return frozenset(source for row in learned for source in row.source_ids)
+def taught_to(workspace: Workspace, persona: str, model_id: str, tenant: str) -> Taught:
+    """What a version learned, and those that it went on from: a night's references name what that night
+    could learn."""
+    versions = workspace.voices.versions(persona, tenant=tenant, references=False)
+    before = {version.model_id: version.continued_from for version in versions}
 
+    def learned() -> Iterator[TrainingDataInstance]:
+        told, each = set[str](), model_id
+        while each and each not in told:
+            told.add(each)
+            yield from workspace.voices.instances(each, tenant)
+            each = before.get(each) or ""
 
-def _was_learned(row: TrainingDataInstance, known: frozenset[str]) -> bool:
-    # Corpora are learned with the first adapter; what a version learned of them is not kept row by row.
-    return row.source_type is SourceType.CORPUS or known.issuperset(row.source_ids)
+    return taught_by(learned())
 
 
 def _drawn(

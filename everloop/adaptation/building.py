@@ -28,6 +28,8 @@ from everloop.adaptation.reliability import Reliability
 from everloop.adaptation.reserved import Reserved
 from everloop.adaptation.standing import Standings
 from everloop.adaptation.tags import require_no_tags
+from everloop.adaptation.taught import NOTHING, Taught
+from everloop.adaptation.training.order import replayed_in
 from everloop.contracts import documents
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.speaking import Speaker
@@ -65,6 +67,7 @@ def build(
     fits: Fits = any_length,
     unlearned: Iterable[TrainingDataInstance] = (),
     classifier: Classifier | None = None,
+    taught: Taught = NOTHING,
 ) -> DataFigures:
     """Write ``train.jsonl.zst``, ``held_out.jsonl.zst`` and ``figures.json`` into ``out``.
 
@@ -89,6 +92,8 @@ def build(
             (``golden``).
         classifier: names the category of what is drawn where nobody did; without it, and where the voice
             trains privately, that is conversational.
+        taught: what was learned before: it is drawn for replay alone, and where there is room. Privately,
+            it draws nothing.
 
     Raises:
         ShouldFixArgument: ``corpora`` holds an example of a person, who could not be held out.
@@ -104,6 +109,7 @@ def build(
         render,
         fits,
         seed,
+        taught,
     )
     with (
         writing_instances(out / HELD_OUT_FILE) as held_out,
@@ -116,7 +122,8 @@ def build(
     counted = builder.tally.figures(spec.data)
     named = None if private else classifier
     files = out / TRAIN_FILE, out / HELD_OUT_FILE
-    figures = limit(*files, counted, spec.data, seed, private, named)
+    replay = replayed_in(spec.phases)
+    figures = limit(*files, counted, spec.data, seed, private, named, taught, replay)
     documents.write(figures, out / FIGURES_FILE)
     return figures
 
@@ -133,7 +140,9 @@ class _Builder:
         render: Render,
         fits: Fits,
         seed: int,
+        taught: Taught,
     ) -> None:
+        self._taught = taught
         self._spec, self._collected, self._seed = spec.data, collected, seed
         self._private = spec.privacy.epsilon is not None
         self._admission, self._reserved = admission, reserved
@@ -155,9 +164,9 @@ class _Builder:
             self._admission.keep(group)
             if not self._private:
                 self._reserved.keep(group)
-        for group in self._shortlisted(True, self._spec.max_held_out, lambda _: "", found):
+        for group in self._shortlisted(True, self._spec.max_held_out, _task, found):
             if self._passes(group, self._admission.unfit(group)):
-                found[""] += len(group)
+                found.update(map(_task, group))
                 for instance in group:
                     file.write(_clean(instance))
                     self.tally.judges(instance)
@@ -166,9 +175,9 @@ class _Builder:
         """What is fit and new of the others; the first corrections, as many as may be paraphrased."""
         corrections: list[TrainingDataInstance] = []
         most, found = None if self._private else self._spec.max_examples, Counter[str]()
-        for group in self._shortlisted(False, most, _task, found):
+        for group in self._shortlisted(False, most, self._lesson, found):
             if self._admits(group):
-                found.update(map(_task, group))
+                found.update(map(self._lesson, group))
                 self._teach(group, file)
                 if not self._private and len(corrections) < self._spec.augment_below:
                     corrections += filter(is_correction, group)
@@ -201,13 +210,13 @@ class _Builder:
     def _shortlisted(
         self, held_out: bool, most: int | None, kind: Kind, found: Counter[str]
     ) -> Iterator[Group]:
-        """What fits of one side's groups; where at most so many are drawn of each kind, of those alone that
-        may be, until as many were ``found`` fit."""
+        """What fits of one side's groups; where at most so many are drawn (of each kind, or of all kinds of
+        those who judge), of those alone that may be, until as many were ``found`` fit."""
         if most is None:
             for group in self._groups(held_out, self.tally.removed):
                 yield from self._fitting(group)
             return
-        listed, unseen = Shortlist(most, self._seed, kind), 0
+        listed, unseen = Shortlist(most, self._seed, kind, together=held_out), 0
         for number, group in enumerate(self._groups(held_out, self.tally.removed)):
             listed.add(number, group)
             unseen += len(group)
@@ -254,6 +263,10 @@ class _Builder:
             return Learned(reason="of_another")
         reliability = self._reliability[self._is_held_out(spoken.feedback.user_id)]
         return learned_of(spoken, reliability, self._standings, self._render)
+
+    def _lesson(self, instance: TrainingDataInstance) -> str:
+        """Its task; what was learned before stands apart, so that it is in nobody's way."""
+        return _task(instance) if self._taught.is_new(instance) else f"{_task(instance)} again"
 
     def _fitting(self, group: Group) -> Iterator[Group]:
         """What fits of a group, where something does."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from everloop.adaptation.categories import dominating, shares
 from everloop.contracts.voice_spec import Category, DataSpec
@@ -21,15 +21,20 @@ class DataTally:
         self._judges: set[str] = set()
         self._licenses: dict[str, str] = {}
         self._augmented = 0
-        self._held_out = 0
+        self._held_out: Counter[str] = Counter()
+        self._undrawn: defaultdict[str, float] = defaultdict(float)
 
     def removed(self, reason: str, rows: int = 1) -> None:
         """Rows that were left out."""
         self._removed[reason] += rows
 
+    def undrawn(self, kind: str, weight: float) -> None:
+        """What an example counts for that could be learned from, and will not be this time."""
+        self._undrawn[kind] += weight
+
     def judges(self, instance: TrainingDataInstance) -> None:
         """An example of somebody who is held out."""
-        self._held_out += 1
+        self._held_out[instance.task.value] += 1
         if instance.user_id is not None:
             self._judges.add(instance.user_id)
 
@@ -47,10 +52,10 @@ class DataTally:
 
     def figures(self, spec: DataSpec) -> DataFigures:
         """Everything counted so far."""
-        rows = sum(self._tasks.values())
+        rows, held_out = self._tasks.total(), self._held_out.total()
         categories, above = shares(self._categories, spec), dominating(self._categories, spec)
         return DataFigures(
-            rows_in=rows + self._held_out + sum(self._removed.values()),
+            rows_in=rows + held_out + sum(self._removed.values()),
             rows_out=rows,
             removed=dict(sorted(self._removed.items())),
             by_task=dict(sorted(self._tasks.items())),
@@ -60,6 +65,8 @@ class DataTally:
             categories=tuple(sorted(categories, key=lambda each: -each.rows)),
             licenses=dict(sorted(self._licenses.items())),
             dominating=above.value if above else "",
-            held_out=self._held_out,
+            held_out=held_out,
             held_out_people=len(self._judges),
+            held_out_by_task=dict(sorted(self._held_out.items())),
+            undrawn=dict(sorted(self._undrawn.items())),
         )

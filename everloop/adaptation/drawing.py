@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
+from everloop.contracts.voice_spec import Category
 from everloop.contracts.voices import LearningTask, SourceType, TrainingDataInstance
 
 NOT_DRAWN = "not_drawn"
@@ -18,6 +20,8 @@ AHEAD = 4
 """Times as many as are wanted that are looked at, at first: some turn out not to be fit."""
 _FIRST = (SourceType.FEEDBACK, SourceType.SANDBOX)
 Kind = Callable[[TrainingDataInstance], str]
+_K = TypeVar("_K", bound=str)
+_Place = tuple[int, int, TrainingDataInstance]
 
 
 class DrawingOrder:
@@ -51,12 +55,13 @@ class Shortlist:
 
     Args:
         most: rows of each kind that will be drawn from those that are found fit.
+        together: ``most`` is of all kinds, filled in turn.
     """
 
-    def __init__(self, most: int, seed: int, kind: Kind) -> None:
-        self._most, self._kind = most, kind
+    def __init__(self, most: int, seed: int, kind: Kind, together: bool = False) -> None:
+        self._most, self._kind, self._together = most, kind, together
         self._orders: dict[str, DrawingOrder] = defaultdict(lambda: DrawingOrder(seed))
-        self._asked = 0
+        self._asked: Counter[str] = Counter()
         self._looked_at: set[int] = set()
 
     def add(self, number: int, group: Sequence[TrainingDataInstance]) -> None:
@@ -71,21 +76,35 @@ class Shortlist:
         Args:
             found: kind -> rows that were fit until now.
         """
+        rows = {kind: order.rows for kind, order in self._orders.items()}
+        wanted = in_turn(rows, self._most) if self._together else dict.fromkeys(rows, self._most)
         fresh: frozenset[int] = frozenset()
         while not fresh:
             short = [
-                order
-                for kind, order in self._orders.items()
-                if found.get(kind, 0) < self._most and order.rows > self._asked
+                kind
+                for kind, most in wanted.items()
+                if found.get(kind, 0) < most and rows[kind] > self._asked[kind]
             ]
             if not short:
                 break
-            count = max(self._asked, AHEAD * self._most)
-            asked = [order.first(count, after=self._asked) for order in short]
-            fresh = frozenset().union(*asked) - self._looked_at
-            self._asked += count
+            for kind in short:
+                asked = self._asked[kind]
+                count = max(asked, AHEAD * wanted[kind])
+                fresh |= self._orders[kind].first(count, after=asked)
+                self._asked[kind] += count
+            fresh -= self._looked_at
             self._looked_at |= fresh
         return fresh
+
+
+def in_turn(rows: Mapping[_K, int], most: int) -> dict[_K, int]:
+    """Kind -> how many of its rows, where each kind gives one in turn until there are ``most``."""
+    given: dict[_K, int] = {}
+    for place, (kind, there) in enumerate(
+        sorted(rows.items(), key=lambda each: (each[1], each[0]))
+    ):
+        given[kind] = min(there, (most - sum(given.values())) // (len(rows) - place))
+    return given
 
 
 def ahead(
@@ -94,33 +113,39 @@ def ahead(
     seed: int,
     left: Callable[[int], None],
 ) -> Iterator[TrainingDataInstance]:
-    """Of each task ``AHEAD`` times ``most`` rows of corpora, by chance and in their order; all other rows.
+    """Of each task ``AHEAD`` times ``most`` rows of corpora, of each category one in turn, by chance and in
+    their order; all other rows.
 
     What it holds does not grow with the rows.
 
     Args:
         left: told how many were left.
     """
-    kept: dict[LearningTask, list[tuple[int, int, TrainingDataInstance]]] = defaultdict(list)
-    dropped = 0
+    kept: dict[LearningTask, dict[Category, list[_Place]]] = defaultdict(lambda: defaultdict(list))
+    seen = 0
     for number, row in enumerate(rows):
         if row.source_type is not SourceType.CORPUS:
             yield row
             continue
-        heap = kept[row.task]
+        seen += 1
+        heap = kept[row.task][row.category]
         # the smallest of a heap is the one that leaves
         place = (-int.from_bytes(_chance(seed, row), "big"), -number, row)
         if len(heap) < AHEAD * most:
             heapq.heappush(heap, place)
         else:
             heapq.heappushpop(heap, place)
-            dropped += 1
-    left(dropped)
-    for _, _, row in sorted((each for heap in kept.values() for each in heap), key=_by_number):
+    chosen: list[_Place] = []
+    for heaps in kept.values():
+        turns = ((t, *each) for heap in heaps.values() for t, each in enumerate(sorted(heap)[::-1]))
+        first = sorted(turns, key=lambda each: (each[0], -each[1], -each[2]))
+        chosen += [place[1:] for place in first[: AHEAD * most]]
+    left(seen - len(chosen))
+    for _, _, row in sorted(chosen, key=_by_number):
         yield row
 
 
-def _by_number(place: tuple[int, int, TrainingDataInstance]) -> int:
+def _by_number(place: _Place) -> int:
     return -place[1]
 
 

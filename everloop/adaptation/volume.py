@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
+from everloop.adaptation.taught import NOTHING, Taught
 from everloop.contracts.feedback import (
     FeedbackInstance,
     FeedbackSource,
@@ -23,6 +25,7 @@ from everloop.contracts.voices import (
 
 PRAISED = 0.5
 """From here on an answer counts as praised, in [-1, 1]."""
+_NOTHING_LEFT: Mapping[str, float] = MappingProxyType({})
 _TEACHES = (FeedbackStatus.ACCEPTED, FeedbackStatus.RELEASED)
 
 
@@ -33,20 +36,22 @@ def volume_of(
     learned_until: datetime | None,
     golden_drop: float | None = None,
     forgets: int = 0,
+    taught: Taught = NOTHING,
+    undrawn: Mapping[str, float] = _NOTHING_LEFT,
 ) -> SignalVolume:
-    """Count what came after ``learned_until``; None: nothing was learned yet.
+    """Count what was not learned yet.
 
-    An instance is new where one of its sources is: feedback and packages by when they arrived, corpora and
-    scenarios before the first adapter alone. Its weight is what it counts for; a paraphrase counts for
-    nothing. People contradict themselves who ask for one trait both ways, or call one answer both good and
-    bad.
+    An instance is new where it was not ``taught``, whenever it came: a reviewer may have released it since.
+    Its weight is what it counts for; a paraphrase counts for nothing. What is heeded without training
+    (traits, praise) is new where it came after ``learned_until``; None: always. People contradict
+    themselves who ask for one trait both ways, or call one answer both good and bad.
 
     Args:
         instances: those that may be trained on.
-        feedback, packages: what they were made of.
+        feedback, packages: of the people who teach.
         golden_drop, forgets: see ``SignalVolume``.
+        undrawn: kind of signal -> what counts beside the instances; see ``DataFigures``.
     """
-    new: set[str] = set()
     people: set[str] = set()
     traits = praised = 0
     leanings: dict[tuple[str, str], set[bool]] = defaultdict(set)
@@ -54,7 +59,6 @@ def volume_of(
         said = row.feedback
         if row.disputed or said.status not in _TEACHES or not _is_new(said, learned_until):
             continue
-        new.add(said.feedback_id)
         people.add(said.user_id)
         traits += any(each.trait is not None for each in said.interpretations)
         praised += _is_praised(said)
@@ -62,16 +66,13 @@ def volume_of(
             leanings[said.user_id, about].add(leaning)
     for package in packages:
         if _after(package.received_at or package.timestamp, learned_until):
-            new.add(package.package_id)
             people.add(package.user_id)
-    sums: dict[str, float] = defaultdict(float)
+    sums = defaultdict[str, float](float, undrawn)
     for instance in instances:
-        if instance.augmented:
-            continue
-        if instance.user_id is None:
-            sums["corpus"] += learned_until is None
-        elif not new.isdisjoint(instance.source_ids):
-            sums[_kind(instance)] += instance.weight
+        if counts(instance, taught):
+            sums[signal_of(instance)] += instance.weight
+            if instance.user_id is not None:
+                people.add(instance.user_id)
     return SignalVolume(
         trait_signals=traits,
         praised=praised,
@@ -88,7 +89,15 @@ def volume_of(
     )
 
 
-def _kind(instance: TrainingDataInstance) -> str:
+def counts(instance: TrainingDataInstance, taught: Taught) -> bool:
+    """Whether an example says something that was not learned yet; a paraphrase says nothing new."""
+    return not instance.augmented and taught.is_new(instance)
+
+
+def signal_of(instance: TrainingDataInstance) -> str:
+    """Kind of signal that an example is counted among."""
+    if instance.user_id is None:
+        return "corpus"
     if instance.task is LearningTask.PREFERENCE:
         return "pairs"
     if instance.task is LearningTask.THUMB:

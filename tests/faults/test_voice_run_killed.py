@@ -17,7 +17,7 @@ from components import _voice_registering as registering
 from components._voice_data import choose_for
 from components._voice_persona import collect_voice
 from everloop import settings
-from everloop.adaptation.building import TRAIN_FILE
+from everloop.adaptation.building import FIGURES_FILE, TRAIN_FILE
 from everloop.adaptation.instance_file import write_instances
 from everloop.contracts.documents import write
 from everloop.contracts.evaluation import Check, CheckStatus, Decision, Verdict
@@ -80,6 +80,7 @@ def volume(place: Workspace, folder: Path) -> SignalVolume:
     collection, data = folder / "collection", folder / "data"
     data.mkdir(parents=True)
     corrections(data)
+    write(made.data(), data / FIGURES_FILE)
     collect_voice(made.spec(), place, "default", collection)
     return choose_for(made.spec(), place, "default", collection, data).volume
 

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from everloop.contracts.voice_spec import CurriculumSpec
+
 Rows = NDArray[np.int64]
 
 
@@ -24,6 +26,13 @@ def warmup_of(steps: int, ratio: float) -> int:
 def replayed_of(own: int, share: float) -> int:
     """How many earlier rows join ``own`` ones so that they are ``share`` of all."""
     return round(own * share / (1.0 - share)) if share < 1.0 else own
+
+
+def replayed_in(phases: CurriculumSpec) -> float:
+    """Share of all completions that are earlier ones where every phase replays its share, in [0, 1)."""
+    share = phases.replay_share
+    beside = len(phases.phases) * (share / (1.0 - share) if share < 1.0 else 1.0)
+    return beside / (1.0 + beside)
 
 
 def draw_replay(earlier: Rows, own: int, share: float, rng: np.random.Generator) -> Rows:

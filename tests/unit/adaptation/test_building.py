@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from everloop.adaptation.instance_file import read_instances
 from everloop.adaptation.near_duplicates import NearDuplicates
 from everloop.adaptation.reliability import Reliability
 from everloop.adaptation.tags import LEAST_MARK, tag_in
+from everloop.adaptation.taught import NOTHING, Taught, taught_by
+from everloop.adaptation.volume import volume_of
 from everloop.contracts import documents
 from everloop.contracts.errors import ShouldFixArgument
 from everloop.contracts.feedback import FeedbackStatus, FeedbackType
@@ -84,6 +87,7 @@ def built(
     seed: int = 7,
     fits: Fits = any_length,
     unlearned: Sequence[TrainingDataInstance] = (),
+    taught: Taught = NOTHING,
     **data: Any,
 ) -> tuple[DataFigures, list[TrainingDataInstance], list[TrainingDataInstance]]:
     """Figures, what trains, what judges."""
@@ -100,6 +104,7 @@ def built(
         out=folder / "data",
         fits=fits,
         unlearned=unlearned,
+        taught=taught,
     )
     assert documents.read(DataFigures, folder / "data" / FIGURES_FILE) == figures
     train = list(read_instances(folder / "data" / TRAIN_FILE))
@@ -473,3 +478,27 @@ def test_what_is_drawn_is_classified_where_it_is_little_enough(
     counted = documents.read(DataFigures, tmp_path / "data" / FIGURES_FILE)
     of_people = sum(row.user_id is not None for row in rows)
     assert {c.category: c.rows for c in counted.categories}[wanted] == of_people
+
+
+def test_what_people_say_today_is_drawn_before_what_was_learned(tmp_path: Path) -> None:
+    """Three times as many learned as are ever looked at for so few examples."""
+
+    def words(number: int) -> str:
+        return hashlib.sha256(str(number).encode()).hexdigest()
+
+    said = [
+        spoken(n, T.CORRECTION, words(n), by=by, asked=words(1000 + n), answered=words(2000 + n))
+        for n, by in enumerate(TRAINS[:110], start=1)
+    ]
+    _, old, _ = built(tmp_path / "before", said[:98])
+    figures, train, _ = built(tmp_path / "now", said, taught=taught_by(old), max_examples=8)
+    today = {person(by) for by in TRAINS[98:110]}
+    drawn = [each for each in train if each.task is LearningTask.PREFERENCE]
+    assert len(drawn) == 8
+    assert {each.user_id for each in drawn} <= today
+    again = sum(each.user_id not in today for each in train if each.task is LearningTask.SFT)
+    assert again == 1
+    volume = volume_of(train, (), (), None, taught=taught_by(old), undrawn=figures.undrawn)
+    weights = {each.user_id: each.weight for each in train}
+    assert volume.corrections == pytest.approx(12 * weights[drawn[0].user_id])
+    assert volume.pairs == pytest.approx(volume.corrections)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everloop.adaptation.drawing import AHEAD, DrawingOrder, Shortlist, ahead
+from everloop.adaptation.drawing import AHEAD, DrawingOrder, Shortlist, ahead, in_turn
+from everloop.contracts.voice_spec import Category
 from everloop.contracts.voices import LearningTask, SourceType, TrainingDataInstance
 from tests.voice_records import corpus_row
 
@@ -83,3 +84,35 @@ def test_of_a_corpus_a_few_are_held_and_the_others_counted() -> None:
     assert found == list(ahead([*rows, failure], 5, 1, left.append))
     assert found != list(ahead([*rows, failure], 5, 2, left.append))
     assert list(ahead(rows[:7], 5, 1, left.append)) == rows[:7]
+
+
+def test_of_a_corpus_every_category_is_looked_at() -> None:
+    rows = [corpus_row(number) for number in range(300)]
+    rare = [replace(corpus_row(number), category=Category.TOOL) for number in range(300, 303)]
+    left: list[int] = []
+    found = list(ahead([*rows, *rare], 5, 1, left.append))
+    assert [each for each in found if each in rare] == rare
+    assert (len(found), left) == (AHEAD * 5, [303 - AHEAD * 5])
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.integers(0, 30)), st.integers(1, 60))
+def test_each_kind_gives_in_turn(rows: dict[str, int], most: int) -> None:
+    found = in_turn(rows, most)
+    assert sum(found.values()) == min(most, sum(rows.values()))
+    assert all(found[kind] <= there for kind, there in rows.items())
+    largest = max(found.values(), default=0)
+    assert all(found[kind] in (there, largest, largest - 1) for kind, there in rows.items())
+
+
+def test_of_all_kinds_together_each_is_looked_at() -> None:
+    listed, most = Shortlist(6, 0, kind, together=True), 6
+    for number in range(90):
+        listed.add(number, (row(number),))
+    for number in range(90, 92):
+        listed.add(
+            number, (replace(row(number), task=LearningTask.PREFERENCE, rejected="other words"),)
+        )
+    first = listed.further({})
+    assert {90, 91} <= first
+    assert len(first) == AHEAD * (most - 2) + 2
+    assert listed.further({LearningTask.SFT.value: 4, LearningTask.PREFERENCE.value: 2}) == set()

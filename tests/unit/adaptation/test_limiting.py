@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,8 @@ from everloop.adaptation.data_tally import DataTally
 from everloop.adaptation.drawing import NOT_DRAWN
 from everloop.adaptation.instance_file import read_instances, write_instances
 from everloop.adaptation.limiting import limit
-from everloop.contracts.voice_spec import DataSpec
+from everloop.adaptation.taught import NOTHING, Taught, taught_by
+from everloop.contracts.voice_spec import Category, DataSpec
 from everloop.contracts.voices import (
     DataFigures,
     LearningTask,
@@ -21,7 +24,10 @@ from everloop.contracts.voices import (
 
 
 def row(
-    number: int, person: str | None = None, source: SourceType = SourceType.NEW_DATA
+    number: int,
+    person: str | None = None,
+    source: SourceType = SourceType.NEW_DATA,
+    **more: Any,
 ) -> TrainingDataInstance:
     prompt, sources = (Message("user", f"Question {number}"),), (f"source-{number}",)
     task = LearningTask.SFT
@@ -33,7 +39,16 @@ def row(
         prompt=prompt,
         completion="so",
         user_id=person,
+        **more,
     )
+
+
+def liked(number: int, person: str) -> TrainingDataInstance:
+    return replace(row(number, person), task=LearningTask.THUMB, liked=True)
+
+
+def compared(number: int, person: str) -> TrainingDataInstance:
+    return replace(row(number, person), task=LearningTask.PREFERENCE, rejected="no")
 
 
 def drawn(
@@ -42,6 +57,8 @@ def drawn(
     judges: list[TrainingDataInstance],
     spec: DataSpec,
     seed: int = 1,
+    taught: Taught = NOTHING,
+    replay: float = 0.0,
 ) -> tuple[DataFigures, list[TrainingDataInstance], list[TrainingDataInstance]]:
     folder.mkdir(exist_ok=True)
     files = folder / f"train-{seed}", folder / f"held-{seed}"
@@ -53,7 +70,7 @@ def drawn(
         tally.teaches(each)
     for each in judges:
         tally.judges(each)
-    figures = limit(*files, tally.figures(spec), spec, seed)
+    figures = limit(*files, tally.figures(spec), spec, seed, taught=taught, replay=replay)
     return figures, list(read_instances(files[0])), list(read_instances(files[1]))
 
 
@@ -100,3 +117,43 @@ def test_small_files_stay_as_they_are(tmp_path: Path) -> None:
     figures, kept, _ = drawn(tmp_path, rows, [], DataSpec())
     assert kept == rows
     assert NOT_DRAWN not in figures.removed
+
+
+@pytest.mark.parametrize(
+    ("new", "replay", "expected"), [(4, 0.0, 4), (4, 0.3, 4), (50, 0.0, 10), (50, 0.3, 7)]
+)
+def test_what_was_learned_comes_last_and_for_replay(
+    tmp_path: Path, new: int, replay: float, expected: int
+) -> None:
+    old = [row(i, f"p{i}", SourceType.FEEDBACK) for i in range(300)]
+    said = [row(500 + i, f"p{i}") for i in range(new)]
+    spec = DataSpec(max_examples=10)
+    figures, kept, _ = drawn(
+        tmp_path, [*old, *said], [], spec, taught=taught_by(old), replay=replay
+    )
+    assert len(kept) == 10
+    assert sum(each in said for each in kept) == expected
+    assert figures.undrawn == ({"own_texts": new - expected} if new > expected else {})
+
+
+def test_what_judges_is_of_every_task(tmp_path: Path) -> None:
+    """Most people only ever thumbed; whatever trains is judged all the same."""
+    judges = [liked(i, f"p{i}") for i in range(80)]
+    judges += [compared(100 + i, f"p{i}") for i in range(3)]
+    judges += [row(200 + i, f"p{i}") for i in range(80)]
+    figures, _, judging = drawn(tmp_path, [], judges, DataSpec(max_held_out=21))
+    assert Counter(each.task.value for each in judging) == {"thumb": 9, "preference": 3, "sft": 9}
+    assert figures.held_out_by_task == {"thumb": 9, "preference": 3, "sft": 9}
+
+
+def test_of_corpora_the_category_that_lacks_most_comes_first(tmp_path: Path) -> None:
+    people = [row(i, f"p{i}") for i in range(50)]
+    kinds = {Category.CONVERSATIONAL: 500, Category.EMPATHETIC: 20, Category.TOOL: 1}
+    corpora = [
+        row(1000 * place + i, category=kind)
+        for place, (kind, rows) in enumerate(kinds.items(), start=1)
+        for i in range(rows)
+    ]
+    _, kept, _ = drawn(tmp_path, [*people, *corpora], [], DataSpec(max_examples=50))
+    found = Counter(each.category for each in kept if each.user_id is None)
+    assert found == {Category.EMPATHETIC: 9, Category.TOOL: 1}

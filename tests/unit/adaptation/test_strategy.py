@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import yaml
 
 from everloop.adaptation.strategy import choose
+from everloop.adaptation.taught import taught_by
 from everloop.adaptation.volume import volume_of
 from everloop.contracts.feedback import (
     AIInterpretation,
@@ -188,17 +188,34 @@ def test_what_was_learned_counts_no_more() -> None:
     late = spoken(FeedbackType.CORRECTION, received_at=NOW + timedelta(seconds=1))
     mine = package(received_at=NOW)
     rows = [instance(each, "sft") for each in (old, late, mine, None)]
-    found = volume_of(rows, [old, late], [mine], NOW)
+    taught = taught_by([rows[0], rows[2]])
+    found = volume_of(rows, [old, late], [mine], NOW, taught=taught)
     assert (found.corrections, found.own_texts, found.corpus_rows) == (1.0, 0.0, 0)
     assert (found.praised, found.people) == (1, 1)
+
+
+def test_what_was_released_late_or_taught_otherwise_is_new() -> None:
+    """Sixty corrections of which no version learned more than the pairs, whatever the clock says."""
+    rows = [spoken(FeedbackType.CORRECTION, status=FeedbackStatus.RELEASED) for _ in range(60)]
+    made = [instance(row, "sft") for row in rows]
+    pairs = [instance(row, "preference", rejected="no") for row in rows]
+    later = NOW + timedelta(days=1)
+    found = volume_of([*made, *pairs], rows, [], later, taught=taught_by(pairs))
+    assert (found.corrections, found.pairs, found.people) == (60.0, 0.0, 1)
+
+
+def test_what_was_fit_and_not_drawn_counts() -> None:
+    row = spoken(FeedbackType.CORRECTION)
+    left = {"corrections": 29.5, "up": 3.0}
+    found = volume_of([instance(row, "sft")], [row], [], None, undrawn=left)
+    assert (found.corrections, found.thumbs_up) == (30.5, 3.0)
 
 
 @pytest.mark.parametrize("status", ["quarantined", "rejected"])
 def test_what_does_not_teach_or_is_disputed_counts_nothing(status: str) -> None:
     held = spoken(FeedbackType.CORRECTION, status=FeedbackStatus(status))
     disputed = spoken(FeedbackType.CORRECTION, disputed=True)
-    rows = [instance(held, "sft"), instance(disputed, "sft")]
-    found = volume_of(rows, [held, disputed], [], None)
+    found = volume_of([], [held, disputed], [], None)
     assert (found.corrections, found.praised, found.people) == (0.0, 0, 0)
 
 
@@ -221,5 +238,5 @@ def test_forty_corrections_of_somebody_believed_less_do_not_reach_the_bar() -> N
         made = [instance(row, "sft", weight=weight) for row in rows]
         found = choose(voice(), volume_of(made, rows, [], None))
         assert (Strategy.SFT in found.chosen) is chosen
-    none = replace(volume_of([], rows, [], NOW), golden_drop=None)
+    none = volume_of([], rows, [], NOW)
     assert choose(voice(), none).chosen == ()

@@ -25,12 +25,13 @@ from everloop.contracts.voices import (
     SignalVolume,
     Strategy,
     StrategyChoice,
+    TrainingDataInstance,
 )
 from everloop.trust.voice_card import public_voice_card
 from everloop.wiring import Workspace, open_workspace
 from tests import made_voices as made
 from tests.made_adapters import drawn_adapter
-from tests.voice_instances import said
+from tests.voice_instances import pair, said, thumb
 
 RUN = ("2026-03-28", "default", "code")
 WEIGHTS = {"adapter_config.json", "adapter_model.safetensors"}
@@ -110,6 +111,24 @@ def test_a_voice_that_is_no_release_keeps_its_operators_card(
     row = _registered(place, tiny_voice, tmp_path / "plain", 30)
     assert row.provenance is Provenance.CONSENTED_TEXT
     assert row.files.keys() == WEIGHTS | {"model_card.md", "figures.json"}
+
+
+def test_what_no_training_read_is_no_reference(
+    place: Workspace, tiny_voice: BaseFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night of corrections leaves thumbs and pairs to be learned by a later one."""
+    stored: dict[str, list[TrainingDataInstance]] = {}
+    monkeypatch.setattr(
+        type(place.voices),
+        "add_instances",
+        lambda _, rows, name: stored.setdefault(name, []).extend(rows),
+    )
+    inputs = _inputs(tmp_path, tiny_voice, 3)
+    rows = [said(1), pair(2), thumb(3, True), thumb(4, False)]
+    write_instances(rows, inputs[1] / TRAIN_FILE)
+    collect_voice(made.spec(), place, "default", inputs[0])
+    row = register_candidate_voice(made.spec(), place, RUN, inputs, tmp_path / "out")
+    assert stored[row.checkpoint_id] == [said(1)]
 
 
 @pytest.mark.parametrize("lacks", [{"epsilon": None}, {"release_id": ""}])

@@ -55,7 +55,12 @@ def _knowing(*learned: TrainingDataInstance) -> Workspace:
     def instances(model_id: str, _: str) -> Iterator[TrainingDataInstance]:
         return iter(learned if model_id == "serves" else ())
 
-    return cast("Workspace", SimpleNamespace(voices=SimpleNamespace(instances=instances)))
+    def versions(*_: object, **__: object) -> tuple[object, ...]:
+        return (SimpleNamespace(model_id="serves", continued_from=None),)
+
+    return cast(
+        "Workspace", SimpleNamespace(voices=SimpleNamespace(instances=instances, versions=versions))
+    )
 
 
 def _rows(
@@ -98,6 +103,25 @@ def test_what_was_learned_before_is_replayed_and_no_more(
     later = _rows(tiny_voice, tmp_path, given, known, SERVES, run=NEXT)
     assert later.new == found.new
     assert later.earlier != found.earlier
+
+
+def test_what_the_versions_before_learned_is_not_new(
+    tiny_voice: BaseFolder, tmp_path: Path
+) -> None:
+    """Each names what its own night could learn, and a correction's pair is no completion."""
+    learned = {"serves": [said(0), pair(7)], "first": [said(1)], "other": [said(2)]}
+    before = {"serves": "first", "first": "serves", "other": None}
+    versions = tuple(
+        SimpleNamespace(model_id=name, continued_from=known) for name, known in before.items()
+    )
+    voices = SimpleNamespace(
+        instances=lambda model_id, _: iter(learned[model_id]), versions=lambda *_, **__: versions
+    )
+    known = cast("Workspace", SimpleNamespace(voices=voices))
+    completion = replace(said(7), source_ids=pair(7).source_ids)
+    given = [said(0), said(1), said(2), pair(7), completion]
+    found = _rows(tiny_voice, tmp_path, given, known, SERVES)
+    assert list(found.new) == [said(2), completion]
 
 
 @pytest.mark.parametrize(
