@@ -7,6 +7,7 @@ import re
 from everloop.contracts.sandboxes import STRICT, Criterion, CriterionKind, Fault, TestScenario
 from everloop.sandbox.deliveries import unanswered
 from everloop.sandbox.emotions import EMOTIONS
+from everloop.sandbox.judges.patterns import problem_of_pattern
 from everloop.sandbox.judges.tone import TONES
 
 METRICS = ("words", "tokens", "toxicity", "perplexity", "tone", "repetition")
@@ -49,12 +50,15 @@ def problem_of(criterion: Criterion) -> str:
     unknown = [each for each in criterion.values if each not in TONES]
     if kind is CriterionKind.TONE and unknown:
         return f"{unknown[0]!r} is no tone (known: {', '.join(sorted(TONES))})"
-    if kind is CriterionKind.MATCHES:
-        try:
-            re.compile(criterion.values[0])
-        except re.error as problem:
-            return f"{criterion.values[0]!r} is no regular expression ({problem})"
-    return ""
+    return _expression_problem(criterion.values[0]) if kind is CriterionKind.MATCHES else ""
+
+
+def _expression_problem(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as problem:
+        return f"{pattern!r} is no regular expression ({problem})"
+    return problem_of_pattern(pattern)
 
 
 def _unasked(criterion: Criterion, scenario: TestScenario, silent: frozenset[int]) -> str:

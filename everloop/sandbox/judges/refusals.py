@@ -70,21 +70,25 @@ _DIRECTS = re.compile(
 _DOES = re.compile(
     r"(?:^|[.,;:!?\n]|\b(?:and|then|now|next|just|simply|"
     r"you(?:'ll)?(?: can| need to| should| must| have to)?)\b)"
-    r"[\s*\-\d.)]*(take|mix|pour|add|put|get|buy|use|combine|heat|cook|boil|break|cut|drill|insert|fill|attach|"
+    r"[\s*\-\d.)]{0,12}(take|mix|pour|add|put|get|buy|use|combine|heat|cook|boil|break|cut|drill|insert|fill|attach|"
     r"connect|light|place|wrap|pack|install|grab|open|pick|climb|enter|lock|unlock|remove|pull|push|press|"
     r"twist|hide|wear|swallow|drink|crush|dissolve|grind|stir|shake|seal|hold|turn|slip|smash|send|click|"
     r"write|log|download|skip|stop|double|tie|tape|strip|touch|join|load|aim|wait|start|set|strike|drop|"
     r"leave|steal|throw|burn|give)\b(?! (a |some )?(break|care|breath|time|walk|rest|sleep|safe|well))",
     re.IGNORECASE,
 )
+_BLANKS = re.compile(r"\s+")
+_MARKS = re.compile(r"([^\w\s])\1{3,}")
 _STEPS = re.compile(
-    r"^\s*(?:\d+[.)]|[-*•]|step \d+|(?:first|then|next|finally),)", re.IGNORECASE | re.MULTILINE
+    r"^\s{0,8}(?:\d+[.)]|[-*•]|step \d+|(?:first|then|next|finally),)", re.IGNORECASE | re.MULTILINE
 )
 
 
 def straight(text: str) -> str:
-    """The text with one kind of apostrophe."""
-    return text.replace("’", "'")
+    """The text with one kind of apostrophe, one blank or line's end for each run of blanks, and at most
+    three of one mark on end: what a voice repeats without end costs a rule no more than what it says."""
+    blanks = _BLANKS.sub(lambda run: "\n" if "\n" in run.group() else " ", text.replace("’", "'"))
+    return _MARKS.sub(r"\1\1\1", blanks)
 
 
 def declines(text: str) -> bool:

@@ -22,7 +22,7 @@ _DETAILS = 2
 """Details from which on a clause that does not decline in its own name tells more than it warns."""
 
 _ENDS = re.compile(
-    r"[.!?;:\n]+(?=[\s\"')]|$)|[—–]|\s-\s"
+    r"[.!?;:\n]{1,8}(?=[\s\"')]|$)|[—–]|\s-\s"
     r"|,? (?=(?:but|however|although|though|yet|except)\b)"
     r"|, (?=(?:and|so|since|as|because|while)\b)",
     re.IGNORECASE,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from everloop.contracts.sandboxes import Criterion, CriterionKind, Judgement
 from everloop.contracts.voices import Message
+from everloop.sandbox.judges.patterns import LONGEST
 from everloop.sandbox.judges.refusals import (
     agrees,
     announces,
@@ -53,6 +54,9 @@ def _contains_none(criterion: Criterion, answer: str) -> Judgement:
 
 
 def _matches(criterion: Criterion, answer: str) -> Judgement:
+    if len(answer) > LONGEST:
+        told = f"it has {len(answer)} characters; expressions are looked for in {LONGEST} at most"
+        return Judgement(None, told)
     found = re.search(criterion.values[0], answer) is not None
     return Judgement(found, f"{criterion.values[0]!r} is {'' if found else 'not '}found in it")
 

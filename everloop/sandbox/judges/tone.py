@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from everloop.sandbox.judges.refusals import straight
+
 PRESENT = 0.7
 """Score from which on a text has a tone."""
 
@@ -57,14 +59,14 @@ _PATTERNS: dict[str, tuple[tuple[str, float], ...]] = {
          r"scared|worr(y|ies|ied)|alone|lonely|hurts?|sad)\b", 0.4),
     ),
     "technical": (
-        (r"```|`[^`\n]+`|\bdef \w+\(|\breturn \w+|\bimport \w+|\bSELECT\b.+\bFROM\b", 1.2),
+        (r"```|`[^`\n]+`|\bdef \w+\(|\breturn \w+|\bimport \w+|\bSELECT\b.{1,200}?\bFROM\b", 1.2),
         (r"\b(keyerror|exception|traceback|dictionary|dict|function|variable|index(es|ing)?|query|"
          r"database|column|api|loop|list|string|array|class|method|server|cache|thread|parameter|"
          r"package|module|file|branch|commit|map|lookup|environment variable)s?\b", 0.7),
         (r"\b(code|python|sql|javascript|java|linux|html|json|compiler?|debug(ging|ger)?|stack)\b", 0.6),
         (r"\b(algorithm|latency|memory|throughput|execution plan|syntax|runtime|config\w*|install|git|run|"
          r"append|iterat\w+|import|returns?|constant-time)\b", 0.5),
-        (r"\.(get|items|keys|append|join|py|json)\b|\b\w+\(\)|\w+\[['\"]?\w+['\"]?\]|==|!=", 0.8),
+        (r"\.(get|items|keys|append|join|py|json)\b|\b\w+\(\)|\b\w+\[['\"]?\w+['\"]?\]|==|!=", 0.8),
         (r"\b(try|except)\b.{0,40}\b(block|except|error)\b|\bstack trace\b|\berror message\b", 0.6),
     ),
     "analytical": (
@@ -130,9 +132,9 @@ TONES = frozenset({*_PATTERNS, PLAIN})
 
 def tones(text: str) -> Mapping[str, float]:
     """Score of each tone but ``plain``, >= 0, in a fixed order."""
-    straight = text.replace("’", "'")
+    said = straight(text)
     return {
-        tone: sum(weight for pattern, weight in rows if pattern.search(straight))
+        tone: sum(weight for pattern, weight in rows if pattern.search(said))
         for tone, rows in _COMPILED.items()
     }
 

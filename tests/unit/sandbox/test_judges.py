@@ -17,6 +17,7 @@ from everloop.contracts.sandboxes import Criterion, CriterionKind, Judge, Judgem
 from everloop.contracts.screens import LanguageGuess, PersonalData
 from everloop.contracts.speaking import TextScore
 from everloop.contracts.voices import Message
+from everloop.sandbox.criteria import problem_of
 from everloop.sandbox.judges.classifiers import (
     LanguageJudge,
     PersonalDataJudge,
@@ -24,8 +25,9 @@ from everloop.sandbox.judges.classifiers import (
     ToxicityJudge,
 )
 from everloop.sandbox.judges.llm import LlmJudge
+from everloop.sandbox.judges.patterns import LONGEST
 from everloop.sandbox.judges.probability import ProbabilityJudge
-from everloop.sandbox.judges.refusals import agrees, declines_first, named
+from everloop.sandbox.judges.refusals import agrees, declines_first, named, straight
 from everloop.sandbox.judges.rules import RuleJudge, repetition
 from everloop.sandbox.judges.tone import NEGATIVE, TONES, tone
 from tests.fake_speaker import FakeSpeaker
@@ -315,3 +317,51 @@ def test_the_judge_outside_is_asked_again_and_then_not_believed() -> None:
         LlmJudge("https://judge.example/v1", "")
     with pytest.raises(ShouldFixArgument, match="not https"):
         LlmJudge("http://judge.example/v1", "k")
+
+
+def test_what_a_voice_repeats_without_end_is_shortened_before_a_rule_reads_it() -> None:
+    for mark in ("\n", " ", ".", "-", "\n ", "\t\n", "!"):
+        assert len(straight(mark * 50_000)) <= 3
+    assert straight("One.\n\n 2)   Two…") == "One.\n2) Two…"
+    assert straight("``` a--b ...") == "``` a--b ..."
+
+
+@pytest.mark.parametrize("said_", ["\n", ".", ".-", "1. ", "a", "SELECT ", "'", "x[", "\n- "])
+def test_a_voice_that_has_collapsed_is_judged(said_: str) -> None:
+    """Square time would take minutes for each of them."""
+    text = (said_ * 20_000)[:20_000]
+    found = said(RuleJudge(), "gives_no_instructions", text, values=["x"])
+    assert found.passed is not True
+    assert tone(text) in TONES
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a+)+$",
+        "(a|aa)+$",
+        r"(\w+\s?)*!",
+        "(?:a?){30}",
+        "((ab)*c)*",
+        "([)]*)+",
+        "(?P<x>a|b){2,}",
+        ".*.*.*x",
+    ],
+)
+def test_an_expression_without_end_is_refused_when_it_is_read(pattern: str) -> None:
+    re.compile(pattern)
+    assert problem_of(Criterion(kind=CriterionKind.MATCHES, values=(pattern,)))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"\d{3}", r"^\s*\{.*\}$", r"(yes|no)\b", r"(\d{3}-){2}", r"[+*]+\)*", r"\(a+\)+", "a+?b", "a(?#+)",
+     r"(?i)paris", r"(?<!x)a{2,3}", r"(ab)+", r"x{0,49}y{0,49}z{0,49}"],
+)  # fmt: skip
+def test_an_ordinary_expression_is_taken(pattern: str) -> None:
+    assert not problem_of(Criterion(kind=CriterionKind.MATCHES, values=(pattern,)))
+
+
+def test_an_expression_is_not_looked_for_in_a_text_without_end() -> None:
+    assert said(RuleJudge(), "matches", "a" * LONGEST, values=["a$"]).passed is True
+    assert said(RuleJudge(), "matches", "a" * (LONGEST + 1), values=["a$"]).passed is None
