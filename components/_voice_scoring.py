@@ -25,6 +25,12 @@ def trained_scorer(base: BaseFolder, folder: Path) -> RewardScorer | None:
     return None if figures.refused else RewardScorer(base, folder / SCORER, figures.sha256)
 
 
+def scorer_sha256(folder: Path) -> str:
+    """Checksum of the reward model of a training's output; empty where none was trained."""
+    figures = read(RewardModelFigures, folder / FIGURES)
+    return "" if figures.refused else figures.sha256
+
+
 def scorer_files(folder: Path, provenance: Provenance) -> tuple[dict[str, Path], dict[str, str]]:
     """Its files, and the lineage that names their checksum; nothing where there is none.
 

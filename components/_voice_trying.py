@@ -19,7 +19,7 @@ from components._voice_models import (
     version_of,
 )
 from components._voice_persona import persona_of
-from components._voice_scoring import trained_scorer
+from components._voice_scoring import scorer_sha256, trained_scorer
 from everloop.adaptation.building import HELD_OUT_FILE
 from everloop.adaptation.collected import Collected, read_collected
 from everloop.adaptation.conversations import answered, asked
@@ -79,7 +79,7 @@ def measure_candidate(
         seed=SEED,
         scorer=trained_scorer(base, scorer),
     )
-    return replace(found, adapter_sha256=candidate.sha256)
+    return replace(found, adapter_sha256=candidate.sha256, scorer_sha256=scorer_sha256(scorer))
 
 
 def try_apart(
@@ -98,8 +98,8 @@ def try_apart(
     figures = read(AdapterFigures, adapter / FIGURES)
     active = active_voice(spec, workspace, tenant, base)
     candidate = trained_adapter(adapter, base, version_of(spec, figures))
-    graph = persona_of(collection).content.decode()
-    served = VoiceOpening(voice_text(spec), base, (candidate,), graph)
+    graph, comparison = persona_of(collection).content.decode(), read(VoiceComparison, measure)
+    served = VoiceOpening(voice_text(spec), base, (candidate,), graph, comparison.scorer_sha256)
     other = trained_adapter(placebo, base, _PLACEBO)
     beside = (other,) if active.adapter is None else (other, active.adapter)
     opening = replace(served, adapters=(candidate, *beside))
@@ -125,7 +125,7 @@ def try_apart(
         ),
         SEED,
         placebo=other.version,
-        comparison=read(VoiceComparison, measure),
+        comparison=comparison,
     )
     shutil.rmtree(journal, ignore_errors=True)
     return report

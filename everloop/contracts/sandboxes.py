@@ -283,12 +283,15 @@ class VoiceOpening:
     Attributes:
         voice: a ``VoiceSpec`` as JSON.
         graph: the persona graph's canonical JSON, a copy; empty where there is none yet.
+        scorer: SHA-256 of the reward model that takes one of several answers; empty where there is none,
+            or it is not known.
     """
 
     voice: str
     base: BaseFolder
     adapters: tuple[AdapterFolder, ...] = ()
     graph: str = ""
+    scorer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +299,8 @@ class VoiceConfiguration:
     """All that decides what a voice says, as whoever opened it found it on the disk and in its memory.
 
     ``settings``: name -> value or SHA-256: ``base``, ``adapter <version>``, ``persona``, ``generation``,
-    ``prompt`` (of the code that builds it), ``code`` (of the code that speaks), ``package <name>``.
+    ``answers drawn`` (of which a ``scorer`` takes one), ``prompt`` (of the code that builds it), ``code``
+    (of the code that speaks), ``package <name>``.
     """
 
     settings: Mapping[str, str]

@@ -199,14 +199,23 @@ class PreferenceSpec(_Value):
     max_steps: Annotated[int, Field(ge=1)] | None = None
 
 
+MOST_DRAWN = 8
+"""Answers that a service draws of one question at most."""
+
+
 class RewardModelSpec(_Value):
     """A scorer of answers from comparisons. Above 1, ``best_of`` answers are drawn of an adapter that has
-    one, and the best is taken: nothing is streamed meanwhile. The service draws 8 at most."""
+    one, and the best is taken: nothing is streamed meanwhile. The service draws ``MOST_DRAWN`` at most."""
 
     min_comparisons: Annotated[int, Field(ge=2)] = 50
     learning_rate: Positive = 1e-4
     epochs: Annotated[float, Field(gt=0)] = 1.0
     best_of: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @property
+    def drawn(self) -> int:
+        """Answers that a service draws of an adapter that has a scorer."""
+        return min(self.best_of, MOST_DRAWN)
 
 
 class VoicePrivacySpec(_Value):

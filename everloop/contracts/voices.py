@@ -423,7 +423,8 @@ class VoiceComparison:
     active. ``reward``: mean over sampled prompts of the reward model's score of the answer, candidate -
     placebo; None without a reward model. It learned from people's comparisons as the candidate did: no
     gate looks at it. ``unscored``: held-out rows that are left out since the base cannot read them whole.
-    ``adapter_sha256``: of the candidate's adapter; empty where it is not known.
+    ``adapter_sha256``: of the candidate's adapter; empty where it is not known. ``scorer_sha256``: of the
+    reward model that was trained beside it; empty where none was.
     """
 
     effect: Estimate
@@ -440,6 +441,7 @@ class VoiceComparison:
     by_task: tuple[Estimate, ...] = ()
     margin: Estimate | None = None
     disliked: Estimate | None = None
+    scorer_sha256: str = ""
 
     def unjudged(self, training: AdapterFigures) -> tuple[str, ...]:
         """Tasks that a training learned from and of which no held-out row says what was wanted."""

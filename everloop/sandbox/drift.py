@@ -23,6 +23,9 @@ ABSENT = "(absent)"
 RECENT = 2 * SAID_EVERY
 """How old a running service's word on what it speaks with may be: twice as old as it gets."""
 GENERATION, PERSONA, ADAPTER = "generation", "persona", "adapter "
+BEST_OF, SCORER = "answers drawn", "scorer"
+"""How many answers are drawn, and the checksum of what takes one of them."""
+NO_SCORER = "none"
 _DTYPES = {"cuda": "bfloat16", "cpu": "float32"}
 """What an engine computes in where nothing else is asked for."""
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")
@@ -50,6 +53,8 @@ def configuration_of(
         "device": device,
         "dtype": _DTYPES.get(device, "float32"),
         GENERATION: drawn(spec.generation),
+        BEST_OF: str(spec.reward_model.drawn),
+        SCORER: opening.scorer if opening.scorer and spec.reward_model.drawn > 1 else NO_SCORER,
         "voice": canonical_json(_spoken(spec)),
         "code": code_sha256(speaking),
         "prompt": code_sha256(prompting),
@@ -67,16 +72,19 @@ def drawn(generation: GenerationSpec) -> str:
 def spoken_with(
     configuration: VoiceConfiguration, generation: GenerationSpec
 ) -> VoiceConfiguration:
-    """The configuration with the generation that answers were really drawn by."""
-    return VoiceConfiguration({**configuration.settings, GENERATION: drawn(generation)})
+    """The configuration with how answers were really drawn: by this generation, and one alone, which no
+    scorer took. What a service takes out of several is another answer than any that was tried."""
+    really = {GENERATION: drawn(generation), BEST_OF: "1", SCORER: NO_SCORER}
+    return VoiceConfiguration({**configuration.settings, **really})
 
 
 def lasting(configuration: VoiceConfiguration) -> VoiceConfiguration:
-    """What stays as it is for as long as a service runs: all but the adapters and the persona."""
+    """What stays as it is for as long as a service runs: all but the adapters, with their
+    scorers, and the persona."""
     kept = {
         name: value
         for name, value in configuration.settings.items()
-        if name != PERSONA and not name.startswith(ADAPTER)
+        if name not in (PERSONA, SCORER) and not name.startswith(ADAPTER)
     }
     return VoiceConfiguration(kept)
 

@@ -104,7 +104,9 @@ def try_contest(
     from everloop.sandbox.trying import Contestant, Surroundings, try_candidate
 
     candidate, active = given.candidate, given.active
-    served = replace(given.opening, adapters=() if candidate is None else (candidate,))
+    adapters = () if candidate is None else (candidate,)
+    scorer = "" if comparison is None else comparison.scorer_sha256
+    served = replace(given.opening, adapters=adapters, scorer=scorer)
     own = candidate or AdapterFolder("", Path(), given.opening.base.sha256)
     _require_own(comparison, own)
     other = active or AdapterFolder("", Path(), given.opening.base.sha256)

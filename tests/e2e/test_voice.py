@@ -179,6 +179,7 @@ def test_the_reward_model_scores_what_was_said_and_is_kept_with_the_adapter(
     (adapter,) = (row for row in rows if row.model_type is ModelType.ADAPTER)
     assert {"reward_model.json", "reward_model.safetensors"} <= adapter.files.keys()
     assert len(adapter.lineage["reward_model"]) == 64
+    assert found.comparison.scorer_sha256 == adapter.lineage["reward_model"]
 
 
 def test_the_sandbox_tells_the_placebos_margins_beside_the_candidates(

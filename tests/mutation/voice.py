@@ -568,6 +568,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "    _ = {f",
                 "test_a_service_that_runs_older_code_is_a_drift",
             ),
+            (
+                "the best of several answers passes as one that was tried",
+                '"1", SCORER: NO_SCORER}',
+                "configuration.settings[BEST_OF]}",
+                "test_how_many_answers_are_drawn_and_what_takes_one_of_them_are_compared",
+            ),
         ],
     ),
 )

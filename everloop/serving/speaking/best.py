@@ -10,9 +10,10 @@ from dataclasses import replace
 from everloop.adaptation.training.best_of import Scorer
 from everloop.contracts.errors import EverloopError, ShouldRetryLater
 from everloop.contracts.speaking import Answer, SpeakRequest
+from everloop.contracts.voice_spec import MOST_DRAWN
 from everloop.serving.speaking.batching import GRACE_S, Job, MicroBatcher, Outcome
 
-MOST = 8
+MOST = MOST_DRAWN
 """Answers of one question at most: a batch. More would keep everybody else waiting."""
 
 

@@ -25,9 +25,15 @@ from everloop.contracts.sandboxes import (
 from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.contracts.voices import Message
 from everloop.loops.loader import load as load_loop
-from everloop.loops.sections import voice_text
+from everloop.loops.sections import voice_of, voice_text
 from everloop.sandbox.criteria import problems_of
-from everloop.sandbox.drift import code_sha256, configuration_of, drift_of, lasting
+from everloop.sandbox.drift import (
+    code_sha256,
+    configuration_of,
+    drift_of,
+    lasting,
+    spoken_with,
+)
 from everloop.sandbox.growing import LoggedFailure, scenarios_from
 from everloop.sandbox.loading import shipped
 from everloop.sandbox.rating_page import render_ratings
@@ -119,6 +125,35 @@ def test_a_service_that_runs_older_code_is_a_drift(tmp_path: Path) -> None:
     assert found.differing == {"code of pod-1": (service.settings["code"], "old")}
     assert [part.split(" at ")[0] for part in found.running.split(", ")] == ["pod-1", "pod-2"]
     assert drift_of(service, service).running == ""
+
+
+def test_how_many_answers_are_drawn_and_what_takes_one_of_them_are_compared(
+    tmp_path: Path,
+) -> None:
+    code = (["everloop.sandbox.judges"], ["everloop.sandbox.emotions"])
+    spec = voice_of(load_loop("companion"))
+
+    def of(best_of: int, scorer: str = "") -> VoiceConfiguration:
+        rewarded = spec.reward_model.model_copy(update={"best_of": best_of})
+        voice = spec.model_copy(update={"reward_model": rewarded}).model_dump_json()
+        opened = replace(opening(tmp_path), voice=voice, scorer=scorer)
+        return configuration_of(opened, *code)
+
+    def tried(service: VoiceConfiguration) -> dict[str, tuple[str, str]]:
+        return dict(drift_of(spoken_with(service, spec.generation), service).differing)
+
+    assert tried(of(1)) == tried(of(1, "5" * 64)) == {}
+    assert tried(of(8)) == tried(of(64)) == {"answers drawn": ("1", "8")}, (
+        "a service draws 8 at most"
+    )
+    named = {"answers drawn": ("1", "2"), "scorer": ("none", "5" * 64)}
+    assert tried(of(2, "5" * 64)) == named
+    assert drift_of(of(2, "5" * 64), of(2, "6" * 64)).differing == {"scorer": ("5" * 64, "6" * 64)}
+    running = RunningVoice("companion", "pod-1", NOW, lasting(of(4)))
+    assert drift_of(of(1), of(1), [running]).differing == {"answers drawn of pod-1": ("1", "4")}
+    assert lasting(of(2, "5" * 64)) == lasting(of(2, "6" * 64)), (
+        "it comes and goes with its adapter"
+    )
 
 
 def test_a_drift_names_each_setting_and_ignores_adapters_to_compare_with(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from everloop.contracts.speaking import AdapterFolder, BaseFolder
 from everloop.contracts.voices import Message
 from everloop.loops.loader import load
 from everloop.loops.sections import voice_of, voice_text
-from everloop.sandbox.drift import GENERATION, drawn, lasting
+from everloop.sandbox.drift import BEST_OF, GENERATION, NO_SCORER, SCORER, drawn, lasting
 from everloop.sandbox.loading import shipped
 from everloop.sandbox.trying import Contestant, Surroundings, try_candidate
 from tests.unit.sandbox.screens import SCREENS
@@ -35,7 +35,8 @@ def quick(tmp_path: Path, factory: str = "quick") -> tuple[VoiceOpening, Surroun
     adapters = (AdapterFolder("new", folder, "1" * 64),)
     opening = VoiceOpening(voice_text(COMPANION), base, adapters, "{}")
     generation = drawn(voice_of(COMPANION).generation)
-    service = VoiceConfiguration({"base": "0" * 64, "graph": "{}", GENERATION: generation})
+    told = {"base": "0" * 64, "graph": "{}", GENERATION: generation, BEST_OF: "1"}
+    service = VoiceConfiguration(told | {SCORER: NO_SCORER})
     return opening, Surroundings(f"tests.sandboxed_voices:{factory}", service, SCREENS)
 
 
@@ -79,6 +80,17 @@ def test_answers_that_end_earlier_than_the_services_are_a_drift(tmp_path: Path) 
     mine = Contestant("c", unused, "new")
     same = try_candidate(mine, mine, shipped(["golden"])[:1], surroundings, 1)
     assert not same.drift.differing, "the service's own answers end before it"
+
+
+def test_a_service_that_takes_the_best_of_several_answers_is_a_drift(tmp_path: Path) -> None:
+    opening, surroundings = quick(tmp_path)
+    several = {BEST_OF: "4", SCORER: "5" * 64}
+    service = VoiceConfiguration(dict(surroundings.service.settings) | several)
+    mine, scenarios = Contestant("c", opening, "new"), shipped(["golden"])[:1]
+    report = try_candidate(mine, mine, scenarios, replace(surroundings, service=service), 1)
+    assert report.drift.differing == {BEST_OF: ("1", "4"), SCORER: (NO_SCORER, "5" * 64)}
+    checks = {check.name: check.status for check in report.checks}
+    assert checks["configuration_drift"] is CheckStatus.FAILED
 
 
 def test_a_service_that_runs_with_something_else_is_a_drift(tmp_path: Path) -> None:
