@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from everloop.cli.output import Home, Json, Tenant, notes, print_json, print_table
+from everloop.cli.readable import readable
+from everloop.cli.voice_persona import Loop, Persona, nearest, persona_of, require_known
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="What a voice learns from and became."
 )
-
-Persona = Annotated[str, typer.Option(help="Name of the persona, as the loop's voice says.")]
 
 
 @app.command()
@@ -24,7 +24,8 @@ def ingest(
     path: Annotated[
         Path, typer.Argument(help="A person's own texts, one JSON object a line.", exists=True)
     ],
-    persona: Persona,
+    persona: Persona = None,
+    loop: Loop = None,
     user: Annotated[
         str | None,
         typer.Option(help="Whose they are; the product's own id (or user_id in a line)."),
@@ -46,11 +47,15 @@ def ingest(
     from everloop.cli.operator import operator
     from everloop.cli.progress import BytesBar
     from everloop.cli.voice_lines import Defaults, ingest
+    from everloop.reporting.wording import plural
     from everloop.wiring import open_workspace
 
     place, size = open_workspace(home), path.stat().st_size
+    named = persona_of(persona, loop)
+    if loop is None:
+        require_known(place, named, tenant)
     defaults = Defaults(
-        persona=persona,
+        persona=named,
         tenant=tenant,
         person=partial(place.pseudonyms.of, tenant=tenant),
         user=user,
@@ -63,21 +68,23 @@ def ingest(
         )
     if done.personal:
         notes.print(
-            f"  warning: {done.personal:,} of {done.lines:,} lines have what looks like an address, a "
-            "phone number or a card; they are stored, and kept out of training by the screens."
+            f"  warning: {done.personal:,} of {plural(done.lines, 'line')} "
+            f"{'has' if done.personal == 1 else 'have'} what looks like an address, a phone number or a "
+            "card: stored, and kept out of training by the screens."
         )
     if as_json:
         print_json(asdict(done))
         return
     typer.echo(
-        f"{path.name}: {done.stored:,} packages stored, {done.known:,} known before, "
+        f"{path.name}: {plural(done.stored, 'package')} stored, {done.known:,} known before, "
         f"{done.refused:,} refused (their people do not allow training)"
     )
 
 
 @app.command()
 def versions(
-    persona: Persona,
+    persona: Persona = None,
+    loop: Loop = None,
     user: Annotated[
         str | None, typer.Option(help="Whose twin; the product's own id. By default the product's.")
     ] = None,
@@ -88,11 +95,16 @@ def versions(
     """List a voice's versions, newest first."""
     from everloop.wiring import open_workspace
 
-    place = open_workspace(home)
+    place, named = open_workspace(home), persona_of(persona, loop)
     person = None if user is None else place.pseudonyms.of(user, tenant)
-    found = place.voices.versions(persona, person, tenant, references=False)
+    found = place.voices.versions(named, person, tenant, references=False)
     if as_json:
         print_json([asdict(one) for one in found])
+        return
+    if not found:
+        whose = "" if user is None else f" for {readable(user)}"
+        told = f"Persona {named!r} has no version{whose} yet (tenant {tenant}). {nearest(named)}"
+        typer.echo(told.rstrip())
         return
     columns = ("model", "version", "status", "made", "base", "instances", "to forget", "measured")
     rows = [
@@ -126,6 +138,9 @@ def instances(
     found = open_workspace(home).voices.instances_of(source, tenant)
     if as_json:
         print_json([asdict(one) for one in found])
+        return
+    if not found:
+        typer.echo(f"Nothing was made of {readable(source)} (tenant {tenant}).")
         return
     columns = ("instance", "task", "category", "weight", "augmented", "asked", "wanted", "rejected")
     rows = [

@@ -14,11 +14,18 @@ from everloop import settings
 from everloop.cli import voice_lines
 from everloop.cli.app import app
 from everloop.contracts.episodes import Consent
-from everloop.contracts.errors import EverloopError, ShouldFixInput, ShouldResolveConflict
+from everloop.contracts.errors import (
+    EverloopError,
+    ShouldFixArgument,
+    ShouldFixInput,
+    ShouldNameKnownId,
+    ShouldResolveConflict,
+)
 from everloop.contracts.voices import SourceType
+from everloop.loops import shipped_path
 from everloop.wiring import Workspace, open_workspace
 from tests.log_records import NOON, uuid_of
-from tests.voice_records import corpus_row, instance, package, version
+from tests.voice_records import corpus_row, instance, package, revision, version
 
 AT = "2026-03-01T10:00:00+02:00"
 
@@ -26,7 +33,9 @@ AT = "2026-03-01T10:00:00+02:00"
 @pytest.fixture
 def place(tmp_path: Path) -> Workspace:
     settings.initialise(tmp_path / "home")
-    return open_workspace(tmp_path / "home")
+    found = open_workspace(tmp_path / "home")
+    found.personas.append(revision())
+    return found
 
 
 def run(place: Workspace, *words: str) -> Result:
@@ -147,9 +156,42 @@ def test_who_refused_is_left_out_and_personal_data_is_told(
         {"text": "write to ann@example.org", "timestamp": AT, "user_id": "ann"},
     )
     result = run(place, "ingest", path, "--persona", "friend")
-    assert "1 packages stored, 0 known before, 1 refused" in result.stdout
-    assert "1 of 2 lines have what looks like an address" in result.stderr
+    assert "1 package stored, 0 known before, 1 refused" in result.stdout
+    assert "1 of 2 lines has what looks like an address" in result.stderr
     assert [one.texts for one in stored(place)] == [("write to ann@example.org",)]
+
+
+def test_texts_for_a_persona_that_nobody_knows_are_not_stored(
+    place: Workspace, tmp_path: Path
+) -> None:
+    path = lines(tmp_path, {"text": "mine", "timestamp": AT})
+    with pytest.raises(ShouldNameKnownId, match="'compnion'") as raised:
+        run(place, "ingest", path, "--persona", "compnion", "--user", "ann")
+    assert "Did you mean 'companion'?" in raised.value.remedy
+    assert stored(place, "compnion") == []
+    place.voices.add_package(package(1, persona="guide"), "http:ann")
+    place.voices.add_version(version(1, persona="mentor"))
+    for known in ("companion", "guide", "mentor"):
+        run(place, "ingest", path, "--persona", known, "--user", "ann")
+        assert stored(place, known)
+    place.voices.add_package(package(2, persona=""), "http:ann")
+    with pytest.raises(ShouldNameKnownId):
+        run(place, "ingest", path, "--persona", "guid", "--user", "ann")
+
+
+def test_a_loop_names_its_persona(place: Workspace, tmp_path: Path) -> None:
+    path = lines(tmp_path, {"text": "mine", "timestamp": AT})
+    mine = tmp_path / "mine.yaml"
+    shipped = shipped_path("companion").read_text()
+    mine.write_text(shipped.replace("persona: companion", "persona: muse"))
+    run(place, "ingest", path, "--loop", str(mine), "--user", "ann")
+    assert stored(place, "muse")
+    place.voices.add_version(version(1, persona="companion"))
+    (found,) = told(place, "versions", "--loop", "companion")
+    assert found["model_id"] == uuid_of(1, "model")
+    for words in ((), ("--loop", "companion", "--persona", "muse")):
+        with pytest.raises(ShouldFixArgument):
+            run(place, "versions", *words)
 
 
 def test_the_doctor_names_a_voice_that_is_to_forget(place: Workspace) -> None:
@@ -185,3 +227,12 @@ def test_versions_and_instances_are_shown(place: Workspace) -> None:
     (shown,) = told(place, "instances", "--source", "corpus:own/1")
     assert shown["completion"] == "answer 1"
     assert told(place, "instances", "--source", "nothing") == []
+
+
+def test_nothing_is_said_in_words(place: Workspace) -> None:
+    found = run(place, "instances", "--source", "nothing").stdout
+    assert found == "Nothing was made of nothing (tenant default).\n"
+    found = run(place, "versions", "--persona", "compnion").stdout
+    assert found.startswith("Persona 'compnion' has no version yet (tenant default). Did you mean")
+    found = run(place, "versions", "--loop", "companion", "--user", "ann").stdout
+    assert found == "Persona 'companion' has no version for ann yet (tenant default).\n"
