@@ -6,6 +6,8 @@ becomes of it:
 ``<!-- not run: reason -->``  it is only parsed
 ``<!-- exit: 2 -->``          it is run, and its last command ends with that
 
+A command within a line, `` `everloop …` ``, is parsed, too, where it has more than a name.
+
 Every other ``sh`` block with an ``everloop`` command is run, in the order of the file, by ``bash -eu`` in
 one folder. Every ``everloop`` command of any block must be one that exists, with options that exist.
 """
@@ -17,6 +19,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ PROGRAM = "everloop"
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<language>[^\s`]*).*$")
 _NOT_RUN = re.compile(r"<!-- not run: (?P<reason>\S.*?) -->")
 _EXIT = re.compile(r"<!-- exit: (?P<code>\d+) -->")
+_INLINE = re.compile(r"`(everloop [^`]+)`")
 _OPERATORS = frozenset({";", "&&", "||", "|", "&", "(", ")", "$(", "|&", ";;", "{", "}"})
 _REDIRECTS = re.compile(r"[<>]+&?")
 _LEADING = frozenset({"then", "do", "else", "!", "time", "exec", "sudo", "env", "if", "while"})
@@ -94,9 +98,27 @@ def commands_of(block: Block) -> tuple[tuple[str, ...], ...]:
     return tuple(words for line in _statements(joined) for words in _of_line(line))
 
 
+def inline_of(path: Path) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """Each command that stands within a line of text: its line, from 1, and the words after ``everloop``.
+
+    What follows an ellipsis or stands for something in general ends it.
+    """
+    within = {n for block in blocks_of(path) for n in _lines_of(block)}
+    found: list[tuple[int, tuple[str, ...]]] = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if number not in within:
+            told = (re.split(" [/…]|…", code)[0] for code in _INLINE.findall(line))
+            found.extend((number, words) for code in told for words in _of_line(code) if words)
+    return tuple(found)
+
+
+def _lines_of(block: Block) -> range:
+    return range(block.line, block.line + len(block.text.splitlines()))
+
+
 def unknown(words: tuple[str, ...]) -> str:
     """What is wrong with a command, without running it; empty for one that the command line takes."""
-    command: Any = typer.main.get_command(app)  # of typer's own copy of click
+    command: Any = _program()
     context, rest = typer.Context(command, info_name=PROGRAM), list(words)
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         name = rest.pop(0)
@@ -114,6 +136,11 @@ def unknown(words: tuple[str, ...]) -> str:
         told = getattr(problem, "format_message", None)
         return str(told() if told else repr(problem))
     return ""
+
+
+@cache
+def _program() -> Any:
+    return typer.main.get_command(app)  # of typer's own copy of click
 
 
 def run_block(block: Block, folder: Path, environment: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documented_commands import Block, blocks_of, commands_of, run_block, unknown
+from tests.documented_commands import Block, blocks_of, commands_of, inline_of, run_block, unknown
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -26,6 +26,17 @@ def test_every_command_of_a_document_exists(path: Path) -> None:
         if block.language in {"sh", "bash", "console"}
         for words in commands_of(block)
         if (problem := unknown(words))
+    ]
+    assert problems == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_within_a_line_exists(path: Path) -> None:
+    """One may be named without all that it needs."""
+    problems = [
+        f"{path}:{line}: everloop {' '.join(words)}: {problem}"
+        for line, words in inline_of(path)
+        if (problem := unknown(words)).startswith(("no command", "No such option"))
     ]
     assert problems == []
 
@@ -95,6 +106,22 @@ def test_blocks_are_read_with_what_stands_before_them(tmp_path: Path) -> None:
         (21, "sh", "echo c", "", 0),
         (25, "", "plain", "", 0),
     ]
+
+
+def test_commands_within_lines_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "`everloop` runs `everloop keys list` or `everloop review …`.\n\n```sh\n`everloop no`\n```\n"
+        "| `everloop privacy plan / status` | `everloop lost --x …` |\n"
+    )
+    found = inline_of(page)
+    assert found == (
+        (1, ("keys", "list")),
+        (1, ("review",)),
+        (6, ("privacy", "plan")),
+        (6, ("lost", "--x")),
+    )
+    assert unknown(("voice", "versions", "--lop", "x")).startswith("No such option")
 
 
 def test_a_block_that_ends_otherwise_is_told(tmp_path: Path) -> None:
