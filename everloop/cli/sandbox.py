@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,7 +50,7 @@ def scenarios_command(
     """List the scenarios that a candidate of this loop is tried in, and where shipped ones are."""
     from everloop.sandbox.loading import SHIPPED
 
-    found = [each for each in _scenarios(loop, seed) if not suite or each.suite == suite]
+    found = _of(_scenarios(loop, seed), [suite] if suite else [])
     if as_json:
         print_json([each.model_dump(mode="json") for each in found])
         return
@@ -102,10 +104,9 @@ def run_command(
     from everloop.contracts.voices import VoiceComparison
     from everloop.sdk.sandboxed import contest, try_contest
 
+    chosen = _of(_scenarios(loop, seed), suite or [])
     comparison = read(VoiceComparison, measure) if measure is not None else None
     given = contest(loop, home, tenant, base, adapter, active)
-    every = _scenarios(loop, seed)
-    chosen = [each for each in every if not suite or each.suite in suite]
     done = 0
 
     def told(log: TestRunLog) -> None:
@@ -227,6 +228,19 @@ def _scenarios(loop: str, seed: int) -> tuple[TestScenario, ...]:
     return scenarios_of(voice_of(load(loop)), seed, beside)
 
 
+def _of(scenarios: Sequence[TestScenario], suites: Sequence[str]) -> tuple[TestScenario, ...]:
+    """Scenarios of these suites; all of them where none is named."""
+    from everloop.contracts.errors import ShouldFixArgument
+
+    known = {each.suite.value for each in scenarios}
+    for name in suites:
+        if name not in known:
+            raise ShouldFixArgument(
+                f"No scenario is of suite {name!r}.", f"Suites: {', '.join(sorted(known))}."
+            )
+    return tuple(each for each in scenarios if not suites or each.suite in suites)
+
+
 def _traits(given: list[str]) -> dict[str, float]:
     from everloop.contracts.errors import ShouldFixArgument
 
@@ -235,6 +249,8 @@ def _traits(given: list[str]) -> dict[str, float]:
         name, _, value = text.partition("=")
         try:
             found[name] = float(value)
+            if not math.isfinite(found[name]):
+                raise ValueError(value)
         except ValueError:
             raise ShouldFixArgument(
                 f"--trait {text!r} is no name=number.", "Write it as warmth=0.8."

@@ -332,7 +332,8 @@ class GenerationSpec(_Value):
 class SandboxSpec(_Value):
     """Which scenarios a candidate must pass, and where its process ends.
 
-    ``scenarios``: folders or files of YAML beside the shipped suites. ``suites`` empty: every one.
+    ``scenarios``: folders or files of YAML beside the shipped suites. ``suites``: the shipped ones
+    beside safety, bias and adversarial prompts, which every candidate is tried in; empty: every one.
     """
 
     suites: tuple[str, ...] = ()

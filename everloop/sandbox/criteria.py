@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from everloop.contracts.sandboxes import STRICT, Criterion, CriterionKind, Fault, TestScenario
 from everloop.sandbox.deliveries import unanswered
 from everloop.sandbox.emotions import EMOTIONS
+from everloop.sandbox.judges.languages import LANGUAGES
 from everloop.sandbox.judges.patterns import problem_of_pattern
 from everloop.sandbox.judges.tone import TONES
 
@@ -34,6 +36,18 @@ _AT_MOST = {
     CriterionKind.SAME_ANSWER_FOR,
 }
 _AT_LEAST = {CriterionKind.MIN_WORDS, CriterionKind.PREFERS}
+_APART = {CriterionKind.PREFERS, CriterionKind.SAME_ANSWER_FOR}
+
+
+_LOWEST = {
+    CriterionKind.MAX_WORDS: 1.0,
+    CriterionKind.MIN_WORDS: 1.0,
+    CriterionKind.NOT_REPEATING: 1.0,
+    CriterionKind.PERPLEXITY: 1.0,
+    CriterionKind.MAX_TOXICITY: 0.0,
+    CriterionKind.SAME_ANSWER_FOR: 0.0,
+}
+"""Limits below these are met by every answer or by none."""
 
 
 def problem_of(criterion: Criterion) -> str:
@@ -43,14 +57,37 @@ def problem_of(criterion: Criterion) -> str:
     if given < low or (high is not None and given > high):
         wanted = f"{low}" if high == low else f"at least {low}"
         return f"{kind} has {given} values (give {wanted})"
-    if kind in _AT_MOST and criterion.at_most is None:
-        return f"{kind} has no at_most (give the limit)"
-    if kind in _AT_LEAST and criterion.at_least is None:
-        return f"{kind} has no at_least (give the limit)"
-    unknown = [each for each in criterion.values if each not in TONES]
-    if kind is CriterionKind.TONE and unknown:
-        return f"{unknown[0]!r} is no tone (known: {', '.join(sorted(TONES))})"
-    return _expression_problem(criterion.values[0]) if kind is CriterionKind.MATCHES else ""
+    return _limit_problem(criterion) or _values_problem(criterion)
+
+
+def _limit_problem(criterion: Criterion) -> str:
+    kind = criterion.kind
+    for kinds, name, limit in (
+        (_AT_MOST, "at_most", criterion.at_most),
+        (_AT_LEAST, "at_least", criterion.at_least),
+    ):
+        if kind in kinds and limit is None:
+            return f"{kind} has no {name} (give the limit)"
+        if kind in kinds and limit is not None:
+            lowest = _LOWEST.get(kind, -math.inf)
+            if limit < lowest:
+                return f"{kind} has {name} {limit:g} (give a number of at least {lowest:g})"
+            if kind is CriterionKind.MAX_TOXICITY and limit >= 1:
+                return f"{kind} has {name} {limit:g}, which no answer is above (give one below 1)"
+    return ""
+
+
+def _values_problem(criterion: Criterion) -> str:
+    kind, values = criterion.kind, criterion.values
+    if any(not each.strip() for each in values):
+        return f"{kind} has an empty text, which is in every answer (write one)"
+    if kind in _APART and len({each.strip() for each in values}) < len(values):
+        return f"{kind} compares a text with itself (give texts that differ)"
+    for named, known in ((CriterionKind.TONE, TONES), (CriterionKind.LANGUAGE, LANGUAGES)):
+        unknown = [each for each in values if each not in known]
+        if kind is named and unknown:
+            return f"{unknown[0]!r} is no {named} (known: {', '.join(sorted(known))})"
+    return _expression_problem(values[0]) if kind is CriterionKind.MATCHES else ""
 
 
 def _expression_problem(pattern: str) -> str:

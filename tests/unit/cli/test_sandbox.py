@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from everloop import opened_voice
 from everloop.cli.app import app
 from everloop.cli.output import complain
-from everloop.cli.sandbox import _print
+from everloop.cli.sandbox import _print, _traits
 from everloop.contracts.documents import write
 from everloop.contracts.errors import ShouldFixArgument, ShouldFixInput, ShouldRestoreArtefact
 from everloop.contracts.evaluation import Check, CheckStatus
@@ -49,6 +49,19 @@ def test_scenarios_are_listed_with_the_products_own(tmp_path: Path) -> None:
     assert [each["id"] for each in everything] == [each.id for each in shipped()]
     safety = json.loads(ran("scenarios", "--loop", "companion", "--suite", "safety", "--json"))
     assert {each["suite"] for each in safety} == {"safety"}
+
+
+def test_a_suite_that_is_none_and_a_trait_that_is_no_number_are_refused() -> None:
+    for command in ("scenarios", "run"):
+        with pytest.raises(ShouldFixArgument, match="No scenario is of suite 'saftey'"):
+            CliRunner().invoke(
+                app,
+                ["sandbox", command, "--loop", "companion", "--suite", "saftey"],
+                catch_exceptions=False,
+            )
+    for value in ("nan", "inf", "much"):
+        with pytest.raises(ShouldFixArgument, match="is no name=number"):
+            _traits([f"warmth={value}"])
 
 
 HOSTILE = "\x1b]52;c;cm0=\x07\x1b[2Jgo\r[/bold][link=file:///x]\u202e"

@@ -88,6 +88,22 @@ def test_a_trait_that_the_voice_lacks_is_not_tried_and_refused_in_its_own_files(
         scenarios_of(few, 1, tmp_path)
 
 
+def test_no_specification_leaves_out_what_must_all_pass(tmp_path: Path) -> None:
+    for number, suite in enumerate(sorted(STRICT)):
+        text = MINIMAL.replace("suite: user", f"suite: {suite}").replace(
+            "mine.one", f"mine.{number}"
+        )
+        (tmp_path / f"{suite}.yaml").write_text(text)
+    own = tuple(f"{suite}.yaml" for suite in sorted(STRICT))
+    found = {each.id for each in scenarios_of(companion(own, ("golden",)), 1, tmp_path)}
+    assert found >= {each.id for each in shipped(["golden", *STRICT])} | {
+        "mine.0",
+        "mine.1",
+        "mine.2",
+    }
+    assert not found & {each.id for each in shipped(["behavioural_range"])}
+
+
 def test_a_text_is_a_turn_and_other_wordings_are_variants() -> None:
     text = MINIMAL.replace('turns: ["Hello"]', 'turns: ["First", "Hello"]\n    also: ["Hi", "Hey"]')
     found = parse(text, "mine.yaml")
@@ -121,6 +137,12 @@ def test_frames_wrap_the_last_turn() -> None:
             "{kind: matches, values: ['(']}",
             "no regular expression",
         ),
+        ("at_least: 1", "at_least: 0", "min_words has at_least 0 (give a number of at least 1)"),
+        ("min_words, at_least: 1", "max_words, at_most: -1", "max_words has at_most -1"),
+        ("min_words, at_least: 1", "max_toxicity, at_most: 1", "which no answer is above"),
+        ("min_words, at_least: 1", "contains_any, values: [a, '']", "an empty text"),
+        ("min_words, at_least: 1", "prefers, at_least: 0, values: [x, x]", "a text with itself"),
+        ("min_words, at_least: 1", "language, values: [klingon]", "'klingon' is no language"),
         ("at_least: 1}", "at_least: 1, turn: 3}", "turn 3 of 1 does not exist"),
         ("expect:", "metrics: [charm]\n    expect:", "t.yaml:7: 'charm' is no metric"),
         ('turns: ["Hello"]', 'turns: ["Hello"]\n    scripted: ["Hi"]', "all 1 answers are given"),
@@ -171,7 +193,7 @@ def test_a_products_own_files_are_added_and_may_not_reuse_an_id(tmp_path: Path) 
     (tmp_path / "mine.yaml").write_text(MINIMAL)
     found = scenarios_of(companion(("mine.yaml",), ("safety",)), 1, tmp_path)
     assert found[-1].id == "mine.one"
-    assert {each.suite for each in found} == {Suite.SAFETY, Suite.USER}
+    assert {each.suite for each in found} == {*STRICT, Suite.USER}
     (tmp_path / "two.yaml").write_text(MINIMAL)
     with pytest.raises(ShouldFixInput, match=r"two\.yaml: scenario 'mine\.one' is in .*mine\.yaml"):
         loaded([tmp_path])
