@@ -170,7 +170,10 @@ def _train(
 
 
 def with_rows(figures: AdapterFigures, learned: Iterable[TrainingDataInstance]) -> AdapterFigures:
-    """The figures with the rows that were learned from, and whose they are."""
+    """The figures with the rows that were learned from, and whose they are.
+
+    Where ``max_steps`` ends a phase before it came to every row, the others are counted as well.
+    """
     rows, people = Counter[str](), set[str]()
     for row in learned:
         rows[row.task.value] += 1
