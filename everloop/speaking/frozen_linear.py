@@ -13,7 +13,7 @@ _ONEDNN = bool(torch._C._has_mkldnn) and hasattr(torch.ops.mkldnn, "_linear_poin
 
 
 class FrozenLinear(nn.Module):
-    """``W x + b`` of a layer that no gradient flows through; shares the layer's weights."""
+    """``W x + b`` of a layer whose weights take no gradient; shares them. One flows through to ``x``."""
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
@@ -22,8 +22,11 @@ class FrozenLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) -> (…, out)."""
         weight, bias = self.layer.weight, self.layer.bias
-        if _ONEDNN and x.device.type == "cpu" and x.dtype is weight.dtype is torch.float32:
-            # inductor's own operator: the weight stays as it is, without a copy in another order
+        wanted = torch.is_grad_enabled() and x.requires_grad
+        plain = x.device.type == "cpu" and x.dtype is weight.dtype is torch.float32
+        if _ONEDNN and plain and not wanted:
+            # inductor's own operator, which has no gradient: the weight stays as it is, without a copy in
+            # another order
             found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # noqa: SLF001
             return found
         return nn.functional.linear(x, weight, bias)

@@ -1,7 +1,8 @@
 """A base with an adapter merged into it, as one GGUF file for other runtimes: float16, norms in float32.
 
 ``W' = W + scale B A`` is computed in float32 and rounded once. Queries' and keys' rows are permuted as
-llama.cpp's ``convert_hf_to_gguf.py`` does it: its rotary embedding pairs neighbours.
+llama.cpp's ``convert_hf_to_gguf.py`` does it, and their biases with them: its rotary embedding pairs
+neighbours.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def export_gguf(base: BaseFolder, adapter: AdapterFolder | None, out: Path) -> s
     """Write base and adapter merged to ``out``, which appears whole; the file's SHA-256.
 
     Raises:
-        ShouldFixArgument: the base is no Llama, or its tokenizer no byte-level BPE.
+        ShouldFixArgument: the base is no Llama, scales its rotary embedding, or its tokenizer is no
+            byte-level BPE.
         ShouldRestoreArtefact: base or adapter is damaged.
         ShouldFreeDisk: it did not fit; nothing is left of it.
     """
@@ -40,6 +42,13 @@ def export_gguf(base: BaseFolder, adapter: AdapterFolder | None, out: Path) -> s
     if config.model_type != "llama":
         raise ShouldFixArgument(
             f"{base.name} is of type {config.model_type!r}: only Llamas are exported.",
+            "Serve it with everloop, or convert its folder with llama.cpp.",
+        )
+    rope = str(config.rope_parameters.get("rope_type", "default"))
+    if rope != "default":
+        raise ShouldFixArgument(
+            f"{base.name} scales its rotary embedding by {rope!r}, which is not written: another runtime "
+            "would say something else.",
             "Serve it with everloop, or convert its folder with llama.cpp.",
         )
     weights = None if adapter is None else read_adapter(adapter, base)
@@ -145,11 +154,9 @@ def _merged(name: str, tensor: Any, weights: AdapterWeights | None) -> NDArray[n
 
 
 def _permuted(name: str, tensor: NDArray[np.float32], config: Any) -> NDArray[Any]:
-    if tensor.ndim == 1:
-        return tensor
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
-    count = heads.get(name.removesuffix(".weight").rpartition(".")[2])
+    count = heads.get(name.rpartition(".")[0].rpartition(".")[2])
     if count is not None:
-        halves = tensor.reshape(count, 2, tensor.shape[0] // count // 2, tensor.shape[1])
+        halves = tensor.reshape(count, 2, tensor.shape[0] // count // 2, *tensor.shape[1:])
         tensor = halves.swapaxes(1, 2).reshape(tensor.shape)
-    return tensor.astype(np.float16)
+    return tensor if tensor.ndim == 1 else tensor.astype(np.float16)

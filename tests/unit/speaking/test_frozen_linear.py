@@ -32,6 +32,18 @@ def test_a_view_of_a_larger_tensor_is_multiplied_as_itself() -> None:
         torch.testing.assert_close(FrozenLinear(layer)(x), layer(x))
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_a_gradient_flows_through_it_to_what_came_before(kind: torch.dtype) -> None:
+    layer = nn.Linear(2, 2, bias=False).to(kind).requires_grad_(False)
+    layer.weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    x = torch.ones(1, 2, dtype=kind, requires_grad=True)
+    FrozenLinear(layer)(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[4.0, 6.0]]
+    with torch.no_grad():
+        assert FrozenLinear(layer)(x).tolist() == [[3.0, 7.0]]
+
+
 def test_it_holds_no_weights_of_its_own() -> None:
     layer = nn.Linear(3, 2)
     assert FrozenLinear(layer).layer.weight is layer.weight
