@@ -311,12 +311,15 @@ class TraitSpec(_Value):
 class AdjustmentSpec(_Value):
     """How feedback moves traits: by the mean of the last ``window`` adjustments times ``rate``, at most
     ``cap`` a cycle of ``cycle_hours``, of which one person's feedback alone moves at most
-    ``person_share``."""
+    ``person_share``. Within ``person_days``, there and back, it carries a trait by no more than
+    ``person_reach`` x ``cap``."""
 
     window: Annotated[int, Field(ge=1)] = 10
     rate: Annotated[float, Field(gt=0, le=1)] = 0.5
     cap: Annotated[float, Field(gt=0, le=2)] = 0.2
     person_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    person_reach: Positive = 1.0
+    person_days: Annotated[float, Field(gt=0, le=3650)] = 30.0
     cycle_hours: Positive = 24.0
 
 

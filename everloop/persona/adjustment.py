@@ -34,8 +34,10 @@ def adjusted(
 
     Where a person asked, the steps that the trait takes with their feedback are together no longer than s =
     person_share x cap during any ``cycle_hours``, and what they add to the average no more than s / rate,
-    so that it does not go on with other people's feedback either. Of an ask that is more, what fits
-    counts; where nothing does, the trait stays as it is.
+    so that it does not go on with other people's feedback either. Within any ``person_days``, those steps
+    carry the trait, there and back, by no more than r = person_reach x cap to either side, and lean the
+    average by no more than r / rate. Of an ask that is more, what fits counts; where nothing does, the
+    trait stays as it is.
 
     Args:
         trait: a trait of the voice.
@@ -71,9 +73,10 @@ def adjusted(
 def _moved(
     trait: TraitValue, terms: AdjustmentSpec, asked: float, now: datetime, share: Share | None
 ) -> TraitValue:
-    most = terms.person_share * terms.cap
+    most, reach = terms.person_share * terms.cap, terms.person_reach * terms.cap
     if share is not None:
         asked = _within(asked, max(0.0, most / terms.rate - share.asked))
+        asked = _reaching(asked, share.leaned, reach / terms.rate)
         if abs(asked) < _NOTHING:
             return trait
     recent = (*trait.recent, asked)[-terms.window :]
@@ -82,6 +85,7 @@ def _moved(
     step = terms.rate * math.fsum(recent) / len(recent)
     if share is not None:
         step = _within(step, max(0.0, most - share.moved))
+        step = _reaching(step, share.carried, reach)
     wanted = trait.value + _within(moved + step, terms.cap) - moved
     value = _within(wanted, 1.0)
     return TraitValue(
@@ -101,3 +105,8 @@ def _begins(trait: TraitValue, terms: AdjustmentSpec, now: datetime) -> bool:
 
 def _within(value: float, most: float) -> float:
     return max(-most, min(most, value))
+
+
+def _reaching(value: float, used: float, reach: float) -> float:
+    """As much of a value as leaves what was used within [-reach, reach], or brings it nearer to 0."""
+    return max(min(0.0, -reach - used), min(max(0.0, reach - used), value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from everloop.contracts.errors import ShouldFixArgument, ShouldResolveConflict
 from everloop.contracts.feedback import FeedbackInstance, FeedbackStatus
@@ -11,7 +11,7 @@ from everloop.contracts.personas import PersonaGraph, PersonaRevision, PersonaSt
 from everloop.contracts.voice_spec import TraitSpec, VoiceSpec
 from everloop.persona.adjustment import adjusted
 from everloop.persona.graph import content_of, first_graph, graph_of
-from everloop.persona.shares import Earlier, share_of
+from everloop.persona.shares import Earlier, used
 
 BEGINNING = "specification"
 """Cause of the first revision."""
@@ -109,11 +109,10 @@ def applied(
     if not teaches or not asked or weight <= 0.0:
         return None
 
-    cycle = timedelta(hours=spec.adjustment.cycle_hours)
-
     def moved(graph: PersonaGraph) -> PersonaGraph:
+        theirs = used(spec.adjustment, now, earlier)
         for trait, adjustment in asked:
-            share = share_of(trait, cycle, now, earlier)
+            share = theirs.of(trait)
             graph = adjusted(graph, spec, trait.name, adjustment, weight, now, share)
         return graph
 

@@ -413,6 +413,18 @@ MUTANTS: tuple[Mutant, ...] = (
                 "pass",
                 "test_one_person_moves_half_the_cap_and_two_move_all_of_it",
             ),
+            (
+                "one person goes on day by day",
+                "step = _reaching(step, share.carried, reach)",
+                "pass",
+                "test_small_asks_do_not_carry_on_day_by_day_what_others_asked",
+            ),
+            (
+                "one person leans the average day by day",
+                "asked = _reaching(asked, share.leaned, reach / terms.rate)",
+                "pass",
+                "test_what_one_person_leans_does_not_go_on_with_others",
+            ),
         ],
     ),
     *mutants(

@@ -20,6 +20,7 @@ from everloop.contracts.feedback import (
     FeedbackType,
 )
 from everloop.contracts.personas import MemoryItem, PersonaRevision
+from everloop.contracts.voice_spec import VoiceSpec
 from everloop.persona.graph import content_of, graph_of
 from everloop.persona.memory import remembered
 from everloop.persona.revisions import applied, begun, revised, undo
@@ -61,11 +62,13 @@ def feedback(
     )
 
 
-def let(store: MemoryPersonas, said: FeedbackInstance, now: datetime) -> PersonaRevision | None:
+def let(
+    store: MemoryPersonas, said: FeedbackInstance, now: datetime, spec: VoiceSpec = SPEC
+) -> PersonaRevision | None:
     """Let a feedback move a persona, as one of all that its person said."""
     store.said.setdefault(said.user_id, set()).add(said.feedback_id)
     return applied(
-        *(store, SPEC, said, now),
+        *(store, spec, said, now),
         lambda since: store.moved("companion", said.user_id, since),
     )
 
@@ -302,8 +305,89 @@ def test_nobody_moves_a_trait_by_more_than_their_share_a_day(
         before = newest(store).content
         let(store, feedback(asked, person=person, weight=weight), now)
         step = value(graph_of(newest(store).content)) - value(graph_of(before))
-        steps.append((person, now, abs(step)))
-        late = [each[2] for each in steps if each[0] == person and each[1] > now - DAY]
+        steps.append((person, now, step))
+        theirs = [each[1:] for each in steps if each[0] == person]
+        late = [abs(step) for at, step in theirs if at > now - DAY]
         assert sum(late) <= 0.5 * SPEC.adjustment.cap + 1e-9
+        assert abs(sum(step for _, step in theirs)) <= SPEC.adjustment.cap + 1e-9
         if undone and newest(store).content != before:
             assert undo(store, "companion", "ann", "no", now).content == before
+
+
+LAST = voice(window=1)
+"""The last ask alone decides."""
+
+
+def asking(
+    store: MemoryPersonas,
+    days: int,
+    asked: float = 1.0,
+    begin: datetime = NOW,
+    spec: VoiceSpec = SPEC,
+) -> float:
+    """Where formality is once one person asked the same four times a day."""
+    for hour in range(0, 24 * days, 6):
+        let(store, feedback(asked, weight=1.0), begin + timedelta(hours=hour), spec)
+    return value(graph_of(newest(store).content))
+
+
+def test_one_person_alone_takes_a_trait_nowhere_however_long_they_ask() -> None:
+    store = MemoryPersonas()
+    assert asking(store, 1) == pytest.approx(0.1)
+    assert asking(store, 20, begin=NOW + DAY) == pytest.approx(0.2)
+    for person in "cd":  # others go on from there
+        let(store, feedback(1.0, person=person, weight=1.0), NOW + 21 * DAY)
+    assert value(graph_of(newest(store).content)) == pytest.approx(0.4)
+    let(store, feedback(1.0, weight=1.0), NOW + 25 * DAY)
+    assert value(graph_of(newest(store).content)) == pytest.approx(0.4)
+    let(store, feedback(1.0, weight=1.0), NOW + 31 * DAY)
+    assert value(graph_of(newest(store).content)) == pytest.approx(0.5)
+
+
+def test_who_went_to_one_side_may_come_back_and_go_as_far_to_the_other() -> None:
+    store = MemoryPersonas()
+    assert asking(store, 4, spec=LAST) == pytest.approx(0.2)
+    assert asking(store, 8, -1.0, NOW + 4 * DAY, LAST) == pytest.approx(-0.2)
+    assert asking(store, 8, 1.0, NOW + 12 * DAY, LAST) == pytest.approx(0.2)
+
+
+def test_what_one_person_leans_does_not_go_on_with_others() -> None:
+    """Without the bound on asks, feedback that asks for next to nothing would carry them on."""
+    store = MemoryPersonas()
+    asking(store, 2)
+    before = newest(store).content
+    asking(store, 1, begin=NOW + 3 * DAY)
+    assert newest(store).content == before
+    for _ in range(5):
+        let(store, feedback(0.001, person="c", weight=0.1), NOW + 4 * DAY)
+    trait = graph_of(newest(store).content).trait("formality")
+    assert trait is not None
+    assert sum(each for each in trait.recent if each > 0.01) == pytest.approx(0.4)  # reach / rate
+
+
+def test_small_asks_do_not_carry_on_day_by_day_what_others_asked() -> None:
+    store = MemoryPersonas()
+    for person in "cd":
+        let(store, feedback(1.0, person=person, weight=1.0), NOW)
+    for day in range(1, 9):  # .5 x .4 / 3, .5 x .4 / 4 and so on: .28 in all
+        let(store, feedback(0.01, weight=0.1), NOW + day * DAY)
+    assert value(graph_of(newest(store).content)) == pytest.approx(0.2 + 0.2)
+
+
+def test_an_undo_gives_nobody_their_reach_back() -> None:
+    store = MemoryPersonas()
+    begun(store, SPEC, NOW)
+    assert asking(store, 2) == pytest.approx(0.2)
+    back = undo(store, "companion", "ann", "no", NOW + 2 * DAY, to=1)
+    assert back.content == store.revision("companion", 1).content
+    assert asking(store, 3, begin=NOW + 3 * DAY) == 0.0
+    assert newest(store).content == back.content
+
+
+def test_a_reach_that_was_made_smaller_lets_who_is_beyond_it_come_back() -> None:
+    store = MemoryPersonas()
+    asking(store, 2)
+    smaller = voice(window=1, person_reach=0.25)
+    for asked, at in ((1.0, 0.2), (-1.0, 0.1)):
+        let(store, feedback(asked, weight=1.0), NOW + 3 * DAY, smaller)
+        assert value(graph_of(newest(store).content)) == pytest.approx(at)
