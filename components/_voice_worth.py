@@ -5,21 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from components._pages import Told
-from everloop.adaptation.building import FIGURES_FILE, TRAIN_FILE
+from everloop.adaptation.building import HELD_OUT_FILE, TRAIN_FILE
 from everloop.adaptation.instance_file import read_instances
 from everloop.adaptation.judged import where_judged
 from everloop.adaptation.training.expected import expected_steps
-from everloop.contracts.documents import read
 from everloop.contracts.loop_spec import LoopSpec
-from everloop.contracts.voices import DataFigures, StrategyChoice
+from everloop.contracts.voices import StrategyChoice
 from everloop.loops.sections import voice_of
 from everloop.reporting.wording import plural
 
 
 def worth_training(spec: LoopSpec, choice: StrategyChoice, data: Path) -> StrategyChoice:
-    """The choice, without trainings that too few people could judge."""
-    people = read(DataFigures, data / FIGURES_FILE).held_out_people
-    return where_judged(voice_of(spec), choice, people)
+    """The choice, without trainings that too few people could judge: an answer that was disliked does not
+    say what was wanted, which is what the effect is measured on."""
+    people = {
+        row.user_id
+        for row in read_instances(data / HELD_OUT_FILE)
+        if row.user_id is not None and row.liked is not False
+    }
+    return where_judged(voice_of(spec), choice, len(people))
 
 
 def with_steps(told: Told, spec: LoopSpec, choice: StrategyChoice, data: Path) -> Told:

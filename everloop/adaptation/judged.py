@@ -23,7 +23,7 @@ def where_judged(spec: VoiceSpec, choice: StrategyChoice, people: int) -> Strate
     something to judge on: no candidate of theirs could pass the gate.
 
     Args:
-        people: held-out people with an example that judges.
+        people: held-out people with an example of what they wanted.
     """
     least = spec.thresholds.min_held_out_people
     kept = tuple(way for way in choice.chosen if way not in TRAINS)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from components._voice_pages import strategy_rows
 from components._voice_worth import with_steps, worth_training
-from everloop.adaptation.building import FIGURES_FILE, TRAIN_FILE
-from everloop.adaptation.data_tally import DataTally
+from everloop.adaptation.building import HELD_OUT_FILE, TRAIN_FILE
 from everloop.adaptation.instance_file import write_instances
-from everloop.contracts.documents import write
 from everloop.contracts.voices import SignalVolume, Strategy, StrategyChoice
 from everloop.loops import load
-from tests.voice_instances import said, voice
+from tests.voice_instances import said, thumb, voice
 
 SPEC = load("companion").model_copy(update={"voice": voice()})
 VOLUME = SignalVolume(0, 5, 40.0, 0.0, 0.0, 0.0, 0.0, 0, 6)
@@ -23,12 +22,11 @@ CHOICE = StrategyChoice((Strategy.SFT,), {"sft": "40.0 effective corrections."},
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Forty examples, and nine people who judge."""
-    tally, rows = DataTally(), [said(n) for n in range(40)]
-    for n in range(9):
-        tally.judges(said(n, f"judge-{n}"))
-    write_instances(rows, tmp_path / TRAIN_FILE)
-    write(tally.figures(voice().data), tmp_path / FIGURES_FILE)
+    """Forty examples, nine people who judge, and three who say what they did not want."""
+    write_instances([said(n) for n in range(40)], tmp_path / TRAIN_FILE)
+    judges = [said(n, f"judge-{n}") for n in range(9)]
+    disliked = [replace(thumb(n, False), user_id=f"no-{n}") for n in range(3)]
+    write_instances([*judges, *disliked], tmp_path / HELD_OUT_FILE)
     return tmp_path
 
 
