@@ -44,9 +44,9 @@ def limit(
     """Rewrite both files with what is drawn, and say what was left.
 
     Of each task at most ``max_examples`` teach: what is new before what was ``taught``, corrections and
-    comparisons before other texts, and of each person one before anybody's second; of corpora the category
-    that is furthest below its range. At most ``max_held_out`` rows judge, of each task one in turn. Files
-    that are small enough stay as they are. The same arguments draw the same rows.
+    comparisons before other texts, and of each person one before anybody's second; of corpora one of each
+    category in turn, those below their range first. At most ``max_held_out`` rows judge, of each task one
+    in turn. Files that are small enough stay as they are. The same arguments draw the same rows.
 
     Args:
         private: all that people gave teaches, and of each task ``max_examples`` of what belongs to nobody:
@@ -116,7 +116,10 @@ def _drawn_to_teach(
         chosen |= old.first(again) | new.first(room - again)
         left[task] = given
     known = Counter(categories[number] for number in chosen)
-    return frozenset(chosen.union(*(corpora.first(task, left[task], known) for task in left)))
+    rows_out = len(chosen) + sum(left.values())
+    return frozenset(
+        chosen.union(*(corpora.first(task, given, known, rows_out) for task, given in left.items()))
+    )
 
 
 def _drawn_of_nobody(
@@ -130,7 +133,8 @@ def _drawn_of_nobody(
             chosen.add(number)
     # How much people gave of a category draws nothing.
     known: Counter[Category] = Counter()
-    return frozenset(chosen.union(*(nobodys.first(task, most, known) for task in LearningTask)))
+    drawn = (nobodys.first(task, most, known, most) for task in LearningTask)
+    return frozenset(chosen.union(*drawn))
 
 
 class _Corpora:
@@ -148,26 +152,36 @@ class _Corpora:
     def rows(self, task: LearningTask) -> int:
         return sum(order.rows for (of, _), order in self._orders.items() if of is task)
 
-    def first(self, task: LearningTask, count: int, known: Counter[Category]) -> frozenset[int]:
-        """``count`` rows, one after the other of the category that is furthest below its range, which are
-        ``known`` then."""
+    def first(
+        self, task: LearningTask, count: int, known: Counter[Category], rows: int
+    ) -> frozenset[int]:
+        """``count`` rows, of each category one in turn: of those below their range first, of those above it
+        last, and in each turn of the one that lacks most. They are ``known`` then.
+
+        Args:
+            rows: that all tasks will have.
+        """
         given: Counter[Category] = Counter()
+
+        def place(category: Category) -> tuple[bool, bool, int, float]:
+            (low, high), there = self._range(category), known[category]
+            return there >= low * rows, there >= high * rows, given[category], there / low
+
         for _ in range(min(count, self.rows(task))):
-            fewest = min(
-                (
-                    category
-                    for category in Category
-                    if given[category] < self._orders[task, category].rows
-                ),
-                key=lambda category: (known[category] + 1) / self._low(category),
-            )
-            given[fewest] += 1
-            known[fewest] += 1
+            orders = self._orders
+            offered = [each for each in Category if given[each] < orders[task, each].rows]
+            following = min(offered, key=place)
+            given[following] += 1
+            known[following] += 1
         return frozenset().union(*(self._orders[task, each].first(given[each]) for each in given))
 
-    def _low(self, category: Category) -> float:
+    def _range(self, category: Category) -> tuple[float, float]:
         wanted = self._ranges.get(category)
-        return max(_ASKED_FOR_LITTLE, 0.0 if wanted is None else wanted.low)
+        return (
+            (_ASKED_FOR_LITTLE, 1.0)
+            if wanted is None
+            else (max(_ASKED_FOR_LITTLE, wanted.low), wanted.high)
+        )
 
 
 def _rewrite(

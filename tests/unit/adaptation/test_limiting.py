@@ -146,9 +146,10 @@ def test_what_judges_is_of_every_task(tmp_path: Path) -> None:
     assert figures.held_out_by_task == {"thumb": 9, "preference": 3, "sft": 9}
 
 
-def test_of_corpora_the_category_that_lacks_most_comes_first(tmp_path: Path) -> None:
+def test_of_corpora_each_category_gives_in_turn_and_those_that_lack_first(tmp_path: Path) -> None:
     people = [row(i, f"p{i}") for i in range(50)]
-    kinds = {Category.CONVERSATIONAL: 500, Category.EMPATHETIC: 20, Category.TOOL: 1}
+    kinds = {Category.CONVERSATIONAL: 500, Category.EMPATHETIC: 20, Category.TOOL: 20}
+    kinds |= {Category.FACTUAL: 1}
     corpora = [
         row(1000 * place + i, category=kind)
         for place, (kind, rows) in enumerate(kinds.items(), start=1)
@@ -156,4 +157,5 @@ def test_of_corpora_the_category_that_lacks_most_comes_first(tmp_path: Path) -> 
     ]
     _, kept, _ = drawn(tmp_path, [*people, *corpora], [], DataSpec(max_examples=50))
     found = Counter(each.category for each in kept if each.user_id is None)
-    assert found == {Category.EMPATHETIC: 9, Category.TOOL: 1}
+    # Of fifty rows 5 to 6 are to be empathetic, 2.5 to 4 of tools; 40 of people's are conversational.
+    assert found == {Category.EMPATHETIC: 5, Category.TOOL: 4, Category.FACTUAL: 1}
