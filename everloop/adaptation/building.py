@@ -216,16 +216,18 @@ class _Builder:
             for group in self._groups(held_out, self.tally.removed):
                 yield from self._fitting(group)
             return
-        listed, unseen = Shortlist(most, self._seed, kind, together=held_out), 0
+        listed, unseen = Shortlist(most, self._seed, kind, together=held_out), Counter[bool]()
         for number, group in enumerate(self._groups(held_out, self.tally.removed)):
             listed.add(number, group)
-            unseen += len(group)
+            unseen.update(map(self._taught.is_new, group))
         while numbers := listed.further(found):
             for number, group in enumerate(self._groups(held_out, _nobody)):
                 if number in numbers:
-                    unseen -= len(group)
+                    unseen.subtract(map(self._taught.is_new, group))
                     yield from self._fitting(group)
-        self._left(unseen)
+        self._left(unseen.total())
+        if not held_out:
+            self.tally.unseen(unseen[True])
 
     def _left(self, rows: int) -> None:
         if rows:

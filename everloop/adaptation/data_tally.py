@@ -21,6 +21,7 @@ class DataTally:
         self._judges: set[str] = set()
         self._licenses: dict[str, str] = {}
         self._augmented = 0
+        self._unseen = 0
         self._held_out: Counter[str] = Counter()
         self._undrawn: defaultdict[str, float] = defaultdict(float)
 
@@ -31,6 +32,10 @@ class DataTally:
     def undrawn(self, kind: str, weight: float) -> None:
         """What an example counts for that could be learned from, and will not be this time."""
         self._undrawn[kind] += weight
+
+    def unseen(self, rows: int) -> None:
+        """New rows of people who teach that nobody looked at."""
+        self._unseen += rows
 
     def judges(self, instance: TrainingDataInstance) -> None:
         """An example of somebody who is held out."""
@@ -68,5 +73,6 @@ class DataTally:
             held_out=held_out,
             held_out_people=len(self._judges),
             held_out_by_task=dict(sorted(self._held_out.items())),
+            unseen=self._unseen,
             undrawn=dict(sorted(self._undrawn.items())),
         )

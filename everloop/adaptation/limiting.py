@@ -59,6 +59,7 @@ def limit(
     tally = DataTally()
     for reason, rows in figures.removed.items():
         tally.removed(reason, rows)
+    tally.unseen(figures.unseen)
     most = spec.max_examples
     if most is not None:
         there = read_instances(train)

@@ -139,7 +139,10 @@ def _less(volume: SignalVolume) -> str:
         True: "person who contradicts",
         False: "people who contradict",
     }
-    n = volume.contradictory_people
-    if not n:
-        return ""
-    return f"; {n} {contradictory[n == 1]} themselves weigh less"
+    n, unseen = volume.contradictory_people, volume.unseen
+    told = f"; {n} {contradictory[n == 1]} themselves weigh less" if n else ""
+    if unseen:
+        told += (
+            f"; of all ways of learning {unseen:,} rows more were not looked at (data.max_examples)"
+        )
+    return told

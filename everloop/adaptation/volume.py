@@ -38,6 +38,7 @@ def volume_of(
     forgets: int = 0,
     taught: Taught = NOTHING,
     undrawn: Mapping[str, float] = _NOTHING_LEFT,
+    unseen: int = 0,
 ) -> SignalVolume:
     """Count what was not learned yet.
 
@@ -49,7 +50,7 @@ def volume_of(
     Args:
         instances: those that may be trained on.
         feedback, packages: of the people who teach.
-        golden_drop, forgets: see ``SignalVolume``.
+        golden_drop, forgets, unseen: see ``SignalVolume``.
         undrawn: kind of signal -> what counts beside the instances; see ``DataFigures``.
     """
     people: set[str] = set()
@@ -86,6 +87,7 @@ def volume_of(
         contradictory_people=len({who for (who, _), both in leanings.items() if len(both) == 2}),
         golden_drop=golden_drop,
         forgets=forgets,
+        unseen=unseen,
     )
 
 

@@ -240,6 +240,8 @@ class SignalVolume:
     """Fall of the golden set's mean log-probability since the first adapter, nats a token."""
     forgets: int = 0
     """Instances of people erased since, that the present adapter learned from."""
+    unseen: int = 0
+    """Rows that were not looked at, so that they are not counted: see ``DataFigures``."""
 
     def __post_init__(self) -> None:
         for name in ("corrections", "own_texts", "pairs", "thumbs_up", "thumbs_down"):
@@ -297,6 +299,8 @@ class DataFigures:
     undrawn: Mapping[str, float] = field(default_factory=dict)
     """Kind of signal -> effective examples that were fit and new and were not drawn: the next night's.
     Those that nobody looked at are not among them."""
+    unseen: int = 0
+    """New rows of people who teach that nobody looked at, since enough others were fit."""
 
 
 @dataclass(frozen=True, slots=True)

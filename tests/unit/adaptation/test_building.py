@@ -24,6 +24,7 @@ from everloop.adaptation.held_out import is_held_out, salt_of
 from everloop.adaptation.instance_file import read_instances
 from everloop.adaptation.near_duplicates import NearDuplicates
 from everloop.adaptation.reliability import Reliability
+from everloop.adaptation.strategy import choose
 from everloop.adaptation.tags import LEAST_MARK, tag_in
 from everloop.adaptation.taught import NOTHING, Taught, taught_by
 from everloop.adaptation.volume import volume_of
@@ -502,3 +503,16 @@ def test_what_people_say_today_is_drawn_before_what_was_learned(tmp_path: Path) 
     weights = {each.user_id: each.weight for each in train}
     assert volume.corrections == pytest.approx(12 * weights[drawn[0].user_id])
     assert volume.pairs == pytest.approx(volume.corrections)
+    assert figures.unseen == 0
+
+
+def test_what_nobody_looked_at_is_told(tmp_path: Path) -> None:
+    """Of two examples, eight corrections are looked at; each is two rows."""
+    rows = [corrected(n, by) for n, by in enumerate(TRAINS[:20], start=1)]
+    figures, train, _ = built(tmp_path, rows, max_examples=2)
+    assert figures.unseen > 0
+    assert figures.unseen % 2 == 0
+    volume = volume_of(train, (), (), None, undrawn=figures.undrawn, unseen=figures.unseen)
+    told = choose(spec(), volume).skipped["sft"]
+    assert f"{figures.unseen} rows more were not looked at (data.max_examples)" in told
+    assert built(tmp_path / "whole", rows)[0].unseen == 0
