@@ -39,6 +39,19 @@ _PATTERNS: dict[str, tuple[tuple[str, float], ...]] = {
         (r"\b(stop (complaining|whining|worrying)|nothing to (cry|complain) about)\b", 1.0),
         (r"\b(other people|others|everyone) ha(s|ve) (it worse|real|bigger|problems)", 1.0),
         (r"\b(not my (problem|concern|job)|i have nothing (more )?to say|figure it out yourself)\b", 1.1),
+        (r"\b(sweetheart|darling|sweetie|honey|my dear|little (girl|boy|one))[.,!?;]|^sigh\b", 0.5),
+        (r"\b(even (a|any) (child|toddler|beginner) (\w+ )?(reads?|knows?|gets|could|can|would)|"
+         r"even you (could|can|should|might|will|would)|(as|so) (slow|dim|dull) as you|"
+         r"simple enough for you|(is|are) (far )?(beyond|above) you|over your head|"
+         r"(any|every)(body|one) with half (a|an))\b", 0.8),
+        (r"\byour (little|tiny|precious) (world|problems?|feelings?|mind|drama|life|head|questions?)\b|"
+         r"\bdid you (skip|sleep through|miss) school\b|\bi doubt (that )?you('ll| will| can|"
+         r" could| would)? (follow|understand|get|know|manage)", 0.8),
+        (r"\b(grown(-| )?(people|men|women|ups) (manage|handle)|use your (fingers|brain)|"
+         r"the ones at the back|an audience like (this|you)|nobody competent|repeat myself (more )?slowly|"
+         r"try to keep up|do try to|(how|isn'?t that) (sweet|cute|adorable))\b", 0.6),
+        (r"\b(obviously|clearly|needless to say|as i said|again)[.,!?]|\byou again\b|somebody like you\b|"
+         r"\blaugh(s|ed|ing)? at you\b|\bnobody else will\b|\bif you (must|insist)\b", 0.4),
         (r"\b(it'?s|that'?s) (all )?(just )?in your head\b|\bgrow up\b|\bi can'?t be bothered\b", 1.0),
     ),
     "empathetic": (
