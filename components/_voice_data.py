@@ -43,7 +43,7 @@ from everloop.contracts.voices import (
 from everloop.loops.sections import voice_of
 from everloop.persona.graph import first_graph, graph_of
 from everloop.persona.prompt import prompt_of
-from everloop.registry.voice_status import follow_head
+from everloop.registry.voice_status import follow_head, of_loop
 from everloop.sandbox.choosing import scenarios_of
 from everloop.wiring import Workspace
 
@@ -133,6 +133,7 @@ def choose_for(
     voice, collected = voice_of(spec), read_collected(collection)
     taught, versions = _taught(spec, workspace, tenant), _versions(spec, workspace, tenant)
     active = next((v for v in versions if v.status is VersionStatus.ACTIVE), None)
+    figures = read(DataFigures, data / FIGURES_FILE)
     # Who judges must not decide how much is learned.
     judges = collected.judges(voice.data.held_out_share)
     volume = volume_of(
@@ -143,17 +144,20 @@ def choose_for(
         _golden_drop(versions, active),
         0 if active is None else active.forgets,
         taught,
-        read(DataFigures, data / FIGURES_FILE).undrawn,
+        figures.undrawn,
+        figures.unseen,
     )
     return choose(voice, volume)
 
 
 def _versions(spec: LoopSpec, workspace: Workspace, tenant: str) -> tuple[ModelVersion, ...]:
-    """The persona's versions, newest first, each with the status that it has by now."""
-    persona = voice_of(spec).persona
+    """The loop's versions of the persona, newest first, each with the status that it has by now."""
+    persona, registry = voice_of(spec).persona, workspace.registry
     head = workspace.deployments.head(spec.name, tenant)
-    follow_head(workspace.voices, persona, head, workspace.rollouts.rollouts(spec.name, tenant))
-    return workspace.voices.versions(persona, tenant=tenant, references=False)
+    tried = workspace.rollouts.rollouts(spec.name, tenant)
+    follow_head(workspace.voices, persona, head, tried, registry)
+    found = workspace.voices.versions(persona, tenant=tenant, references=False)
+    return of_loop(found, spec.name, registry)
 
 
 def _taught(spec: LoopSpec, workspace: Workspace, tenant: str) -> Taught:

@@ -17,6 +17,7 @@ from everloop.contracts.loop_spec import LoopSpec
 from everloop.contracts.personas import PersonaRevision
 from everloop.loops.sections import voice_of
 from everloop.persona.revisions import begun
+from everloop.registry.voice_status import require_own_persona
 from everloop.wiring import Workspace
 
 _FILE = "persona-revision.json"
@@ -26,8 +27,12 @@ def collect_voice(spec: LoopSpec, workspace: Workspace, tenant: str, out: Path) 
     """What people said of the persona, who of them judges, and the persona's graph as it is now.
 
     People go on moving traits while a run lasts. What is learned under, tried and registered is this one.
+
+    Raises:
+        ShouldResolveConflict: the persona speaks for another loop.
     """
     voice = voice_of(spec)
+    require_own_persona(workspace.voices, voice.persona, spec.name, workspace.registry, tenant)
     figures = collect(workspace.voice_log, voice.persona, tenant, out)
     collected, salt = read_collected(out), salt_of(tenant, voice.persona)
     first = {

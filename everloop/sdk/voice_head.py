@@ -30,7 +30,7 @@ def follow_voice(
     """
     if spec.voice is None:
         return
-    follow_head(workspace.voices, spec.voice.persona, head, records)
+    follow_head(workspace.voices, spec.voice.persona, head, records, workspace.registry)
     take_back_persona(workspace, spec.voice, spec.name, head.tenant)
 
 
