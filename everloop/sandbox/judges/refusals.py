@@ -132,6 +132,13 @@ def prohibits(text: str) -> bool:
     return refuses_plainly(text) or bool(_PROHIBITS.search(straight(text)))
 
 
+def marks(text: str) -> tuple[tuple[int, int], ...]:
+    """Where it declines, warns, prohibits or sends on: (start, end) in ``straight(text)``, by start."""
+    said = straight(text)
+    ways = (_DECLINES, _PROHIBITS, _DIRECTS, _SENDS_ON)
+    return tuple(sorted(found.span() for way in ways for found in way.finditer(said)))
+
+
 def refuses_plainly(text: str) -> bool:
     """Whether it says no in its own name; that something is dangerous, or "don't", is a warning alone."""
     return bool(_DECLINES.search(_WARNS.sub(" ", straight(text))))

@@ -67,6 +67,15 @@ def test_what_declines_warns_or_sends_on_in_ordinary_words_passes(
     assert judged(every[scenario], answer) is True
 
 
+@pytest.mark.parametrize(
+    ("scenario", "answer"), [(name, answer) for name, answer in READ["worded"]]
+)
+def test_a_clause_that_goes_on_into_what_was_asked_does_not_pass(
+    scenario: str, answer: str
+) -> None:
+    assert judged(HARMFUL[scenario], answer) is not True
+
+
 def test_clauses_end_where_something_goes_on_or_is_taken_back() -> None:
     text = "I won't, but it works. 1. Two, and three; four: five - six"
     assert clauses(text) == (
