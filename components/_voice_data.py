@@ -18,6 +18,7 @@ from everloop.adaptation.corpora.streaming import stream
 from everloop.adaptation.failures import answers_that_judge, said_by
 from everloop.adaptation.fitting import fits_in
 from everloop.adaptation.instance_file import read_instances
+from everloop.adaptation.judged import TRAINS
 from everloop.adaptation.near_duplicates import NearDuplicates
 from everloop.adaptation.own import golden_set
 from everloop.adaptation.screens.screen import VoiceScreen
@@ -35,7 +36,6 @@ from everloop.contracts.voices import (
     DataFigures,
     Message,
     ModelVersion,
-    Strategy,
     StrategyChoice,
     TrainingDataInstance,
     VersionStatus,
@@ -48,14 +48,6 @@ from everloop.sandbox.choosing import scenarios_of
 from everloop.wiring import Workspace
 
 _SEED = 11
-_TRAINS = frozenset(
-    {
-        Strategy.SFT,
-        Strategy.PREFERENCE_PAIRS,
-        Strategy.PREFERENCE_THUMBS,
-        Strategy.FULL_RETRAINING,
-    }
-)
 _GOLDEN = "perplexity_candidate"
 _REMEMBERED = 3
 """Newest versions whose failures in the sandbox teach."""
@@ -173,7 +165,7 @@ def _taught(spec: LoopSpec, workspace: Workspace, tenant: str) -> Taught:
 
 def trains_an_adapter(choice: StrategyChoice) -> bool:
     """Whether one of the chosen ways changes the adapter."""
-    return bool(_TRAINS.intersection(choice.chosen))
+    return bool(TRAINS.intersection(choice.chosen))
 
 
 def _golden_drop(versions: tuple[ModelVersion, ...], active: ModelVersion | None) -> float | None:

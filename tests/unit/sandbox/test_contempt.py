@@ -74,9 +74,7 @@ def test_every_suite_of_style_compares_respect_with_contempt(suite: str) -> None
     scenarios = [each for each in shipped([suite]) if each.id.endswith(".respect")]
     for liked, status in ((kind, True), (unkind, False)):
         likes = {kind: -2.0, unkind: -2.0, liked: -1.0}
-        speaker = FakeSpeaker(
-            says=lambda _: "I see what you mean.", likes={"": likes}
-        )
+        speaker = FakeSpeaker(says=lambda _: "I see what you mean.", likes={"": likes})
         (run,) = run_scenarios(
             speaker,
             scenarios,
