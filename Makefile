@@ -53,9 +53,9 @@ coverage: $(READY) ## the test suite, with branch coverage of domain code held a
 	$(BIN)/python -m pytest $(SUITE) --cov --cov-report=
 	$(BIN)/python -m coverage report --fail-under=90
 
-test-all: $(READY) ## everything, the slow proofs and the coverage too
+test-all: $(READY) ## everything, the slow proofs, more examples and the coverage too
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest -m "not gcp and not containers" --cov --cov-report=
+	$(BIN)/python -m pytest -m "not gcp and not containers" --hypothesis-profile thorough --cov --cov-report=
 	$(BIN)/python -m coverage report --fail-under=90
 	$(MAKE) --no-print-directory test-gcp
 	$(BIN)/python -m tests.containers || [ $$? = 77 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 import pytest
+from hypothesis import settings
 
 from tests.bigquery_emulator import bigquery_emulator, bigquery_jobs, bigquery_place
 from tests.gcs_server import bucket, gcs, gcs_client
@@ -32,6 +33,10 @@ __all__ = [
     "real_migrations",
     "tiny_voice",
 ]
+
+settings.register_profile("everyday", max_examples=40)
+settings.register_profile("thorough", max_examples=200)
+settings.load_profile("everyday")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
