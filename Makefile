@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
-export OMP_WAIT_POLICY ?= passive
+export GOMP_SPINCOUNT ?= 20000
 
 .DEFAULT_GOAL := help
 .PHONY: run-voice restore-drill help image test-containers bigquery-emulator test-gcp setup run test test-all mutants lint format coverage golden postgres audit-privacy soak lock clean
@@ -31,10 +31,10 @@ run: $(READY) ## the daily loop on real logs (Open Bandit) and on the example, w
 	@$(BIN)/everloop runs list
 
 VOICE_SETTINGS ?= \
-  --set 'voice.curriculum={"phases":[{"name":"feedback","learning_rate":2e-4,"max_steps":6}],"max_length":128}' \
+  --set 'voice.curriculum={"phases":[{"name":"feedback","learning_rate":2e-4,"max_steps":5}],"max_length":128}' \
   --set voice.preference.max_steps=2 --set voice.reward_model.epochs=0.3 \
-  --set voice.data.max_examples=64 --set voice.data.max_held_out=100 \
-  --set voice.generation.max_new_tokens=64 --set voice.sandbox.max_new_tokens=64
+  --set voice.data.max_examples=64 --set voice.data.max_held_out=80 \
+  --set voice.generation.max_new_tokens=48 --set voice.sandbox.max_new_tokens=48
 SUITE  := -n 2 --dist loadfile --no-loadscope-reorder --durations=25
 
 # The model uses every core (nproc itself heeds OMP_NUM_THREADS); the settings keep the whole within a quarter of an hour on two.

@@ -45,7 +45,7 @@ from everloop.cli import (
 from everloop.cli.output import complain
 from everloop.contracts.documents import is_full_disk
 from everloop.contracts.errors import EverloopError, ShouldFreeDisk
-from everloop.settings import wait_asleep
+from everloop.settings import wait_briefly
 
 app = typer.Typer(
     name="everloop",
@@ -117,7 +117,7 @@ app.add_typer(keys.audit, name="audit")
 
 def main() -> None:
     """Run a command; our errors become one readable line and exit code 2."""
-    wait_asleep()
+    wait_briefly()
     try:
         app()
     except EverloopError as problem:

@@ -119,7 +119,7 @@ from everloop.settings.ray import (
     check_ray_token,
     ray_workers,
 )
-from everloop.settings.threads import wait_asleep
+from everloop.settings.threads import wait_briefly
 from everloop.settings.voice import VOICE_CACHE, stay_offline, voice_cache
 from everloop.settings.workspace import (
     DATABASE_FILE,
@@ -228,5 +228,5 @@ __all__ = [
     "storage",
     "unfinished_rotation",
     "voice_cache",
-    "wait_asleep",
+    "wait_briefly",
 ]

@@ -51,6 +51,7 @@ from everloop.sandbox.apart.messages import (
     write_frame,
 )
 from everloop.sandbox.apart.watch import Watch
+from everloop.settings.threads import SPINS
 
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 1.0
@@ -280,7 +281,7 @@ class IsolatedVoice:
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONHASHSEED": "0",
             "OMP_NUM_THREADS": str(self._threads),
-            "OMP_WAIT_POLICY": "passive",
+            "GOMP_SPINCOUNT": SPINS,
             "TOKENIZERS_PARALLELISM": "false",
             "CUDA_VISIBLE_DEVICES": "",
         }
