@@ -19,7 +19,7 @@ _MEMORY = re.compile(r"[1-9]\d*[mg]")
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]{0,254}")
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _OURS = ("EVERLOOP_", "RAY_AUTH_")
-_ARITHMETIC = ("OMP_", "OPENBLAS_", "MKL_", "ATEN_CPU_")
+_ARITHMETIC = ("OMP_", "GOMP_", "OPENBLAS_", "MKL_", "ATEN_CPU_")
 _CLIENTS = frozenset({"STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"})
 _NO_STEPS = ("EVERLOOP_KUBEFLOW_", "EVERLOOP_NOTIFY_", "EVERLOOP_OIDC_", "EVERLOOP_PLATFORM")
 """Whom the service lets in, whom it tells, and the cluster's token: no step reads them."""

@@ -49,6 +49,7 @@ def test_secrets_go_along_and_places_of_this_machine_stay(monkeypatch: pytest.Mo
         "EVERLOOP_HOME": "/here",
         settings.IN_CONTAINERS: "1",
         "OMP_NUM_THREADS": "1",
+        "GOMP_SPINCOUNT": "20000",
         "OPENBLAS_CORETYPE": "Haswell",
         "HOME": "/root",
         "OTHER_SECRET": "no business of ours",
@@ -58,6 +59,7 @@ def test_secrets_go_along_and_places_of_this_machine_stay(monkeypatch: pytest.Mo
     assert settings.carried() == {
         "EVERLOOP_LEDGER_KEY": "ab",
         "OMP_NUM_THREADS": "1",
+        "GOMP_SPINCOUNT": "20000",
         "OPENBLAS_CORETYPE": "Haswell",
     }
 
