@@ -14,6 +14,7 @@ from everloop.adaptation.categorising import Classifier, categorised
 from everloop.adaptation.data_tally import DataTally
 from everloop.adaptation.drawing import NOT_DRAWN, DrawingOrder, in_turn
 from everloop.adaptation.instance_file import read_instances, write_instances
+from everloop.adaptation.line_file import reading_lines
 from everloop.adaptation.taught import NOTHING, Taught
 from everloop.adaptation.volume import counts, signal_of
 from everloop.contracts.voice_spec import Category, DataSpec
@@ -212,4 +213,4 @@ def _replace(path: Path, rows: Iterable[TrainingDataInstance]) -> None:
 
 
 def _rows(path: Path) -> int:
-    return sum(1 for _ in read_instances(path))
+    return sum(1 for _ in reading_lines(path))

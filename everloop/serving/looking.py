@@ -18,10 +18,20 @@ class Looking(ABC):
         name: of the thread, and of what is logged where a look fails.
         every_s: seconds before the first look and between looks.
         works: whether there is anything to look at; without, no thread starts.
+        first_s, again_s: seconds before the first look, and after one that failed; None: ``every_s``.
     """
 
-    def __init__(self, name: str, every_s: float, works: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        every_s: float,
+        works: bool = True,
+        first_s: float | None = None,
+        again_s: float | None = None,
+    ) -> None:
         self._name, self._every_s, self._works = name, every_s, works
+        self._first_s = every_s if first_s is None else first_s
+        self._again_s = every_s if again_s is None else again_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"everloop-{name}", daemon=True)
 
@@ -55,8 +65,11 @@ class Looking(ABC):
         """Look once."""
 
     def _run(self) -> None:
-        while not self._stop.wait(self._every_s):
+        pause = self._first_s
+        while not self._stop.wait(pause):
+            pause = self._every_s
             try:
                 self.look()
             except Exception:  # busy or away: it may be well at the next look
                 _log.warning("A look for %s failed; trying again.", self._name, exc_info=True)
+                pause = self._again_s
